@@ -20,7 +20,7 @@ from api.middleware.authentication import EXTENSION as AUTHENTICATOR
 from api.middleware.authentication import Authenticator
 from api.models import card_views
 from api.models import views as models
-from api.ops import docs_views
+from api.ops import dead_letter_views, docs_views
 from api.ops import views as ops
 from api.pages import files, home
 from api.sales import views as sales
@@ -70,6 +70,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     )
     services = services or build_services(settings)
     app.extensions[EXTENSION] = services
+    services.health.further["keys"] = authenticator.require_readable
     _measure(app)
     authenticator.register(app)
     cross_site.register(app, settings, authenticator)
@@ -116,6 +117,7 @@ def _register_routes(app: Flask) -> None:
         models,
         card_views,
         ops,
+        dead_letter_views,
     ):
         api.register_blueprint(views.blueprint)
     for pages_blueprint in (home.blueprint, files.blueprint, docs_views.blueprint):

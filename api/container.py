@@ -8,11 +8,13 @@ from functools import partial
 
 from api.batches.results import BatchResults
 from api.batches.service import Batches
+from api.batches.storage import CallerBatches
 from api.events.subscriptions import JobEvents, StateStreams
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import Listing, SubmissionIndex
 from api.jobs.service import Jobs
 from api.limits import ConcurrencyLimiter
+from api.middleware.key_limits import SubmissionLimits
 from api.models.self_test import run_self_test
 from api.ops.audit_statistics import AuditStats
 from api.ops.health import Health
@@ -27,12 +29,16 @@ from shared.blobs.batch_files import BatchFiles
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.ids import new_id
+from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
-from shared.redis.batches import BatchLedger
-from shared.redis.broker_memory import BrokerMemory, JobUsageCounts
+from shared.queue.work import WorkSender
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
-from shared.redis.jobs import JobStore
+from shared.redis.fair_queues.queues import FairQueues
+from shared.redis.job_store.memory import BrokerMemory, JobUsageCounts
+from shared.redis.job_store.store import JobStore
+from shared.redis.rate_limits import RateLimits
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
 
@@ -45,6 +51,7 @@ class ApiServices:
     valuations: Valuations
     jobs: Jobs
     batches: Batches
+    dead_letters: DeadLetterService
     batch_results: BatchResults
     downloads: ConcurrencyLimiter
     listing: Listing
@@ -55,6 +62,7 @@ class ApiServices:
     cache: EstimateCache
     audit_stats: AuditStats
     sale_reports: SaleReports
+    submission_limits: SubmissionLimits
 
 
 def build_services(settings: Settings) -> ApiServices:
@@ -68,7 +76,8 @@ def build_services(settings: Settings) -> ApiServices:
         clock,
         near_entries=settings.cache_near_entries,
     )
-    memory = BrokerMemory(broker, JobUsageCounts(broker, clock))
+    job_usage = JobUsageCounts(broker, clock)
+    memory = BrokerMemory(broker, job_usage)
     workers = WorkerRegistry(broker, clock)
     store = JobStore(
         broker,
@@ -80,6 +89,8 @@ def build_services(settings: Settings) -> ApiServices:
         memory=memory,
     )
     sender = TaskSender(broker)
+    fair_queues = FairQueues(broker, clock)
+    work = WorkSender(sender, fair_queues, workers)
     dispatcher = MicroBatchDispatcher(
         sender,
         broker,
@@ -87,7 +98,7 @@ def build_services(settings: Settings) -> ApiServices:
         group_max_cars=settings.group_max_cars,
         slots=settings.group_slots,
     )
-    queue_guard = QueueGuard(broker, clock, settings.queue_max_length, memory)
+    queue_guard = QueueGuard(broker, fair_queues, clock, settings.queue_max_length, memory)
     audit = AuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)
@@ -103,13 +114,14 @@ def build_services(settings: Settings) -> ApiServices:
         window=settings.batch_window,
         max_attempts=settings.job_max_attempts,
     )
+    batches_of = CallerBatches(broker, batch_files)
     batches = Batches(
         files=batch_files,
         ledger=ledger,
         active_model=active_model,
         idempotency=idempotency,
         events=events,
-        send_split=sender.send_split,
+        send=work.send,
         memory=memory,
         protocol=workers.protocol,
         clock=clock,
@@ -124,6 +136,7 @@ def build_services(settings: Settings) -> ApiServices:
             cache=cache,
             dispatcher=dispatcher,
             jobs=store,
+            send_job=work.send_job,
             audit=audit,
             clock=clock,
             queue_guard=queue_guard,
@@ -134,7 +147,7 @@ def build_services(settings: Settings) -> ApiServices:
             store=store,
             lists=lists,
             events=events,
-            dispatcher=dispatcher,
+            send_job=work.send_job,
             idempotency=idempotency,
             clock=clock,
             queue_guard=queue_guard,
@@ -144,11 +157,12 @@ def build_services(settings: Settings) -> ApiServices:
             files=batch_files,
             ledger=ledger,
             events=events,
-            send=sender.send,
+            send=work.send,
             long_waits=long_waits,
         ),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
+        dead_letters=open_dead_letters(settings, broker, batch_files, work, clock),
         listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
         state_streams=StateStreams(
             events, max_streams=settings.api_threads // 4, long_waits=long_waits
@@ -173,5 +187,12 @@ def build_services(settings: Settings) -> ApiServices:
             jobs=store,
             clock=clock,
             window_s=settings.outcome_window_s,
+        ),
+        submission_limits=SubmissionLimits(
+            RateLimits(broker),
+            job_usage=job_usage.usage,
+            open_batches=batches_of.count_open,
+            stored_bytes=batches_of.stored_bytes,
+            quota_ttl_s=settings.batch_retention_s,
         ),
     )

@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks.processes import ROOT, Program, private_mb
 from launcher.procfile import read_procfile
-from shared.redis.batches import ENDED_TTL_S
+from shared.redis.batch_ledger.ledger import ENDED_TTL_S
 from shared.redis.connections import RedisClient
 from shared.redis.keys import PREFIX
 from worker.valuations.claims import DONE_TTL_S

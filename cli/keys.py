@@ -1,25 +1,132 @@
-"""`carprice key`: create, list and revoke API keys."""
+"""`carprice key`: create, list, change and revoke API keys."""
 
-import json
-import os
-from pathlib import Path
-from typing import Any
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
-from api.middleware.authentication import Scope, load_keys, new_key, validate_caller
-from shared.settings import Settings, SettingsError
+from cli.console import print_json
+from shared.keys.entries import KeyEntry, KeyLimits, Scope, new_key, validate_caller
+from shared.keys.store import FileKeyStore, KeyStoreError, close_folder
+from shared.settings import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+NEVER, NONE = "never", "none"
+NOTICE = "A running API takes notice within a second."
 
 
-def _checked(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+class _Expiry(click.ParamType):  # type: ignore[type-arg] # generic in stubs only
+    """A day (the last one, UTC), a number of days from now (`90d`), or `never`."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the time from which on the key is refused; `NEVER` as it is."""
+        if value == NEVER or isinstance(value, dt.datetime):
+            return value
+        now = dt.datetime.now(dt.UTC)
+        try:
+            if value.endswith("d"):
+                at = now + dt.timedelta(days=int(value[:-1]))
+            else:
+                day = dt.date.fromisoformat(value)
+                at = dt.datetime.combine(day, dt.time(), dt.UTC) + dt.timedelta(days=1)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r}: expected a day like 2027-01-31, 90d or never", param, ctx)
+        if at <= now:
+            self.fail(f"{value!r} is in the past", param, ctx)
+        return at
+
+
+class _Limit(click.ParamType):  # type: ignore[type-arg] # as above
+    """A positive number, or `none`."""
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self._kind = kind
+        self.name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; `NONE` as it is."""
+        if value == NONE:
+            return value
+        try:
+            number = self._kind(value)
+            KeyLimits.from_json({"requests_per_s" if self._kind is float else "burst": number})
+        except ValueError:
+            self.fail(f"{value!r}: expected a positive number or none", param, ctx)
+        return number
+
+
+LIMITS = {
+    "requests_per_s": (float, "Requests per second."),
+    "burst": (int, "Requests that may come at once; by default those of a second."),
+    "cars_per_day": (int, "Cars valued per day, rows of files included."),
+    "open_jobs": (int, "Jobs that have not ended."),
+    "open_batches": (int, "Batches that have not ended."),
+    "stored_bytes": (int, "Bytes of jobs and uploaded files that are kept."),
+    "weight": (int, "Share of the workers compared with other callers; 1 by default."),
+}
+
+
+def _with_limits(command: Command) -> Command:
+    """Add the options of expiry and limits."""
+    for name, (kind, meaning) in reversed(LIMITS.items()):
+        words = "requests-per-second" if name == "requests_per_s" else name.replace("_", "-")
+        command = click.option(f"--{words}", name, type=_Limit(kind), help=meaning)(command)
+    expires = click.option(
+        "--expires", type=_Expiry(), help="Last day (UTC), like 2027-01-31, or 90d, or never."
+    )
+    return expires(command)
+
+
+class _KeyGroup(click.Group):
+    """Commands of keys; `key CALLER`, `--list` and `--revoke` are the forms of earlier releases."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Translate the earlier forms into commands."""
+        if "--list" in args:
+            args = ["list"]
+        elif "--revoke" in args:
+            args = ["revoke", *(arg for arg in args if arg != "--revoke")]
+        elif args and args[0] not in self.commands and args[0] not in {"-h", "--help"}:
+            args = ["create", *args]
+        return super().parse_args(ctx, args)
+
+
+def _caller(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
     try:
         return None if name is None else validate_caller(name)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
 
-@click.command()
-@click.argument("caller", required=False, callback=_checked)
+def _store() -> FileKeyStore:
+    settings = Settings.from_env()
+    if settings.home.is_dir():
+        close_folder(settings.home)
+    return FileKeyStore.of(settings)
+
+
+def _change(change: Callable[[Sequence[KeyEntry]], Sequence[KeyEntry]]) -> FileKeyStore:
+    store = _store()
+    try:
+        store.change(change)
+    except KeyStoreError as error:
+        raise click.ClickException(str(error)) from error
+    return store
+
+
+@click.group(cls=_KeyGroup, epilog=NOTICE)
+def key() -> None:
+    """Create, list, change and revoke API keys; only their hashes are stored.
+
+    `carprice key CALLER` is short for `carprice key create CALLER`.
+    """
+
+
+@key.command(epilog=NOTICE)
+@click.argument("caller", callback=_caller)
 @click.option(
     "--scope",
     "scopes",
@@ -29,55 +136,126 @@ def _checked(_context: click.Context, _option: click.Parameter, name: str | None
     type=click.Choice([str(scope) for scope in Scope]),
     help="What the key allows; repeat for several.",
 )
-@click.option("--list", "is_list", is_flag=True, help="List the callers and their scopes.")
-@click.option("--revoke", is_flag=True, help="Revoke every key of CALLER.")
-def key(caller: str | None, scopes: tuple[str, ...], *, is_list: bool, revoke: bool) -> None:
-    """Make a key for CALLER and print it once; only its hash is stored.
+@_with_limits
+def create(caller: str, scopes: tuple[str, ...], expires: Any, **limits: Any) -> None:
+    """Make a key for CALLER and print it once."""
+    secret, entry = new_key(
+        caller,
+        frozenset(Scope(scope) for scope in scopes),
+        created_at=dt.datetime.now(dt.UTC),
+        expires_at=None if expires == NEVER else expires,
+        limits=_limits(KeyLimits(), limits),
+    )
 
-    A running API takes notice within a second.
-    """
-    path = Settings.from_env().keys_file
-    entries = _read(path)
-    if is_list:
-        for entry in entries:
-            click.echo(f"{entry['caller']}\t{' '.join(entry['scopes'])}\t{entry['hash'][:12]}")
-        return
-    if caller is None:
-        raise click.UsageError("name the CALLER that the key is for, or use --list")
-    if revoke:
-        _revoke(path, entries, caller)
-        return
-    secret, entry = new_key(caller, frozenset(Scope(scope) for scope in scopes))
-    _write(path, [*entries, entry])
+    def add(entries: Sequence[KeyEntry]) -> Sequence[KeyEntry]:
+        if any(entry.id == other.id for other in entries):
+            raise click.ClickException("the new key has the id of another one: try again")
+        return [*entries, entry]
+
+    store = _change(add)
     click.echo(secret)
-    click.echo(f"stored (hashed) in {path}", err=True)
+    click.echo(f"key {entry.id} stored (hashed) in {store.path}", err=True)
 
 
-def _revoke(path: Path, entries: list[dict[str, Any]], caller: str) -> None:
-    kept = [entry for entry in entries if entry["caller"] != caller]
-    if len(kept) == len(entries):
-        raise click.ClickException(f"{caller} has no key in {path}")
-    _write(path, kept)
-    click.echo(f"revoked: {len(entries) - len(kept)} key(s) of {caller}", err=True)
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
+@key.command("list")
+@click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+def list_keys(*, is_json: bool) -> None:
+    """List the keys: id, caller, scopes, created, expires, last used, limits."""
+    store = _store()
     try:
-        load_keys(path)
-    except SettingsError as error:
+        entries = store.load() or ()
+    except KeyStoreError as error:
         raise click.ClickException(str(error)) from error
-    entries: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
-    return entries
+    used = store.last_used()
+    if is_json:
+        print_json([_public(entry, used.get(entry.id)) for entry in entries])
+        return
+    for entry in entries:
+        shown = _public(entry, used.get(entry.id))
+        limits = " ".join(f"{name}={value}" for name, value in shown["limits"].items())
+        columns = [
+            shown["id"],
+            shown["caller"],
+            " ".join(shown["scopes"]),
+            *(f"{name} {shown[name] or '-'}" for name in ("created_at", "expires_at", "last_used")),
+            limits or "-",
+        ]
+        click.echo("\t".join(columns))
 
 
-def _write(path: Path, entries: list[dict[str, Any]]) -> None:
-    """Replace the file atomically; only its owner can read it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(entries, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _public(entry: KeyEntry, used_at: float | None) -> dict[str, Any]:
+    """An entry without its hash."""
+    members = {"created_at": None, "expires_at": None, "limits": {}, **entry.to_json()}
+    del members["hash"]
+    used = None if used_at is None else dt.datetime.fromtimestamp(used_at, dt.UTC)
+    members["last_used"] = None if used is None else used.isoformat(timespec="seconds")
+    return members
+
+
+@key.command(epilog=NOTICE)
+@click.argument("ids", nargs=-1, metavar="ID...")
+@click.option("--all-of", metavar="CALLER", help="Revoke every key of a caller.")
+def revoke(ids: tuple[str, ...], all_of: str | None) -> None:
+    """Revoke keys by their ids; the name of a caller that has one key will do."""
+    if not ids and all_of is None:
+        raise click.UsageError("name the ID of a key (`carprice key list`), or --all-of CALLER")
+    removed: list[KeyEntry] = []
+
+    def remove(entries: Sequence[KeyEntry]) -> Sequence[KeyEntry]:
+        removed.extend(_one(entries, name) for name in ids)
+        if all_of is not None:
+            own = [entry for entry in entries if entry.caller == all_of]
+            if not own:
+                raise click.ClickException(f"{all_of} has no key")
+            removed.extend(own)
+        return [entry for entry in entries if entry not in removed]
+
+    _change(remove)
+    for entry in dict.fromkeys(removed):
+        click.echo(f"revoked: key {entry.id} of {entry.caller}", err=True)
+
+
+@key.command(epilog=NOTICE)
+@click.argument("name", metavar="ID")
+@_with_limits
+def change(name: str, expires: Any, **limits: Any) -> None:
+    """Change expiry and limits of a key; `none` removes a limit."""
+
+    def replace(entries: Sequence[KeyEntry]) -> Sequence[KeyEntry]:
+        old = _one(entries, name)
+        members = {**old.to_json(), "limits": _limits(old.limits, limits).to_json()}
+        if expires is not None:
+            members["expires_at"] = None if expires == NEVER else expires.isoformat()
+        return [KeyEntry.from_json(members) if entry is old else entry for entry in entries]
+
+    _change(replace)
+
+
+@key.command()
+@click.confirmation_option(
+    prompt="Remove all keys? After a restart anyone on this machine may call with all rights"
+)
+def disable() -> None:
+    """Remove all keys; a service on loopback is open again after a restart."""
+    try:
+        _store().disable()
+    except KeyStoreError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _limits(old: KeyLimits, given: dict[str, Any]) -> KeyLimits:
+    """The limits with those that are given; `NONE` removes one."""
+    members = old.to_json() | {name: value for name, value in given.items() if value is not None}
+    return KeyLimits.from_json({name: value for name, value in members.items() if value != NONE})
+
+
+def _one(entries: Sequence[KeyEntry], name: str) -> KeyEntry:
+    """The key with an id, or the only one of a caller."""
+    found = [entry for entry in entries if entry.id == name]
+    found = found or [entry for entry in entries if entry.caller == name]
+    if not found:
+        raise click.ClickException(f"there is no key with the id {name}, and {name} has no key")
+    if len(found) > 1:
+        ids = ", ".join(entry.id for entry in found)
+        raise click.ClickException(f"{name} has several keys: name one of {ids}")
+    return found[0]

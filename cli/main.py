@@ -26,8 +26,9 @@ COMMANDS: dict[str, CommandTarget] = {
     "first-model": CommandTarget(
         "launcher.first_model:first_model", "Train unless a model is active."
     ),
-    "key": CommandTarget("cli.keys:key", "Create, list and revoke API keys."),
+    "key": CommandTarget("cli.keys:key", "Create, list, change and revoke API keys."),
     "audit": CommandTarget("cli.audit:audit", "Check the audit log."),
+    "dead": CommandTarget("cli.dead:dead", "Replay or drop work that was given up."),
     "outcomes": CommandTarget("cli.sales:outcomes", "How right the estimates were."),
     "predict": CommandTarget("cli.valuations.predict:predict", "Value one car."),
     "batch": CommandTarget("cli.valuations.batch:batch", "Value every car of a file."),

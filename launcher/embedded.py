@@ -71,7 +71,7 @@ def server_arguments(settings: Settings, name: ServerName) -> list[str]:
         "appendfsync": "no",
         # kill -9 may truncate the last command; the rest of the file is valid.
         "aof-load-truncated": "yes",
-        # New work is refused (`shared.redis.broker_memory`) before the limit is reached.
+        # New work is refused (`shared.redis.job_store.memory`) before the limit is reached.
         "maxmemory": settings.broker_max_memory,
         "maxmemory-policy": "noeviction",
     }

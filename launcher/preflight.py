@@ -5,8 +5,8 @@ import shutil
 import socket
 from pathlib import Path
 
-from api.middleware.authentication import load_keys
 from launcher.locks import LockHeldError, lock_file
+from shared.keys.store import FileKeyStore, close_folder
 from shared.redis.connections import connect
 from shared.settings import Settings
 
@@ -27,9 +27,9 @@ def check_keys(settings: Settings) -> None:
 
     Raises:
         CannotStartError: the address is not loopback and there are no keys.
-        SettingsError: the file of keys cannot be read.
+        SettingsError: the file of keys cannot be read, or is missing although there were keys.
     """
-    if not load_keys(settings.keys_file) and not settings.is_loopback:
+    if not FileKeyStore.of(settings).load() and not settings.is_loopback:
         raise CannotStartError(
             f"HOST={settings.host} can be reached from other machines, but there are no API keys "
             f"in {settings.keys_file}: create one with `make key`, or leave HOST at 127.0.0.1"
@@ -111,6 +111,7 @@ def prepare_home(settings: Settings) -> None:
     try:
         for folder in (home, home / "run", home / "logs"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        close_folder(home)
     except OSError as error:
         raise CannotStartError(
             f"CARPRICE_HOME={home} cannot be used ({error.strerror}): name another folder"

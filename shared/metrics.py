@@ -73,6 +73,15 @@ CONNECTIONS_CLOSED = Counter(
 )
 JOBS = Counter("jobs_total", "Jobs that ended, by state.", ["state"])
 JOBS_RESENT = Counter("jobs_resent_total", "Jobs sent again after their lease ran out.")
+JOBS_POSTPONED = Counter(
+    "jobs_postponed_total", "Attempts of jobs that wait for the audit log, a disk or a model."
+)
+DEAD_LETTERS = Counter(
+    "dead_letters_total", "Work that failed the maximum number of times.", ["kind"]
+)
+OWNERS_LOST = Counter(
+    "owners_lost_total", "Worker processes that died or hung, found by their missing heartbeat."
+)
 RECORDS_UNREADABLE = Counter(
     "records_unreadable_total",
     "Stored records that this version cannot read: a newer one wrote them, or they are damaged.",
@@ -96,6 +105,17 @@ BATCHES = Counter("batches_total", "Batches that ended, by state.", ["state"])
 AUDIT_RECORDS = Counter("audit_records_total", "Audit records written.")
 AUDIT_FAILURES = Counter("audit_write_failures_total", "Audit writes that failed.")
 MODEL_RELOADS = Counter("model_reloads_total", "Model reloads of workers.", ["outcome"])
+
+
+KEY_REQUESTS = Counter("key_requests_total", "Requests by the id of their API key.", ["key"])
+KEY_REFUSALS = Counter(
+    "key_limited_requests_total",
+    "Requests refused by a limit of their API key, by key and limit.",
+    ["key", "limit"],
+)
+MAX_KEY_LABELS = 1000
+OTHER_KEYS = "other"
+_labelled_keys: set[str] = set()
 
 
 OUTCOMES = Counter(
@@ -171,6 +191,24 @@ def observe_http(method: str, endpoint: str, status: int, *took_s: float) -> Non
 def _http_series(method: str, endpoint: str, status: int) -> tuple[Counter, Histogram]:
     """The series of one kind of response; a look-up by labels costs as much as the count."""
     return HTTP_REQUESTS.labels(method, endpoint, status), HTTP_DURATION.labels(method, endpoint)
+
+
+def count_key_requests(key_id: str, count: int) -> None:
+    """Count requests of a key; from `MAX_KEY_LABELS` keys on, further ones are counted together."""
+    KEY_REQUESTS.labels(_key_label(key_id)).inc(count)
+
+
+def count_key_refusal(key_id: str, limit: str) -> None:
+    """Count a request that a limit of its key refused."""
+    KEY_REFUSALS.labels(_key_label(key_id), limit).inc()
+
+
+def _key_label(key_id: str) -> str:
+    if key_id not in _labelled_keys:
+        if len(_labelled_keys) >= MAX_KEY_LABELS:
+            return OTHER_KEYS
+        _labelled_keys.add(key_id)
+    return key_id
 
 
 def observe_valuations(prices_mad: Sequence[float]) -> None:

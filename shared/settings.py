@@ -23,6 +23,8 @@ class TextRule:
     """Messages do not show the value, as it may contain a password."""
 
 
+ORIGIN = r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#@,*\s]+/?"
+
 SERVER_URL = TextRule(
     pattern=re.compile(r"(rediss?://[^/?#\s]+|unix://\S)\S*"),
     expected="an address that starts with redis://, rediss:// or unix://",
@@ -38,6 +40,10 @@ HTTP_URL = TextRule(
 )
 MEMORY = TextRule(
     pattern=re.compile(r"[1-9]\d*([kmg]b?)?", re.IGNORECASE), expected="a size, like 128mb"
+)
+ORIGINS = TextRule(
+    pattern=re.compile(rf"({ORIGIN})(\s*,\s*({ORIGIN}))*"),
+    expected="`*` and origins like https://shop.example, separated by commas",
 )
 SWITCH = TextRule(pattern=re.compile("on|off"), expected="on or off")
 LOG_LEVEL = TextRule(
@@ -199,7 +205,7 @@ class Settings:
     queue_max_length: int = setting(
         "QUEUE_MAX_LENGTH",
         10_000,
-        "Length of the interactive queue from which new work is refused.",
+        "Length of a queue from which work is refused; one caller gets eight ninths of it.",
         minimum=1,
     )
     metrics_port: int = setting("METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none.")
@@ -207,7 +213,10 @@ class Settings:
         "PUSHGATEWAY_URL", "", "Pushgateway to which workers push their metrics; empty: none."
     )
     cors_origins: str = setting(
-        "CORS_ORIGINS", "*", "Origins whose pages may request prices, comma-separated; or `*`."
+        "CORS_ORIGINS",
+        "*",
+        "Origins whose pages may read all responses, comma-separated; `*`: all may read prices.",
+        rule=ORIGINS,
     )
     log_level: str = setting("LOG_LEVEL", "info", "debug, info, warning or error.", rule=LOG_LEVEL)
 

@@ -26,8 +26,9 @@ from shared.domain.exports import Export
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.queue.names import TaskName
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.connections import RedisClient
+from shared.redis.dead_letters import DeadLetters
 from worker.batches.assemble import BatchAssembler
 from worker.batches.corrections.importer import CorrectionImporter
 from worker.batches.exports.service import BatchExporter
@@ -158,6 +159,7 @@ class BulkPath:
         self.store = BatchLedger(
             client, self.clock, lease_s=lease_s, window=window, max_attempts=max_attempts
         )
+        self.dead_letters = DeadLetters(client, self.clock)
         self.step_sender = BatchStepSender(self.store, self.send)
         self.tables = TableImporter(
             self.files, self.store, spool=folder / "spool", max_bytes=max_bytes
@@ -168,6 +170,7 @@ class BulkPath:
             self.step_sender,
             self.tables,
             CorrectionImporter(self.files, self.store),
+            dead_letters=self.dead_letters,
             chunk_rows=chunk_rows,
             slice_chunks=3,
         )
@@ -178,10 +181,15 @@ class BulkPath:
             models=cast("Any", self.model),
             audit_folder=self.audit_folder,
             clock=self.clock,
+            dead_letters=self.dead_letters,
             max_attempts=max_attempts,
         )
         self.assemble = BatchAssembler(
-            self.files, self.store, self.clock, audit_folder=self.audit_folder
+            self.files,
+            self.store,
+            self.clock,
+            self.dead_letters,
+            audit_folder=self.audit_folder,
         )
         self.sweep = BatchSweeper(
             self.files,
@@ -206,29 +214,32 @@ class BulkPath:
             active_model=ActiveV1(),
             idempotency=RedisIdempotency(client),
             events=self.events,
-            send_split=lambda batch_id: self.send(TaskName.SPLIT_BATCH, {"batch_id": batch_id}),
+            send=self.send,
             clock=self.clock,
             max_bytes=max_bytes,
             retention_s=retention_s,
             long_waits=threading.BoundedSemaphore(4),
         )
 
-    def send(self, task: TaskName, arguments: dict[str, Any]) -> None:
+    def send(self, task: TaskName, kwargs: dict[str, Any], caller: CallerId, **_: Any) -> None:
         """Put a task on the queue."""
+        # Ledgers that the release before opened name no caller.
+        assert caller in {CALLER, ""}
         if self.is_broker_down:
             raise BrokerUnavailable(reason="down for the test")
-        self.queue.append((task, arguments))
+        self.queue.append((task, kwargs))
 
-    def make_form(self, task: TaskName, order: dict[str, Any]) -> None:
+    def make_form(self, task: TaskName, kwargs: dict[str, Any], caller: CallerId, **_: Any) -> None:
         """Write an export at once, as a worker does."""
+        assert caller == CALLER
         if self.is_broker_down:
             raise BrokerUnavailable(reason="down for the test")
         assert task is TaskName.MAKE_EXPORT
         self.forms.run(
-            order["batch_id"],
-            ResultTable(order["table"]),
-            Export.from_json(order["export"]),
-            order["revision"],
+            kwargs["batch_id"],
+            ResultTable(kwargs["table"]),
+            Export.from_json(kwargs["export"]),
+            kwargs["revision"],
         )
 
     def accept(self, data: bytes, key: str | None = None, **options: Any) -> BatchId:

@@ -11,12 +11,15 @@ from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.clock import Clock
 from shared.domain.ids import new_id
-from shared.queue.names import TaskName
-from shared.queue.sender import TaskSender
-from shared.redis.batches import BatchLedger
+from shared.queue.waiting import read_waiting
+from shared.queue.work import WorkSender, make_work_sender
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
-from shared.redis.jobs import JobStore
+from shared.redis.dead_letters import DeadLetters
+from shared.redis.job_store.store import JobStore
+from shared.redis.owners import Owner
+from shared.redis.rate_limits import RateLimits
 from shared.settings import Settings
 from worker.batches.assemble import BatchAssembler
 from worker.batches.corrections.importer import CorrectionImporter
@@ -43,7 +46,8 @@ class WorkerServices:
     value: BatchValuation
     assemble: BatchAssembler
     exports: BatchExporter
-    sweepers: tuple[JobSweeper, BatchSweeper, JobPayloadSweeper]
+    work: WorkSender
+    sweepers: tuple[JobSweeper, BatchSweeper, JobPayloadSweeper, WorkSender]
 
 
 class WorkerProcess:
@@ -61,29 +65,29 @@ class WorkerProcess:
         self._settings = settings
         self._runtime = runtime
 
-    def start(self) -> None:
-        """Build the services: after the fork, so that no connection or file is shared."""
-        self.services = build_services(self._settings, self._runtime)
+    def start(self, owner: Owner) -> None:
+        """Build the services: after the fork, so that no connection or file is shared.
+
+        Args:
+            owner: this process.
+        """
+        self.services = build_services(self._settings, self._runtime, owner)
 
 
-def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
+def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> WorkerServices:
     """Build the services of this process; connections open at their first use.
 
     Args:
         settings: with `redis_url` and `cache_url` filled in.
         runtime: the model, loaded by the parent before it forked.
+        owner: this process.
     """
     clock = time.time
     broker = connect(settings.redis_url)
     payloads = JobPayloads(open_job_store(settings))
-    jobs = JobStore(
-        broker,
-        clock,
-        retention_s=settings.job_retention_s,
-        lease_s=settings.job_lease_s,
-        payloads=payloads,
-    )
-    sender = TaskSender(broker)
+    jobs = _job_store(settings, broker, clock, payloads)
+    work = make_work_sender(broker, clock)
+    dead_letters = DeadLetters(broker, clock)
     audit = AuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
     cache = EstimateCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
@@ -91,7 +95,7 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
     files = BatchFiles(open_blob_store(settings))
     ledger = _ledger(settings, broker, clock)
     shadow_evaluator = ShadowEvaluator(ShadowRuntime(settings.versions_path, time.monotonic))
-    step_sender = BatchStepSender(ledger, sender.send)
+    step_sender = BatchStepSender(ledger, work.send)
     tables = TableImporter(
         files, ledger, spool=settings.home / "spool", max_bytes=settings.upload_max_bytes
     )
@@ -99,11 +103,12 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
         valuation=ValuationService(
             estimation=Estimation(runtime, shadow_evaluator),
             audit=audit,
-            claims=RedisClaims(broker, clock),
+            claims=RedisClaims(broker, clock, owner),
             cache=cache,
             jobs=jobs,
             client=broker,
             clock=clock,
+            dead_letters=dead_letters,
             max_attempts=settings.job_max_attempts,
         ),
         split=BatchSplitter(
@@ -112,7 +117,9 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
             step_sender,
             tables,
             CorrectionImporter(files, ledger),
+            dead_letters=dead_letters,
             chunk_rows=settings.batch_chunk_rows,
+            pay_rows=RateLimits(broker).pay_rows,
         ),
         value=BatchValuation(
             files,
@@ -121,13 +128,17 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
             models=runtime,
             audit_folder=settings.audit_folder,
             clock=clock,
+            dead_letters=dead_letters,
             max_attempts=settings.job_max_attempts,
             shadow_evaluator=shadow_evaluator,
         ),
-        assemble=BatchAssembler(files, ledger, clock, audit_folder=settings.audit_folder),
+        assemble=BatchAssembler(
+            files, ledger, clock, dead_letters, audit_folder=settings.audit_folder
+        ),
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
+        work=work,
         sweepers=(
-            JobSweeper(jobs, sender.send_job, max_attempts=settings.job_max_attempts),
+            JobSweeper(jobs, work.send_job, dead_letters, max_attempts=settings.job_max_attempts),
             BatchSweeper(
                 files,
                 ledger,
@@ -137,20 +148,41 @@ def build_services(settings: Settings, runtime: ModelRuntime) -> WorkerServices:
                 retention_s=settings.batch_retention_s,
             ),
             JobPayloadSweeper(payloads, broker, clock),
+            work,
         ),
     )
 
 
-def resume_batches(settings: Settings) -> None:
-    """Have all running steps of batches sent again, for the only worker of batches.
+def resume_bulk_work(settings: Settings) -> None:
+    """Have the steps of batches and the long jobs sent again whose messages are lost.
+
+    To be called by the only bulk worker before it takes messages: those that its predecessor held
+    are on the queues again. What a suspended process had been sent without reading it is lost.
 
     Raises:
-        BrokerUnavailable: the steps are sent again later, when their leases expire.
+        BrokerUnavailable: the work is sent again later, when its leases expire.
     """
     broker = connect(settings.redis_url)
     with contextlib.closing(broker):
-        if _ledger(settings, broker, time.time).expire_all_leases():
-            TaskSender(broker).send(TaskName.SWEEP, {})
+        waiting = read_waiting(broker)
+        work = make_work_sender(broker, time.time)
+        work.forget_bulk_in_flight(except_for=waiting.messages)
+        lost = _ledger(settings, broker, time.time).expire_leases(waiting.steps)
+        store = _job_store(settings, broker, time.time, JobPayloads(open_job_store(settings)))
+        if lost + store.expire_leases(waiting.jobs):
+            work.request_sweep()
+
+
+def _job_store(
+    settings: Settings, broker: RedisClient, clock: Clock, payloads: JobPayloads
+) -> JobStore:
+    return JobStore(
+        broker,
+        clock,
+        retention_s=settings.job_retention_s,
+        lease_s=settings.job_lease_s,
+        payloads=payloads,
+    )
 
 
 def _ledger(settings: Settings, broker: RedisClient, clock: Clock) -> BatchLedger:

@@ -6,11 +6,12 @@ import heapq
 import os
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from celery import signals
@@ -27,10 +28,14 @@ from shared.logging import get_logger
 from shared.metrics import host_registry
 from shared.queue.names import QueueName
 from shared.redis.connections import connect
+from shared.redis.fair_queues.queues import FairQueues
+from shared.redis.owners import BEAT_INTERVAL_S, Owner
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
+from worker.delivery import OwnedChannel
 from worker.kernel_cache import fill_kernel_cache
 from worker.model import ModelRuntime
+from worker.owners import WorkerOwners
 
 PUSH_INTERVAL_S = 15.0
 EVENT_FLUSH_INTERVAL_S = 0.5
@@ -48,20 +53,23 @@ log = get_logger("lifecycle")
 def connect_signals(
     settings: Settings,
     runtime: ModelRuntime,
-    start_process: Callable[[], None],
-    resume_batches: Callable[[], None],
+    start_process: Callable[[Owner], None],
+    resume_bulk_work: Callable[[], None],
 ) -> None:
     """Connect to Celery's signals.
 
     Args:
         settings: the worker's settings.
         runtime: loaded here, before the pool forks, so that the children share its memory.
-        start_process: builds the services of a process; called in each pool process, and in a
-            solo worker itself.
-        resume_batches: sends the steps of batches again, called if no other worker serves the bulk
-            queue: the work of a killed predecessor then need not wait for its leases.
+        start_process: builds the services of a process, given its owner; called in each pool
+            process, and in a solo worker itself.
+        resume_bulk_work: sends lost steps and long jobs again; called if no other worker serves the
+            bulk queue.
     """
-    HeartbeatReporter(settings, runtime, resume_batches).connect()
+    owners = WorkerOwners(settings, start_process)
+    owners.connect()
+    HeartbeatReporter(settings, runtime, resume_bulk_work).connect()
+    EventBatchingConsumer.owners = owners
 
     @signals.setup_logging.connect(weak=False)
     def keep_logging(**_: Any) -> None:
@@ -79,10 +87,6 @@ def connect_signals(
         # The collector must not write to, and so copy, the pages that the children share.
         gc.collect()
         gc.freeze()
-
-    @signals.worker_process_init.connect(weak=False)
-    def process_started(**_: Any) -> None:
-        _start_or_exit(start_process)
 
     @signals.worker_ready.connect(weak=False)
     def serve_metrics(**_: Any) -> None:
@@ -103,19 +107,6 @@ def connect_signals(
         structlog.contextvars.unbind_contextvars("task", "task_id")
 
 
-def _start_or_exit(start_process: Callable[[], None]) -> None:
-    """Start a process, or exit.
-
-    Celery only logs what a signal's receiver raises: the process would take tasks and fail them
-    all. A process that exits is started again until the cause is gone.
-    """
-    try:
-        start_process()
-    except Exception as error:
-        log.critical("process_not_started", error=repr(error), exc_info=True)
-        raise SystemExit(1) from error
-
-
 class HeartbeatReporter:
     """Reports, at each heartbeat of Celery, that this worker is able to answer.
 
@@ -123,18 +114,22 @@ class HeartbeatReporter:
         settings: with the URL of the broker.
         runtime: a solo worker is able to answer while it has a model. The parent of a pool does not
             check this, because asking would start a thread before a fork.
-        resume_batches: see `connect_signals`.
+        resume_bulk_work: see `connect_signals`.
     """
 
     def __init__(
-        self, settings: Settings, runtime: ModelRuntime, resume_batches: Callable[[], None]
+        self, settings: Settings, runtime: ModelRuntime, resume_bulk_work: Callable[[], None]
     ) -> None:
         self._runtime = runtime
-        self._resume_batches = resume_batches
+        self._resume_bulk_work = resume_bulk_work
         self._is_solo = False
-        self._workers = WorkerRegistry(connect(settings.redis_url))
+        broker = connect(settings.redis_url)
+        self._workers = WorkerRegistry(broker)
+        self._fair_queues = FairQueues(broker, time.time)
+        self._processes = 1
         self._queues: list[str] = []
         self._name = ""
+        self._node = ""
 
     def connect(self) -> None:
         """Connect to the signals of a worker's main process."""
@@ -146,10 +141,12 @@ class HeartbeatReporter:
         self._queues = [queue.name for queue in sender.task_consumer.queues]
         self._name = f"{sender.hostname}:{os.getpid()}"
         self._is_solo = isinstance(sender.pool, solo.TaskPool)
+        self._processes = 1 if self._is_solo else sender.pool.num_processes
+        self._node = sender.hostname
         with contextlib.suppress(BrokerUnavailable):
             others = self._workers.remove_predecessors(sender.hostname)
             if QueueName.BULK in self._queues and not others[QueueName.BULK]:
-                self._resume_batches()
+                self._resume_bulk_work()
         self._report()
         log.info("worker_ready", name=self._name, queues=self._queues)
 
@@ -161,10 +158,12 @@ class HeartbeatReporter:
             if self._is_solo:
                 self._runtime.current()
             self._workers.heartbeat(self._name, self._queues)
+            self._fair_queues.announce(self._node, self._queues, self._processes)
 
     def _leave(self, **_: Any) -> None:
         with contextlib.suppress(BrokerUnavailable):
             self._workers.unregister(self._name, self._queues)
+            self._fair_queues.withdraw(self._node)
         self._name = ""
 
 
@@ -199,6 +198,9 @@ class EventBatchingConsumer(Consumer):
     app: Any
     hub: Any
     connection_errors: tuple[type[Exception], ...]
+    owners: ClassVar[WorkerOwners | None] = None
+    """Called twice a second by the event loop of the main process."""
+
     _flush_events: Callable[[], None]
     _is_flush_due = False
 
@@ -208,6 +210,7 @@ class EventBatchingConsumer(Consumer):
         queues = self.app.amqp.queues
 
         def receive(message: Any) -> None:
+            OwnedChannel.deliveries.received += 1
             # Another publisher may name a queue that is not ours: Celery handles that.
             queue = queues.get(message.delivery_info.get("routing_key"))
             if queue is not None and queue.no_ack:
@@ -219,6 +222,8 @@ class EventBatchingConsumer(Consumer):
     def register_with_event_loop(self, hub: Hub) -> None:
         """Start the timers of a new connection: those of the last one are gone."""
         self._is_flush_due = False
+        if self.owners is not None:
+            hub.call_repeatedly(BEAT_INTERVAL_S, self.owners.tick)
         hub.call_repeatedly(TIMER_PURGE_INTERVAL_S, purge_canceled_timers, hub.timer)
         super().register_with_event_loop(hub)
 

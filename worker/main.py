@@ -12,7 +12,8 @@ from shared.metrics import MODEL_RELOADS
 from shared.queue.celery_app import make_celery
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
-from worker.container import WorkerProcess, resume_batches
+from worker.container import WorkerProcess, resume_bulk_work
+from worker.delivery import use_owned_transport
 from worker.lifecycle import connect_signals
 from worker.model import ModelRuntime
 from worker.tasks import register_tasks
@@ -25,6 +26,7 @@ def make_app() -> Celery:
     # Celery warns about root because of pickle; these workers accept msgpack and JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "numba"))
+    use_owned_transport()
     celery = make_celery(settings.redis_url)
     celery.conf.worker_consumer = "worker.lifecycle:EventBatchingConsumer"
     runtime = ModelRuntime(
@@ -34,7 +36,7 @@ def make_app() -> Celery:
     )
     process = WorkerProcess(settings, runtime)
     register_tasks(celery, process)
-    connect_signals(settings, runtime, process.start, lambda: resume_batches(settings))
+    connect_signals(settings, runtime, process.start, lambda: resume_bulk_work(settings))
     return celery
 
 

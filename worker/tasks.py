@@ -38,6 +38,12 @@ def register_tasks(app: Celery, process: WorkerProcess) -> None:
             raise failures[0]
 
 
+def _message_id(app: Celery) -> str:
+    """The id of the message whose task runs."""
+    task = app.current_task
+    return (task and task.request.id) or ""
+
+
 def _register_valuation_tasks(app: Celery, process: WorkerProcess) -> None:
     @app.task(name=str(TaskName.VALUE_CARS))
     def value_cars(group_id: str, reply_to: str, items: list[bytes], **_: Any) -> None:
@@ -47,36 +53,42 @@ def _register_valuation_tasks(app: Celery, process: WorkerProcess) -> None:
     @app.task(name=str(TaskName.VALUE_JOB))
     def value_job(job_id: str, enqueued_at: float, **_: Any) -> None:
         """Value the cars of a stored job."""
-        process.services.valuation.value_job(JobId(job_id), enqueued_at)
+        with process.services.work.taken(_message_id(app)):
+            process.services.valuation.value_job(JobId(job_id), enqueued_at)
 
     @app.task(name=str(TaskName.VALUE_LIST))
     def value_list(job_id: str, enqueued_at: float, **_: Any) -> None:
         """Value the cars of a stored job that takes long."""
-        process.services.valuation.value_job(JobId(job_id), enqueued_at, QueueName.BULK)
+        with process.services.work.carried_out(_message_id(app)):
+            process.services.valuation.value_job(JobId(job_id), enqueued_at, QueueName.BULK)
 
 
 def _register_batch_tasks(app: Celery, process: WorkerProcess) -> None:
     @app.task(name=str(TaskName.SPLIT_BATCH), soft_time_limit=SOFT_S, time_limit=HARD_S)
     def split(batch_id: str, **_: Any) -> None:
         """Cut the next slice of an uploaded file into chunks."""
-        process.services.split.run(BatchId(batch_id))
+        with process.services.work.carried_out(_message_id(app)):
+            process.services.split.run(BatchId(batch_id))
 
     @app.task(name=str(TaskName.VALUE_CHUNK))
     def value_chunk(batch_id: str, chunk: int, enqueued_at: float, **_: Any) -> None:
         """Value the rows of one chunk."""
         QUEUE_WAIT.labels(queue=str(QueueName.BULK)).observe(max(time.time() - enqueued_at, 0.0))
-        process.services.value.run(BatchId(batch_id), chunk)
+        with process.services.work.carried_out(_message_id(app)):
+            process.services.value.run(BatchId(batch_id), chunk)
 
     @app.task(name=str(TaskName.ASSEMBLE_BATCH), soft_time_limit=SOFT_S, time_limit=HARD_S)
     def assemble(batch_id: str, **_: Any) -> None:
         """Put the parts of a batch together and end it."""
-        process.services.assemble.run(BatchId(batch_id))
+        with process.services.work.carried_out(_message_id(app)):
+            process.services.assemble.run(BatchId(batch_id))
 
     @app.task(name=str(TaskName.MAKE_EXPORT), soft_time_limit=SOFT_S, time_limit=HARD_S)
     def make_export(
         batch_id: str, table: str, export: dict[str, Any], revision: str, **_: Any
     ) -> None:
         """Write a result table in another form."""
-        process.services.exports.run(
-            BatchId(batch_id), ResultTable(table), Export.from_json(export), revision
-        )
+        with process.services.work.carried_out(_message_id(app)):
+            process.services.exports.run(
+                BatchId(batch_id), ResultTable(table), Export.from_json(export), revision
+            )

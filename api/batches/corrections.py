@@ -8,7 +8,7 @@ from shared.blobs.batch_files import SOURCE, BatchFiles, table_name
 from shared.domain.batch import Batch, BatchManifest, BatchOptions, OnError, ResultTable
 from shared.domain.errors import CorrectionInProgress, NothingToCorrect
 from shared.domain.table import FileKind
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.tabular.corrections import check_corrections, rejected_header, rejected_lines
 from shared.tabular.csv_reader import CsvReader
 

@@ -10,13 +10,13 @@ from shared.domain.batch import Batch
 from shared.domain.notes import AskingSides, NoteCount
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.fields.car import CAR_FIELDS
-from shared.messages.texts import UNKNOWN_CODE, Language
-from shared.messages.uploads import (
+from shared.messages.notices import (
     COUNTED_MESSAGES,
     FRENCH_UNITS,
     NOTICE_MESSAGES,
     NOTICE_SCOPE,
 )
+from shared.messages.texts import UNKNOWN_CODE, Language
 from shared.tabular.column_names import ASKING_PRICE
 
 
@@ -99,6 +99,7 @@ def dump_input(batch: Batch, language: Language) -> dict[str, Any]:
     matches = _matches(dialect)
     columns = {field: dialect.header[match.index] for field, match in matches.items()}
     used = {match.index for match in matches.values()}
+    used |= {other.index for other in dialect.other_columns.values()}
     return {
         "file_name": manifest.file_name,
         "format": str(dialect.kind),

@@ -23,8 +23,8 @@ from shared.domain.exports import STORED, Export
 from shared.logging import get_logger
 from shared.messages.texts import Language, describe_row_error
 from shared.queue.names import TaskName
-from shared.queue.sender import Send
-from shared.redis.batches import BatchLedger
+from shared.queue.work import SendWork
+from shared.redis.batch_ledger.ledger import BatchLedger
 
 log = get_logger("storage")
 
@@ -62,7 +62,7 @@ class BatchResults:
     files: BatchFiles
     ledger: BatchLedger
     events: JobEvents
-    send: Send
+    send: SendWork
     long_waits: threading.Semaphore
     """Bounds the waiting threads; beyond it, a caller is asked to retry at once."""
 
@@ -124,7 +124,7 @@ class BatchResults:
                     "export": export.to_json(),
                     "revision": revision,
                 }
-                self.send(TaskName.MAKE_EXPORT, order)
+                self.send(TaskName.MAKE_EXPORT, order, batch.manifest.caller)
             except BrokerUnavailable:
                 self.ledger.finish_export(batch_id, name)
                 raise

@@ -14,6 +14,7 @@ from api.batches.results import storage_errors
 from api.batches.uploads import Upload
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
+from api.middleware.key_limits import Admission
 from model_store.registry.registry import ActiveVersionCache
 from shared.blobs.batch_files import SOURCE, BatchFiles
 from shared.domain.batch import (
@@ -33,6 +34,7 @@ from shared.domain.errors import (
     ModelNotLoaded,
     ResultNotReady,
     StorageUnavailable,
+    UploadTooLarge,
     check_schema,
 )
 from shared.domain.exports import result_delimiter
@@ -40,8 +42,10 @@ from shared.domain.ids import BatchId, CallerId, is_id, new_id
 from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
-from shared.redis.batches import BatchLedger
-from shared.redis.broker_memory import BrokerMemory
+from shared.queue.names import TaskName
+from shared.queue.work import SendWork
+from shared.redis.batch_ledger.ledger import BatchLedger
+from shared.redis.job_store.memory import BrokerMemory
 from shared.tabular.file_kinds import check_readable
 
 LEDGER_BYTES = 65_536
@@ -72,7 +76,7 @@ class Batches:
     active_model: ActiveVersionCache
     idempotency: RedisIdempotency
     events: JobEvents
-    send_split: Callable[[BatchId], None]
+    send: SendWork
     clock: Clock
     max_bytes: int
     """Limit of an upload, compressed and decompressed."""
@@ -91,6 +95,7 @@ class Batches:
         options: BatchOptions,
         caller: CallerId,
         idempotency_key: str | None = None,
+        admission: Admission | None = None,
     ) -> Batch:
         """Receive a file and start its batch; the batch is durable when this returns.
 
@@ -98,12 +103,13 @@ class Batches:
             ModelNotLoaded: no version is active.
             UnreadableUpload, UnsupportedUpload, UploadTooLarge: the file is refused.
             IdempotencyConflict: the key came before with another file.
+            RateLimited: `admission` does not allow it.
             BrokerUnavailable, StorageUnavailable: it cannot be accepted now.
         """
         version = self.active_model.version_id()
         if version is None:
             raise ModelNotLoaded
-        return self._accept(file, options, caller, version, idempotency_key)
+        return self._accept(file, options, caller, version, idempotency_key, admission=admission)
 
     def correct(
         self,
@@ -111,6 +117,7 @@ class Batches:
         file: FileSource,
         caller: CallerId,
         idempotency_key: str | None = None,
+        admission: Admission | None = None,
     ) -> Batch:
         """Receive corrected rows of an ended batch and start the correction, a batch of its own.
 
@@ -123,6 +130,7 @@ class Batches:
             NothingToCorrect, CorrectionInProgress: see `CorrectionGate`.
             UnreadableUpload, UnsupportedUpload, UploadTooLarge: the file is refused.
             IdempotencyConflict: the key came before with another file.
+            RateLimited: `admission` does not allow it.
             BrokerUnavailable, StorageUnavailable: it cannot be accepted now.
         """
         corrected = self.get(batch_id, caller)
@@ -132,7 +140,9 @@ class Batches:
             raise ResultNotReady(id=batch_id, state=corrected.progress.state)
         options = correction_options(corrected.manifest)
         version = corrected.manifest.model_version
-        return self._accept(file, options, caller, version, idempotency_key, corrects=corrected)
+        return self._accept(
+            file, options, caller, version, idempotency_key, admission=admission, corrects=corrected
+        )
 
     def _accept(
         self,
@@ -142,17 +152,20 @@ class Batches:
         version: str,
         idempotency_key: str | None,
         *,
+        admission: Admission | None,
         corrects: Batch | None = None,
     ) -> Batch:
         """Receive a file, and start its batch unless it is a repetition."""
         self.ledger.ping()
         if self.memory is not None:
             self.memory.check(LEDGER_BYTES)
+        max_bytes = self._max_bytes(options, admission, idempotency_key)
         batch_id = BatchId(new_id())
         with contextlib.ExitStack() as undo:
             undo.callback(self._discard, batch_id)
             try:
-                upload, dialect = self._receive(batch_id, file, options)
+                with self._named_limit(admission, max_bytes):
+                    upload, dialect = self._receive(batch_id, file, options, max_bytes)
                 manifest = BatchManifest(
                     id=batch_id,
                     caller=caller,
@@ -176,7 +189,7 @@ class Batches:
                 self.files.write_manifest(manifest)
                 batch = self._repeated(manifest, idempotency_key)
                 if batch is None:
-                    with self._admitted(manifest, corrects):
+                    with self._admitted(manifest, corrects), self._limited(manifest, admission):
                         batch = self._start(manifest)
                     undo.pop_all()
             except OSError as error:
@@ -190,6 +203,36 @@ class Batches:
         if corrects is None:
             return contextlib.nullcontext()
         return CorrectionGate(self.files, self.ledger).admit(manifest, corrects)
+
+    def _max_bytes(
+        self, options: BatchOptions, admission: Admission | None, idempotency_key: str | None
+    ) -> int:
+        """The largest file that the caller may send now.
+
+        Whether an upload with a key is a repetition is known only when it has been read.
+        """
+        if admission is None or idempotency_key is not None:
+            return self.max_bytes
+        free = admission.check_batch(is_valued=not options.dry_run)
+        return self.max_bytes if free is None else min(self.max_bytes, free)
+
+    @contextlib.contextmanager
+    def _named_limit(self, admission: Admission | None, max_bytes: int) -> Iterator[None]:
+        """Name the limit of the key if it is what makes a file too large."""
+        try:
+            yield
+        except UploadTooLarge:
+            if admission is not None and max_bytes < self.max_bytes:
+                admission.refuse_size(max_bytes)
+            raise
+
+    def _limited(
+        self, manifest: BatchManifest, admission: Admission | None
+    ) -> contextlib.AbstractContextManager[None]:
+        if admission is None:
+            return contextlib.nullcontext()
+        is_valued = not manifest.options.dry_run
+        return admission.batch(manifest.id, manifest.size_bytes, is_valued=is_valued)
 
     @storage_errors()
     def get(self, batch_id: BatchId, caller: CallerId) -> Batch:
@@ -244,11 +287,11 @@ class Batches:
         return self.get(batch_id, caller)
 
     def _receive(
-        self, batch_id: BatchId, file: FileSource, options: BatchOptions
+        self, batch_id: BatchId, file: FileSource, options: BatchOptions, max_bytes: int
     ) -> tuple[Upload, Dialect]:
         """Stream the file into the blob store."""
         with self.files.blobs.write(batch_id, SOURCE) as target:
-            upload = Upload(target, options, self.max_bytes)
+            upload = Upload(target, options, max_bytes)
             for block in file:
                 upload.charset = file.charset
                 upload.write(block)
@@ -278,9 +321,12 @@ class Batches:
         self.ledger.index_by_caller(
             manifest.id, manifest.caller, self.retention_s * TOMBSTONE_TTL_FACTOR
         )
-        self.ledger.create(manifest.id, manifest.accepted_at)
+        self.ledger.create(manifest.id, manifest.accepted_at, manifest.caller)
+        # Other files than CSV are converted by the first step, and corrections are merged.
+        is_slow = manifest.dialect.kind is not FileKind.CSV or manifest.corrects is not None
+        order = {"batch_id": manifest.id}
         try:
-            self.send_split(manifest.id)
+            self.send(TaskName.SPLIT_BATCH, order, manifest.caller, is_slow=is_slow)
         except BrokerUnavailable as error:
             # The batch is in the ledger already, so the sweep will send the task.
             log.warning("batch_split_not_sent", batch_id=manifest.id, error=str(error))

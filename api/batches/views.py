@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, request
 
 from api.batches.schemas import BatchSchema, BatchWaitQuery, UploadQuery, dump_batch
-from api.http.context import caller_id, language, services
+from api.http.context import admission, caller_id, language, services
 from api.http.requests import load_query
 from api.http.responses import ApiBlueprint, json_response, query_parameters
 from api.http.uploads import UPLOAD_BODY, UploadBody
@@ -23,7 +23,9 @@ MULTIPART_OVERHEAD_BYTES = 65_536
 
 def accept_upload(options: BatchOptions, idempotency_key: str | None = None) -> Batch:
     """Read the file in the current request and start its batch; the body is streamed."""
-    return services().batches.accept(upload_body(), options, caller_id(), idempotency_key)
+    return services().batches.accept(
+        upload_body(), options, caller_id(), idempotency_key, admission()
+    )
 
 
 def upload_body() -> UploadBody:
@@ -36,7 +38,9 @@ def accept_correction(batch_id: str, idempotency_key: str | None = None) -> Batc
     """Read the corrected rows in the current request and start their batch."""
     request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
     body = UploadBody(request)
-    return services().batches.correct(BatchId(batch_id), body, caller_id(), idempotency_key)
+    return services().batches.correct(
+        BatchId(batch_id), body, caller_id(), idempotency_key, admission()
+    )
 
 
 def current_batch(batch_id: str) -> Batch:

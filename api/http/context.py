@@ -10,6 +10,7 @@ from shared.messages.texts import Language
 
 if TYPE_CHECKING:
     from api.container import ApiServices
+    from api.middleware.key_limits import Admission
 
 EXTENSION = "carprice"
 
@@ -22,6 +23,11 @@ def services() -> "ApiServices":
 def caller_id() -> CallerId:
     """The caller; set by `api.middleware.authentication` before the view runs."""
     return CallerId(g.caller.id)
+
+
+def admission() -> "Admission":
+    """The limits that apply to what the caller submits."""
+    return services().submission_limits.of(g.caller)
 
 
 def language() -> Language:

@@ -4,6 +4,7 @@ Pure functions: Flask's error handlers (`api.middleware.problems`) and the fast 
 answer by them.
 """
 
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -72,6 +73,8 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.ModelVersionNotFound: 404,
     errors.ModelCardNotFound: 404,
     errors.ModelRefused: 409,
+    errors.DeadLetterNotFound: 404,
+    errors.DeadLetterNotReplayable: 409,
     errors.BrokerUnavailable: 503,
     errors.BrokerFull: 503,
     errors.QueueFull: 503,
@@ -83,6 +86,8 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.ValuationFailed: 500,
     errors.NotAuthenticated: 401,
     errors.NotPermitted: 403,
+    errors.KeysUnavailable: 503,
+    errors.RateLimited: 429,
     UnsupportedMediaType: 415,
     UnsupportedEncoding: 415,
     NotAcceptable: 406,
@@ -126,7 +131,7 @@ def error_response(error: Exception, language: Language, path: str) -> HttpRespo
     status = status_of(error)
     response = problem_response(status, error.code, params, language, path, **members)
     if is_retryable(error):
-        response.headers.append(("Retry-After", str(RETRY_AFTER_S)))
+        response.headers.append(("Retry-After", str(retry_after_s(error))))
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers.append(("WWW-Authenticate", "Bearer"))
     return response
@@ -179,7 +184,12 @@ def status_of(error: DomainError) -> int:
 def is_retryable(error: DomainError) -> bool:
     """Whether the same request may be answered a little later."""
     is_outage = status_of(error) == HTTPStatus.SERVICE_UNAVAILABLE
-    return is_outage or isinstance(error, errors.ResultNotReady)
+    return is_outage or isinstance(error, errors.ResultNotReady | errors.RateLimited)
+
+
+def retry_after_s(error: DomainError) -> int:
+    """Whole seconds after which a retryable request may be answered."""
+    return math.ceil(error.params.get("retry_after_s", RETRY_AFTER_S)) or 1
 
 
 def dump_field_problem(place: FieldProblem, language: Language) -> dict[str, Any]:

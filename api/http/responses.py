@@ -53,6 +53,7 @@ USUAL_PROBLEMS = {
     413: "Body too large",
     415: "Not JSON",
     422: "A query parameter",
+    429: "A limit of the key: see `Retry-After` and `RateLimit`",
 }
 """Descriptions of the failures that many views have."""
 
@@ -75,7 +76,7 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc] # flask-smorest has no type
 
         def decorate(view: View) -> View:
             if getattr(view, "required_scopes", ()):
-                for status in (401, 403):
+                for status in (401, 403, 429):
                     texts.setdefault(status, USUAL_PROBLEMS[status])
             for status, description in texts.items():
                 view = self.alt_response(

@@ -11,6 +11,15 @@ from shared.redis.connections import RedisClient, broker_errors
 IDEMPOTENCY_TTL_S = 86_400
 
 
+# KEYS: entry.  ARGV: the entry to replace, the new one, its time to live.  Returns the entry now.
+_REPLACE = """
+local stored = redis.call('GET', KEYS[1])
+if stored and stored ~= ARGV[1] then return stored end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return ARGV[2]
+"""
+
+
 class KeyClaim(NamedTuple):
     """The id that a key is mapped to."""
 
@@ -27,6 +36,7 @@ class RedisIdempotency:
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
+        self._replace = client.register_script(_REPLACE)
 
     def claim(
         self, caller: CallerId, route: str, key: str, fingerprint: str, new_id: str
@@ -75,6 +85,21 @@ class RedisIdempotency:
             self._client.set(
                 _name(caller, route, key), json.dumps([fingerprint, new_id]), ex=IDEMPOTENCY_TTL_S
             )
+
+    def replace(  # noqa: PLR0917 - the parts of one entry
+        self, caller: CallerId, route: str, key: str, fingerprint: str, old_id: str, new_id: str
+    ) -> str:
+        """Map a key from `old_id` to `new_id`, unless another request did; return its id now.
+
+        Raises:
+            BrokerUnavailable: the broker does not answer.
+        """
+        former, entry = (json.dumps([fingerprint, each]) for each in (old_id, new_id))
+        with broker_errors():
+            stored = self._replace(
+                keys=[_name(caller, route, key)], args=[former, entry, IDEMPOTENCY_TTL_S]
+            )
+        return str(json.loads(stored)[1])
 
 
 def _name(caller: CallerId, route: str, key: str) -> str:

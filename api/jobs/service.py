@@ -3,19 +3,28 @@
 import dataclasses
 import hashlib
 import threading
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import SubmissionIndex
-from api.valuations.micro_batches import MicroBatchDispatcher, QueueGuard
+from api.middleware.key_limits import Admission
+from api.valuations.micro_batches import QueueGuard
 from model_store.registry.registry import ActiveVersionCache
 from shared.domain.clock import Clock
-from shared.domain.errors import JobExpired, JobNotFound, ModelNotLoaded, UnreadableRecord
+from shared.domain.errors import (
+    TEMPORARY_CODES,
+    JobExpired,
+    JobNotFound,
+    ModelNotLoaded,
+    UnreadableRecord,
+)
 from shared.domain.ids import CallerId, JobId, is_id, new_id
 from shared.domain.job import Job, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import CarRequest
 from shared.queue.names import QueueName
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +38,10 @@ class Submission:
     idempotency_key: str | None = None
 
 
+class _AlreadyStoredError(Exception):
+    """Another request has stored the same job."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Jobs:
     """Accepts jobs, reads their state, waits for their end and cancels them."""
@@ -37,37 +50,35 @@ class Jobs:
     store: JobStore
     lists: SubmissionIndex
     events: JobEvents
-    dispatcher: MicroBatchDispatcher
+    send_job: Callable[[Job], None]
+    """Queues a stored job; raises `BrokerUnavailable`."""
     idempotency: RedisIdempotency
     clock: Clock
     queue_guard: QueueGuard
     long_waits: threading.Semaphore
     """Bounds the waiting threads; beyond it, `wait` returns at once."""
 
-    def submit(self, submission: Submission, caller: CallerId) -> Job:
+    def submit(
+        self, submission: Submission, caller: CallerId, admission: Admission | None = None
+    ) -> Job:
         """Accept a job; it is stored and queued when this returns.
 
         Raises:
             ModelNotLoaded: no version is active.
             IdempotencyConflict: the key was used before with another body.
             JobDeleted: the job of the key was deleted.
+            RateLimited: `admission` does not allow it; a repeated submission is always allowed.
             BrokerUnavailable, BrokerFull, QueueFull, JobStorageFull: it cannot be accepted now.
         """
         if self.active_model.version_id() is None:
             raise ModelNotLoaded
         job_id = JobId(new_id())
         if submission.idempotency_key is not None:
-            key = submission.idempotency_key
-            fingerprint = hashlib.sha256(submission.body).hexdigest()
-            claim = self.idempotency.claim(caller, "jobs", key, fingerprint, job_id)
-            if not claim.is_new:
-                try:
-                    return self.store.get(JobId(claim.id), caller)
-                except JobNotFound:  # the first request failed before it was stored
-                    job_id = JobId(claim.id)
-                except JobExpired:  # a new id, because the audit log has records of the old one
-                    self.idempotency.rebind(caller, "jobs", key, fingerprint, job_id)
-        return self._accept(job_id, submission, caller)
+            found = self._find_repeated(submission, job_id, caller)
+            if isinstance(found, Job):
+                return found
+            job_id = found
+        return self._accept(job_id, submission, caller, admission)
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
         """Read a job of this caller; raises `JobNotFound` or `JobExpired`."""
@@ -110,7 +121,39 @@ class Jobs:
             return None
         return self.store.request_cancel(job_id, caller)
 
-    def _accept(self, job_id: JobId, submission: Submission, caller: CallerId) -> Job:
+    def _find_repeated(
+        self, submission: Submission, new_job_id: JobId, caller: CallerId
+    ) -> Job | JobId:
+        """The job of an earlier request with the same Idempotency-Key, or the id of a new job."""
+        key = submission.idempotency_key or ""
+        fingerprint = hashlib.sha256(submission.body).hexdigest()
+        claim = self.idempotency.claim(caller, "jobs", key, fingerprint, new_job_id)
+        if claim.is_new:
+            return new_job_id
+        first_id = JobId(claim.id)
+        try:
+            job = self.store.get(first_id, caller)
+            if job.error not in TEMPORARY_CODES:
+                return job
+            # A failure that is over must not be repeated for as long as the key is kept.
+        except JobNotFound:  # the first request failed before it was stored
+            return first_id
+        except JobExpired:  # a new id, because the audit log has records of the old one
+            pass
+        job_id = JobId(
+            self.idempotency.replace(caller, "jobs", key, fingerprint, first_id, new_job_id)
+        )
+        with suppress(JobNotFound, JobExpired):
+            return self.store.get(job_id, caller)
+        return job_id
+
+    def _accept(
+        self,
+        job_id: JobId,
+        submission: Submission,
+        caller: CallerId,
+        admission: Admission | None,
+    ) -> Job:
         job = Job(
             id=job_id,
             caller=caller,
@@ -119,9 +162,17 @@ class Jobs:
             requests=submission.requests,
             is_list=submission.is_list,
         )
-        self.queue_guard.check(QueueName.BULK if job.is_long else QueueName.INTERACTIVE)
-        if self.store.create(job):
-            self.dispatcher.submit_job(job_id, is_long=job.is_long)
-            return job
-        # A concurrent request with the same Idempotency-Key has stored the job.
-        return self.store.get(job_id, caller)
+        self.queue_guard.check_job(QueueName.BULK if job.is_long else QueueName.INTERACTIVE, caller)
+        cars = len(job.requests)
+        try:
+            with nullcontext() if admission is None else admission.job(cars):
+                self._store(job)
+        except _AlreadyStoredError:
+            # A concurrent request with the same Idempotency-Key has stored the job.
+            return self.store.get(job_id, caller)
+        self.send_job(job)
+        return job
+
+    def _store(self, job: Job) -> None:
+        if not self.store.create(job):
+            raise _AlreadyStoredError

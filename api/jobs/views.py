@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from flask import Response, request
 
-from api.http.context import caller_id, language, services
+from api.http.context import admission, caller_id, language, services
 from api.http.requests import (
     ValuationQuery,
     WaitQuery,
@@ -101,7 +101,7 @@ def submit() -> Response:
     is_large = len(read_json()) >= LARGE_BODY_BYTES
     with _LARGE_LIST_LOCK if is_large else nullcontext():
         submission = _submission(query["include"])
-    job = services().jobs.submit(submission, caller_id())
+    job = services().jobs.submit(submission, caller_id(), admission())
     del submission
     wait_s = preferred_wait_s(request.headers.get("Prefer", ""))
     if wait_s is None:

@@ -1,160 +1,35 @@
-"""Who may call: API keys with scopes, kept as hashes; open on loopback while there are none."""
+"""Who may call: callers by their API keys; open on loopback while there have never been keys."""
 
-import dataclasses
-import hashlib
-import hmac
-import json
-import re
-import secrets
-import time
-from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Callable
 from functools import lru_cache, wraps
 from ipaddress import ip_address
-from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 
-from shared.domain.errors import NotAuthenticated, NotPermitted
-from shared.logging import get_logger
+from api.middleware.key_directory import Caller, KeyDirectory, KeyUpkeep
+from api.middleware.key_limits import RequestLimits, rate_headers
+from shared.domain.errors import DomainError, NotPermitted, RateLimited
+from shared.keys.entries import Scope
+from shared.keys.store import FileKeyStore
+from shared.redis.connections import CACHE_TIMEOUT_S, connect
+from shared.redis.fair_queues.weights import WeightPublisher
+from shared.redis.rate_limits import RateLimits
 from shared.settings import Settings, SettingsError
+
+__all__ = ["Authenticator", "Scope", "accept_basic_auth", "require_scope", "scope_rechecker"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-KEY_BYTES = 32
-REFRESH_INTERVAL_S = 1.0
 CACHED_HOST_MAX_CHARS = 64
-_CALLER = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_HASH = re.compile(r"[0-9a-f]{64}")
-
-log = get_logger("auth")
 EXTENSION = "carprice-authenticator"
 
-
-class Scope(StrEnum):
-    """What a key allows."""
-
-    PREDICT = "predict"
-    BULK = "bulk"
-    ADMIN = "admin"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Caller:
-    """Who makes the current request."""
-
-    id: str
-    scopes: frozenset[Scope]
-
+NO_SERVER = "unix:///nonexistent/broker.sock"
+"""Address while the settings name no broker: no request gets as far as to ask it."""
 
 LOCAL_CALLER = Caller(id="local", scopes=frozenset(Scope))
 """Every caller on a loopback address without keys."""
-
-
-def new_key(caller_id: str, scopes: frozenset[Scope]) -> tuple[str, dict[str, Any]]:
-    """Make a key, to be shown once, and the entry to store, which holds the key's hash only."""
-    key = f"cp_{secrets.token_urlsafe(KEY_BYTES)}"
-    return key, {"caller": caller_id, "hash": hash_key(key), "scopes": sorted(scopes)}
-
-
-def hash_key(key: str) -> str:
-    """SHA-256 of a key. A key has 256 random bits: a slow hash would protect nothing more."""
-    return hashlib.sha256(key.encode()).hexdigest()
-
-
-def load_keys(path: Path) -> Mapping[str, Caller]:
-    """The callers by the hash of their key; empty when the file is missing.
-
-    Raises:
-        SettingsError: the file cannot be read as keys.
-    """
-    if not path.exists():
-        return {}
-    try:
-        entries = json.loads(path.read_text("utf-8"))
-        return dict(_load_entry(entry) for entry in entries)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(f"{path}: not a file of API keys ({error}); see `make key`") from error
-
-
-def _load_entry(entry: Mapping[str, Any]) -> tuple[str, Caller]:
-    """The hash of a key and its caller."""
-    if not _HASH.fullmatch(entry["hash"]):
-        raise ValueError(f"{entry['hash']!r} is not a SHA-256 in hexadecimal")
-    scopes = frozenset(Scope(scope) for scope in entry["scopes"])
-    return entry["hash"], Caller(id=validate_caller(entry["caller"]), scopes=scopes)
-
-
-def validate_caller(name: str) -> str:
-    """Return `name` if it is a valid name of a caller.
-
-    Names are parts of Redis keys, so they must not contain separators.
-
-    Raises:
-        ValueError: another character or length.
-    """
-    if not _CALLER.fullmatch(name):
-        raise ValueError(f"caller {name!r}: expected 1 to 64 of the signs A-Z a-z 0-9 . _ -")
-    return name
-
-
-class KeyFile:
-    """The keys of a file, which is checked for changes at most once a second.
-
-    Args:
-        path: the file; while there is none, there are no keys.
-        clock: monotonic time in seconds.
-
-    Raises:
-        SettingsError: the file cannot be read as keys.
-    """
-
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = path
-        self._clock = clock
-        self._refreshed_at = clock()
-        self._file_stat = self._stat()
-        self._keys = load_keys(path)
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is a file. With an empty one nobody may call."""
-        self._refresh()
-        return self._file_stat is not None
-
-    def caller(self, key: str) -> Caller | None:
-        """The caller of a key; None if the key is unknown."""
-        self._refresh()
-        digest = hash_key(key)
-        for known, caller in self._keys.items():
-            if hmac.compare_digest(known, digest):
-                return caller
-        return None
-
-    def _refresh(self) -> None:
-        now = self._clock()
-        if now - self._refreshed_at < REFRESH_INTERVAL_S:
-            return
-        self._refreshed_at = now
-        try:
-            stamp = self._stat()
-            if stamp == self._file_stat:
-                return
-            self._keys = load_keys(self._path)
-        except (SettingsError, OSError) as error:
-            # Keep the valid keys: a mistake in the file must not lock everybody out.
-            log.exception("api_keys_unreadable", error=str(error))
-            return
-        self._file_stat = stamp
-
-    def _stat(self) -> tuple[int, int, int] | None:
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class Authenticator:
@@ -164,13 +39,21 @@ class Authenticator:
         settings: with the file of keys and the address the service listens on.
 
     Raises:
-        SettingsError: the address can be reached from other machines, and there are no keys.
+        SettingsError: the address can be reached from other machines, and there have never been
+            keys.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._key_file = KeyFile(settings.keys_file)
+        store = FileKeyStore.of(settings)
+        broker = connect(settings.redis_url or NO_SERVER, reply_timeout_s=CACHE_TIMEOUT_S)
+        self.limits = RequestLimits(RateLimits(broker))
+        weights = WeightPublisher(broker)
+        upkeep = KeyUpkeep(store, lambda: weights.publish(self._keys.weights))
+        self._keys = KeyDirectory(store, on_refresh=upkeep.start)
+        self.require_readable = self._keys.require_readable
+        self._note_use = upkeep.note
         self._is_loopback = settings.is_loopback
-        if not self._key_file.exists and not self._is_loopback:
+        if not self._keys.exist() and not self._is_loopback:
             raise SettingsError(
                 f"HOST={settings.host} can be reached from other machines and there are no API "
                 "keys: run `make key` first, or listen on 127.0.0.1"
@@ -184,10 +67,16 @@ class Authenticator:
         def set_caller() -> None:
             _set_caller(self, request.headers.get("Authorization", ""))
 
+        @app.after_request
+        def add_rate_headers(response: Response) -> Response:
+            if g.get("rate_state") is not None:
+                response.headers.extend(rate_headers(g.caller.limits, g.rate_state))
+            return response
+
     @property
     def allows_anonymous(self) -> bool:
         """Whether requests need no key."""
-        return self._is_loopback and not self._key_file.exists
+        return self._is_loopback and not self._keys.exist()
 
     def accepts_host(self, host: str) -> bool:
         """Whether a `Host` header may be answered: without keys only this machine's names are.
@@ -201,8 +90,22 @@ class Authenticator:
         """The caller behind an `Authorization` header; None if there is no valid key."""
         if self.allows_anonymous:
             return LOCAL_CALLER
-        scheme, _, key = authorization.partition(" ")
-        return self._key_file.caller(key.strip()) if scheme.casefold() == "bearer" else None
+        return self._keys.find(_bearer(authorization))
+
+    def refusal(self, authorization: str) -> DomainError:
+        """Why a header has no caller: no valid key, an expired one, or the keys are missing."""
+        return self._keys.refusal(_bearer(authorization))
+
+    def count_use(self, caller: Caller) -> None:
+        """Count a request of a caller by its key."""
+        if caller.key_id:
+            self._note_use(caller.key_id)
+
+
+def _bearer(authorization: str) -> str:
+    """The key in an `Authorization` header; empty if there is none."""
+    scheme, _, key = authorization.partition(" ")
+    return key.strip() if scheme.casefold() == "bearer" else ""
 
 
 def is_loopback(host: str) -> bool:
@@ -247,19 +150,48 @@ def _authenticator() -> Authenticator:
     return found
 
 
-def require_scope(*scopes: Scope) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A view decorator that requires a key with one of `scopes`."""
+def require_scope(*scopes: Scope, cars: int = 0) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A view decorator that requires a key with one of `scopes`, within its limits.
+
+    Args:
+        scopes: any of them is enough.
+        cars: how many the view values; they do not count if it raises.
+    """
 
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            _check(g.caller, scopes)
-            return view(*args, **kwargs)
+            authenticator = _authenticator()
+            caller = _permitted(g.caller, scopes, authenticator, g.authorization)
+            if not caller.key_id:
+                return view(*args, **kwargs)
+            _count(authenticator, caller, cars)
+            try:
+                return view(*args, **kwargs)
+            except BaseException:
+                if cars:
+                    authenticator.limits.refund(caller, cars)
+                raise
 
         checked.required_scopes = scopes  # type: ignore[attr-defined] # read by `ApiBlueprint.problems`
         return checked
 
     return decorate
+
+
+def _count(authenticator: Authenticator, caller: Caller, cars: int) -> None:
+    """Count the current request once, though a view may call another one, and its cars."""
+    is_first = "is_counted" not in g
+    if is_first:
+        g.is_counted = True
+        authenticator.count_use(caller)
+    if is_first or cars:
+        try:
+            state = authenticator.limits.admit(caller, requests=int(is_first), cars=cars)
+        except RateLimited as error:
+            g.rate_state = error.params.get("state")
+            raise
+        g.rate_state = state or g.get("rate_state")
 
 
 def scope_rechecker(*scopes: Scope) -> Callable[[], None]:
@@ -268,17 +200,27 @@ def scope_rechecker(*scopes: Scope) -> Callable[[], None]:
     A key can be revoked while a long response is sent. The function raises as `require_scope`.
     """
     authenticator, authorization = _authenticator(), g.authorization
-    return lambda: _check(authenticator.caller(authorization), scopes)
+
+    def recheck() -> None:
+        _permitted(authenticator.caller(authorization), scopes, authenticator, authorization)
+
+    return recheck
 
 
-def _check(caller: Caller | None, scopes: Sequence[Scope]) -> None:
-    """Check that a caller's key has one of `scopes`.
+def _permitted(
+    caller: Caller | None,
+    scopes: tuple[Scope, ...],
+    authenticator: Authenticator,
+    authorization: str,
+) -> Caller:
+    """The caller, if its key has one of `scopes`.
 
     Raises:
-        NotAuthenticated: there is no valid key.
+        NotAuthenticated, KeysUnavailable: there is no valid key.
         NotPermitted: it has none of them.
     """
     if caller is None:
-        raise NotAuthenticated
+        raise authenticator.refusal(authorization)
     if caller.scopes.isdisjoint(scopes):
         raise NotPermitted(scope=str(scopes[0]))
+    return caller

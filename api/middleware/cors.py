@@ -1,4 +1,11 @@
-"""CORS: pages of other origins may read prices, but not administer models."""
+"""CORS: which responses pages of other origins may read.
+
+Prices, health and documentation are public. Everything else belongs to callers or to the operator,
+and only the origins that `CORS_ORIGINS` names may read it: without API keys any page in a browser
+on this machine could otherwise read jobs and results.
+"""
+
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
@@ -11,34 +18,61 @@ ALLOWED_HEADERS = (
 EXPOSED_HEADERS = (
     "Cache-Status, Carprice-Results, Content-Range, ETag, Location, Preference-Applied, Retry-After"
 )
-CORS_EXCLUDED_PREFIX = "/models/"
+PUBLIC_PATHS = frozenset(
+    {"/predict", "/health", "/docs", "/redoc", "/openapi.json", "/docs/problems"}
+)
+PUBLIC_PREFIX = "/docs/static/"
+ADMIN_PREFIXES = ("/models/", "/dead-letters")
+"""Named origins may read below these paths, but change nothing."""
+
+ANY_ORIGIN = "*"
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def allowed_origins(settings: Settings) -> frozenset[str]:
-    """The origins that the operator trusts; may contain `*`."""
-    return frozenset(
-        origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()
-    )
+    """The origins in `settings.cors_origins` as browsers write them; may contain `*`.
+
+    `*` opens the public paths only. It names no origin.
+    """
+    given = (origin.strip() for origin in settings.cors_origins.split(","))
+    return frozenset(_normal_origin(origin) for origin in given if origin)
+
+
+def _normal_origin(origin: str) -> str:
+    """An origin in lower case, without default port and final slash."""
+    origin = origin.casefold().removesuffix("/")
+    return origin.removesuffix(DEFAULT_PORTS.get(urlsplit(origin).scheme, ""))
+
+
+def is_named(origin: str | None, allowed: frozenset[str]) -> bool:
+    """Whether the operator named an origin."""
+    return origin is not None and origin != ANY_ORIGIN and origin in allowed
+
+
+def is_public(path: str) -> bool:
+    """Whether pages of any origin may read the responses of a path."""
+    return (path.rstrip("/") or path) in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX)
 
 
 def register(app: Flask, settings: Settings) -> None:
     """Answer preflight requests and add CORS headers for `settings.cors_origins`."""
     allowed = allowed_origins(settings)
-    if not allowed:
-        return
 
     @app.after_request
     def allow_origin(response: Response) -> Response:
         origin = request.headers.get("Origin")
-        if origin is None or request.path.startswith(CORS_EXCLUDED_PREFIX):
+        if origin is None:
             return response
-        if "*" not in allowed and origin not in allowed:
+        is_for_all = ANY_ORIGIN in allowed and is_public(request.path)
+        if not (is_for_all or is_named(origin, allowed)):
             return response
-        response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
+        response.headers["Access-Control-Allow-Origin"] = ANY_ORIGIN if is_for_all else origin
         response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
         response.vary.add("Origin")
         if request.method == "OPTIONS":
-            response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
+            is_admin = request.path.startswith(ADMIN_PREFIXES)
+            methods = "GET" if is_admin else "GET, POST, DELETE"
+            response.headers["Access-Control-Allow-Methods"] = methods
             response.headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
             response.headers["Access-Control-Max-Age"] = "600"
         return response

@@ -10,12 +10,12 @@ from flask import Flask, g, request
 
 from api.http.problems import CrossSiteRefused, HostRefused
 from api.middleware.authentication import LOCAL_CALLER, Authenticator
-from api.middleware.cors import CORS_EXCLUDED_PREFIX, allowed_origins
+from api.middleware.cors import ADMIN_PREFIXES, allowed_origins, is_named
 from shared.settings import Settings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HTTP_1_0 = ("HTTP/1.0", "HTTP/1")
-CSRF_EXEMPT_PATHS = frozenset({"/", "/predict", "/jobs"})
+CSRF_EXEMPT_PATHS = frozenset({"/", "/predict"})
 """Open to all sites: the page's form, and JSON, for which a browser sends a preflight first."""
 
 
@@ -39,9 +39,8 @@ def register(app: Flask, settings: Settings, authenticator: Authenticator) -> No
         has_bearer_key = g.caller is not None and g.caller is not LOCAL_CALLER
         if request.method in SAFE_METHODS or is_exempt or has_bearer_key:
             return
-        is_trusted = request.headers.get("Origin") in trusted and not request.path.startswith(
-            CORS_EXCLUDED_PREFIX
-        )
+        origin = request.headers.get("Origin")
+        is_trusted = is_named(origin, trusted) and not request.path.startswith(ADMIN_PREFIXES)
         if is_cross_site() and not is_trusted:
             raise CrossSiteRefused
 

@@ -18,8 +18,8 @@ from shared.domain.errors import (
     StorageUnavailable,
 )
 from shared.metrics import ServiceSnapshot
-from shared.redis.broker_memory import BrokerMemory
 from shared.redis.cache import EstimateCache
+from shared.redis.job_store.memory import BrokerMemory
 from shared.redis.workers import WorkerRegistry
 
 
@@ -54,6 +54,8 @@ class Health:
     audit_folder: Path
     storage_folder: Path | None
     """Folder of the files of batches; None: they are in an object store, which is not checked."""
+    further: dict[str, Callable[[], None]] = dataclasses.field(default_factory=dict)
+    """Further required checks by name: each raises a domain error if it fails."""
 
     def checks(self) -> list[Check]:
         """Check every dependency now."""
@@ -71,6 +73,7 @@ class Health:
             _check("cache", self.cache.ping, required=False),
             _check("audit", self._check_audit, required=True),
             _check("storage", self._check_storage, required=False),
+            *(_check(name, check, required=True) for name, check in self.further.items()),
         ]
 
     def snapshot(self) -> ServiceSnapshot:

@@ -10,7 +10,7 @@ from shared.domain.batch import BatchOptions
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS, USUALLY_STATED
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import Category
+from shared.fields.kinds.category import Category
 from shared.fields.spellings import FRENCH_CHOICES
 from shared.tabular.column_names import ASKING_PRICE
 

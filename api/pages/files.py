@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, g, request, url_for
 from werkzeug.exceptions import HTTPException, NotFound
 
 from api.batches.detection_schemas import dump_input
@@ -14,8 +14,8 @@ from api.batches.results import SHEET_MAX_ROWS
 from api.batches.schemas import dump_batch
 from api.batches.views import accept_correction, current_batch, upload_body
 from api.events.views import batch_event_stream
-from api.http.context import caller_id, services
-from api.http.problems import RETRY_AFTER_S, dump_field_problem, is_retryable, status_of
+from api.http.context import admission, caller_id, services
+from api.http.problems import dump_field_problem, is_retryable, retry_after_s, status_of
 from api.http.responses import json_response
 from api.jobs.listing import ListFilter
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
@@ -105,7 +105,7 @@ def hand_in() -> Response:
     values = body.read_fields(FORM_FIELDS)
     try:
         options = load_options(values, dry_run="verifier" in request.args)
-        batch = services().batches.accept(body, options, caller_id())
+        batch = services().batches.accept(body, options, caller_id(), admission=admission())
     except InvalidInput as error:
         trouble = {
             "title": describe_problem(error.code, error.params, "fr")[0],
@@ -190,7 +190,7 @@ def show_domain_error(error: DomainError) -> Response:
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = BASIC_CHALLENGE
     if is_retryable(error):
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        response.headers["Retry-After"] = str(retry_after_s(error))
     return response
 
 
@@ -217,7 +217,7 @@ def _redirect(batch_id: str) -> Response:
 def _form_page(
     trouble: dict[str, Any] | None = None, status: int = 200, form: dict[str, Any] | None = None
 ) -> Response:
-    recent = [] if status in REFUSAL_STATUSES else _recent()
+    recent = [] if status in REFUSAL_STATUSES or g.caller is None else _recent()
     return _html(
         "files.html",
         status,

@@ -8,7 +8,8 @@ from api.pages.typography import format_name, format_number
 from shared.domain.errors import FieldProblem
 from shared.domain.valuation import CarRequest
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import Category, Number
+from shared.fields.kinds.category import Category
+from shared.fields.kinds.number import Number
 from shared.fields.spellings import FRENCH_CHOICES
 from shared.messages.texts import describe
 from shared.vehicles.names import display_names

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from api.http.assets import AssetFolder
 from api.http.context import caller_id, services
-from api.http.problems import RETRY_AFTER_S, status_of
+from api.http.problems import RETRY_AFTER_S, retry_after_s, status_of
 from api.http.requests import load_query
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
 from api.middleware.problems import answer_error, answer_http_error
@@ -21,7 +21,7 @@ from api.pages.suggestions import Suggestions, suggestions
 from api.pages.typography import format_month, typographic
 from model_store.registry.manifest import CARD_DATA_FILE
 from shared.domain.car import REQUIRED_FIELDS
-from shared.domain.errors import DomainError, FieldProblem, InvalidInput, JobNotFound
+from shared.domain.errors import DomainError, FieldProblem, InvalidInput, JobNotFound, RateLimited
 from shared.domain.ids import JobId, is_id
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import Extra
@@ -89,7 +89,7 @@ def estimate() -> Response:
     return _estimate(_given_values())
 
 
-@require_scope(Scope.PREDICT)
+@require_scope(Scope.PREDICT, cars=1)
 def _estimate(values: dict[str, str]) -> Response:
     car_request = load_car_request(values, extras=EXTRAS)
     wait_s = services().settings.predict_wait_s
@@ -147,6 +147,8 @@ def show_domain_error(error: DomainError) -> Response:
     response = _page(values, notice=notice, status=status)
     if response.status_code == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = BASIC_CHALLENGE
+    if isinstance(error, RateLimited):
+        response.headers["Retry-After"] = str(retry_after_s(error))
     return response
 
 

@@ -11,7 +11,7 @@ from api.valuations.schemas import IntervalSchema
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.sale import Sale, SaleAccuracy, SaleReport
 from shared.domain.valuation import DEFAULT_COVERAGE
-from shared.fields.kinds import Price
+from shared.fields.kinds.number import Price
 
 MIN_SALE_PRICE_MAD, MAX_SALE_PRICE_MAD = 1_000, 100_000_000
 _CODES = {"sale_price_mad": "sale-price", "sold_at": "sold-at"}

@@ -18,7 +18,7 @@ from shared.domain.errors import (
 from shared.domain.ids import CallerId, JobId, id_timestamp, is_id
 from shared.domain.sale import Sale, SaleAccuracy, SaleReport, SaleReportKind
 from shared.metrics import OUTCOME_ERROR, OUTCOME_INSIDE, OUTCOME_RATIO, OUTCOMES
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 
 DAY_S = 86_400
 MAX_CLOCK_SKEW_S = 60.0

@@ -21,12 +21,15 @@ from api.http.requests import parse_json, preferred_language, resolve_wait_s
 from api.http.responses import JSON, HttpResponse
 from api.jobs.schemas import accepted_response
 from api.middleware.authentication import Authenticator, Scope
+from api.middleware.key_directory import Caller
+from api.middleware.key_limits import rate_headers
 from api.middleware.security_headers import DATA_HEADERS
 from api.transport.connections import Peer
 from api.transport.wsgi_bridge import HTTP_DISCONNECT, Receive, Send, WsgiBridge
 from api.transport.wsgi_bridge import Scope as AsgiScope
 from api.valuations.schemas import CACHE_STATUS, cache_status, serialize_valuation
 from api.valuations.service import TickBatcher
+from shared.domain.errors import RateLimited
 from shared.domain.ids import CallerId
 from shared.domain.job import Job
 from shared.domain.valuation import DEFAULT_COVERAGE, Valuation
@@ -118,6 +121,19 @@ class FastPathRequest:
     prefer: str
     """The `Prefer` header, empty if there is none."""
     peer: Peer
+    limited: "LimitedRequest | None"
+    """Set if the caller's key has limits of requests or cars."""
+
+
+@dataclasses.dataclass(slots=True)
+class LimitedRequest:
+    """What the limits of a key make of its request."""
+
+    caller: Caller
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    """`RateLimit` headers of the response."""
+    is_paid: bool = False
+    """Whether the car was counted."""
 
 
 class FastPathMiddleware:
@@ -163,6 +179,8 @@ class FastPathMiddleware:
                 return
             body = self._serialize(result, fast_request.language)
         except Exception as error:  # noqa: BLE001 - the client gets a problem document
+            if fast_request.limited is not None:
+                await self._refund(fast_request.limited)
             response = error_response(error, fast_request.language, PATH)
             await self._send(response, fast_request, send)
             return
@@ -171,6 +189,8 @@ class FastPathMiddleware:
             (b"content-length", b"%d" % len(body)),
             (_CACHE_STATUS, cache_status(result).encode()),
         ]
+        if fast_request.limited is not None:
+            headers += fast_request.limited.headers
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         self._latencies.add(time.perf_counter() - fast_request.started)
@@ -200,6 +220,7 @@ class FastPathMiddleware:
         caller = self._authenticator.caller(_text(headers.get(b"authorization", b"")))
         if caller is None or Scope.PREDICT not in caller.scopes:
             return None
+        self._authenticator.count_use(caller)
         language = headers.get(b"accept-language")
         return FastPathRequest(
             started=time.perf_counter(),
@@ -208,10 +229,13 @@ class FastPathMiddleware:
             language=preferred_language(None if language is None else _text(language)),
             prefer=_text(headers.get(b"prefer", b"")),
             peer=scope["client"],
+            limited=LimitedRequest(caller) if caller.limits.has_rate else None,
         )
 
     async def _value(self, fast_request: FastPathRequest, receive: Receive) -> Valuation | Job:
         body = await self._body_reader.read(receive, fast_request.length)
+        if fast_request.limited is not None:
+            await self._admit(fast_request.limited)
         request = load_car_request(parse_json(body, fast_request.length))
         wait_s = resolve_wait_s(fast_request.prefer, self._services.settings)
         self.active_peers.add(fast_request.peer)
@@ -219,6 +243,31 @@ class FastPathMiddleware:
             return await self._services.valuations.value(request, fast_request.caller, wait_s)
         finally:
             self.active_peers.discard(fast_request.peer)
+
+    async def _admit(self, limited: LimitedRequest) -> None:
+        """Count the request against the limits of its key; raises `RateLimited`."""
+        limits, caller = self._authenticator.limits, limited.caller
+        state = None
+        try:
+            limits.check(caller)
+            state = await self._services.valuations.run_in_thread(
+                lambda: limits.admit(caller, cars=1)
+            )
+            limited.is_paid = state is not None
+        except RateLimited as error:
+            state = error.params["state"]
+            raise
+        finally:
+            limited.headers = [
+                (name.lower().encode(), value.encode())
+                for name, value in rate_headers(caller.limits, state)
+            ]
+
+    async def _refund(self, limited: LimitedRequest) -> None:
+        """Give the car of a failed request back."""
+        if limited.is_paid:
+            refund, caller = self._authenticator.limits.refund, limited.caller
+            await self._services.valuations.run_in_thread(lambda: refund(caller, 1))
 
     def _serialize(self, valuation: Valuation, language: Language) -> bytes:
         model = self._services.active_model.identity(valuation.estimate.model_version)
@@ -238,8 +287,9 @@ class FastPathMiddleware:
         """Send a response that is not a valuation."""
         headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
         length = (b"content-length", b"%d" % len(response.body))
+        limits = fast_request.limited.headers if fast_request.limited is not None else ()
         start: dict[str, Any] = {"type": "http.response.start", "status": response.status}
-        await send(start | {"headers": [*headers, length, *_SECURITY_HEADERS]})
+        await send(start | {"headers": [*headers, length, *limits, *_SECURITY_HEADERS]})
         await send({"type": "http.response.body", "body": response.body})
         observe_http("POST", PATH, response.status, time.perf_counter() - fast_request.started)
 

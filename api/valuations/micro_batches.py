@@ -5,26 +5,34 @@ import os
 import threading
 import time
 import weakref
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import msgpack
 import redis
 
+from api.valuations.waiting import WaitingRequests, has_space
 from shared.domain.clock import Clock
-from shared.domain.errors import BrokerUnavailable, DomainError, QueueFull, ValuationFailed
+from shared.domain.errors import (
+    TEMPORARY_ERRORS,
+    BrokerUnavailable,
+    DomainError,
+    QueueFull,
+    ValuationFailed,
+)
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
-from shared.domain.job import JobEnd
+from shared.domain.job import JobEnd, effort_of
 from shared.domain.valuation import CarRequest, Estimate
 from shared.logging import get_logger
 from shared.metrics import DISPATCH_GROUP, DISPATCH_LATE_REPLIES
 from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import EstimateResult, TaskSender, unpack_reply
 from shared.redis import keys
-from shared.redis.broker_memory import BrokerMemory
 from shared.redis.connections import ConnectionCache, PipelinedCommands, RedisClient, broker_errors
-from shared.redis.jobs import JobStore
+from shared.redis.fair_queues.queues import FairQueues, QueueLoad
+from shared.redis.job_store.memory import BrokerMemory
+from shared.redis.job_store.store import JobStore
 
 DoneCallback: TypeAlias = Callable[[list["EstimateFuture"]], None]
 
@@ -36,6 +44,8 @@ class EstimateFuture:
         valuation_id: the request's id.
         wire: the request as it is sent.
         expires_at: monotonic seconds after which nobody waits for it.
+        caller: who waits for it.
+        effort: its expected duration, in that of one car without extras.
         on_done: called with all futures of a micro-batch that have a result, by the thread that
             sets the results: it must neither block nor raise.
     """
@@ -44,6 +54,8 @@ class EstimateFuture:
         "_abandoned",
         "_lock",
         "_result",
+        "caller",
+        "effort",
         "expires_at",
         "group_id",
         "id",
@@ -57,8 +69,13 @@ class EstimateFuture:
         wire: bytes,
         expires_at: float,
         on_done: DoneCallback,
+        *,
+        caller: str = "",
+        effort: int = 1,
     ) -> None:
         self.id = valuation_id
+        self.caller = caller
+        self.effort = effort
         self.wire = wire
         self.expires_at = expires_at
         self.on_done = on_done
@@ -142,11 +159,18 @@ LOST_BATCH_GRACE_S = 2.0
 MAX_WAITING_REQUESTS = 5000
 """Requests that may wait in one process."""
 
+MICRO_BATCH_MAX_EFFORT = 200
+"""Effort of a micro-batch, in cars without extras: some 15 ms, for which all its callers wait. It
+limits requests with extras; cars without are limited by their number."""
+
 MICRO_BATCH_MAX_BYTES = 256_000
 """Size limit of a micro-batch; a car takes some 200 bytes, so the count usually decides."""
 
 QUEUE_LENGTH_MAX_AGE_S = 1.0
 """Maximum age of the queue length on which a refusal is based."""
+
+MAX_KEPT_LOADS = 1000
+"""Callers whose load is kept in memory."""
 
 log = get_logger("dispatch")
 
@@ -156,6 +180,7 @@ class QueueGuard:
 
     Args:
         client: connection to the broker instance.
+        fair_queues: where jobs wait.
         clock: the time of day.
         max_messages: from this length of the queue on, work is refused.
         memory: refuses work while the broker lacks memory; None: the broker alone refuses.
@@ -164,39 +189,67 @@ class QueueGuard:
     def __init__(
         self,
         client: RedisClient,
+        fair_queues: FairQueues,
         clock: Clock,
         max_messages: int,
         memory: BrokerMemory | None = None,
     ) -> None:
         self._memory = memory
         self._client = client
+        self._fair_queues = fair_queues
         self._clock = clock
         self._max_messages = max_messages
-        self._lengths: dict[QueueName, tuple[float, int]] = {}
-        """When the length of each queue was read, and the length."""
+        self._loads: dict[tuple[QueueName, CallerId | None], tuple[float, QueueLoad]] = {}
+        """When each load was read, and the load."""
 
-    def check(self, queue: QueueName = QueueName.INTERACTIVE) -> None:
-        """Return if a queue takes new work.
+    def check(self) -> None:
+        """Return if the interactive queue takes a micro-batch, which jobs do not delay.
 
         Raises:
             QueueFull: too many messages wait.
             BrokerFull: the broker has no memory for more work.
             BrokerUnavailable: the broker does not answer.
         """
-        now = self._clock()
-        read_at, waiting = self._lengths.get(queue, (0.0, 0))
-        if not 0.0 <= now - read_at < QUEUE_LENGTH_MAX_AGE_S:
-            with broker_errors():
-                waiting = int(self._client.llen(str(queue)))
-            self._lengths[queue] = now, waiting
+        waiting = self._load(QueueName.INTERACTIVE, None).total
         if waiting >= self._max_messages:
             raise QueueFull(waiting=waiting)
         if self._memory is not None:
             self._memory.check()
 
+    def check_job(self, queue: QueueName, caller: CallerId) -> None:
+        """Return if a queue takes another job of a caller.
+
+        Raises:
+            QueueFull: too many jobs wait, or too many of this caller.
+            BrokerFull: the broker has no memory for more work.
+            BrokerUnavailable: the broker does not answer.
+        """
+        load = self._load(queue, caller)
+        if not has_space(own=load.own, total=load.total, maximum=self._max_messages):
+            raise QueueFull(waiting=load.total)
+        if self._memory is not None:
+            self._memory.check()
+
+    def _load(self, queue: QueueName, caller: CallerId | None) -> QueueLoad:
+        """The messages that wait; the jobs of a caller too, if one is given."""
+        now = self._clock()
+        read_at, load = self._loads.get((queue, caller), (0.0, QueueLoad(0, 0)))
+        if 0.0 <= now - read_at < QUEUE_LENGTH_MAX_AGE_S:
+            return load
+        with broker_errors():
+            messages = int(self._client.llen(str(queue)))
+        load = QueueLoad(messages, 0)
+        if caller is not None:
+            jobs = self._fair_queues.of(queue).load(caller)
+            load = QueueLoad(messages + jobs.total, jobs.own)
+        if len(self._loads) >= MAX_KEPT_LOADS:
+            self._loads.clear()
+        self._loads[queue, caller] = now, load
+        return load
+
 
 class MicroBatchDispatcher:
-    """Puts work on the queue: micro-batches for waiting callers, single messages for jobs.
+    """Puts the requests of waiting callers on the queue, as micro-batches.
 
     A single request is sent at once. While all slots are taken, requests are collected; the next
     free slot sends them as one micro-batch. While the broker is down, every method raises
@@ -235,7 +288,7 @@ class MicroBatchDispatcher:
         """Start with nothing sent, as a forked child has to."""
         self._reply_to = keys.reply_list(new_id())
         self._lock = threading.Lock()
-        self._waiting: deque[EstimateFuture] = deque()
+        self._waiting = WaitingRequests(lambda: MAX_WAITING_REQUESTS)
         self._in_flight: dict[str, MicroBatch] = {}
         self._is_running = False
         self._stopping = False
@@ -252,30 +305,33 @@ class MicroBatchDispatcher:
         """Make the future of a request that is ready to be submitted; nothing is sent yet."""
         now = time.time()
         wire = msgpack.packb([valuation_id, request.to_wire(), caller, deadline, now])
-        return EstimateFuture(valuation_id, wire, time.monotonic() + deadline - now, on_done)
+        return EstimateFuture(
+            valuation_id,
+            wire,
+            time.monotonic() + deadline - now,
+            on_done,
+            caller=caller,
+            effort=effort_of(request),
+        )
 
     def submit_all(self, futures: Sequence[EstimateFuture]) -> None:
         """Add requests to those that wait, and send them if a slot is free.
 
+        The result of a request for whose caller there is no space is `QueueFull`.
+
         Raises:
-            QueueFull: too many requests of this process wait already; none is added.
+            QueueFull: there is no space for any of them.
         """
         with self._lock:
-            if len(self._waiting) + len(futures) > MAX_WAITING_REQUESTS:
-                raise QueueFull(waiting=len(self._waiting))
             if not self._is_running:
                 self._is_running = True
                 threading.Thread(target=self._run, name="dispatch", daemon=True).start()
-            self._waiting.extend(futures)
+            refused = self._waiting.add(futures)
+            full = QueueFull(waiting=len(self._waiting))
+        if len(refused) == len(futures):
+            raise full
+        set_results((future, full) for future in refused)
         self._send_waiting()
-
-    def submit_job(self, job_id: JobId, *, is_long: bool) -> None:
-        """Publish the message of a stored job.
-
-        Raises:
-            BrokerUnavailable: the broker does not take it.
-        """
-        self._sender.send_job(job_id, is_long=is_long)
 
     def close(self) -> None:
         """Stop the thread and delete the reply list."""
@@ -310,7 +366,11 @@ class MicroBatchDispatcher:
         with self._lock:
             if not self._waiting or not self._has_slot():
                 return None
-            taken = self._pop_waiting()
+            taken = self._waiting.take(
+                max_requests=self._group_max_cars,
+                max_bytes=MICRO_BATCH_MAX_BYTES,
+                max_effort=MICRO_BATCH_MAX_EFFORT,
+            )
             micro_batch = MicroBatch(
                 id=new_id(),
                 futures={future.id: future for future in taken},
@@ -330,17 +390,6 @@ class MicroBatchDispatcher:
             each for each in self._in_flight.values() if time.monotonic() < each.slot_expires_at
         ]
         return len(busy) < self._slots
-
-    def _pop_waiting(self) -> list[EstimateFuture]:
-        """Take the requests of the next micro-batch, at least one."""
-        taken = [self._waiting.popleft()]
-        size_bytes = len(taken[0].wire)
-        while self._waiting and len(taken) < self._group_max_cars:
-            size_bytes += len(self._waiting[0].wire)
-            if size_bytes > MICRO_BATCH_MAX_BYTES:
-                break
-            taken.append(self._waiting.popleft())
-        return taken
 
     def _release(self, group_id: str) -> MicroBatch | None:
         """Free the slot of a micro-batch."""
@@ -411,8 +460,15 @@ class MicroBatchDispatcher:
             self._complete_jobs(late)
 
     def _complete_jobs(self, late: Sequence[tuple[str, EstimateResult]]) -> None:
-        """Complete the jobs that requests became when their callers stopped waiting."""
-        ends = [JobEnd.of(JobId(job_id), result) for job_id, result in late]
+        """Complete the jobs that requests became when their callers stopped waiting.
+
+        A temporary failure ends no job: its own message values it after the outage.
+        """
+        ends = [
+            JobEnd.of(JobId(job_id), result)
+            for job_id, result in late
+            if not isinstance(result, TEMPORARY_ERRORS)
+        ]
         for has_ended in self._jobs.finish_all(ends):
             DISPATCH_LATE_REPLIES.labels(outcome="stored" if has_ended else "ignored").inc()
 
@@ -426,7 +482,7 @@ class MicroBatchDispatcher:
     def _fail_waiting(self, error: DomainError) -> None:
         """Fail the collected requests at once instead of trying to send each of them."""
         with self._lock:
-            waiting, self._waiting = self._waiting, deque()
+            waiting = self._waiting.clear()
         set_results((future, error) for future in waiting)
 
     def _expire_micro_batches(self) -> None:

@@ -34,7 +34,7 @@ from shared.domain.valuation import AuditRecord, CachedEstimate, CarRequest, Est
 from shared.logging import get_logger
 from shared.metrics import CACHE_HITS, CACHE_MISSES, PREDICTIONS, observe_valuations
 from shared.redis.cache import EstimateCache
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 
 T = TypeVar("T")
 
@@ -197,7 +197,8 @@ class LookupDispatcher:
             return error
         for each in lookups:
             each.is_sent = True
-        return futures[0].failure
+        failures = [each.failure for each in futures]
+        return next((each for each in failures if isinstance(each, BrokerUnavailable)), None)
 
 
 def _fail(lookups: Sequence[CacheLookup], error: DomainError) -> None:
@@ -263,6 +264,7 @@ class Valuations:
         cache: result cache.
         dispatcher: puts a miss on the queue.
         jobs: keeps the requests that were not answered in time.
+        send_job: queues the job of such a request.
         audit: records the answers from the cache; the workers record theirs.
         clock: the time of day.
         queue_guard: refuses a miss while the queue is too long.
@@ -276,6 +278,7 @@ class Valuations:
         cache: EstimateCache,
         dispatcher: MicroBatchDispatcher,
         jobs: JobStore,
+        send_job: Callable[[Job], None],
         audit: AuditLog,
         clock: Clock,
         queue_guard: QueueGuard,
@@ -285,6 +288,7 @@ class Valuations:
         self._cache = cache
         self._dispatcher = dispatcher
         self._jobs = jobs
+        self._send_job = send_job
         self._audit = audit
         self._clock = clock
         self._queue_guard = queue_guard
@@ -450,7 +454,7 @@ class Valuations:
             self._jobs.finish(job.id, JobState.SUCCEEDED, [estimate])  # counts it
             return _worker_valuation(lookup, estimate)
         with contextlib.suppress(BrokerUnavailable):  # the sweep sends what cannot be sent now
-            self._dispatcher.submit_job(job.id, is_long=job.is_long)
+            self._send_job(job)
         return job
 
     def _create_job(self, lookup: CacheLookup) -> Job:

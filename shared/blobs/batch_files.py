@@ -233,6 +233,14 @@ class BatchFiles:
         ]
         self.blobs.remove(batch_id, [*names, SOURCE, TABLE, CORRECTED, SPLIT])
 
+    def has_intermediates(self, batch_id: BatchId) -> bool:
+        """Whether the chunks of an ended batch are kept, so that it can be run again."""
+        return self.blobs.size(batch_id, SPLIT) is not None
+
+    def reopen(self, batch_id: BatchId) -> None:
+        """Make an ended batch an unfinished one."""
+        self.blobs.remove(batch_id, [FINAL])
+
     def _write(self, batch_id: BatchId, name: str, members: dict[str, Any]) -> None:
         with self.blobs.write(batch_id, name) as blob:
             blob.write(orjson.dumps(members))

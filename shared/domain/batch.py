@@ -151,7 +151,7 @@ class BatchManifest:
     @property
     def schema(self) -> int:
         """Version that a reader must know; also the `WorkerRegistry.protocol` that it takes."""
-        return MANIFEST_SCHEMA if self.dialect.unit_columns else 1
+        return MANIFEST_SCHEMA if self.dialect.has_later_members else 1
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""

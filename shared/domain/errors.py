@@ -163,6 +163,14 @@ class NoEarlierModel(DomainError, code="no-earlier-model"):
     """No other version was active before `version`: a rollback is not possible."""
 
 
+class DeadLetterNotFound(DomainError, code="dead-letter-not-found"):
+    """No job or step that was given up has this id."""
+
+
+class DeadLetterNotReplayable(DomainError, code="dead-letter-not-replayable"):
+    """What the work needs is gone, or the batch still runs or was corrected since."""
+
+
 class BrokerUnavailable(DomainError, code="broker-unavailable"):
     """The broker, or the event loop that calls it, does not answer: new work cannot be accepted."""
 
@@ -220,3 +228,37 @@ class NotAuthenticated(DomainError, code="not-authenticated"):
 
 class NotPermitted(DomainError, code="not-permitted"):
     """The API key lacks the scope that this call needs."""
+
+
+class KeyExpired(NotAuthenticated, code="key-expired"):
+    """The API key was valid and has expired."""
+
+
+class KeysUnavailable(DomainError, code="keys-unavailable"):
+    """The API keys cannot be read: nobody can be recognised by a key."""
+
+
+class RateLimited(DomainError, code="rate-limited"):
+    """The key sends more than `limit` requests per second; see `retry_after_s`."""
+
+
+class CarLimitReached(RateLimited, code="car-limit-reached"):
+    """The key may have `limit` cars valued per day; `left` are left and `cars` are asked for."""
+
+
+class OpenJobsLimitReached(RateLimited, code="open-jobs-limit-reached"):
+    """The caller has `limit` jobs that have not ended."""
+
+
+class OpenBatchesLimitReached(RateLimited, code="open-batches-limit-reached"):
+    """The caller has `limit` batches that have not ended."""
+
+
+class StorageLimitReached(RateLimited, code="storage-limit-reached"):
+    """The caller's jobs and files hold `used` of `limit` bytes."""
+
+
+TEMPORARY_ERRORS = (ModelNotLoaded, BrokerUnavailable, AuditUnavailable, StorageUnavailable)
+"""Errors of the service's surroundings. Work that was accepted waits for their end."""
+
+TEMPORARY_CODES = frozenset(error.code for error in TEMPORARY_ERRORS)

@@ -46,6 +46,11 @@ EXTRA_COST_CARS = 30
 """The effort of one extra, in cars without extras."""
 
 
+def effort_of(request: CarRequest) -> int:
+    """The expected duration of one request, in that of one car without extras."""
+    return 1 + EXTRA_COST_CARS * len(request.extras)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One accepted request for the valuation of a car or of a list of cars."""
@@ -77,8 +82,12 @@ class Job:
     @property
     def is_long(self) -> bool:
         """Whether it would delay single cars noticeably."""
-        effort = sum(1 + EXTRA_COST_CARS * len(request.extras) for request in self.requests)
-        return effort > SHORT_JOB_CARS
+        return self.effort > SHORT_JOB_CARS
+
+    @property
+    def effort(self) -> int:
+        """Its expected duration, in that of one car without extras."""
+        return sum(map(effort_of, self.requests))
 
 
 class JobEnd(NamedTuple):

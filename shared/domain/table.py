@@ -72,6 +72,20 @@ class UnitColumn:
     """The unit of all first rows; None if they differ, or one of them states none."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class OtherColumn:
+    """The column that holds a field's value in another unit, where its own column is blank."""
+
+    index: int
+    """Its index in the header, from 0."""
+    unit: str
+    """The unit of its numbers."""
+
+
+LATER_MEMBERS = ("unit_columns", "other_columns")
+"""Members of a dialect that the first release does not know, and does not accept."""
+
+
 class TextForm(NamedTuple):
     """How the text that chunks are cut from represents its table."""
 
@@ -109,6 +123,8 @@ class Dialect:
     """Units by field that are stated for a whole column and are not the field's own."""
     unit_columns: Mapping[str, UnitColumn] = dataclasses.field(default_factory=dict)
     """By field: the column with the units of its values. The usual one is in `units`, too."""
+    other_columns: Mapping[str, OtherColumn] = dataclasses.field(default_factory=dict)
+    """By field, the column that is read in the rows in which the field's own is blank."""
     constants: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Text of the fields that the caller states for all rows; such a field is in no column."""
     currency: str | None = None
@@ -143,6 +159,11 @@ class Dialect:
         return all(column.usual is not None for column in self.unit_columns.values())
 
     @property
+    def has_later_members(self) -> bool:
+        """Whether the first release cannot read it."""
+        return any(getattr(self, name) for name in LATER_MEMBERS)
+
+    @property
     def is_plain_csv(self) -> bool:
         """Whether the bytes between two delimiters are a cell, as the fast CSV engine expects."""
         return not (self.quoted_lines or self.skip_initial_space or self.misread_as)
@@ -167,9 +188,8 @@ class Dialect:
         accept no further ones.
         """
         members = dataclasses.asdict(self)
-        if not self.unit_columns:
-            del members["unit_columns"]
-        return members
+        unused = [name for name in LATER_MEMBERS if not members[name]]
+        return {name: value for name, value in members.items() if name not in unused}
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:
@@ -192,6 +212,10 @@ class Dialect:
             "findings": {
                 name: Detection(**known_members(Detection, found))
                 for name, found in findings.items()
+            },
+            "other_columns": {
+                name: OtherColumn(**known_members(OtherColumn, each))
+                for name, each in members.get("other_columns", {}).items()
             },
             "notices": tuple(Notice(**each) for each in notices),
         }

@@ -12,7 +12,9 @@ from shared.domain.car import (
 )
 from shared.domain.names import ARABIC_BRANDS, ARABIC_CITIES, ARABIC_MODELS
 from shared.fields.dates import MIN_YEAR
-from shared.fields.kinds import CarField, Category, FoldedText, Number, Price, Year, next_year
+from shared.fields.kinds.category import Category
+from shared.fields.kinds.number import Number, Price, Year, next_year
+from shared.fields.kinds.text import CarField, FoldedText
 from shared.fields.spellings import (
     CONDITION_PHRASES,
     CONDITION_SPELLINGS,
@@ -104,6 +106,7 @@ class CarSchema(Schema):
         minimum=0,
         maximum=2_000_000,
         ranges=True,
+        decimals_from=1_000,
         aliases=("kilometrage", "km", "kms", "kilometres", "mileage km", "odometer"),
     )
     edition = FoldedText(

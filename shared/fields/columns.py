@@ -14,7 +14,9 @@ from marshmallow import ValidationError
 
 from shared.domain.car import REQUIRED_FIELDS
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import CONVERTED, MISSPELT, UNPRICED, CarField, Number
+from shared.fields.kinds.category import MISSPELT, UNPRICED
+from shared.fields.kinds.number import CONVERTED, Number
+from shared.fields.kinds.text import CarField
 from shared.fields.quantities import OPEN_RANGE
 from shared.fields.units import own_unit
 

@@ -1,6 +1,7 @@
 """Names of columns by field: marketplaces, public data sets, dealer management systems.
 
-In French, English, German, Spanish, Italian and Arabic, in addition to the aliases of the fields
+In French, English, German, Arabic, Spanish, Italian, Portuguese, Dutch, Polish, Turkish and
+Romanian, in addition to the aliases of the fields
 (`shared.fields.car`). Case, accents, plurals, word separators and words like "of" and "vehicle" do
 not matter, see `shared.tabular.column_names`.
 """
@@ -13,7 +14,8 @@ HEADER_NAMES: dict[str, str] = {
         "hersteller, herstellername, automarke, fabrikat, fahrzeugmarke, marca, fabricante, "
         "الماركة, ماركة, العلامة, العلامة التجارية, ماركة السيارة, الشركة, الشركة المصنعة, "
         "الصانع, المصنع, النوع والماركة, marque auto, merk, automerk, marka, marque vhl, "
-        "fabricante vehiculo"
+        "fabricante vehiculo, mque, constr, marca vehiculo, marca auto, marca automobile, "
+        "producent, marka pojazdu, marka samochodu, merk auto, fabricante veiculo"
     ),
     "model": (
         "modele, nom modele, libelle modele, lib modele, gamme, gamme modele, modele "
@@ -21,8 +23,10 @@ HEADER_NAMES: dict[str, str] = {
         "model, vehicle model, model line, model family, model group, modell, modellname, "
         "fahrzeugmodell, automodell, baureihe, modellreihe, modelo, modello, الموديل, موديل, "
         "الطراز, طراز, موديل السيارة, اسم الموديل, طراز السيارة, modellbezeichnung, "
-        "handelsname, handelsbezeichnung, verkaufsbezeichnung, "
-        "modelbezeichnung, type modele, modele auto, model vehicle, typemodele"
+        "handelsname, handelsbezeichnung, verkaufsbezeichnung, modelbezeichnung, type modele, "
+        "modele auto, model vehicle, typemodele, model pojazdu, model samochodu, arac "
+        "modeli, modello auto, modello veicolo, modelo coche, modelo carro, modelo vehiculo, "
+        "modelo veiculo"
     ),
     "year": (
         "annee, an, annee modele, modele annee, annee fabrication, annee construction, annee "
@@ -36,9 +40,11 @@ HEADER_NAMES: dict[str, str] = {
         "registration, year model, yr, my, prod year, vehicle year, purchase year, jahr, "
         "baujahr, modelljahr, zulassungsjahr, erstzulassungsjahr, herstellungsjahr, ano, anno, "
         "anio, السنة, سنة, سنة الصنع, سنة الموديل, سنة الإنتاج, سنة التصنيع, عام الصنع, العام, "
-        "سنة أول تسجيل, موديل السنة, bouwjaar, ano modelo, ano fabricacao, ano fabricacion, "
-        "mfg year, year mfg, anno immatricolazione, rok produkcji, rok, yil, model yili, "
-        "an fabricatie"
+        "سنة أول تسجيل, موديل السنة, bouwjaar, ano modelo, ano fabricacao, ano fabricacion, mfg "
+        "year, year mfg, anno immatricolazione, rok produkcji, rok, yil, model yili, an "
+        "fabricatie, uretim yili, anul fabricatiei, anul, an productie, anul productiei, an "
+        "fabricare, ano fabrico, ano matricula, ano matriculacion, ano registo, anno "
+        "produzione, anno prima immatricolazione, rok modelowy, rocznik"
     ),
     "fuel": (
         "carburant, type carburant, energie, type energie, motorisation, source energie, "
@@ -48,7 +54,8 @@ HEADER_NAMES: dict[str, str] = {
         "antrieb, antriebsart, motorart, combustible, carburante, alimentazione, الوقود, وقود, "
         "نوع الوقود, المحروقات, نوع المحرك, نوع المحروقات, الطاقة, brandstof, brandstofsoort, "
         "combustivel, tipo combustible, tipo combustivel, tipo carburante, paliwo, rodzaj "
-        "paliwa, yakit, yakit tipi, combustibil, bensin"
+        "paliwa, yakit, yakit tipi, combustibil, bensin, carb, carbu, tip combustibil, typ "
+        "paliwa, tipo alimentazione, yakit turu, soort brandstof, drivmedel, drivstoff"
     ),
     "transmission": (
         "boite, boite vitesse, type boite, type boite vitesse, bv, transmission, boite auto, "
@@ -58,7 +65,11 @@ HEADER_NAMES: dict[str, str] = {
         "cambio, tipo cambio, transmision, ناقل الحركة, علبة السرعة, علبة السرعات, علبة, القير, "
         "القير نوع, نوع القير, ناقل السرعة, الجير, نوع ناقل الحركة, الفتيس, نوع علبة السرعات, "
         "transm, transmissie, versnellingsbak, transmissao, skrzynia biegow, vites, vites tipi, "
-        "cutie viteze"
+        "cutie viteze, boite vit, caixa, tipo caixa, caixa velocidade, caixa cambio, caixa "
+        "mudanca, tipo transmissao, tipo transmision, trasmissione, tipo trasmissione, "
+        "transmisie, tip transmisie, cutie, tip cutie viteze, tip cutie, schakeling, sanziman, "
+        "sanziman tipi, vites turu, skrzynia, rodzaj skrzyni biegow, rodzaj skrzyni, type "
+        "transmissie, vaxellada"
     ),
     "km_driven": (
         "kilometrage, km, kms, kilometre, klm, kilometrage compteur, compteur, compteur km, km "
@@ -72,13 +83,16 @@ HEADER_NAMES: dict[str, str] = {
         "الكيلومترات, المسافة, المسافة المقطوعة, العداد, عداد, كيلومترات, كم, المسافة المقطوعة "
         "كم, قراءة العداد, كيلومتر, ممشى, الممشى, الكيلومتراج, kilometros, quilometros, "
         "przebieg, last odometer, current odometer, odometer km, km totaux, km actuel, dernier "
-        "releve, kilometrage au compteur, km au compteur"
+        "releve, kilometrage au compteur, km au compteur, kilom, rulaj, rulaj km, kilometraj, "
+        "kilometraz, tellerstand, km percorsi, chilometri percorsi, percorrenza, kilometros "
+        "recorridos, quilometros percorridos, przebieg pojazdu, arac km, km sayaci"
     ),
     "edition": (
         "version, finition, libelle version, niveau finition, serie, trim, trim level, variant, "
         "edition, grade, sub model, submodel, derivative, ausstattung, ausstattungslinie, "
         "ausfuhrung, variante, allestimento, الفئة, النسخة, الإصدار, uitvoering, version "
-        "commerciale, finition commerciale, trim name, acabado"
+        "commerciale, finition commerciale, trim name, acabado, wersja, wersja wyposazenia, "
+        "versiune, versao, versione, versie, donanim, nivel equipare"
     ),
     "owner": (
         "main, premiere main, 1ere main, proprietaire, nombre main, nombre proprietaire, owner, "
@@ -97,7 +111,9 @@ HEADER_NAMES: dict[str, str] = {
         "displacement, engine displacement, engine capacity, engine volume, cubic capacity, "
         "capacity cc, motor size, hubraum, cilindrada, cilindrata, السعة, سعة المحرك, حجم "
         "المحرك, cilinderinhoud, eng, motor, engine displ, displ, cylinder capacity, pojemnosc, "
-        "cylindree cm3"
+        "cylindree cm3, motorinhoud, motor inhoud, inhoud motor, pojemnosc skokowa, "
+        "pojemnosc silnika, motor hacmi, silindir hacmi, capacitate cilindrica, capacitate "
+        "motor, cilindrada motor, cilindrata motore"
     ),
     "max_power_bhp": (
         "puissance reelle, puissance din, puissance ch, puissance moteur, puissance din ch, "
@@ -105,7 +121,9 @@ HEADER_NAMES: dict[str, str] = {
         "dynamique, max power, bhp, horsepower, horse power, hp, engine power, engine hp, "
         "engine horsepower, power hp, max power bhp, leistung, motorleistung, potencia, "
         "potenza, قوة المحرك, القوة الحصانية, الأحصنة, vermogen, puissance chevaux, moc, max "
-        "puissance"
+        "puissance, putere, putere motor, motor gucu, guc, moc silnika, motorvermogen, potencia "
+        "motor, potencia maxima, potenza motore, potenza massima, puissance nette maximale, "
+        "puissance nette, puissance nette max, puissance nette maxi"
     ),
     "torque_nm": (
         "couple, couple moteur, couple max, couple maxi, torque, max torque, engine torque, "
@@ -115,21 +133,26 @@ HEADER_NAMES: dict[str, str] = {
         "puissance fiscale, chevaux fiscaux, cheval fiscal, cv fiscaux, cv fiscal, cvf, p "
         "fiscale, pf, puissance administrative, puiss fiscale, puissance fiscale cv, fiscal "
         "power, fiscal horsepower, tax horsepower, tax hp, القوة الجبائية, القوة الضريبية, "
-        "القوة الجبائية للسيارة"
+        "القوة الجبائية للسيارة, puiss fisc, puissance fisc, potencia fiscal, potenza fiscale, "
+        "cavalli fiscali, puissance administrative nationale"
     ),
     "city": (
         "ville, localite, ville vehicule, commune, emplacement, city, town, location, stadt, "
-        "ort, ciudad, citta, المدينة, مدينة, الموقع"
+        "ort, ciudad, citta, المدينة, مدينة, الموقع, cidade, localidade, poblacion, plaats, "
+        "woonplaats, miasto, miejscowosc, sehir, oras, localitate, comune"
     ),
     "condition": (
         "etat, etat general, condition, zustand, fahrzeugzustand, الحالة, حالة السيارة, حالة, "
-        "conditie, vehicle condition, condition vehicle"
+        "conditie, vehicle condition, condition vehicle, staat, stan, stan techniczny, durum, "
+        "arac durumu, stare, estado, stato, condizione, condicion"
     ),
     "origin": "origine, provenance, origin, origine vehicule, herkunft, الأصل, المصدر",
     "doors": (
         "porte, nombre porte, door, number door, door count, no door, num door, tur, turen, "
         "anzahl tur, anzahl turen, puerta, porta, الأبواب, عدد الأبواب, deuren, portas, "
-        "puertas, nb porte"
+        "puertas, nb porte, aantal deuren, numero porte, numero porta, n porta, n o porta, "
+        "no porta, numero puerta, n puerta, n o puerta, numar usi, nr usi, usi, liczba drzwi, "
+        "drzwi, kapi sayisi, kapi"
     ),
     "asking_price_mad": (
         "prix, prix demande, prix vente, prix ttc, prix vente ttc, prix affiche, prix public, "
@@ -140,25 +163,28 @@ HEADER_NAMES: dict[str, str] = {
         "angebotspreis, precio, prezzo, preco, الثمن, السعر, ثمن, سعر, سعر البيع, ثمن البيع, "
         "السعر المطلوب, الثمن المطلوب, vk brutto, vk preis, vk, vraagprijs, prijs, cena, fiyat, "
         "precio venta, preco venda, prix affiche ttc, prix annonce ttc, prix public ttc, prix "
-        "actuel, current price, price amount"
+        "actuel, current price, price amount, pret, pretul, satis fiyati, prezzo vendita, cena "
+        "brutto"
     ),
 }
 """Comma-separated names of the columns of each field."""
 
 DATE_NAMES = (
-    "date mise en circulation, mise en circulation, mise circulation, mise circ, date circulation, "
-    "date mise circulation, date premiere mise circulation, date 1ere mise circulation, "
-    "1ere mise circulation, premiere mise circulation, date premiere circulation, mec, date mec, "
-    "1ere mec, date 1ere mec, premiere mec, dmc, d mec, date 1ere immat, vehicle model date, "
-    "date 1ere circulation, 1ere circulation, date premiere immatriculation, "
-    "date 1ere immatriculation, premiere immatriculation, 1ere immatriculation, "
-    "date immatriculation, immatriculation date, dpi, date mise service, "
-    "first registration, first registration date, date first registration, registration date, "
-    "date registration, reg date, date reg, first reg, manufacture date, "
-    "production date, "
-    "erstzulassung, ez, datum erstzulassung, zulassung, "
-    "primera matriculacion, fecha matriculacion, immatricolazione, "
-    "تاريخ أول تسجيل, تاريخ التسجيل, أول تسجيل"
+    "date mise en circulation, mise en circulation, mise circulation, mise circ, date "
+    "circulation, date mise circulation, date premiere mise circulation, date 1ere mise "
+    "circulation, 1ere mise circulation, premiere mise circulation, date premiere "
+    "circulation, mec, date mec, 1ere mec, date 1ere mec, premiere mec, dmc, d mec, date "
+    "1ere immat, vehicle model date, date 1ere circulation, 1ere circulation, date premiere "
+    "immatriculation, date 1ere immatriculation, premiere immatriculation, 1ere "
+    "immatriculation, date immatriculation, immatriculation date, dpi, date mise service, "
+    "first registration, first registration date, date first registration, registration "
+    "date, date registration, reg date, date reg, first reg, manufacture date, production "
+    "date, erstzulassung, ez, datum erstzulassung, zulassung, primera matriculacion, fecha "
+    "matriculacion, immatricolazione, تاريخ أول تسجيل, تاريخ التسجيل, أول تسجيل, data "
+    "pierwszej rejestracji, datum eerste toelating, eerste toelating, primeiro registo, "
+    "primeiro registro, data matricula, data primeira matricula, data primei inmatriculari, "
+    "prima inmatriculare, prima immatricolazione, data immatricolazione, data prima "
+    "immatricolazione, fecha primera matriculacion, ilk tescil tarihi, tescil tarihi"
 )
 """Names of columns with dates that contain the year; a column with the year alone is preferred."""
 
@@ -179,6 +205,12 @@ POWER_NAMES = (
 )
 """Names of columns of real or of fiscal power: the cells decide."""
 
+KW_WORDS = frozenset({
+    "leistung", "motorleistung", "nennleistung", "vermogen", "motorvermogen", "effekt",
+    "motoreffekt", "teho", "vykon", "moc", "power kilowatt",
+})  # fmt: skip
+"""Words for real power where kW and horsepower are both usual: without a unit it is not read."""
+
 MILEAGE_NAMES = "mileage, milage, vehicle mileage"
 """Names of columns of the odometer or of the fuel economy: the cells decide."""
 
@@ -187,6 +219,19 @@ CONSUMPTION_NAMES = (
     "combined consumption, verbrauch, kraftstoffverbrauch, consumo, mileage, fuel efficiency"
 )
 """Names of columns of the fuel economy if the header states the unit."""
+
+CERTIFICATE_CODES = {
+    "B": "date 1ere immatriculation", "D.1": "marque", "D.3": "denomination commerciale",
+    "P.1": "cylindree", "P.2": "puissance kW", "P.3": "energie", "P.6": "puissance fiscale",
+}  # fmt: skip
+"""Names by the codes of European registration certificates, which state powers (P.2) in kW."""
+
+OTHERS_WORDS = frozenset({
+    "previous", "prev", "old", "former", "trade", "tradein", "owner", "seller", "dealer", "buyer",
+    "client", "customer", "user", "vendeur", "acheteur", "proprietaire", "ancien", "reprise", "min",
+    "max", "from", "to", "competitor", "similar",
+})  # fmt: skip
+"""First or last words of names that mean something else than the car of the row."""
 
 UNIT_WORDS = frozenset({"unit", "unite", "einheit", "uom", "unidad", "unita", "وحده", "الوحده"})
 """Words in the names of columns that hold the unit of another column."""
@@ -213,9 +258,9 @@ CURRENCY_NAMES = (
 """Names of columns that hold the currency of the prices."""
 
 IGNORED_WORDS = frozenset({
-    "a", "d", "de", "del", "der", "des", "die", "du", "en", "in", "l", "la", "le", "les", "of",
-    "the", "vehicule", "vehicle", "voiture", "car", "veh", "vhl", "txt", "cd", "dt", "desc",
-    "lbl", "lib", "libelle", "label", "value", "str", "somme", "moyenne", "sum", "average",
+    "a", "d", "de", "del", "der", "des", "di", "die", "do", "du", "en", "in", "l", "la", "le",
+    "les", "of", "the", "vehicule", "vehicle", "voiture", "car", "veh", "vhl", "txt", "cd", "dt",
+    "desc", "lbl", "lib", "libelle", "label", "value", "str", "somme", "moyenne", "sum", "average",
 })  # fmt: skip
 """Words that do not change what a column means; a name of such words alone keeps them."""
 

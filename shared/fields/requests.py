@@ -12,7 +12,8 @@ from shared.domain.names import fold_name
 from shared.domain.reading import Match, NameReading, NamesMissing, VehicleName
 from shared.domain.valuation import CarRequest, Extra
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
-from shared.fields.kinds import MISSPELT, CarField
+from shared.fields.kinds.category import MISSPELT
+from shared.fields.kinds.text import CarField
 from shared.fields.shapes import (
     CORE_FIELDS,
     NAME_MAX_CHARS,

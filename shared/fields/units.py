@@ -27,6 +27,7 @@ class Unit(NamedTuple):
     """Smaller numbers with this unit are of something else: "8 CV" is no engine power."""
 
 
+THOUSAND_KM = "thousand km"
 KM_PER_MILE = 1.609344
 BHP_PER_METRIC_HP = 0.98632
 BHP_PER_KW = 1.34102
@@ -46,7 +47,7 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
         ),
         Unit("miles", KM_PER_MILE, "mi mile miles mls smi ميل اميال"),
         Unit(
-            "thousand km", 1000, "x1000 kmx1000 x1000km 1000km tkm tsdkm enmilliers milliers "
+            THOUSAND_KM, 1000, "x1000 kmx1000 x1000km 1000km tkm tsdkm enmilliers milliers "
             "enmilliersdekm milliersdekm millierskm thousands thousandkm thousandskm",
         ),
     ),
@@ -59,8 +60,8 @@ FIELD_UNITS: Mapping[str, tuple[Unit, ...]] = {
     "max_power_bhp": (
         Unit("bhp", 1, "bhp hp whp"),
         Unit(
-            "PS", BHP_PER_METRIC_HP, "ps ch chdin din pk cheval chevaux chevauxdin pferdestarken "
-            "حصان",
+            "PS", BHP_PER_METRIC_HP, "ps ch chdin din pk cp hk km bg cheval chevaux "
+            "chevauxdin pferdestarken حصان",
         ),
         Unit(
             "CV", BHP_PER_METRIC_HP, "cv cvdin cavalli caballos",

@@ -30,6 +30,20 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         "fr": ("Tâche déjà terminée", "La tâche {id} est terminée : rien à annuler."),
         "en": ("Job already ended", "Job {id} has ended: there is nothing to cancel."),
     },
+    "dead-letter-not-found": {
+        "fr": ("Travail introuvable", "Aucun travail abandonné n'a l'identifiant {id}."),
+        "en": ("Dead letter not found", "No work that was given up has the id {id}."),
+    },
+    "dead-letter-not-replayable": {
+        "fr": (
+            "Reprise impossible",
+            "Les données de {id} ne sont plus là, ou son fichier est en cours ou corrigé depuis.",
+        ),
+        "en": (
+            "Cannot be replayed",
+            "The data of {id} are gone, or its batch is running or was corrected since.",
+        ),
+    },
     "idempotency-conflict": {
         "fr": ("Idempotency-Key déjà utilisée", "Cette clé est venue avec un autre corps."),
         "en": ("Idempotency-Key already used", "This key came before with another body."),
@@ -148,6 +162,58 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
     "not-permitted": {
         "fr": ("Droit manquant", "La clé n'a pas le droit « {scope} »."),
         "en": ("Scope missing", "The key lacks the scope {scope}."),
+    },
+    "key-expired": {
+        "fr": ("Clé d'API expirée", "La clé {id} a expiré ; demandez-en une autre."),
+        "en": ("API key expired", "The key {id} has expired; ask for another one."),
+    },
+    "keys-unavailable": {
+        "fr": (
+            "Clés d'API illisibles",
+            "Les clés d'API ne peuvent pas être lues ; l'exploitant doit les rétablir.",
+        ),
+        "en": (
+            "API keys unavailable",
+            "The API keys cannot be read; the operator has to restore them.",
+        ),
+    },
+    "rate-limited": {
+        "fr": ("Trop de requêtes", "Votre clé permet {limit} requête(s) par seconde."),
+        "en": ("Too many requests", "Your key allows {limit} request(s) per second."),
+    },
+    "car-limit-reached": {
+        "fr": (
+            "Limite de voitures atteinte",
+            "Votre clé permet {limit} voitures par jour ; il en reste {left}, demandées : {cars}.",
+        ),
+        "en": (
+            "Car limit reached",
+            "Your key allows {limit} cars per day; {left} are left, and {cars} are asked for.",
+        ),
+    },
+    "open-jobs-limit-reached": {
+        "fr": (
+            "Trop de tâches en cours",
+            "{limit} tâches au plus peuvent être en cours avec votre clé.",
+        ),
+        "en": ("Too many open jobs", "With your key, at most {limit} jobs may be open."),
+    },
+    "open-batches-limit-reached": {
+        "fr": (
+            "Trop de lots en cours",
+            "{limit} lots au plus peuvent être en cours avec votre clé.",
+        ),
+        "en": ("Too many open batches", "With your key, at most {limit} batches may be open."),
+    },
+    "storage-limit-reached": {
+        "fr": (
+            "Espace épuisé",
+            "Votre clé permet {limit} octets : vous en occupez {used}, il en faudrait {size}.",
+        ),
+        "en": (
+            "Storage limit reached",
+            "Your key allows {limit} bytes: you hold {used}, and {size} more are needed.",
+        ),
     },
     "cross-site-refused": {
         "fr": ("Autre site refusé", "Une page d'un autre site ne peut rien modifier ici."),

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from shared.domain.errors import FieldProblem
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import READ_CODES
-from shared.fields.kinds import MISSPELT, CarField, Category, FoldedText, Number
+from shared.fields.kinds.category import MISSPELT, Category
+from shared.fields.kinds.number import Number
+from shared.fields.kinds.text import CarField, FoldedText
 from shared.fields.spellings import FRENCH_CHOICES
 from shared.messages.problems import PROBLEM_MESSAGES
 from shared.messages.uploads import ROW_MESSAGES, UPLOAD_MESSAGES

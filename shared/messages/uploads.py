@@ -233,15 +233,17 @@ UPLOAD_PROBLEM_MESSAGES: dict[str, ProblemTexts] = {
         "fr": (
             "Format refusé",
             (
-                "Attendu : {expected} (reçu : {given}). Ouvrez le fichier dans Excel ou le "
-                "logiciel d'origine, et enregistrez-le en .xlsx ou en CSV."
+                "Attendu : {expected} (reçu : {given}). Une archive (ZIP, 7-Zip, RAR) doit être "
+                "décompressée : envoyez le fichier qu'elle contient. Sinon, ouvrez le fichier dans "
+                "Excel ou le logiciel d'origine, et enregistrez-le en .xlsx ou en CSV."
             ),
         ),
         "en": (
             "Unsupported format",
             (
-                "Expected {expected} (got {given}). Open the file in Excel or the program that "
-                "wrote it, and save it as .xlsx or CSV."
+                "Expected {expected} (got {given}). Unpack an archive (ZIP, 7-Zip, RAR) and send "
+                "the file in it. Otherwise open the file in Excel or the program that wrote it, "
+                "and save it as .xlsx or CSV."
             ),
         ),
     },
@@ -273,6 +275,10 @@ BATCH_ERROR_MESSAGES: dict[str, Texts] = {
         "fr": "Abandonné après plusieurs essais ; l'incident est consigné.",
         "en": "Given up after several attempts; the incident is on record.",
     },
+    "car-limit-reached": {
+        "fr": "Arrêté : le fichier compte plus de voitures que votre clé n'en permet aujourd'hui.",
+        "en": "Stopped: the file has more cars than your key allows today.",
+    },
     "rows-missing": {
         "fr": "Des lignes manquent dans les résultats ; l'incident est consigné.",
         "en": "Rows are missing in the results; the incident is on record.",
@@ -299,258 +305,6 @@ BATCH_ERROR_MESSAGES: dict[str, Texts] = {
     },
 }
 """Why a batch ended early."""
-
-FRENCH_UNITS = {"thousand km": "milliers de km"}
-"""Names of units in French, as far as they differ."""
-
-NOTICE_MESSAGES: dict[str, Texts] = {
-    "near-header": {
-        "fr": "Le titre « {values} » n'est pas connu, mais presque : il est lu comme « {label} ». "
-        "Sinon : ?columns=.",
-        "en": "Header {values} is not known, but nearly: it is read as {label}. If it is not, "
-        "use ?columns=.",
-    },
-    "no-header": {
-        "fr": "Pas de ligne de titres : la première ligne est une voiture. Colonnes reconnues : "
-        "{values}. Pour en désigner d'autres : ?columns=champ:#numéro ; si la première ligne porte "
-        "les titres : ?header=yes.",
-        "en": "No header row: the first row is a car. Columns recognised: {values}. To name "
-        "others: ?columns=field:#number; if the first row is the header: ?header=yes.",
-    },
-    "other-column": {
-        "fr": "Plusieurs colonnes peuvent être « {label} » : « {column} » est lue, {values} ne "
-        "l'est pas.",
-        "en": "Several columns could be {label}: {column} is read, {values} is not.",
-    },
-    "contradicting-columns": {
-        "fr": "Plusieurs colonnes peuvent être « {label} » et ne disent pas la même chose : "
-        "{values}. Aucune n'est lue ; choisissez avec ?columns=.",
-        "en": "Several columns could be {label} and contradict each other: {values}. None is read; "
-        "choose one by ?columns=.",
-    },
-    "constant-over-column": {
-        "fr": "« {label} » est la valeur commune donnée à l'envoi ; colonne du fichier qui n'est "
-        "pas lue : {values}.",
-        "en": "{label} is the constant stated with the upload; column of the file that is not "
-        "read: {values}.",
-    },
-    "title-column": {
-        "fr": "Marque et modèle sont lus dans la colonne « {values} ».",
-        "en": "Brand and model are read from column {values}.",
-    },
-    "unit-converted": {
-        "fr": "Colonne « {column} » : indiquée en {values}, convertie en {unit}.",
-        "en": "Column {column}: stated in {values}, converted to {unit}.",
-    },
-    "mixed-units": {
-        "fr": "La colonne « {values} » mélange plusieurs unités : elle n'est pas lue.",
-        "en": "Column {values} mixes several units: it is not read.",
-    },
-    "units-by-row": {
-        "fr": "Colonne « {column} » : chaque ligne est lue dans l'unité ou la monnaie de sa "
-        "colonne « {values} » ; sans unité connue, la valeur est ignorée.",
-        "en": "Column {column}: each row is read in the unit or currency that its column {values} "
-        "states; a value without a known unit is ignored.",
-    },
-    "units-below-header": {
-        "fr": "La ligne sous les titres indique des unités ({values}) ; ce n'est pas une voiture.",
-        "en": "The row below the header states units ({values}); it is no car.",
-    },
-    "foreign-currency": {
-        "fr": "Les prix ne sont pas en dirhams (colonne, monnaie : {values}) : ils ne sont pas "
-        "comparés aux estimations.",
-        "en": "The prices are not in dirhams (column, currency: {values}): they are not compared "
-        "with the estimates.",
-    },
-    "price-scale": {
-        "fr": "La colonne « {values} » compte en milliers : ces prix ne sont pas comparés aux "
-        "estimations. Donnez-les en dirhams.",
-        "en": "Column {values} counts in thousands: these prices are not compared with the "
-        "estimates. State them in dirhams.",
-    },
-    "row-names": {
-        "fr": "Chaque ligne a une cellule de plus que la ligne de titres : la première est prise "
-        "pour le nom de la ligne ({values}).",
-        "en": "Each row has one cell more than the header: the first one is taken for the name of "
-        "the row ({values}).",
-    },
-    "repeated-keys": {
-        "fr": "La colonne key_column ne distingue pas toutes les lignes (répété ou vide : "
-        "{values}) ; les rapports donnent aussi le numéro de ligne.",
-        "en": "The key_column does not tell all rows apart (repeated or empty: {values}); the "
-        "reports state the line, too.",
-    },
-    "assumed-encoding": {
-        "fr": "Encodage reconnu à ses mots : {values}. Sinon : ?encoding=.",
-        "en": "Encoding recognised by its words: {values}. If it is another one, use ?encoding=.",
-    },
-    "other-charset": {
-        "fr": "L'envoi annonce un autre encodage que celui du fichier (annoncé, lu : {values}).",
-        "en": "The upload states another encoding than that of the file (stated, read: {values}).",
-    },
-    "misread-text": {
-        "fr": "Le fichier est encodé deux fois : ses lettres accentuées avaient été lues en "
-        "{values}. Elles sont rétablies.",
-        "en": "The file is encoded twice: its accented letters had been read as {values}. They are "
-        "restored.",
-    },
-    "quoted-lines": {
-        "fr": "Chaque ligne entière est entre guillemets ; ils sont retirés.",
-        "en": "Each whole line stands in quotes; these are removed.",
-    },
-    "space-before-quotes": {
-        "fr": "Des espaces précèdent les guillemets ; ils sont ignorés.",
-        "en": "Spaces before quotes are ignored.",
-    },
-    "litres": {
-        "fr": "Colonne {column} : lue en litres là où le nombre est inférieur à dix ({values}).",
-        "en": "Column {column}: read as litres where the number is less than ten ({values}).",
-    },
-    "unit-not-stated": {
-        "fr": "Colonne « {column} » : l'unité n'est pas indiquée, lue en km. Si ce sont des "
-        "miles, écrivez-le dans le titre : « {column} (miles) ».",
-        "en": "Column {column}: its unit is not stated, read as km. If it is in miles, write so "
-        "in its header: {column} (miles).",
-    },
-    "unknown-category": {
-        "fr": "Colonne {column} : mots inconnus, ignorés ({values}).",
-        "en": "Column {column}: unknown words, ignored ({values}).",
-    },
-    "titles-left-out": {
-        "fr": "Lignes au-dessus des titres de colonnes, laissées de côté : {values}.",
-        "en": "Rows above the header, left out: {values}.",
-    },
-    "options-without-use": {
-        "fr": "Sans effet sur un fichier de ce format : {values}.",
-        "en": "Of no use for a file of this format: {values}.",
-    },
-    "other-sheets": {
-        "fr": "Autres feuilles, non lues : {values}. Choisissez avec ?sheet=.",
-        "en": "Other sheets, not read: {values}. Choose one with ?sheet=.",
-    },
-    "mixed-encodings": {
-        "fr": "Le fichier mélange deux encodages : {values} lettres accentuées sont en UTF-8 et "
-        "seront lues de travers. Enregistrez-le entier en UTF-8 et déposez-le à nouveau.",
-        "en": "The file mixes two encodings: {values} accented letters are UTF-8 and will be "
-        "misread. Save all of it as UTF-8 and upload it again.",
-    },
-    "hidden-rows": {
-        "fr": "Nombre de lignes masquées de la feuille, lues comme les autres : {values}.",
-        "en": "Number of hidden rows of the sheet, which were read like the others: {values}.",
-    },
-    "hidden-columns": {
-        "fr": "Colonnes masquées de la feuille, lues comme les autres : {values}.",
-        "en": "Hidden columns of the sheet, which were read like the others: {values}.",
-    },
-    "hidden-sheet": {
-        "fr": "La feuille lue est masquée dans le classeur : {values}.",
-        "en": "The sheet that was read is hidden in the workbook: {values}.",
-    },
-    "merged-cells": {
-        "fr": "Nombre de cellules qui ont reçu la valeur de leur bloc de cellules fusionnées : "
-        "{values}.",
-        "en": "Number of cells that were given the value of their block of merged cells: {values}.",
-    },
-    "formulas-without-values": {
-        "fr": "Nombre de formules sans valeur enregistrée, lues comme des cellules vides : "
-        "{values}. Ouvrez le classeur dans Excel ou LibreOffice et enregistrez-le pour les "
-        "calculer.",
-        "en": "Number of formulas without a saved value, read as blank cells: {values}. Open the "
-        "workbook in Excel or LibreOffice and save it to compute them.",
-    },
-    "cells-beyond-header": {
-        "fr": "Cellules à droite du dernier titre de colonne, laissées de côté ; lignes : "
-        "{values}.",
-        "en": "Cells to the right of the last column name, left out; rows: {values}.",
-    },
-    "macros-ignored": {
-        "fr": "Les macros du classeur ne sont ni lues ni exécutées.",
-        "en": "The workbook's macros are neither read nor run.",
-    },
-}
-"""Remarks on an uploaded file that are no errors, by code."""
-
-COUNTED_MESSAGES: dict[str, Texts] = {
-    "unreadable-cells": {
-        "fr": "Colonne {column} : valeurs non lues et ignorées, leurs lignes sont estimées sans "
-        "elles : {count} ({values}).",
-        "en": "Column {column}: values not read and ignored, their rows are valued without them: "
-        "{count} ({values}).",
-    },
-    "converted": {
-        "fr": "Colonne {column} : valeurs converties de l'unité indiquée : {count} ({values}).",
-        "en": "Column {column}: values converted from the unit that they state: {count} "
-        "({values}).",
-    },
-    "unpriced": {
-        "fr": "Colonne {column} : valeurs qui ne changent pas le prix, faute d'annonces "
-        "comparables ; une voiture endommagée vaut moins : {count} ({values}).",
-        "en": "Column {column}: values that do not change the price, for lack of comparable "
-        "listings; a damaged car is worth less: {count} ({values}).",
-    },
-    "misspelt": {
-        "fr": "Colonne {column} : mots lus avec une faute de frappe supposée : {count} ({values}).",
-        "en": "Column {column}: words read in spite of a typing error: {count} ({values}).",
-    },
-    "open-range": {
-        "fr": "Colonne {column} : tranches ouvertes, lues comme leur borne : {count} ({values}).",
-        "en": "Column {column}: open ranges, read as their bound: {count} ({values}).",
-    },
-    "unknown-unit": {
-        "fr": "Colonne {column} : valeurs ignorées, faute d'unité connue : {count} ({values}).",
-        "en": "Column {column}: values ignored, for lack of a known unit: {count} ({values}).",
-    },
-    "foreign-currency": {
-        "fr": "Colonne {column} : prix dans une autre monnaie que le dirham, sans avis : {count} "
-        "({values}).",
-        "en": "Column {column}: prices in another currency than the dirham, without a verdict: "
-        "{count} ({values}).",
-    },
-    "missing-field": {
-        "fr": "{column} : lignes sans valeur utilisable, dont le prix est une moyenne moins sûre : "
-        "{count}.",
-        "en": "{column}: rows without a usable value, whose price is a less certain average: "
-        "{count}.",
-    },
-    "name-corrected": {
-        "fr": "Modèles lus autrement qu'ils ne sont écrits (faute de frappe, marque absente) : "
-        "{count} ({values}).",
-        "en": "Models read otherwise than written (typing error, brand missing): {count} "
-        "({values}).",
-    },
-    "name-ambiguous": {
-        "fr": "Modèles incertains, estimés avec un intervalle plus large : {count} ({values}).",
-        "en": "Uncertain models, valued with a wider interval: {count} ({values}).",
-    },
-    "name-unknown": {
-        "fr": "Marques ou modèles inconnus, estimés avec un intervalle plus large : {count} "
-        "({values}).",
-        "en": "Unknown brands or models, valued with a wider interval: {count} ({values}).",
-    },
-    "model-unknown": {
-        "fr": "Modèles sans statistiques, estimés avec un intervalle plus large : {count} "
-        "({values}).",
-        "en": "Models without statistics, valued with a wider interval: {count} ({values}).",
-    },
-    "asking-prices-low": {
-        "fr": "{count} des {values} prix demandés sont au-dessous de leur intervalle : sont-ils en "
-        "dirhams, et en unités ?",
-        "en": "{count} of {values} asking prices are below their interval: are they in dirhams, "
-        "and in single units?",
-    },
-    "asking-prices-high": {
-        "fr": "{count} des {values} prix demandés sont au-dessus de leur intervalle : sont-ils en "
-        "dirhams ?",
-        "en": "{count} of {values} asking prices are above their interval: are they in dirhams?",
-    },
-}
-"""Remarks on the rows of a batch, by code, counted at its end."""
-
-NOTICE_SCOPE: Texts = {
-    "fr": " Vu dans les {rows} premières lignes ; les suivantes sont lues de la même façon.",
-    "en": " Seen in the first {rows} rows; those that follow are read in the same way.",
-}
-"""Appended to a notice that is based on the first rows only."""
 
 ROW_MESSAGES: dict[str, Texts] = {
     "repeated-header": {

@@ -17,7 +17,11 @@ VISIBILITY_TIMEOUT_S = LONG_TASK_TIME_LIMIT_S + 900
 """Time after which an unacknowledged message is delivered again: longer than any task plus the time
 that a prefetched message waits. The work of a dead worker is sent again earlier, by leases."""
 
-SWEEP_INTERVAL_S = 5.0
+SWEEP_INTERVAL_S = 2.0
+"""Work that waits for the end of an outage is sent again within two of these."""
+
+WORKER_LOST_WAIT_S = 1.0
+"""Time that Celery waits for the result of a task whose pool process has ended."""
 
 
 def broker_url(redis_url: str) -> str:
@@ -63,6 +67,8 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
         # The message of a worker that dies is delivered again; tasks are idempotent by id.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
+        # By default the message of a killed pool process is delivered again after ten seconds.
+        worker_lost_wait=WORKER_LOST_WAIT_S,
         # A prefetched message only comes closer to the visibility timeout.
         worker_prefetch_multiplier=1,
         # For the pool of the bulk worker; a solo worker has no process that could enforce it.

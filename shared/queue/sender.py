@@ -10,7 +10,7 @@ import orjson
 
 from shared.domain import errors
 from shared.domain.errors import DomainError, UnreadableRecord, ValuationFailed, record_errors
-from shared.domain.ids import BatchId, JobId, ValuationId, new_id
+from shared.domain.ids import ValuationId, new_id
 from shared.domain.valuation import Estimate
 from shared.metrics import RECORDS_UNREADABLE
 from shared.queue.celery_app import make_celery
@@ -102,9 +102,7 @@ def error_from_code(code: str) -> DomainError:
 
 
 _REPORTED_ERRORS: tuple[type[DomainError], ...] = (
-    errors.ModelNotLoaded,
-    errors.AuditUnavailable,
-    errors.BrokerUnavailable,
+    *errors.TEMPORARY_ERRORS,
     errors.UnreadableRecord,
     errors.NewerRecord,
 )
@@ -130,19 +128,15 @@ class TaskSender:
         Raises:
             BrokerUnavailable: it does not take the message.
         """
-        message = _render_message(self._templates[task], kwargs)
+        _, message = self.render(task, kwargs)
         lpush = ("LPUSH", str(TASK_QUEUES[task]), message)
         with broker_errors(), PipelinedCommands(self._connections, lpush) as sent:
             sent.responses()
 
-    def send_job(self, job_id: JobId, *, is_long: bool) -> None:
-        """Publish the message of a stored job; long ones use the queue for bulk work."""
-        task = TaskName.VALUE_LIST if is_long else TaskName.VALUE_JOB
-        self.send(task, {"job_id": job_id, "enqueued_at": time.time()})
-
-    def send_split(self, batch_id: BatchId) -> None:
-        """Publish the first step of a batch."""
-        self.send(TaskName.SPLIT_BATCH, {"batch_id": batch_id})
+    def render(self, task: TaskName, kwargs: dict[str, Any]) -> tuple[str, bytes]:
+        """The id of a new message of a task, and the message as it lies in the queue."""
+        message_id = new_id()
+        return message_id, _render_message(self._templates[task], message_id, kwargs)
 
 
 def _compose_templates() -> dict[TaskName, dict[str, Any]]:
@@ -163,9 +157,8 @@ def _compose_templates() -> dict[TaskName, dict[str, Any]]:
     return templates
 
 
-def _render_message(template: dict[str, Any], kwargs: dict[str, Any]) -> bytes:
+def _render_message(template: dict[str, Any], message_id: str, kwargs: dict[str, Any]) -> bytes:
     """Fill in the template of a task."""
-    message_id = new_id()
     own_headers = {"id": message_id, "root_id": message_id, ENQUEUED_AT_HEADER: time.time()}
     own_properties = {"correlation_id": message_id, "delivery_tag": message_id}
     body = msgpack.packb([[], kwargs, _NO_EMBED])

@@ -21,6 +21,9 @@ CONNECT_TIMEOUT_S = 1.0
 REPLY_TIMEOUT_S = 1.5
 """How long a command may take, so that a silent broker is reported within two seconds."""
 
+ALLOW_OOM = "#!lua flags=allow-oom\n"
+"""First line of a script that may write although the memory limit is reached."""
+
 CACHE_TIMEOUT_S = 0.25
 """A cache that takes longer than the forest is of no use."""
 
@@ -98,7 +101,7 @@ class ConnectionCache:
             connection = self._idle.pop()
         except IndexError:
             return self._pool.get_connection()
-        if _has_unread_data(connection):
+        if has_unread_data(connection):
             connection.disconnect()
         return connection
 
@@ -112,7 +115,7 @@ class ConnectionCache:
         self._pool.release(connection)
 
 
-def _has_unread_data(connection: Any) -> bool:
+def has_unread_data(connection: Any) -> bool:
     """Whether the server has closed a connection or sent data without a request."""
     socket = connection._sock  # noqa: SLF001 - the connection's own check takes five times as long
     if socket is None:  # it connects as it sends

@@ -104,8 +104,54 @@ WORKERS = f"{PREFIX}workers"
 WRITE_PROBE = f"{PREFIX}write-probe"
 """Written by the readiness checks; nothing reads it."""
 
+OWNERS = f"{PREFIX}owners"
+"""Sorted set of the processes that hold work, by the broker's time of their last heartbeat."""
+
+OWNER_WORK = f"{PREFIX}owner-work"
+"""Hash of what each owner carries out under a claim: the message and the time of the claim."""
+
+owner_channel = (PREFIX + "owner:{}").format
+"""Channel to which an owner is subscribed while it lives; nothing is published on it."""
+
+popped = (PREFIX + "popped:{}").format
+"""List of the last messages that an owner took from its queue, newest first."""
+
+unacked = (PREFIX + "unacked:{}").format
+"""Kombu's hash of the messages that an owner has taken and not acknowledged."""
+
+unacked_index = (PREFIX + "unacked-index:{}").format
+"""Kombu's sorted set of the tags in `unacked`, by the time at which they were taken."""
+
+DEAD_LETTERS = f"{PREFIX}dead-letters"
+"""Sorted set of the dead letters by the time at which the work was given up."""
+
+dead_letter = (PREFIX + "dead-letter:{}").format
+"""Hash of one dead letter."""
+
+batch_failures = (PREFIX + "batch-failures:{}").format
+"""Hash of the kind of the last failure of each step of a batch."""
+
 audit_claim = (PREFIX + "audit-claim:{}").format
-"""Hash of a message: when a worker first and last claimed its audit records, and `done`."""
+"""Hash of a message: when a worker first and last claimed its audit records, who, and `done`."""
 
 completions = (PREFIX + "completions:{}").format
 """Counter of the jobs that ended in one time window, for the estimate of the waiting time."""
+
+
+rate_bucket = (PREFIX + "rate:{}").format
+"""Hash of the token buckets of one API key."""
+
+batch_quota = (PREFIX + "batch-quota:{}").format
+"""Hash of a batch whose rows its key pays: `key`, its cars `per_day`, the cars `paid` so far."""
+
+fair_queue = (PREFIX + "fair:{}:").format
+"""Prefix of the keys of a fair queue; `fair_queue_scripts` names them."""
+
+
+def fair_waiting(name: str) -> str:
+    """Sorted set of the items that wait in a fair queue, by the time they were entered."""
+    return f"{fair_queue(name)}waiting"
+
+
+CALLER_WEIGHTS = f"{PREFIX}fair:weights"
+"""Hash of the weights of callers in fair queues; a caller that is missing has weight 1."""

@@ -112,18 +112,25 @@ class WorkerRegistry:
             self._client.set(keys.WRITE_PROBE, 1, ex=60)
 
     def waiting(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
-        """Messages by queue, and age of the oldest message by queue, seconds."""
+        """Messages by queue, and age of the oldest message by queue, seconds.
+
+        What waits in a fair queue counts for the Celery queue that its workers serve.
+        """
         queues = [str(queue) for queue in QueueName]
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
             for queue in queues:
                 pipeline.llen(queue)
                 pipeline.lindex(queue, -1)
+                pipeline.zcard(keys.fair_waiting(queue))
+                pipeline.zrange(keys.fair_waiting(queue), 0, 0, withscores=True)
             answers = pipeline.execute()
-        lengths = dict(zip(queues, answers[0::2], strict=True))
-        ages = {
-            queue: self._age(message) for queue, message in zip(queues, answers[1::2], strict=True)
-        }
+        found = zip(queues, *(answers[part::4] for part in range(4)), strict=True)
+        lengths, ages = {}, {}
+        for queue, messages, last, waiting, first in found:
+            lengths[queue] = messages + waiting
+            waited_s = self._clock() - first[0][1] if first else 0.0
+            ages[queue] = max(self._age(last), waited_s)
         return lengths, ages
 
     def _age(self, message: bytes | None) -> float:

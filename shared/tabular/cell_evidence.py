@@ -10,7 +10,8 @@ from shared.domain.names import fold, fold_name
 from shared.domain.reading import Match, NamesMissing
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import CONVERTED, Category, Number
+from shared.fields.kinds.category import Category
+from shared.fields.kinds.number import CONVERTED, Number
 from shared.fields.numbers import parse_number
 from shared.fields.prices import find_currency
 from shared.tabular.column_names import ASKING_PRICE, TITLE_KEYS, header_key, read_name
@@ -44,6 +45,18 @@ NAME_MAX_CHARS = 80
 VEHICLE_WORDS = frozenset({"car", "vehicle", "vehicule", "voiture", "auto", "fahrzeug"})
 CAR_MIN_CELLS = 3
 _YEAR = re.compile(r"(?:19[5-9]|20[0-4])\d")
+
+CONFIDENCE = {
+    "given": 1.0,
+    "name": 1.0,
+    "alias": 0.95,
+    "alias-and-unit": 0.9,
+    "date": 0.85,
+    "cells": 0.85,
+    "title": 0.8,
+    "near": 0.7,
+}
+"""Confidence by the header alone; invalid cells lower it, at worst to half."""
 
 Column = Sequence[str]
 
@@ -173,6 +186,20 @@ def looks_like(field: str, cells: Column) -> bool:
     return field in typical and share(cells, typical[field]) > MIN_SHARE
 
 
+def confidence_of(basis: str, field: str, cells: Column) -> float:
+    """Confidence that a column with these cells is a field, given the evidence of its header."""
+    filled = [cell for cell in cells if not is_blank(cell)]
+    valid = share(cells, lambda cell: is_valid(field, cell))
+    return round(CONFIDENCE[basis] * (0.5 + 0.5 * (valid if filled else 1.0)), 2)
+
+
+def valid_share(field: str, cells: Column) -> float:
+    """Share of the filled cells that have a normal form; brands must be known ones."""
+    if field == "company":
+        return share(cells, is_brand)
+    return share(cells, lambda cell: is_valid(field, cell))
+
+
 def are_odometers(cells: Column) -> bool:
     """Whether the cells are bare numbers as large as those of odometers or prices."""
     numbers = [parse_number(cell, whole=True) for cell in cells if not is_blank(cell)]
@@ -221,6 +248,21 @@ def unit_share(field: str, cells: Column) -> float:
     if not isinstance(kind, Number) or states_numbers(cells):
         return 0.0
     return share(cells, lambda cell: kind.find_unit(cell) is not None)
+
+
+def may_count_thousands(cells: Column) -> bool:
+    """Whether the cells of a column of distances are small numbers, some of them with decimals."""
+    filled = [cell for cell in cells if not is_blank(cell)]
+    numbers = [parse_number(cell, whole=False) for cell in filled]
+    known = [number for number in numbers if number is not None]
+    decimals = sum(not is_valid("km_driven", cell) for cell in filled)
+    is_small = bool(known) and max(known) < ODOMETER_MIN_KM
+    return is_small and len(known) == len(filled) and decimals > MIN_SHARE * len(known) / 2
+
+
+def have_letters(cells: Column) -> bool:
+    """Whether a cell of a column has a letter, so that it may state a unit."""
+    return any(character.isalpha() for cell in cells for character in cell)
 
 
 def state_other_units(field: str, cells: Column) -> bool:

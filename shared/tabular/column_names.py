@@ -1,6 +1,7 @@
 """What the name of a column says: the field of the car, its unit, and how it was recognised."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
@@ -32,10 +33,24 @@ _NAMED_FIELDS = ("seller_type", "city")
 
 _BRACKETED = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _CAMEL = re.compile(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Ý][a-zà-ÿ])|(?<=[a-zà-ÿ]{2})(?=[A-ZÀ-Ý])")
+_LETTERS = str.maketrans("ıłŁøØđĐ", "ilLoOdD")
+"""Letters that have no accent to take off."""
+
 _SEPARATORS = re.compile(r"[\s_,;:-]+")
 _LOST = re.compile(r"[?\ufffd]+")
 _UNIT_TOKENS = 3
 """Words of the longest unit in a name: `l 100 km`."""
+
+
+_NUMBERED = re.compile(
+    r"[(\[]?(?P<code>[A-Z](?:\.?\d){0,2}|\d{1,2}(?=[.):]|\s-))[)\]]?\s*[.):_\s-]+(?P<name>[^\W\d].*)"
+)
+_TECHNICAL_END = re.compile(r"__(?:c|r|pc)\b(?=$|\.)", re.IGNORECASE)
+"""Of the names of Salesforce's own fields and relations: `Vehicle__r.Make__c`."""
+
+_JOINTS = "_.:/ |-"
+_AFFIX_WORDS = re.compile(rf"[^{_JOINTS}]+[{_JOINTS}]*")
+AFFIX_MAX_WORDS, MIN_SHARING, MIN_GAINED, MIN_CODES = 3, 3, 2, 2
 
 
 class NamedField(NamedTuple):
@@ -66,7 +81,7 @@ def header_key(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _header_key(name: str) -> str:
-    spaced = split_words(name)
+    spaced = split_words(name).translate(_LETTERS)
     words = (fold(spaced) or fold_script(spaced)).split()
     forms = [header_names.WORD_FORMS.get(word, word) for word in words]
     kept = [word for word in forms[:-1] if word not in header_names.IGNORED_WORDS]
@@ -133,7 +148,12 @@ def _read_name(name: str) -> NamedField | None:
     bracketed = [inside.strip() for inside in _BRACKETED.findall(name)]
     if bracketed:
         return _read_with_brackets(_BRACKETED.sub(" ", name), bracketed)
-    return _read_with_tail(name, key) or _read_last_part(name) or _read_cut_name(name, key)
+    return (
+        _read_with_tail(name, key)
+        or _read_last_part(name)
+        or _read_cut_name(name, key)
+        or _read_numbered(name)
+    )
 
 
 def _known_field(key: str) -> str | None:
@@ -209,6 +229,64 @@ def _read_cut_name(name: str, key: str) -> NamedField | None:
     return NamedField(fields.pop(), "near") if len(fields) == 1 else None
 
 
+def _read_numbered(name: str) -> NamedField | None:
+    """A name behind a number, or a code of a registration certificate: `D.1 Marque`."""
+    found = _NUMBERED.fullmatch(name)
+    named = read_name(found["name"]) if found else None
+    if found and named is not None and found["code"] in {"P.2", "P2"} and named.unit is None:
+        return named._replace(unit="kW") if named.field == "max_power_bhp" else None
+    return named
+
+
+def plain_names(header: Sequence[str]) -> tuple[Sequence[str], str]:
+    """The names of a header as they are read: without a beginning or end that they share.
+
+    `vehica_make` and `vehica_model` are read as `make` and `model` if the header has no names of
+    the needed fields without that beginning. The codes of registration certificates are read as
+    names if there are several. The second value is what was left out; mostly empty.
+    """
+    if sum(name in header_names.CERTIFICATE_CODES for name in header) >= MIN_CODES:
+        return [header_names.CERTIFICATE_CODES.get(name, name) for name in header], ""
+    names = [_TECHNICAL_END.sub("", name) for name in header]
+    known = _known_fields(names)
+    if known.issuperset({"year", "model"}):
+        return names, ""
+    best, left_out = names, ""
+    spaced = [split_words(name) for name in names]
+    for affix in _shared_affixes(spaced):
+        plain = [_without(name, affix) for name in spaced]
+        found = _known_fields(plain)
+        if len(found) >= max(len(known) + MIN_GAINED, MIN_SHARING):
+            best, left_out, known = plain, affix, found
+    return best, left_out
+
+
+def _known_fields(names: Iterable[str]) -> set[str]:
+    return {found.field for name in names if name and (found := read_name(name)) is not None}
+
+
+def _shared_affixes(names: Sequence[str]) -> Iterator[str]:
+    """Beginnings (`vehica_`) and ends (`_vehicle`) of several names, of up to three words."""
+    counts: Counter[str] = Counter()
+    for name in names:
+        words = _AFFIX_WORDS.findall(name[:NAME_MAX_CHARS])
+        for count in range(1, min(AFFIX_MAX_WORDS, len(words) - 1) + 1):
+            counts["".join(words[:count])] += 1
+            end = "".join(words[-count:])
+            before = name[: len(name) - len(end)]
+            counts[before[len(before.rstrip(_JOINTS)) :] + end] += 1
+    for affix, count in counts.items():
+        means_others = header_names.OTHERS_WORDS.intersection(fold(affix).split())
+        if count >= MIN_SHARING and not means_others and read_name(affix.strip(_JOINTS)) is None:
+            yield affix
+
+
+def _without(name: str, affix: str) -> str:
+    starts = affix[-1:] in _JOINTS
+    plain = name.removeprefix(affix) if starts else name.removesuffix(affix)
+    return plain or name
+
+
 def _read_with_tail(name: str, key: str) -> NamedField | None:
     """A name that ends with a unit: `puissance kw`; or a unit alone."""
     for field in UNIT_FIELDS:
@@ -274,3 +352,18 @@ def near_field(name: str, fields: Iterable[str]) -> str | None:
     )
     near = {FIELD_BY_KEY[known] for known, *_ in found}
     return near.pop() if len(near) == 1 and near <= wanted else None
+
+
+def find_column(header: Sequence[str], wanted: str) -> int | None:
+    """Index of a column by its position (`#3`), its name, or another spelling of its name."""
+    if wanted in header:
+        return list(header).index(wanted)
+    position = wanted.removeprefix("#")
+    is_number = position.isascii() and position.isdigit() and len(position) < len("10000")
+    if wanted.startswith("#") and is_number:
+        return int(position) - 1 if 1 <= int(position) <= len(header) else None
+    for spelling in (fold, header_key):
+        names = [spelling(name) for name in header]
+        if spelling(wanted) and spelling(wanted) in names:
+            return names.index(spelling(wanted))
+    return None

@@ -15,7 +15,7 @@ from shared.tabular.column_names import field_for_header
 from shared.tabular.csv_reader import PLAIN, CsvReader, CsvStyle, SourceRow, replace_unreadable
 from shared.tabular.encoding import EncodingDetector, detect_encoding, find_misreading
 from shared.tabular.header_row import find_header
-from shared.tabular.sample import Sample, complete_dialect, title_notices
+from shared.tabular.sample import Sample, complete_dialect
 
 HEAD_BYTES = 1 << 18
 """Bytes of a file that are looked at."""
@@ -66,14 +66,13 @@ def detect_dialect(
         titles=len(titles),
         findings={"encoding": encoding, "delimiter": delimiter},
         notices=(
-            *title_notices(titles),
             *_encoding_notices(encoding, detector, charset),
             *_style_notices(style),
         ),
         **style._asdict(),
     )
     is_whole = whole and len(titles) + 1 + len(rows) < SAMPLE_ROWS
-    dialect = complete_dialect(Sample(header, rows, is_whole), options, known)
+    dialect = complete_dialect(Sample(header, rows, is_whole, titles), options, known)
     if whole and len(rows) + (not dialect.has_header) <= dialect.unit_rows:
         raise UnreadableUpload.of("no-rows")
     return dialect

@@ -9,6 +9,7 @@ from shared.domain.batch import BatchOptions
 from shared.domain.table import FileKind
 from shared.fields.blanks import is_blank
 from shared.fields.prices import find_currency
+from shared.fields.units import FIELD_UNITS, find_unit
 from shared.tabular.cell_evidence import is_car, is_year, may_describe_car
 from shared.tabular.column_names import ASKING_PRICE, field_for_header, read_name
 
@@ -33,6 +34,11 @@ _BEHIND_WORDS = re.compile(
 """A description that ends with its unit: "Distance in miles", "int (miles)"."""
 
 
+_TITLE_PARTS = re.compile(r"[,;:=|]|\s(?:-|\u2013|et|and|und)\s")
+
+TITLE_MAX_CHARS = 400
+
+
 class HeaderPlace(NamedTuple):
     """The names of the columns, and what stands around them."""
 
@@ -43,7 +49,9 @@ class HeaderPlace(NamedTuple):
     has_header: bool = True
     unit_rows: int = 0
     units: Mapping[int, str] = {}
-    """Texts of the units below the header, by column."""
+    """Texts of the units in a row below or above the header, by column."""
+    titles: Rows = ()
+    """The rows above the header, without that of the units."""
     has_row_names: bool = False
     """Whether the header lacks a name for the first column, as in files of R."""
 
@@ -83,7 +91,11 @@ def _known_cells(rows: Rows, given: Collection[str]) -> list[int]:
 
 
 def place_header(
-    first: Sequence[str], rows: Rows, options: BatchOptions, kind: FileKind
+    first: Sequence[str],
+    rows: Rows,
+    options: BatchOptions,
+    kind: FileKind,
+    titles: Rows = (),
 ) -> HeaderPlace:
     """What the first row of a table is, and the rows below it.
 
@@ -91,23 +103,61 @@ def place_header(
         first: its cells: a header, or the first car.
         rows: the rows below.
         options: of the caller; `header` decides.
-        kind: of the file; Parquet and JSON name their columns.
+        kind: of the file; Parquet and JSON objects name their columns.
+        titles: the rows above the first one.
     """
-    can_lack_header = kind in (FileKind.CSV, FileKind.XLSX)
+    is_row = kind is FileKind.JSON and is_car(first)  # a list of lists; names are no car
+    can_lack_header = kind in (FileKind.CSV, FileKind.XLSX) or is_row
     is_headless = options.header is False or (options.header is None and _is_car(first, options))
     if can_lack_header and is_headless:
-        return HeaderPlace(name_columns([""] * len(first)), [first, *rows], has_header=False)
+        return HeaderPlace(
+            name_columns([""] * len(first)), [first, *rows], has_header=False, titles=titles
+        )
     has_row_names = kind is FileKind.CSV and _lacks_a_name(first, rows)
     mapped = {field for field, _ in options.columns}
     names = name_columns(["", *first] if has_row_names else first, mapped)
-    units = _units_below(names, rows[0]) if rows else {}
+    below = _units_below(names, rows[0]) if rows else {}
+    above, titles = _split_units(names, titles, int(has_row_names))
     return HeaderPlace(
         names,
-        rows[1:] if units else rows,
-        unit_rows=int(bool(units)),
-        units=units,
+        rows[1:] if below else rows,
+        unit_rows=int(bool(below)),
+        units={**above, **below},
+        titles=titles,
         has_row_names=has_row_names,
     )
+
+
+def _split_units(header: Sequence[str], titles: Rows, shift: int) -> tuple[Mapping[int, str], Rows]:
+    """The units in the last filled row above a header, by column; the other rows above it.
+
+    Args:
+        header: the names of the columns.
+        titles: the rows above.
+        shift: columns of the header that these rows lack.
+    """
+    filled = [row for row in titles if not all(map(is_blank, row))]
+    if not filled:
+        return {}, titles
+    cells = dict(enumerate(filled[-1], start=shift))
+    units = {
+        index: unit
+        for index, cell in cells.items()
+        if index < len(header) and (unit := _stated_unit(header[index], cell[:UNIT_MAX_CHARS]))
+    }
+    is_title = any(index not in units and not is_blank(cell) for index, cell in cells.items())
+    return units, titles if is_title else filled[:-1]
+
+
+def units_in_titles(titles: Rows) -> list[str]:
+    """Texts in the rows above a header that may be units of columns: "Distances in miles"."""
+    texts: dict[str, None] = {}
+    for cell in (cell for row in titles for cell in row if not is_blank(cell)):
+        for part in _TITLE_PARTS.split(cell[:TITLE_MAX_CHARS]):
+            described = _BEHIND_WORDS.fullmatch(part.strip())
+            found = [part, *filter(None, described.groups())] if described else [part]
+            texts |= dict.fromkeys(text.strip(" .") for text in found)
+    return [text for text in texts if len(text) > 1]
 
 
 def _is_car(cells: Sequence[str], options: BatchOptions) -> bool:
@@ -161,7 +211,10 @@ def _is_unit(name: str, text: str) -> bool:
     combined = read_name(f"{name} ({text})")
     if named is not None and named.field == ASKING_PRICE:
         return find_currency(text) is not None
-    return combined is not None and combined.unit is not None
+    if combined is not None and combined.unit is not None:
+        return True
+    # The caller may say what an unknown name means; a merged one covers several columns.
+    return named is None and any(find_unit(field, text) for field in FIELD_UNITS)
 
 
 def name_columns(cells: Sequence[str], mapped: Collection[str] = ()) -> list[str]:

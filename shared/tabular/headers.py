@@ -5,20 +5,21 @@ from typing import NamedTuple
 
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from shared.domain.names import fold
-from shared.domain.table import ColumnMatch, Notice, UnitColumn
+from shared.domain.table import ColumnMatch, Notice, OtherColumn, UnitColumn
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.units import UNSTATED, own_unit
+from shared.fields.units import UNSTATED, find_unit, own_unit
 from shared.tabular import cell_evidence
-from shared.tabular.cell_evidence import MIN_SHARE, Column, unit_share
+from shared.tabular.cell_evidence import Column, unit_share
 from shared.tabular.column_names import (
     ASKING_PRICE,
     MILEAGE_KEYS,
     NAME_MAX_CHARS,
     POWER_KEYS,
+    find_column,
     header_key,
     near_field,
+    plain_names,
     read_name,
     unit_among_words,
 )
@@ -26,29 +27,24 @@ from shared.tabular.missing_columns import (
     ambiguous_column,
     list_columns,
     missing_columns,
+    no_header,
     repeated_names,
     shorten,
     unknown_column,
 )
 from shared.tabular.units import (
+    field_of_mileage,
     find_prices,
+    in_currency_of_titles,
+    may_be_miles,
     measured_field,
+    unclear_units,
+    unit_around,
     unit_column,
     units_beside,
     units_by_row,
+    with_units,
 )
-
-CONFIDENCE = {
-    "given": 1.0,
-    "name": 1.0,
-    "alias": 0.95,
-    "alias-and-unit": 0.9,
-    "date": 0.85,
-    "cells": 0.85,
-    "title": 0.8,
-    "near": 0.7,
-}
-"""Confidence by the header alone; invalid cells lower it, at worst to half."""
 
 RANKS = {"given": 5, "name": 4, "date": 1, "cells": 1, "near": 0}
 """Of the columns for one field; a usual alias has 3, another synonym 2."""
@@ -90,6 +86,8 @@ class MatchedColumns(NamedTuple):
     """Units by field that are not the field's own."""
     unit_columns: dict[str, UnitColumn]
     """By field: the column that states the unit of each row."""
+    other_columns: dict[str, OtherColumn]
+    """Columns with values in other units, read where the field's own column is blank."""
     currency: str | None
     """The foreign currency of the prices."""
     notices: tuple[Notice, ...]
@@ -100,10 +98,15 @@ class _Matcher:
 
     def __init__(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         self.header = header
+        self.names, left_out = plain_names(header)
+        """The names of the columns as they are read."""
         self._rows = rows
         self.found: dict[str, _Candidate] = {}
         self._unit_columns: dict[str, int] = {}
+        self.other_columns: dict[str, OtherColumn] = {}
         self.notices: list[Notice] = []
+        if left_out:
+            self.notices.append(Notice(code="shared-affix", values=(left_out.strip(),)))
         self.problems: list[FieldProblem] = repeated_names(header)
         self._has_title = False
 
@@ -123,14 +126,14 @@ class _Matcher:
             if wanted and index is None:
                 self.problems.append(unknown_column(self.header, wanted))
             if index is not None:
-                named = read_name(self.header[index])
+                named = read_name(self.names[index])
                 unit = named.unit if named is not None and named.field == field else None
                 self.found[field] = _Candidate(index, field, "given", unit, RANKS["given"])
 
     def add_named(self, settled: set[str]) -> None:
         """The columns whose names are known, except those of settled fields."""
         rivals: dict[str, list[_Candidate]] = {}
-        for index, name in enumerate(self.header):
+        for index, name in enumerate(self.names):
             candidate = None if index in self.taken else self._candidate(index, name)
             if candidate is not None and candidate.field not in settled:
                 rivals.setdefault(candidate.field, []).append(candidate)
@@ -140,7 +143,7 @@ class _Matcher:
                 self._accept(best)
 
     def _candidate(self, index: int, name: str) -> _Candidate | None:
-        units = units_beside(self.header, index, self.cells_of)
+        units = units_beside(self.names, index, self.cells_of)
         return _candidate(index, name, self.cells_of(index), units)
 
     def _accept(self, candidate: _Candidate) -> None:
@@ -160,15 +163,53 @@ class _Matcher:
                 self._report_contradiction(field, best, other)
                 return None
             best = better
-        others = [self.header[each.column] for each in candidates if each.column != best.column]
+        others = [
+            self.header[each.column]
+            for each in candidates
+            if each.column != best.column and not self._add_other_unit(best, each)
+        ]
         if others:
             values = tuple(shorten(name) for name in others)
             self.notices.append(Notice(code="other-column", field=field, values=values))
         return best
 
+    def _add_other_unit(self, best: _Candidate, other: _Candidate) -> bool:
+        """Whether a column holds the values of another one in another unit; it is kept then."""
+        field, units = best.field, (best.unit, other.unit)
+        if None in units or best.unit == other.unit or field in self.other_columns:
+            return False
+        cells, other_cells = self.cells_of(best.column), self.cells_of(other.column)
+        if cell_evidence.agreement(field, cells, other_cells, units) < AGREEMENT:
+            return False
+        self._read_where_blank(field, other.column, str(other.unit))
+        return True
+
+    def _read_where_blank(self, field: str, index: int, unit: str) -> None:
+        self.other_columns[field] = OtherColumn(index=index, unit=unit)
+        values = (shorten(self.header[index]), unit)
+        self.notices.append(Notice(code="read-where-blank", field=field, values=values))
+
+    def add_merged(self, stated: Mapping[int, str]) -> None:
+        """Columns without a name that share the name before them, and have another unit.
+
+        Args:
+            stated: texts of the units in a row above or below the header, by column.
+        """
+        fields = {candidate.column: field for field, candidate in self.found.items()}
+        for index, text in stated.items():
+            field = fields.get(index - 1)
+            is_unnamed = index not in fields and self.header[index] == f"column_{index + 1}"
+            if field is None or not is_unnamed or field in self.other_columns:
+                continue
+            unit = find_unit(field, text)
+            if unit is not None:
+                self._read_where_blank(field, index, unit)
+
     def _better(self, one: _Candidate, other: _Candidate) -> _Candidate | None:
         cells, other_cells = self.cells_of(one.column), self.cells_of(other.column)
-        valid, other_valid = (_valid_share(one.field, each) for each in (cells, other_cells))
+        valid, other_valid = (
+            cell_evidence.valid_share(one.field, each) for each in (cells, other_cells)
+        )
         if valid >= GOOD_SHARE and other_valid < BAD_SHARE:
             return one
         if other_valid >= GOOD_SHARE and valid < BAD_SHARE:
@@ -190,7 +231,7 @@ class _Matcher:
         """The columns whose names are one letter away from a known one."""
         wanted = [name for name in NEAR_FIELDS if name not in self.found and name not in settled]
         near: dict[str, list[int]] = {}
-        for index, name in enumerate(self.header):
+        for index, name in enumerate(self.names):
             if index not in self.taken and read_name(name) is None:
                 field = near_field(name, wanted)
                 if field is not None:
@@ -202,15 +243,15 @@ class _Matcher:
     def _can_be(self, field: str, index: int) -> bool:
         """Whether a column has a cell that the field accepts, or no filled cells."""
         cells = self.cells_of(index)
-        return all(map(is_blank, cells)) or _valid_share(field, cells) > 0
+        return all(map(is_blank, cells)) or cell_evidence.valid_share(field, cells) > 0
 
     def add_replaced(self, constant: set[str]) -> None:
         """Notices of columns that are not read because their field has one value for all rows."""
         replaced: dict[str, list[str]] = {}
-        for index, name in enumerate(self.header):
+        for index, name in enumerate(self.names):
             candidate = None if index in self.taken else self._candidate(index, name)
             if candidate is not None and candidate.field in constant:
-                replaced.setdefault(candidate.field, []).append(shorten(name))
+                replaced.setdefault(candidate.field, []).append(shorten(self.header[index]))
         for field, names in replaced.items():
             notice = Notice(code="constant-over-column", field=field, values=tuple(names))
             self.notices.append(notice)
@@ -223,7 +264,7 @@ class _Matcher:
             return
         company, model = self.found.get("company"), self.found.get("model")
         index = cell_evidence.find_title_column(
-            self.header,
+            self.names,
             self.taken,
             self.cells_of,
             company=None if company is None else company.column,
@@ -300,7 +341,7 @@ class _Matcher:
         columns = {field: candidate.column for field, candidate in self.found.items()}
         for index in range(len(self.header)):
             if index not in self.taken:
-                field = measured_field(self.header, index, self.cells_of(index), columns)
+                field = measured_field(self.names, index, self.cells_of(index), columns)
                 if field is not None:
                     self._unit_columns.setdefault(field, index)
 
@@ -309,28 +350,40 @@ class _Matcher:
         return {
             field: ColumnMatch(
                 index=candidate.column,
-                confidence=confidence_of(candidate.basis, field, self.cells_of(candidate.column)),
+                confidence=cell_evidence.confidence_of(
+                    candidate.basis, field, self.cells_of(candidate.column)
+                ),
                 basis=candidate.basis,
             )
             for field, candidate in self.found.items()
             if field != ASKING_PRICE
         }
 
-    def units(self, below: Mapping[int, str]) -> tuple[dict[str, str], dict[str, UnitColumn]]:
+    def units(
+        self, below: Mapping[int, str], titles: Sequence[str] = ()
+    ) -> tuple[dict[str, str], dict[str, UnitColumn]]:
         """The units of whole columns that are not the fields' own; the columns with units.
 
         Args:
-            below: texts of units in a row below the header, by column.
+            below: texts of units in a row below or above the header, by column.
+            titles: other texts above the header that may be units.
         """
         units, unit_columns = {}, {}
         for field, candidate in self.found.items():
-            unit = candidate.unit
-            if candidate.column in below:
-                named = read_name(f"{self.header[candidate.column]} ({below[candidate.column]})")
-                unit = unit if named is None else named.unit or unit
-            if field in self._unit_columns:
-                stated = unit or unit_among_words(field, self.header[candidate.column])
-                found = unit_column(field, self._unit_columns[field], stated, self.cells_of)
+            name, cells = self.names[candidate.column], self.cells_of(candidate.column)
+            named = candidate.unit or unit_among_words(field, name)
+            has_column = field in self._unit_columns
+            around = below.get(candidate.column)
+            above = () if has_column else titles
+            unclear = unclear_units(field, name, named, cells, around=around, titles=above)
+            if unclear:
+                units[field] = UNSTATED
+                self.notices.append(Notice(code="unclear-unit", field=field, values=unclear))
+                continue
+            unit = unit_around(field, name, around) or candidate.unit
+            if has_column:
+                column = self._unit_columns[field]
+                found = unit_column(field, column, unit or named, self.cells_of)
                 unit_columns[field] = found
                 if found.usual is None:
                     self.notices.append(units_by_row(self.header, field, found))
@@ -339,21 +392,11 @@ class _Matcher:
             if unit is not None and unit != own_unit(field):
                 units[field] = unit
                 self.notices.append(Notice(code="unit-converted", field=field, values=(unit,)))
-            elif unit is None and cell_evidence.state_other_units(
-                field, self.cells_of(candidate.column)
-            ):
+            elif unit is None and cell_evidence.state_other_units(field, cells):
                 units[field] = UNSTATED
-            elif unit is None and field == "km_driven" and self._may_be_miles(candidate):
+            elif candidate.basis != "given" and unit is None and may_be_miles(field, name, cells):
                 self.notices.append(Notice(code="unit-not-stated", field=field))
         return units, unit_columns
-
-    def _may_be_miles(self, candidate: _Candidate) -> bool:
-        """Whether neither the name "mileage" nor the cells of such a column state the unit."""
-        is_named_so = header_key(self.header[candidate.column]) in MILEAGE_KEYS
-        if candidate.basis == "given" or not is_named_so:
-            return False
-        cells = self.cells_of(candidate.column)
-        return not any(character.isalpha() for cell in cells for character in cell)
 
 
 def match_columns(
@@ -363,7 +406,8 @@ def match_columns(
     *,
     constants: Mapping[str, str] | None = None,
     has_header: bool = True,
-    units_below: Mapping[int, str] | None = None,
+    units_around: Mapping[int, str] | None = None,
+    titles: Sequence[str] = (),
 ) -> MatchedColumns:
     """The column of each field that the file has.
 
@@ -374,13 +418,14 @@ def match_columns(
         rows: some rows of the file, for the evidence of their cells.
         constants: texts of fields that hold for all rows; these fields are in no column.
         has_header: whether the names are the file's own.
-        units_below: texts of the units in a row below the header, by column.
+        units_around: texts of the units in a row below or above the header, by column.
+        titles: other texts above the header that may be units.
 
     Raises:
         UnreadableUpload: a required column is missing, a name occurs twice, or two columns of a
             required field contradict each other.
     """
-    constant, below = set(constants or {}), units_below or {}
+    constant, below = set(constants or {}), units_around or {}
     given = [(field, wanted) for field, wanted in given if field not in constant]
     matcher = _Matcher(header, rows)
     matcher.add_given(given)
@@ -390,14 +435,16 @@ def match_columns(
     if not has_header:
         matcher.add_by_cells(settled)
     matcher.add_title(settled)
+    matcher.add_merged(below)
     matcher.add_units()
     matcher.add_replaced(constant)
     matcher.add_missing(constant)
     asking = matcher.found.get(ASKING_PRICE)
-    names = _with_units(header, below)
+    names = with_units(matcher.names, below)
     prices = find_prices(
         names, matcher.taken, matcher.cells_of, None if asking is None else asking.column
     )
+    prices = in_currency_of_titles(prices, names, matcher.cells_of, titles)
     if matcher.problems:
         matcher.list_columns(prices.column)
         raise UnreadableUpload(matcher.problems)
@@ -406,49 +453,25 @@ def match_columns(
     match = None
     if prices.column is not None:
         cells = matcher.cells_of(prices.column)
-        confidence = confidence_of(prices.basis, ASKING_PRICE, cells)
+        confidence = cell_evidence.confidence_of(prices.basis, ASKING_PRICE, cells)
         match = ColumnMatch(index=prices.column, confidence=confidence, basis=prices.basis)
-    units, unit_columns = matcher.units(below)
+    units, unit_columns = matcher.units(below, titles)
     if prices.column is not None and prices.unit_column is not None:
         unit_columns[ASKING_PRICE] = prices.unit_column
     if prices.column is not None and prices.unit is not None:
         units[ASKING_PRICE] = prices.unit
     notices = (*matcher.notices, *prices.notices)
     if not has_header:
-        notices = (_no_header(matcher.matches(), match), *notices)
-    return MatchedColumns(matcher.matches(), match, units, unit_columns, prices.currency, notices)
-
-
-def _with_units(header: Sequence[str], below: Mapping[int, str]) -> list[str]:
-    """Headers together with the units below them."""
-    return [
-        f"{name} ({below[index]})" if index in below else name for index, name in enumerate(header)
-    ]
-
-
-def _no_header(columns: Mapping[str, ColumnMatch], asking: ColumnMatch | None) -> Notice:
-    """The notice that a file has no header, with what its columns were taken for."""
-    fields = {match.index: field for field, match in columns.items()}
-    if asking is not None:
-        fields[asking.index] = ASKING_PRICE
-    return Notice(
-        code="no-header", values=tuple(f"#{index + 1}: {fields[index]}" for index in sorted(fields))
+        notices = (no_header(matcher.matches(), match), *notices)
+    return MatchedColumns(
+        columns=matcher.matches(),
+        asking=match,
+        units=units,
+        unit_columns=unit_columns,
+        other_columns=matcher.other_columns,
+        currency=prices.currency,
+        notices=notices,
     )
-
-
-def find_column(header: Sequence[str], wanted: str) -> int | None:
-    """Index of a column by its position (`#3`), its name, or another spelling of its name."""
-    if wanted in header:
-        return list(header).index(wanted)
-    position = wanted.removeprefix("#")
-    is_number = position.isascii() and position.isdigit() and len(position) < len("10000")
-    if wanted.startswith("#") and is_number:
-        return int(position) - 1 if 1 <= int(position) <= len(header) else None
-    for spelling in (fold, header_key):
-        names = [spelling(name) for name in header]
-        if spelling(wanted) and spelling(wanted) in names:
-            return names.index(spelling(wanted))
-    return None
 
 
 def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidate | None:
@@ -462,7 +485,7 @@ def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidat
     """
     key = header_key(name).removesuffix(" amount") if len(name) <= NAME_MAX_CHARS else ""
     if key in MILEAGE_KEYS:
-        field = _field_of_mileage(cells, units)
+        field = field_of_mileage(cells, units)
         return _Candidate(index, field, "cells", rank=RANKS["cells"]) if field else None
     found = read_name(name)
     if name not in CAR_FIELDS and key in POWER_KEYS:
@@ -474,25 +497,3 @@ def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidat
         return None
     rank = RANKS.get(found.basis, 3 if key in _USUAL_KEYS else 2)
     return _Candidate(index, found.field, found.basis, found.unit, rank)
-
-
-def _field_of_mileage(cells: Column, units: Column) -> str | None:
-    """The field of a column named "mileage": the odometer, or the fuel economy."""
-    for field in ("km_driven", "mileage_mpg"):
-        if unit_share(field, units) > MIN_SHARE:
-            return field
-    return "km_driven" if cell_evidence.is_odometer(cells) else None
-
-
-def confidence_of(basis: str, field: str, cells: Column) -> float:
-    """Confidence that a column with these cells is a field, given the evidence of its header."""
-    filled = [cell for cell in cells if not is_blank(cell)]
-    share = cell_evidence.share(cells, lambda cell: cell_evidence.is_valid(field, cell))
-    return round(CONFIDENCE[basis] * (0.5 + 0.5 * (share if filled else 1.0)), 2)
-
-
-def _valid_share(field: str, cells: Column) -> float:
-    """Share of the filled cells that have a normal form; brands must be known ones."""
-    if field == "company":
-        return cell_evidence.share(cells, cell_evidence.is_brand)
-    return cell_evidence.share(cells, lambda cell: cell_evidence.is_valid(field, cell))

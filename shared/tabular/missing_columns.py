@@ -8,10 +8,17 @@ from typing import Any
 from rapidfuzz import fuzz
 
 from shared.domain.errors import FieldProblem
+from shared.domain.table import ColumnMatch, Notice
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
 from shared.tabular.cell_evidence import Column, is_brand, is_valid, is_year, looks_like
-from shared.tabular.column_names import FIELD_BY_KEY, NAME_MAX_CHARS, header_key, read_name
+from shared.tabular.column_names import (
+    ASKING_PRICE,
+    FIELD_BY_KEY,
+    NAME_MAX_CHARS,
+    header_key,
+    read_name,
+)
 
 HEADER_MAX_CHARS = 80
 HEADERS_SHOWN = 40
@@ -208,4 +215,14 @@ def unknown_column(header: Sequence[str], wanted: str) -> FieldProblem:
     """The problem of an option that names a column which the file has not."""
     return FieldProblem(
         "?columns", "unknown-column", column=shorten(wanted), found=format_header(header)
+    )
+
+
+def no_header(columns: Mapping[str, ColumnMatch], asking: ColumnMatch | None) -> Notice:
+    """The notice that a file has no header, with what its columns were taken for."""
+    fields = {match.index: field for field, match in columns.items()}
+    if asking is not None:
+        fields[asking.index] = ASKING_PRICE
+    return Notice(
+        code="no-header", values=tuple(f"#{index + 1}: {fields[index]}" for index in sorted(fields))
     )

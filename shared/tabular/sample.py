@@ -10,11 +10,13 @@ from shared.domain.batch import BatchOptions
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import ColumnMatch, Detection, Dialect, FileKind, Notice
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import Category, Number
-from shared.tabular.column_names import ASKING_PRICE
+from shared.fields.kinds.category import UNPRICED, Category
+from shared.fields.kinds.number import Number
+from shared.fields.quantities import OPEN_RANGE
+from shared.tabular.column_names import ASKING_PRICE, find_column
 from shared.tabular.csv_reader import COLUMNS_MAX
-from shared.tabular.header_row import HeaderPlace, name_columns, place_header
-from shared.tabular.headers import find_column, match_columns
+from shared.tabular.header_row import HeaderPlace, name_columns, place_header, units_in_titles
+from shared.tabular.headers import match_columns
 from shared.tabular.missing_columns import format_header
 
 NOTICE_MAX_VALUES = 5
@@ -31,6 +33,9 @@ IGNORED_OPTIONS: Mapping[FileKind, Sequence[str]] = {
 }
 """Options that do not apply to a kind of file."""
 
+CONSTANT_NOTICES = {UNPRICED: "unpriced-constant", OPEN_RANGE: "open-range-constant"}
+"""Notices about constants, by the code of the value."""
+
 Rows = Sequence[Sequence[str]]
 _COMMA_DECIMALS = re.compile(r"(?:^|\D)\d+,\d{1,2}(?:\D|$)")
 _DOT_DECIMALS = re.compile(r"(?:^|\D)\d+\.\d{1,2}(?:\D|$)")
@@ -46,6 +51,8 @@ class Sample(NamedTuple):
     rows: Rows
     is_whole: bool
     """Whether these are all rows of the table."""
+    titles: Rows = ()
+    """The rows above the header."""
 
 
 def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> Dialect:
@@ -68,15 +75,16 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
     if len(sample.header) > COLUMNS_MAX:
         count = len(sample.header)
         raise UnreadableUpload.of("too-many-columns", "/header", maximum=COLUMNS_MAX, count=count)
-    place = place_header(sample.header, sample.rows, options, known.kind)
-    sample = Sample(place.header, place.rows, sample.is_whole)
+    place = place_header(sample.header, sample.rows, options, known.kind, sample.titles)
+    sample = Sample(place.header, place.rows, sample.is_whole, place.titles)
     found = match_columns(
         place.header,
         options.columns,
         place.rows,
         constants=dict(options.constants),
         has_header=place.has_header,
-        units_below=place.units,
+        units_around=place.units,
+        titles=units_in_titles(place.titles),
     )
     _check_key_column(place.header, options.key_column)
     numbers = (
@@ -87,6 +95,7 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
         *_option_notices(known.kind, options),
         *_place_notices(place),
         *found.notices,
+        *_constant_notices(options),
         *_key_notices(sample, options.key_column),
         *_cell_notices(sample, found.columns),
     )
@@ -99,11 +108,12 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
         asking=found.asking,
         units=found.units,
         unit_columns=found.unit_columns,
+        other_columns=found.other_columns,
         constants=dict(options.constants),
         currency=found.currency,
         decimal=decimal.value,
         findings={**known.findings, "decimal": decimal},
-        notices=(*known.notices, *notices),
+        notices=(*_title_notices(place.titles), *known.notices, *notices),
     )
 
 
@@ -111,8 +121,9 @@ def _place_notices(place: HeaderPlace) -> Iterator[Notice]:
     """Notices about rows and names around the header."""
     if place.has_row_names:
         yield Notice(code="row-names", values=(place.header[0],))
-    if place.unit_rows:
-        yield Notice(code="units-below-header", values=tuple(place.units.values()))
+    if place.units:
+        code = "units-below-header" if place.unit_rows else "units-above-header"
+        yield Notice(code=code, values=tuple(place.units.values()))
 
 
 def _key_notices(sample: Sample, key_column: str | None) -> Iterator[Notice]:
@@ -159,7 +170,7 @@ def find_decimal(rows: Rows, columns: Mapping[str, ColumnMatch], wanted: str | N
     return Detection(value=sign, confidence=round(1 - 1 / (2 + count), 2), basis="decimals-seen")
 
 
-def title_notices(titles: Rows) -> tuple[Notice, ...]:
+def _title_notices(titles: Rows) -> tuple[Notice, ...]:
     """The notice that rows above the header are ignored; it quotes the first cell of each."""
     if not titles:
         return ()
@@ -167,6 +178,16 @@ def title_notices(titles: Rows) -> tuple[Notice, ...]:
         next(filter(None, row), "")[:NOTICE_MAX_CHARS] for row in titles[:NOTICE_MAX_VALUES]
     )
     return (Notice(code="titles-left-out", values=values),)
+
+
+def _constant_notices(options: BatchOptions) -> Iterator[Notice]:
+    """Notices about values for all rows that do not count as they stand."""
+    for field, text in options.constants:
+        _, code = CAR_FIELDS[field].read_with_code(text)
+        if code in CONSTANT_NOTICES:
+            yield Notice(
+                code=CONSTANT_NOTICES[code], field=field, values=(text[:NOTICE_MAX_CHARS],)
+            )
 
 
 def _option_notices(kind: FileKind, options: BatchOptions) -> Iterator[Notice]:

@@ -18,6 +18,7 @@ _XML = re.compile(r"<(?:\?xml\b|!doctype\b)", re.IGNORECASE)
 _ELEMENTS = re.compile(r"<([A-Za-z_][\w.:-]*)(?:\s+[\w.:-]+\s*=[^<>]*)?\s*>\s*<[A-Za-z_!?]")
 """An element that begins with another one. Names in a header such as `<DATE>,<TIME>` do not."""
 _ROOT = re.compile(r"<([A-Za-z_][\w.:-]*)")
+SQL_HEAD_CHARS = 4_000
 _SPREADSHEET_XML = "urn:schemas-microsoft-com:office:spreadsheet"
 _WEB_ARCHIVE = re.compile(r"(?:[\w-]+:.*\r?\n)*content-type:\s*multipart/related", re.IGNORECASE)
 _SYLK = re.compile(r"ID;P[A-Z0-9]+(?:;\w+)*\r?\n(?:P;P|B;[XY]\d|C;[XY]\d|F;[PWXY]|O;[LPDE])")
@@ -25,6 +26,14 @@ _SYLK = re.compile(r"ID;P[A-Z0-9]+(?:;\w+)*\r?\n(?:P;P|B;[XY]\d|C;[XY]\d|F;[PWXY
 _DIF = re.compile(r"TABLE\r?\n0,1\r?\n\"")
 
 
+_SQL = re.compile(
+    r"(?:--.*\r?\n|#.*\r?\n|/\*(?:[^*]|\*(?!/))*\*/;?|\s"
+    r"|(?:SET|USE|DROP|LOCK|BEGIN|START|PRAGMA)\b[^;]*;)*"
+    r"(?:INSERT\s+(?:IGNORE\s+)?INTO|REPLACE\s+INTO"
+    r"|CREATE\s+(?:TEMPORARY\s+)?(?:TABLE|DATABASE|SCHEMA)|COPY\s+\S+\s*\([^)]*\)\s+FROM\s+stdin)\s*[\s;]",
+    re.IGNORECASE,
+)
+"""A dump of a database: statements, after comments and settings."""
 _JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*\]\s*$|\[\s*\{\s*["}]|\[\s*\[\s*")')
 """An object, a list of objects, or a list of lists."""
 
@@ -58,6 +67,8 @@ def foreign_text_kind(first: bytes) -> str | None:
         return _markup_kind(text)
     if text.startswith("{\\rtf"):
         return "RTF"
+    if _SQL.match(text[:SQL_HEAD_CHARS]):
+        return "SQL"
     if _WEB_ARCHIVE.match(text[:2_000]):
         return "MHTML"
     if _SYLK.match(text[:200]):

@@ -8,11 +8,19 @@ from shared.domain.batch import RESULT_COLUMNS, VERDICT_COLUMNS
 from shared.domain.table import Notice, UnitColumn
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.header_names import CURRENCY_WORDS
-from shared.fields.kinds import Number
+from shared.fields.header_names import CURRENCY_WORDS, KW_WORDS
+from shared.fields.kinds.number import Number
 from shared.fields.prices import DIRHAM, find_currency
-from shared.fields.units import FIELD_UNITS, UNSTATED
-from shared.tabular.cell_evidence import MIN_SHARE, Column, states_numbers, unit_share
+from shared.fields.units import FIELD_UNITS, THOUSAND_KM, UNSTATED, find_unit, own_unit
+from shared.tabular.cell_evidence import (
+    MIN_SHARE,
+    Column,
+    have_letters,
+    is_odometer,
+    may_count_thousands,
+    states_numbers,
+    unit_share,
+)
 from shared.tabular.column_names import (
     ASKING_PRICE,
     CURRENCY_KEYS,
@@ -121,6 +129,31 @@ def _read_column(
         return _foreign(name, min(map(str, currencies)))
     notices = () if found.usual else (units_by_row(header, ASKING_PRICE, found),)
     return PriceColumn(index, basis, None, notices, found)
+
+
+def in_currency_of_titles(
+    prices: PriceColumn,
+    header: Sequence[str],
+    cells_of: Callable[[int], Column],
+    titles: Sequence[str],
+) -> PriceColumn:
+    """A column of prices in the currency that the rows above the header state, if it states none.
+
+    Args:
+        prices: the column.
+        header: the names of the file's columns.
+        cells_of: the first cells of a column.
+        titles: texts above the header that may be currencies.
+    """
+    index = prices.column
+    if index is None or prices.unit_column is not None:
+        return prices
+    own = (split_words(header[index]), *cells_of(index))
+    words = (find_currency(text) for text in titles if " " not in text)
+    foreign = next((code for code in words if code not in (None, DIRHAM)), None)
+    if foreign is None or any(find_currency(text) == DIRHAM for text in own):
+        return prices
+    return _foreign(header[index], foreign)
 
 
 def _foreign(name: str, currency: str) -> PriceColumn:
@@ -246,3 +279,71 @@ def units_by_row(header: Sequence[str], field: str, column: UnitColumn) -> Notic
     """The notice that each row is read in the unit that it states itself."""
     values = (shorten(header[column.index]),)
     return Notice(code="units-by-row", field=field, values=values)
+
+
+def with_units(header: Sequence[str], stated: Mapping[int, str]) -> list[str]:
+    """Names of columns together with the units in the row below or above them."""
+    return [
+        f"{name} ({stated[index]})" if index in stated else name
+        for index, name in enumerate(header)
+    ]
+
+
+def unit_around(field: str, name: str, text: str | None) -> str | None:
+    """The unit of a field's column that a text below or above its name states."""
+    if text is None:
+        return None
+    unit = find_unit(field, text)
+    if unit is not None:
+        return unit
+    named = read_name(f"{name} ({text})")
+    return None if named is None else named.unit
+
+
+def unclear_units(
+    field: str,
+    name: str,
+    named: str | None,
+    cells: Column,
+    *,
+    around: str | None,
+    titles: Sequence[str],
+) -> tuple[str, ...]:
+    """Units that the numbers of a column may have; none if its unit is clear.
+
+    Args:
+        field: of the column.
+        name: of the column.
+        named: the unit that its name states.
+        cells: its first cells.
+        around: the text below or above its name, in a row of units.
+        titles: other texts above the header that may be units.
+    """
+    unit = None if around is None else find_unit(field, around)
+    if unit is not None and named is not None and unit != named:
+        return named, unit
+    is_distance = field == "km_driven"
+    if is_distance and THOUSAND_KM not in (unit, named) and may_count_thousands(cells):
+        return "km", THOUSAND_KM
+    if around is not None or named is not None:
+        return ()
+    if field == "max_power_bhp" and not KW_WORDS.isdisjoint(header_key(name).split()):
+        return () if have_letters(cells) else ("kW", "PS")
+    # KM is a Polish horsepower, too.
+    texts = [text for text in titles if is_distance or find_unit("km_driven", text) is None]
+    found = dict.fromkeys(find_unit(field, text) for text in texts)
+    return tuple(unit for unit in found if unit not in (None, own_unit(field)))
+
+
+def may_be_miles(field: str, name: str, cells: Column) -> bool:
+    """Whether neither the name "mileage" nor the cells of such a column state the unit."""
+    is_mileage = field == "km_driven" and header_key(name) in MILEAGE_KEYS
+    return is_mileage and not have_letters(cells)
+
+
+def field_of_mileage(cells: Column, units: Column) -> str | None:
+    """The field of a column named "mileage": the odometer, or the fuel economy."""
+    for field in ("km_driven", "mileage_mpg"):
+        if unit_share(field, units) > MIN_SHARE:
+            return field
+    return "km_driven" if is_odometer(cells) else None

@@ -19,13 +19,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.middleware.authentication import Scope, new_key
-from cli.keys import _write
 from launcher.environment import child_environment
 from launcher.procfile import read_procfile
 from scripts.ports import reserve_port
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
+from shared.keys.entries import Scope, new_key
+from shared.keys.store import write_keys
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
@@ -191,18 +191,41 @@ def test_the_fast_path_answers_any_request_as_flask_does(api, body, headers):
     assert quick == slow
 
 
+@pytest.fixture(scope="module")
+def keyed_api():
+    """An API of its own: one that has had keys never opens again."""
+    with running_api() as running:
+        running.fill_cache(CAR)
+        yield running
+
+
 @pytest.mark.parametrize("scopes", [{Scope.PREDICT}, {Scope.BULK}])
-def test_api_keys_and_scopes_apply_as_in_flask(api, scopes):
+def test_api_keys_and_scopes_apply_as_in_flask(keyed_api, scopes):
     secret, entry = new_key("shop", frozenset(scopes))
-    _write(api.settings.keys_file, [entry])
-    try:
-        wait_until(lambda: api.ask(json.dumps(CAR))[0] == 401)
-        for headers in ({"Authorization": f"Bearer {secret}"}, {"Authorization": "Bearer no"}, {}):
-            quick, slow = (api.ask(json.dumps(CAR), kind, headers) for kind in (FAST_PATH, FLASK))
-            assert (quick[0], quick[2]) == (slow[0], slow[2])
-    finally:
-        api.settings.keys_file.unlink()
-        wait_until(lambda: api.ask(json.dumps(CAR))[0] == 200)
+    write_keys(keyed_api.settings.keys_file, [entry])
+    headers = {"Authorization": f"Bearer {secret}"}
+    expected = 200 if Scope.PREDICT in scopes else 403
+    wait_until(lambda: keyed_api.ask(json.dumps(CAR), headers=headers)[0] == expected)
+    for sent in (headers, {"Authorization": "Bearer no"}, {}):
+        quick, slow = (keyed_api.ask(json.dumps(CAR), kind, sent) for kind in (FAST_PATH, FLASK))
+        assert (quick[0], quick[2]) == (slow[0], slow[2])
+
+
+def test_a_deleted_key_file_refuses_everybody_with_the_reason(keyed_api):
+    secret, entry = new_key("shop", frozenset(Scope))
+    write_keys(keyed_api.settings.keys_file, [entry])
+    headers = {"Authorization": f"Bearer {secret}"}
+    wait_until(lambda: keyed_api.ask(json.dumps(CAR), headers=headers)[0] == 200)
+    keyed_api.settings.keys_file.unlink()
+    wait_until(lambda: keyed_api.ask(json.dumps(CAR), headers=headers)[0] == 503)
+    for sent in (headers, {"Authorization": "Bearer no"}, {}):
+        for kind in (FAST_PATH, FLASK):
+            status, _, shown, _ = keyed_api.ask(json.dumps(CAR), kind, sent)
+            assert (status, shown["type"]) == (503, "/docs/problems#keys-unavailable")
+        for method, path in (("POST", "/models/rollback"), ("GET", "/fichiers"), ("POST", "/")):
+            page = {"Accept": "text/html", **sent}
+            assert keyed_api.client.request(method, path, headers=page).status_code == 503, path
+    assert keyed_api.client.get("/health").status_code == 200
 
 
 def test_both_paths_count_and_record_alike(api):

@@ -2,15 +2,23 @@
 
 import contextlib
 import datetime as dt
+import json
 import os
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from api.middleware.key_directory import UPKEEP_INTERVAL_S
+from shared.keys.entries import Scope, new_key
+from shared.keys.store import FileKeyStore
+from shared.redis import keys as redis_keys
+from shared.redis.connections import connect
 from tests.batch_parts import cars_csv
-from tests.conftest import ROOT, running_service, short_folder
+from tests.conftest import ROOT, running_service, short_folder, wait_until
 from tests.faults.conftest import FaultInjector
 
 THREADS = 8
@@ -23,6 +31,11 @@ def carprice_key(home, *arguments):
         cwd=ROOT, env={**os.environ, "CARPRICE_HOME": str(home)},
         check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip
+
+
+def listed_keys(home):
+    """The keys of a home, without their hashes."""
+    return json.loads(carprice_key(home, "list", "--json"))
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +54,10 @@ def secrets(home):
             "garage": ("--scope", "predict", "--scope", "bulk"),
             "boss": ("--scope", "admin"),
             "leaver": ("--scope", "predict", "--scope", "bulk"),
+            "hasty": ("--requests-per-second", "0.01", "--burst", "3"),
+            "frugal": ("--cars-per-day", "20"),
+            "busy": ("--open-jobs", "2", "--open-batches", "1", "--weight", "3"),
+            "hoarder": ("--stored-bytes", "20000"),
         }.items()
     }
 
@@ -143,3 +160,169 @@ def test_streams_end_once_their_key_is_revoked(faults, home, keyed, secrets):
         faults.resume("bulk")
     assert all(b"event: progress" in text and b"event: end" not in text for text in sent)
     assert leaver.get(url).status_code == 401
+
+
+LONG_LIST = 300
+"""Cars of a job that the bulk workers value."""
+
+
+def code(answer):
+    """The status and the code of a problem."""
+    return answer.status_code, answer.json()["type"].rpartition("#")[2]
+
+
+def test_requests_beyond_the_limit_of_a_key_are_429_on_every_route(keyed, car):
+    hasty = keyed["hasty"]
+    allowed = [hasty.post("/predict", json=car), hasty.get("/jobs"), hasty.get("/models")]
+    assert [answer.status_code for answer in allowed] == [200] * 3
+    assert [answer.headers["RateLimit"] for answer in allowed] == [
+        f'"requests";r={left};t={t}' for left, t in ((2, 100), (1, 200), (0, 300))
+    ]
+    refused = [
+        hasty.post("/predict", json=car),
+        hasty.post("/predict?coverage=0.5", json=car),
+        hasty.get("/jobs"),
+        hasty.post("/batches", content=b"x", headers={"Content-Type": "text/csv"}),
+    ]
+    for answer in refused:
+        assert code(answer) == (429, "rate-limited")
+        assert answer.headers["RateLimit-Policy"] == '"requests";q=3;w=300'
+        assert answer.headers["RateLimit"].startswith('"requests";r=0;t=')
+        assert 1 <= int(answer.headers["Retry-After"]) <= 100
+    page = hasty.post("/", data={}, headers={"Accept": "text/html"})
+    assert (page.status_code, "Trop de requêtes" in page.text) == (429, True)
+    assert hasty.get("/livez").status_code == 200
+    assert "RateLimit" not in keyed["shop"].post("/predict", json=car).headers
+
+
+def test_a_limit_is_changed_without_a_restart(faults, home, keyed, car):
+    key_ids = {entry["caller"]: entry["id"] for entry in listed_keys(home)}
+    carprice_key(home, "change", key_ids["hasty"], "--requests-per-second", "none")
+    wait_until(lambda: keyed["hasty"].post("/predict", json=car).status_code == 200, 10)
+    broker = connect(faults.service.settings.redis_url)
+    wait_until(lambda: broker.hgetall(redis_keys.CALLER_WEIGHTS) == {b"busy": b"3"}, 10)
+
+
+def test_cars_of_a_day_are_counted_on_every_way(keyed, car):
+    frugal = keyed["frugal"]
+
+    def left():
+        return int(frugal.get("/jobs").headers["RateLimit"].split("r=")[1].split(";")[0])
+
+    def upload(data, query=""):
+        answer = frugal.post(f"/batches{query}", content=data, headers={"Content-Type": "text/csv"})
+        return frugal.get(f"/batches/{answer.json()['id']}?wait=20").json()
+
+    assert left() == 20
+    assert frugal.post("/predict", json=car).status_code == 200
+    assert frugal.post("/predict", json=car | {"year": 1800}).status_code == 422
+    assert left() == 19
+    retried = {"Idempotency-Key": "once"}
+    jobs = [frugal.post("/jobs", json=[car] * 3, headers=retried).json()["id"] for _ in "12"]
+    assert jobs[0] == jobs[1]
+    assert left() == 16
+    assert upload(cars_csv(10), "?dry_run=true")["state"] == "SUCCEEDED"
+    assert left() == 16
+    assert upload(cars_csv(10))["counts"]["valid"] == 10
+    assert left() == 6
+    refused = frugal.post("/jobs", json=[car] * 7, headers={"Accept-Language": "en"})
+    assert code(refused) == (429, "car-limit-reached")
+    assert "6 are left, and 7 are asked for" in refused.json()["detail"]
+    assert 1 <= int(refused.headers["Retry-After"]) <= 4320
+    stopped = upload(cars_csv(7))
+    assert (stopped["state"], stopped["error"]["code"]) == ("FAILED", "car-limit-reached")
+    assert left() == 6
+    assert frugal.post("/jobs", json=[car] * 6).status_code == 202
+    assert code(frugal.post("/predict", json=car)) == (429, "car-limit-reached")
+    csv = {"content": cars_csv(1), "headers": {"Content-Type": "text/csv"}}
+    assert code(frugal.post("/batches", **csv)) == (429, "car-limit-reached")
+    late = {"Content-Type": "text/csv", "Idempotency-Key": "late"}
+    answer = frugal.post("/batches", content=cars_csv(1), headers=late)
+    assert code(answer) == (429, "car-limit-reached")
+    assert upload(cars_csv(10), "?dry_run=true")["state"] == "SUCCEEDED"
+    assert keyed["shop"].post("/predict", json=car).status_code == 200
+
+
+@pytest.mark.timeout(90)
+def test_open_jobs_and_batches_of_a_caller_are_limited_until_they_end(faults, keyed, car):
+    busy, cars = keyed["busy"], [car] * LONG_LIST
+    csv = {"content": cars_csv(5), "headers": {"Content-Type": "text/csv"}}
+    faults.suspend("bulk")
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: busy.post("/jobs", json=cars), range(8)))
+        states = sorted(answer.status_code for answer in answers)
+        assert states == [202, 202] + [429] * 6
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert code(refused) == (429, "open-jobs-limit-reached")
+        assert refused.headers["Retry-After"]
+        batch = busy.post("/batches", **csv)
+        assert batch.status_code == 202
+        assert code(busy.post("/batches", **csv)) == (429, "open-batches-limit-reached")
+        assert busy.post("/predict", json=car).status_code == 200
+        assert keyed["garage"].post("/jobs", json=cars).status_code == 202
+    finally:
+        faults.resume("bulk")
+    for answer in answers:
+        if answer.status_code == 202:
+            job = busy.get(f"{answer.headers['Location']}?wait=30").json()
+            assert job["state"] == "SUCCEEDED"
+    busy.get(f"{batch.headers['Location']}?wait=30")
+    assert busy.post("/jobs", json=cars).status_code == 202
+    assert busy.post("/batches", **csv).status_code == 202
+
+
+def test_bytes_of_a_caller_are_limited_until_they_are_deleted(keyed, car):
+    hoarder = keyed["hoarder"]
+
+    def upload(rows, **headers):
+        csv = {"Content-Type": "text/csv", "Accept-Language": "en", **headers}
+        return hoarder.post("/batches", content=cars_csv(rows), headers=csv)
+
+    too_large = [upload(1000), upload(1000, **{"Idempotency-Key": "large"})]
+    for answer in too_large:
+        assert code(answer) == (429, "storage-limit-reached")
+        assert "you hold 0" in answer.json()["detail"]
+    assert upload(20).status_code == 202
+    jobs = []
+    while (answer := hoarder.post("/jobs", json=[car] * 5)).status_code == 202:
+        jobs.append(answer.headers["Location"])
+        assert len(jobs) < 100
+    assert code(answer) == (429, "storage-limit-reached")
+    assert upload(20).status_code == 429
+    for job in jobs:
+        assert hoarder.get(f"{job}?wait=20").json()["state"] == "SUCCEEDED"
+        assert hoarder.delete(job).status_code == 204
+    assert hoarder.post("/jobs", json=[car] * 5).status_code == 202
+
+
+def test_an_expired_key_is_401_with_the_reason(faults, home, car):
+    store = FileKeyStore.of(faults.service.settings)
+    at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=4)
+    secret, entry = new_key("guest", frozenset(Scope), expires_at=at)
+    store.change(lambda entries: [*entries, entry])
+    with faults.service.client(headers={"Authorization": f"Bearer {secret}"}) as guest:
+        wait_until(lambda: guest.post("/predict", json=car).status_code == 200, 3)
+        wait_until(lambda: guest.post("/predict", json=car).status_code == 401, 10)
+        assert code(guest.post("/predict", json=car)) == (401, "key-expired")
+        assert code(guest.get("/jobs")) == (401, "key-expired")
+    used = wait_until(lambda: {e["caller"]: e for e in listed_keys(home)}["guest"]["last_used"], 10)
+    assert used is not None
+
+
+def test_requests_are_counted_by_the_id_of_their_key(home, keyed, car):
+    shop = next(entry["id"] for entry in listed_keys(home) if entry["caller"] == "shop")
+    hasty = next(entry["id"] for entry in listed_keys(home) if entry["caller"] == "hasty")
+
+    def sample(line):
+        text = keyed["nobody"].get("/metrics").text
+        found = [each for each in text.splitlines() if each.startswith(line)]
+        return float(found[0].rpartition(" ")[2]) if found else 0.0
+
+    counter = f'key_requests_total{{key="{shop}"}}'
+    time.sleep(UPKEEP_INTERVAL_S + 1)
+    before = sample(counter)
+    keyed["shop"].post("/predict", json=car)
+    keyed["shop"].get("/jobs")
+    wait_until(lambda: sample(counter) == before + 2, 15)
+    assert sample(f'key_limited_requests_total{{key="{hasty}",limit="rate-limited"}}') >= 4

@@ -339,6 +339,7 @@ def test_health_answers_as_in_the_reference_project(http):
         "cache": True,
         "audit": True,
         "storage": True,
+        "keys": True,
     }
 
 
@@ -360,8 +361,10 @@ def test_cross_site_requests_may_read_prices_but_not_administer(http):
     preflight = http.options("/predict", headers=origin | {"Access-Control-Request-Method": "POST"})
     assert preflight.status_code == 200
     assert "Content-Type" in preflight.headers["Access-Control-Allow-Headers"]
-    closed = http.options("/models/rollback", headers=origin)
-    assert "Access-Control-Allow-Origin" not in closed.headers
+    for closed in ("/models/rollback", "/models", "/jobs", "/batches/x", "/", "/predictions/stats"):
+        for method in ("OPTIONS", "GET"):
+            answer = http.request(method, closed, headers=origin)
+            assert "Access-Control-Allow-Origin" not in answer.headers, closed
 
 
 def test_flower_shows_the_workers(service):

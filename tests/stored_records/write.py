@@ -32,10 +32,11 @@ from shared.domain.outlook import (
 )
 from shared.domain.valuation import CarRequest, Contribution, Estimate, Explanation, Extra
 from shared.fields.requests import load_car_request
+from shared.queue.names import TaskName
 from shared.queue.sender import TaskSender, push_reply
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import ConnectionCache, RedisClient, connect
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.batch_parts import BulkPath
@@ -142,8 +143,8 @@ def _job(
 def _store_messages(broker: RedisClient, cache: RedisClient) -> dict[str, Any]:
     """Messages on the queues, a reply, cache entries and an idempotency key."""
     sender = TaskSender(broker)
-    sender.send_job(JobId("0" * 26), is_long=False)
-    sender.send_job(JobId("0" * 26), is_long=True)
+    for task in (TaskName.VALUE_JOB, TaskName.VALUE_LIST):
+        sender.send(task, {"job_id": "0" * 26, "enqueued_at": time.time()})
     store = JobStore(broker, time.time, retention_s=86_400, lease_s=30)
     dispatcher = MicroBatchDispatcher(sender, broker, store, group_max_cars=8, slots=2)
     futures = [

@@ -15,7 +15,8 @@ from shared.domain.job import JobState
 from shared.domain.notes import AskingSides, NoteCount, NoteCounter
 from shared.logging import get_logger
 from shared.metrics import BATCHES
-from shared.redis.batches import BatchLedger, StepDecision
+from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
+from shared.redis.dead_letters import DeadLetters
 from worker.batches.audit_segments import fsync_segment_names, publish_part_segment
 from worker.batches.corrections.merger import CorrectionMerger, CorrectionOutdated
 from worker.batches.steps import ASSEMBLE, ATTEMPTS_EXHAUSTED, step_attempt
@@ -37,8 +38,15 @@ class BatchAssembler:
     """Ends batches."""
 
     def __init__(
-        self, files: BatchFiles, ledger: BatchLedger, clock: Clock, *, audit_folder: Path
+        self,
+        files: BatchFiles,
+        ledger: BatchLedger,
+        clock: Clock,
+        dead_letters: DeadLetters,
+        *,
+        audit_folder: Path,
     ) -> None:
+        self._dead_letters = dead_letters
         self._files = files
         self._ledger = ledger
         self._clock = clock
@@ -54,6 +62,10 @@ class BatchAssembler:
             if manifest is None:
                 self._close(batch_id)
                 return
+            if start.decision is StepDecision.EXHAUSTED:
+                reason = self._ledger.last_failure(batch_id, ASSEMBLE)
+                attempts = start.attempt - 1
+                self._dead_letters.add_step(batch_id, manifest.caller, ASSEMBLE, reason, attempts)
             try:
                 self._run(manifest, give_up=start.decision is StepDecision.EXHAUSTED)
             except BatchEndedElsewhere:
@@ -81,7 +93,8 @@ class BatchAssembler:
         if self._ledger.finish(batch_id, final):
             BATCHES.labels(state=str(final.state)).inc()
             log.info("batch_ended", batch_id=batch_id, state=final.state, outcome=final.outcome)
-        self._files.delete_intermediates(batch_id)
+        if not may_be_replayed(manifest, final):
+            self._files.delete_intermediates(batch_id)
 
     def _return_rows(
         self, manifest: BatchManifest, corrected: BatchId, final: BatchProgress
@@ -147,6 +160,12 @@ class BatchAssembler:
             if self._files.final(batch_id) is not None:
                 raise BatchEndedElsewhere
         return counts, notes.result(), sides
+
+
+def may_be_replayed(manifest: BatchManifest, final: BatchProgress) -> bool:
+    """Whether an ended batch has a dead letter: its chunks and parts are then kept."""
+    has_failed = final.counts.failed > 0 or final.error == ATTEMPTS_EXHAUSTED
+    return has_failed and manifest.corrects is None
 
 
 def final_progress(

@@ -19,7 +19,7 @@ from shared.domain.notes import AskingSides, NoteCounter
 from shared.domain.table import Dialect
 from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
 from shared.fields.columns import ColumnValidator
-from shared.fields.kinds import CONVERTED
+from shared.fields.kinds.number import CONVERTED
 from shared.messages.texts import Language, describe_note, describe_row_error, describe_warning
 from shared.tabular.sample import key_index
 from worker.batches.names import MODEL_UNKNOWN, ReadPair

@@ -1,5 +1,6 @@
 """Cuts an uploaded file into chunks, a slice of the file per task, and chooses their engines."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 from shared.blobs.batch_files import BatchFiles, SplitState, chunk_name
@@ -8,7 +9,8 @@ from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
-from shared.redis.batches import BatchLedger, StepDecision
+from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
+from shared.redis.dead_letters import DeadLetters
 from shared.tabular.csv_reader import START, CsvReader, Position, SourceRow
 from worker.batches.corrections.importer import CorrectionImporter
 from worker.batches.fast_csv.spans import ByteSpan, find_byte_span, supports_fast_csv
@@ -30,6 +32,7 @@ SMALL_CHUNK_BYTES = 4096
 
 UNREADABLE_TABLE = "unreadable-table"
 CORRECTION_REFUSED = "correction-refused"
+CAR_LIMIT_REACHED = "car-limit-reached"
 
 log = get_logger("batch.split")
 
@@ -91,8 +94,11 @@ class BatchSplitter:
         step_sender: sends the next steps.
         tables: converts workbooks and Parquet files to text.
         corrections: brings corrected rows into the form of the batch that they correct.
+        dead_letters: list of the batches that could not be cut.
         chunk_rows: maximum rows of a chunk.
         slice_chunks: maximum chunks of a slice.
+        pay_rows: counts the rows read so far against the limit of the caller's key; False: they
+            are more than it allows.
     """
 
     def __init__(
@@ -103,16 +109,20 @@ class BatchSplitter:
         tables: TableImporter,
         corrections: CorrectionImporter,
         *,
+        dead_letters: DeadLetters,
         chunk_rows: int,
         slice_chunks: int = CHUNKS_PER_SLICE,
+        pay_rows: Callable[[BatchId, int], bool] = lambda _batch, _rows: True,
     ) -> None:
         self._files = files
         self._ledger = ledger
         self._step_sender = step_sender
         self._tables = tables
         self._corrections = corrections
+        self._dead_letters = dead_letters
         self._chunk_rows = chunk_rows
         self._slice_chunks = slice_chunks
+        self._pay_rows = pay_rows
 
     def run(self, batch_id: BatchId) -> None:
         """Cut the next slice of a batch's file, and send the task that cuts the one after it."""
@@ -120,9 +130,16 @@ class BatchSplitter:
             if start.decision is StepDecision.RUN:
                 self._run(batch_id)
         if start.decision is StepDecision.EXHAUSTED:
+            self._list_dead(batch_id, start.attempt)
             self._ledger.abort(batch_id, ATTEMPTS_EXHAUSTED)
         if start.decision is not StepDecision.UNKNOWN:
             self._step_sender.advance(batch_id)
+
+    def _list_dead(self, batch_id: BatchId, attempt: int) -> None:
+        manifest = self._files.manifest(batch_id)
+        if manifest is not None:
+            reason = self._ledger.last_failure(batch_id, SPLIT)
+            self._dead_letters.add_step(batch_id, manifest.caller, SPLIT, reason, attempt - 1)
 
     def _run(self, batch_id: BatchId) -> None:
         manifest = self._files.manifest(batch_id)
@@ -140,6 +157,9 @@ class BatchSplitter:
         except UnreadableUpload as error:
             log.warning("batch_unreadable", batch_id=batch_id, problems=repr(error.problems))
             self._ledger.abort(batch_id, _abort_code(manifest, error))
+            return
+        if not self._pay_rows(batch_id, state.rows):
+            self._ledger.abort(batch_id, CAR_LIMIT_REACHED)
             return
         self._ledger.record_split(batch_id, state.chunks, state.rows if state.is_whole else None)
         if not state.is_whole:

@@ -1,31 +1,43 @@
-"""Sends the steps of a batch under leases of the ledger, and retries failed ones."""
+"""Queues the steps of a batch under leases of the ledger, and retries failed ones."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from shared.domain.errors import AuditUnavailable, BrokerUnavailable, UnreadableRecord
-from shared.domain.ids import BatchId
+from shared.domain.errors import (
+    AuditUnavailable,
+    BrokerUnavailable,
+    DomainError,
+    UnreadableRecord,
+)
+from shared.domain.ids import BatchId, CallerId
 from shared.logging import get_logger
 from shared.metrics import RECORDS_UNREADABLE
 from shared.queue.names import TaskName
-from shared.queue.sender import Send
-from shared.redis.batches import BatchLedger, StepAttempt
+from shared.queue.work import SendWork
+from shared.redis.batch_ledger.ledger import BatchLedger, StepAttempt
 
 SPLIT = "split"
 ASSEMBLE = "assemble"
 _TASKS = {SPLIT: TaskName.SPLIT_BATCH, ASSEMBLE: TaskName.ASSEMBLE_BATCH}
 
+LONG_BATCH_CHUNKS = 25
+"""Chunks of a batch whose results take more than half a second to assemble."""
+
+MAX_KEPT_CALLERS = 1000
+"""Batches whose caller is kept in memory."""
+
 log = get_logger("batch")
 
 
 class BatchStepSender:
-    """Sends the steps of batches; a bounded window of chunks of a batch is in work at once."""
+    """Queues the steps of batches; a bounded window of chunks of a batch is in work at once."""
 
-    def __init__(self, ledger: BatchLedger, send: Send) -> None:
+    def __init__(self, ledger: BatchLedger, send: SendWork) -> None:
         self._ledger = ledger
         self._send = send
+        self._callers: dict[BatchId, CallerId] = {}
 
     def advance(self, batch_id: BatchId) -> None:
         """Send the steps that are due."""
@@ -36,23 +48,44 @@ class BatchStepSender:
             self.send_step(batch_id, ASSEMBLE)
 
     def send_step(self, batch_id: BatchId, step: str) -> None:
-        """Send one step; if that fails, the sweep sends it when its lease has expired."""
+        """Queue one step; if that fails, the sweep sends it when its lease has expired."""
         arguments: dict[str, Any] = {"batch_id": batch_id}
         task = _TASKS.get(step, TaskName.VALUE_CHUNK)
         if task is TaskName.VALUE_CHUNK:
             arguments |= {"chunk": int(step), "enqueued_at": time.time()}
         try:
-            self._send(task, arguments)
+            if task is TaskName.VALUE_CHUNK:
+                self._send(task, arguments, self._caller(batch_id))
+                return
+            owner = self._ledger.owner(batch_id)
+            # Each task to split cuts a part of the file, from the last chunk on.
+            part = owner.chunks if task is TaskName.SPLIT_BATCH else 0
+            is_slow = task is TaskName.ASSEMBLE_BATCH and owner.chunks > LONG_BATCH_CHUNKS
+            self._send(task, arguments, owner.caller, part=part, is_slow=is_slow)
         except BrokerUnavailable as error:
             log.warning("batch_step_not_sent", batch_id=batch_id, step=step, error=str(error))
 
+    def _caller(self, batch_id: BatchId) -> CallerId:
+        """The caller of a batch, which never changes."""
+        caller = self._callers.get(batch_id)
+        if caller is None:
+            if len(self._callers) >= MAX_KEPT_CALLERS:
+                self._callers.clear()
+            caller = self._callers[batch_id] = self._ledger.owner(batch_id).caller
+        return caller
+
 
 ATTEMPTS_EXHAUSTED = "attempts-exhausted"
-OUTAGE_RETRY_DELAY_S = 5.0
+OUTAGE_RETRY_DELAY_S = 1.0
 """Delay after a full disk or the like, which counts as no attempt."""
 
 NEWER_RETRY_DELAY_S = 10.0
 """Delay of a step whose records this version cannot read, which counts as no attempt."""
+
+
+def failure_kind(error: Exception) -> str:
+    """What a dead letter says of a failure: an error's code, or the class of an exception."""
+    return error.code if isinstance(error, DomainError) else type(error).__name__
 
 
 @contextmanager
@@ -78,6 +111,7 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
         raise
     except FileNotFoundError as error:
         log.warning("batch_blob_missing", batch_id=batch_id, step=step, error=str(error))
+        ledger.record_failure(batch_id, step, "blob-missing")
         ledger.postpone(batch_id, step, start.attempt, count_attempt=True)
     except UnreadableRecord as error:
         # A worker of a newer version can carry the step out; this one waits for it.
@@ -87,6 +121,8 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
     except (OSError, AuditUnavailable) as error:
         log.warning("batch_step_paused", batch_id=batch_id, step=step, error=str(error))
         ledger.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
-    except Exception:
+    except Exception as error:
         log.exception("batch_step_failed", batch_id=batch_id, step=step, attempt=start.attempt)
+        # The text of an exception may contain cells of the file: only its kind is kept.
+        ledger.record_failure(batch_id, step, failure_kind(error))
         ledger.postpone(batch_id, step, start.attempt, count_attempt=True)

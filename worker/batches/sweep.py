@@ -12,7 +12,7 @@ from shared.domain.ids import BatchId, id_timestamp
 from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS, RECORDS_UNREADABLE
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from worker.batches.audit_segments import remove_stale
 from worker.batches.steps import BatchStepSender
 
@@ -118,5 +118,7 @@ class BatchSweeper:
         }
         done = {chunk: head.counts for chunk, head in heads.items() if head is not None}
         total, at = cut.rows if cut.is_whole else None, manifest.accepted_at
-        if self._ledger.restore(manifest.id, at, chunks_cut=cut.chunks, total=total, done=done):
+        if self._ledger.restore(
+            manifest.id, at, manifest.caller, chunks_cut=cut.chunks, total=total, done=done
+        ):
             log.warning("batch_restored", batch_id=manifest.id, chunks_done=len(done))

@@ -12,11 +12,12 @@ from shared.domain.clock import Clock
 from shared.domain.ids import BatchId
 from shared.domain.table import Dialect
 from shared.fields.columns import ColumnValidator
-from shared.fields.kinds import next_year
+from shared.fields.kinds.number import next_year
 from shared.logging import get_logger
 from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_price_histogram
 from shared.queue.names import QueueName
-from shared.redis.batches import BatchLedger, StepDecision
+from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
+from shared.redis.dead_letters import DeadLetters
 from worker.batches.audit_segments import publish_part_segment
 from worker.batches.engine import ChunkEngine, EngineName, Estimates
 from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
@@ -48,6 +49,7 @@ class BatchValuation:
         models: the model versions.
         audit_folder: folder of the audit log.
         clock: Unix time, seconds.
+        dead_letters: list of the chunks that were given up.
         max_attempts: attempts before a chunk is given up.
         shadow_evaluator: values a sample of the rows with the shadow version; None: no shadow.
     """
@@ -61,6 +63,7 @@ class BatchValuation:
         models: ModelRuntime,
         audit_folder: Path,
         clock: Clock,
+        dead_letters: DeadLetters,
         max_attempts: int,
         shadow_evaluator: ShadowEvaluator | None = None,
     ) -> None:
@@ -71,6 +74,7 @@ class BatchValuation:
         self._models = models
         self._audit_folder = audit_folder
         self._clock = clock
+        self._dead_letters = dead_letters
         self._max_attempts = max_attempts
         self._validators: dict[tuple[Any, ...], ColumnValidator] = {}
         self._general = GeneralEngine(self._estimate, self._validator, clock)
@@ -106,15 +110,22 @@ class BatchValuation:
         """Write the failed part of a chunk; abort the batch if that fails repeatedly."""
         log.error("batch_chunk_dead", batch_id=batch_id, chunk=number, attempt=attempt)
         if attempt > self._max_attempts + MAX_GIVE_UP_ATTEMPTS:
+            self._list_dead(self._files.existing_manifest(batch_id), number, attempt)
             self._ledger.abort(batch_id, ATTEMPTS_EXHAUSTED)
             return
         manifest, outcome = self._files.existing_manifest(batch_id), "done"
         head = read_part_head(self._files.blobs, batch_id, number)
         if head is None:
+            self._list_dead(manifest, number, attempt)
             engine, chunk = self._load(manifest, number)
             part, outcome = engine.fail(manifest, chunk), "dead"
             head = write_part(self._files.blobs, batch_id, number, part)
         self._finish(manifest, number, head, outcome)
+
+    def _list_dead(self, manifest: BatchManifest, number: int, attempt: int) -> None:
+        reason = self._ledger.last_failure(manifest.id, str(number))
+        attempts = min(attempt, self._max_attempts)
+        self._dead_letters.add_step(manifest.id, manifest.caller, str(number), reason, attempts)
 
     def _finish(self, manifest: BatchManifest, chunk: int, part: PartHead, outcome: str) -> None:
         """Publish the audit segment of a part, mark its chunk done and count the rows."""

@@ -1,23 +1,26 @@
 """Claims on messages: one worker writes the audit records of each, even if delivered twice."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
+from typing import Any
 
 import redis
 
 from shared.domain.clock import Clock
 from shared.redis import keys
 from shared.redis.connections import (
+    ALLOW_OOM,
     Command,
     ConnectionCache,
     PipelinedCommands,
     RedisClient,
     broker_errors,
 )
-from shared.redis.job_scripts import ALLOW_OOM
-from shared.redis.jobs import MAX_LEASE_S
+from shared.redis.job_store.store import MAX_LEASE_S
+from shared.redis.owners import LIVENESS, WORKING, Owner
 
 DONE_TTL_S = 2 * MAX_LEASE_S
 """Time to live of a claim whose records are written: longer than any lease, after which its message
@@ -27,27 +30,62 @@ UNFINISHED_TTL_S = 86_400
 """Time to live of a claim without written records: all workers may be down for hours."""
 
 CLAIM_TIMEOUT_S = 30
-"""To value a message takes milliseconds: after this time its worker has died."""
+"""A claim without owner, made by a worker of an earlier release, counts as that of a dead worker
+after this time. Other claims last as long as their owner lives."""
 
-# Hash of a claim: `first` and `latest`, when it was claimed, and `done`.
-# KEYS: claim.  ARGV: now, seconds after which a claim is in doubt, time to live, claim it (1) or
-# look only (0).  Returns the state, the time of the first claim and that of the latest one.
-_CLAIM_SCRIPT = """
-local first = redis.call('HGET', KEYS[1], 'first')
-local latest = redis.call('HGET', KEYS[1], 'latest')
+BUSY_RETRY_S = 2.0
+"""When a message is looked at again whose claim another worker holds."""
+
+UNSURE_POLL_S = 0.25
+"""Time between two looks at a claim whose owner has just lost its connection."""
+
+VERIFY_AFTER_S = 1.0
+"""A claim that is older than this is verified before records are written: its owner may have been
+suspended, and another worker may have taken it over."""
+
+# Hash of a claim: `first` and `latest`, when it was claimed, `owner` and `owned_at`, the process
+# and the time of its claim, and `done`. An owner counts only if `owned_at` is `latest`: workers of
+# earlier releases do not name themselves. It holds the claim while it is alive and `working` names
+# the claim as what it carries out.
+# KEYS: claim.  ARGV: now, seconds after which a claim without owner is in doubt, time to live,
+# claim it (1) or look only (0), owner, message.  Returns the state and the time of the first claim.
+_CLAIM_SCRIPT = (
+    LIVENESS
+    + WORKING
+    + """
+local first, latest, owner, owned_at, done =
+  unpack(redis.call('HMGET', KEYS[1], 'first', 'latest', 'owner', 'owned_at', 'done'))
 local state = 'fresh'
-if first then
+if done then state = 'done'
+elseif first and owner and owned_at == latest then
+  -- A process values one message at a time: its own former attempt is over.
+  local life = 'dead'
+  if owner ~= ARGV[5] and redis.call('HGET', working, owner) == ARGV[6] .. ' ' .. latest then
+    life = liveness(owner)
+  end
+  state = ({alive = 'busy', dead = 'doubtful', unsure = 'unsure'})[life]
+elseif first then
   local age = tonumber(ARGV[1]) - tonumber(latest)
-  if redis.call('HEXISTS', KEYS[1], 'done') == 1 then state = 'done'
-  elseif age >= 0 and age < tonumber(ARGV[2]) then state = 'busy'
-  else state = 'doubtful' end
+  state = age >= 0 and age < tonumber(ARGV[2]) and 'busy' or 'doubtful'
 end
 if ARGV[4] == '1' and (state == 'fresh' or state == 'doubtful') then
   redis.call('HSETNX', KEYS[1], 'first', ARGV[1])
-  redis.call('HSET', KEYS[1], 'latest', ARGV[1])
+  redis.call('HSET', KEYS[1], 'latest', ARGV[1], 'owner', ARGV[5], 'owned_at', ARGV[1])
   redis.call('EXPIRE', KEYS[1], ARGV[3])
+  redis.call('ZADD', owners, now, ARGV[5])
+  redis.call('HSET', working, ARGV[5], ARGV[6] .. ' ' .. ARGV[1])
 end
-return {state, first or ARGV[1], latest or ARGV[1]}
+return {state, first or ARGV[1]}
+"""
+)
+
+# Gives a claim up after a failure. If its records are certainly not in the log (1), it is removed,
+# otherwise the next worker searches the log.
+# KEYS: claim.  ARGV: owner, whether they are certainly missing.
+_RELEASE_SCRIPT = """
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
+if ARGV[2] == '1' then return redis.call('DEL', KEYS[1]) end
+return redis.call('HSET', KEYS[1], 'owner', '')
 """
 
 
@@ -57,7 +95,9 @@ class ClaimState(StrEnum):
     FRESH = "fresh"
     """No worker has started."""
     BUSY = "busy"
-    """A worker is writing them."""
+    """A worker that is alive writes them."""
+    UNSURE = "unsure"
+    """Its worker may have just died; only inside of this module."""
     DONE = "done"
     """They are in the log."""
     DOUBTFUL = "doubtful"
@@ -66,33 +106,43 @@ class ClaimState(StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claim:
-    """The state of a message when it was claimed, and the times of its claims (Unix time).
+    """The state of a message when it was claimed, and when it was claimed first (Unix time).
 
     Attributes:
         message_id: the message.
         state: before this claim.
         first_at: time of the first claim; now if there was none.
-        latest_at: time of the latest claim before this one.
+        made_at: monotonic time of this claim, before it was sent.
     """
 
     message_id: str
     state: ClaimState
     first_at: float
-    latest_at: float
+    made_at: float
 
-    @property
-    def stale_at(self) -> float:
-        """When a busy claim will count as that of a dead worker."""
-        return self.latest_at + CLAIM_TIMEOUT_S
+
+class ClaimLost(Exception):
+    """Another worker has taken the message over: it writes the records and answers."""
 
 
 class RedisClaims:
-    """Claims on messages, in the broker's Redis: one worker writes the audit records of each."""
+    """Claims on messages, in the broker's Redis: one worker writes the audit records of each.
 
-    def __init__(self, client: RedisClient, clock: Clock) -> None:
+    A claim is that of a process and lasts while the process lives (`shared.redis.owners`).
+
+    Args:
+        client: connection to the broker instance.
+        clock: the time of day.
+        owner: this process, which carries out one message at a time.
+    """
+
+    def __init__(self, client: RedisClient, clock: Clock, owner: Owner) -> None:
         self._connections = ConnectionCache(client)
         self._clock = clock
+        self._owner = owner
+        self._client = client
         self._claim_script = client.register_script(ALLOW_OOM + _CLAIM_SCRIPT)
+        self._release_script = client.register_script(ALLOW_OOM + _RELEASE_SCRIPT)
 
     def begin(self, message_id: str) -> Claim:
         """Claim a message; if it was FRESH or DOUBTFUL, the caller has to write its records."""
@@ -105,11 +155,12 @@ class RedisClaims:
         Work that can be discarded may run in between.
         """
         with ExitStack() as stack:
+            made_at = time.monotonic()
             with broker_errors():
                 asked = stack.enter_context(
                     PipelinedCommands(self._connections, self._claim_command(message_id, now))
                 )
-            yield lambda: self._read(message_id, asked)
+            yield lambda: self._read(message_id, asked, made_at)
 
     def peek(self, message_id: str) -> Claim:
         """Read the state of a message without claiming it."""
@@ -123,25 +174,68 @@ class RedisClaims:
         ):
             sent.responses()
 
-    def _claim_command(self, message_id: str, now: float) -> Command:
-        arguments = (keys.audit_claim(message_id), now, CLAIM_TIMEOUT_S, UNFINISHED_TTL_S, 1)
-        return ("EVALSHA", self._claim_script.sha, 1, *arguments)
+    def verify(self, claim: Claim) -> None:
+        """Check, before records are written, that the claim is still that of this process.
 
-    def _read(self, message_id: str, asked: PipelinedCommands) -> Claim:
+        Raises:
+            ClaimLost: another process has taken it over.
+        """
+        if time.monotonic() - claim.made_at < VERIFY_AFTER_S:
+            return
+        with broker_errors():
+            owner = self._client.hget(keys.audit_claim(claim.message_id), "owner")
+        if owner is None or owner.decode() != self._owner.name:
+            raise ClaimLost
+
+    def end(self) -> None:
+        """Note that this process no longer works on what it claimed last, done or not.
+
+        The next heartbeat tells the others: a message that comes again is then not left to it.
+        """
+        self._owner.ended_work = self._owner.work
+
+    def release(self, claim: Claim) -> None:
+        """Give up a claim whose records could not be written, so that any worker may retry."""
+        is_unwritten = claim.state is ClaimState.FRESH
+        with broker_errors():
+            self._release_script(
+                keys=[keys.audit_claim(claim.message_id)],
+                args=[self._owner.name, int(is_unwritten)],
+            )
+
+    def _claim_command(self, message_id: str, now: float) -> Command:
+        arguments = self._arguments(message_id, now, claim=True)
+        return ("EVALSHA", self._claim_script.sha, 1, keys.audit_claim(message_id), *arguments)
+
+    def _arguments(self, message_id: str, now: float, *, claim: bool) -> list[Any]:
+        at = repr(now)  # as text, so that it is the same wherever it is compared
+        if claim:
+            self._owner.work = f"{message_id} {at}"
+        own = [self._owner.name, message_id]
+        return [at, CLAIM_TIMEOUT_S, UNFINISHED_TTL_S, int(claim), *own]
+
+    def _read(self, message_id: str, asked: PipelinedCommands, made_at: float) -> Claim:
         try:
             with broker_errors():
                 (found,) = asked.responses()
         except redis.exceptions.NoScriptError:  # the broker has restarted: send the script
             return self.begin(message_id)
-        return _to_claim(message_id, found)
+        claim = _to_claim(message_id, found, made_at)
+        return self.begin(message_id) if claim.state is ClaimState.UNSURE else claim
 
     def _found(self, message_id: str, *, claim: bool) -> Claim:
-        with broker_errors():
-            found = self._claim_script(
-                keys=[keys.audit_claim(message_id)],
-                args=[self._clock(), CLAIM_TIMEOUT_S, UNFINISHED_TTL_S, int(claim)],
-            )
-        return _to_claim(message_id, found)
+        while True:
+            made_at = time.monotonic()
+            with broker_errors():
+                found = self._claim_script(
+                    keys=[keys.audit_claim(message_id)],
+                    args=self._arguments(message_id, self._clock(), claim=claim),
+                )
+            answer = _to_claim(message_id, found, made_at)
+            if answer.state is not ClaimState.UNSURE:
+                return answer
+            # Its owner subscribes again or counts as dead within `DISCONNECTED_AFTER_S`.
+            time.sleep(UNSURE_POLL_S)
 
 
 def done_commands(message_id: str) -> list[Command]:
@@ -150,6 +244,6 @@ def done_commands(message_id: str) -> list[Command]:
     return [("HSET", key, "done", 1), ("EXPIRE", key, DONE_TTL_S)]
 
 
-def _to_claim(message_id: str, found: list[bytes]) -> Claim:
-    state, first_at, latest_at = found
-    return Claim(message_id, ClaimState(state.decode()), float(first_at), float(latest_at))
+def _to_claim(message_id: str, found: list[bytes], made_at: float) -> Claim:
+    state, first_at = found
+    return Claim(message_id, ClaimState(state.decode()), float(first_at), made_at)

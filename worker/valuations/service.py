@@ -11,22 +11,39 @@ from shared.audit.log import AuditLog
 from shared.domain.car import CarFeatures
 from shared.domain.clock import Clock
 from shared.domain.errors import (
-    AuditUnavailable,
+    TEMPORARY_ERRORS,
+    BrokerUnavailable,
     DomainError,
+    StorageUnavailable,
     UnreadableRecord,
     record_errors,
 )
 from shared.domain.ids import CallerId, JobId, ValuationId
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import AuditRecord, CarRequest, Estimate, Extra
-from shared.metrics import QUEUE_WAIT, RECORDS_UNREADABLE
+from shared.logging import get_logger
+from shared.metrics import JOBS_POSTPONED, QUEUE_WAIT, RECORDS_UNREADABLE
 from shared.queue.names import QueueName
 from shared.queue.sender import EstimateResult, RequestResult, push_reply
 from shared.redis.cache import EstimateCache
-from shared.redis.connections import ConnectionCache, RedisClient
-from shared.redis.jobs import JobStore
+from shared.redis.connections import Command, ConnectionCache, RedisClient
+from shared.redis.dead_letters import DeadLetters
+from shared.redis.job_store.store import JobStore
 from worker.model import Estimation
-from worker.valuations.claims import Claim, ClaimState, RedisClaims, done_commands
+from worker.valuations.claims import (
+    BUSY_RETRY_S,
+    Claim,
+    ClaimLost,
+    ClaimState,
+    RedisClaims,
+    done_commands,
+)
+
+OUTAGE_RETRY_DELAY_S = 1.0
+"""Delay after a failure of the service's surroundings, like an audit log on a full disk. It counts
+as no attempt: an accepted job waits for the end of the outage."""
+
+log = get_logger("valuation")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,6 +86,7 @@ class ValuationService:
         jobs: the stored jobs.
         client: connection to the broker instance, for the replies.
         clock: the time of day.
+        dead_letters: list of the jobs that have used all their attempts.
         max_attempts: a job fails after this many attempts.
     """
 
@@ -82,6 +100,7 @@ class ValuationService:
         jobs: JobStore,
         client: RedisClient,
         clock: Clock,
+        dead_letters: DeadLetters,
         max_attempts: int,
     ) -> None:
         self._estimation = estimation
@@ -91,6 +110,7 @@ class ValuationService:
         self._jobs = jobs
         self._connections = ConnectionCache(client)
         self._clock = clock
+        self._dead_letters = dead_letters
         self._max_attempts = max_attempts
 
     def value_micro_batch(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
@@ -105,6 +125,12 @@ class ValuationService:
             reply_to: reply list of the API process.
             items: the requests, as `WaitingRequest.from_wire` reads them.
         """
+        try:
+            self._value_micro_batch(group_id, reply_to, items)
+        finally:
+            self._claims.end()
+
+    def _value_micro_batch(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
         now = self._clock()
         with self._claims.begin_concurrently(group_id, now) as claimed:
             waiting, unreadable = _read_items(items)
@@ -116,18 +142,35 @@ class ValuationService:
             return
         if claim.state is not ClaimState.FRESH:  # compare the deadlines with that claim
             answered = self._answer(waiting, claim.first_at)
-        commands = []
         try:
-            self._record(claim, self._micro_batch_records(answered))
-            commands = done_commands(group_id)
-        except AuditUnavailable as error:
-            answered = [(item, error) for item, _ in answered]
+            answered, commands = self._record_micro_batch(claim, answered)
+        except ClaimLost:
+            log.warning("message_taken_over", message_id=group_id)
+            return
         # Cache first: a caller who has the answer and asks again finds it there.
         with self._cache.put_concurrently(
             _cacheable((item.request, result) for item, result in answered)
         ):
             replies = [*unreadable, *((item.id, result) for item, result in answered)]
             push_reply(self._connections, reply_to, group_id, replies, commands)
+
+    def _record_micro_batch(
+        self, claim: Claim, answered: list[AnsweredRequest]
+    ) -> tuple[list[AnsweredRequest], list[Command]]:
+        """Record the answers; return them with the commands that mark the claim as done.
+
+        A temporary failure is not recorded and gives the claim up: if a caller has stopped waiting,
+        its request is a job by now, which is valued and recorded after the outage.
+        """
+        try:
+            for _, result in answered:
+                if isinstance(result, TEMPORARY_ERRORS):
+                    raise result
+            self._record(claim, self._micro_batch_records(answered))
+        except TEMPORARY_ERRORS as error:
+            self._claims.release(claim)
+            return [(item, error) for item, _ in answered], []
+        return answered, done_commands(claim.message_id)
 
     def _answer(
         self, waiting: Sequence[WaitingRequest], claimed_at: float
@@ -148,9 +191,20 @@ class ValuationService:
             queue: the queue of the message.
         """
         try:
+            self._value_job(job_id, enqueued_at, queue)
+        finally:
+            self._claims.end()
+
+    def _value_job(self, job_id: JobId, enqueued_at: float, queue: QueueName) -> None:
+        try:
             job = self._jobs.load(job_id)
         except UnreadableRecord as error:
             self._jobs.defer_unreadable(job_id, error)
+            return
+        except StorageUnavailable as error:
+            log.warning("job_postponed", job_id=job_id, error=str(error))
+            JOBS_POSTPONED.inc()
+            self._jobs.postpone(job_id, self._clock() + OUTAGE_RETRY_DELAY_S)
             return
         if job is None or job.state.is_terminal:
             return
@@ -158,10 +212,10 @@ class ValuationService:
         if job.cancel_requested:
             self._jobs.finish(job_id, JobState.CANCELLED)
         elif job.attempts >= self._max_attempts:
-            self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
+            self._dead_letters.give_up(job, self._jobs)
         elif (claim := self._claim(job)).state is ClaimState.BUSY:
-            # Its worker either ends it or is dead; this is not counted as an attempt.
-            self._jobs.postpone(job_id, claim.stale_at)
+            # Its worker is alive and ends it; this is not counted as an attempt.
+            self._jobs.postpone(job_id, self._clock() + BUSY_RETRY_S)
         elif self._jobs.start(job_id) is JobState.RUNNING:
             self._carry_out(job, claim)
 
@@ -179,16 +233,41 @@ class ValuationService:
         return dataclasses.replace(claim, state=ClaimState.DOUBTFUL)
 
     def _carry_out(self, job: Job, claim: Claim) -> None:
+        """Value the cars of a started job and end it, or have it sent again after a failure."""
+        try:
+            self._value(job, claim)
+        except ClaimLost:
+            log.warning("message_taken_over", message_id=claim.message_id)
+        except BrokerUnavailable:
+            raise  # nothing can be stored: the job is sent again when its lease expires
+        except (*TEMPORARY_ERRORS, OSError) as error:
+            log.warning("job_postponed", job_id=job.id, error=str(error))
+            JOBS_POSTPONED.inc()
+            self._retry(job, claim, OUTAGE_RETRY_DELAY_S, error, counts_attempt=False)
+        except Exception as error:
+            log.exception("job_attempt_failed", job_id=job.id, attempt=job.attempts + 1)
+            self._retry(job, claim, job.attempts + 1.0, error, counts_attempt=True)
+
+    def _retry(
+        self, job: Job, claim: Claim, delay_s: float, error: Exception, *, counts_attempt: bool
+    ) -> None:
+        self._claims.release(claim)
+        # The text of an exception may contain what the caller sent: only its kind is kept.
+        failure = error.code if isinstance(error, DomainError) else type(error).__name__
+        self._jobs.retry_at(
+            job.id, self._clock() + delay_s, failure=failure, counts_attempt=counts_attempt
+        )
+
+    def _value(self, job: Job, claim: Claim) -> None:
         results = self._estimation.estimate(job.requests)
         if self._jobs.is_cancel_requested(job.id):
             self._jobs.finish(job.id, JobState.CANCELLED)
             return
         failure = next((each for each in results if isinstance(each, DomainError)), None)
-        try:
-            self._record(claim, self._job_records(job, results))
-            self._claims.mark_done(claim.message_id)
-        except AuditUnavailable as error:
-            failure = error
+        if isinstance(failure, TEMPORARY_ERRORS):
+            raise failure
+        self._record(claim, self._job_records(job, results))
+        self._claims.mark_done(claim.message_id)
         if failure is not None:
             self._jobs.finish(job.id, JobState.FAILED, error=failure.code)
             return
@@ -199,9 +278,15 @@ class ValuationService:
     # Audit
 
     def _record(self, claim: Claim, records: list[AuditRecord]) -> None:
-        """Append the records that the log does not have yet."""
+        """Append the records that the log does not have yet.
+
+        Raises:
+            AuditUnavailable: none was written.
+            ClaimLost: another worker has taken the message over.
+        """
         if claim.state is ClaimState.DONE:
             return
+        self._claims.verify(claim)
         if claim.state is ClaimState.DOUBTFUL:
             known = self._audit.recorded([record.id for record in records])
             records = [record for record in records if record.id not in known]

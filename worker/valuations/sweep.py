@@ -4,18 +4,19 @@ from collections.abc import Callable
 
 from shared.domain.errors import BrokerUnavailable, UnreadableRecord
 from shared.domain.ids import JobId
-from shared.domain.job import JobState
+from shared.domain.job import Job
 from shared.logging import get_logger
 from shared.metrics import JOBS_RESENT
-from shared.redis.jobs import JobStore
+from shared.redis.dead_letters import DeadLetters
+from shared.redis.job_store.store import JobStore
 
 SWEEP_LIMIT = 1000
 """Most jobs of one sweep."""
 
 log = get_logger("sweep")
 
-SendJob = Callable[..., None]
-"""`send_job(job_id, is_long=...)`: puts a job on the queue; raises `BrokerUnavailable`."""
+SendJob = Callable[[Job], None]
+"""Puts a job on the queue; raises `BrokerUnavailable`."""
 
 
 class JobSweeper:
@@ -26,13 +27,17 @@ class JobSweeper:
 
     Args:
         jobs: the stored jobs.
-        send_job: puts one on the queue again, given whether it is long.
+        send_job: puts one on the queue again.
+        dead_letters: list of the jobs that have used all their attempts.
         max_attempts: a job that was started this often is not sent again.
     """
 
-    def __init__(self, jobs: JobStore, send_job: SendJob, *, max_attempts: int) -> None:
+    def __init__(
+        self, jobs: JobStore, send_job: SendJob, dead_letters: DeadLetters, *, max_attempts: int
+    ) -> None:
         self._jobs = jobs
         self._send_job = send_job
+        self._dead_letters = dead_letters
         self._max_attempts = max_attempts
 
     def sweep(self) -> int:
@@ -57,10 +62,10 @@ class JobSweeper:
             self._jobs.forget(job_id)
             return 0
         if job.attempts >= self._max_attempts:
-            self._jobs.finish(job_id, JobState.FAILED, error="attempts-exhausted")
+            self._dead_letters.give_up(job, self._jobs)
             return 0
         try:
-            self._send_job(job_id, is_long=job.is_long)
+            self._send_job(job)
         except BrokerUnavailable as error:
             log.warning("job_not_resent", job_id=job_id, error=str(error))
             return 0

@@ -10,7 +10,7 @@ import importlib
 
 YEAR = 2026
 """The year in which the snapshot was recorded."""
-MODULES = ("shared.fields.kinds", "shared.fields.requests")
+MODULES = ("shared.fields.kinds.number", "shared.fields.requests")
 """Modules that read the current year as `datetime.now(UTC).year`, and use `datetime` for nothing
 else."""
 

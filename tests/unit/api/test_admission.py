@@ -7,12 +7,12 @@ import re
 import pytest
 
 from api.app import create_app
-from api.middleware.authentication import Scope, new_key
 from api.middleware.cross_site import SAFE_METHODS
-from cli.keys import _write
+from shared.keys.entries import Scope, new_key
+from shared.keys.store import write_keys
 from shared.metrics import HTTP_REQUESTS
 from shared.redis.servers import with_server_urls
-from shared.settings import Settings
+from shared.settings import Settings, SettingsError
 
 ELSEWHERE = {"Origin": "https://elsewhere.example"}
 ID = "0" * 26
@@ -46,7 +46,7 @@ def client(app):
 def key(settings):
     """The key of an administrator."""
     secret, entry = new_key("boss", frozenset(Scope))
-    _write(settings.keys_file, [entry])
+    write_keys(settings.keys_file, [entry])
     return secret
 
 
@@ -132,14 +132,66 @@ def test_a_named_origin_may_cancel_but_never_administer(settings):
     named = dataclasses.replace(settings, cors_origins=ELSEWHERE["Origin"])
     client = create_app(named).test_client()
     assert client.delete("/jobs/none", headers=ELSEWHERE).status_code != 403
-    assert client.post("/models/rollback", headers=ELSEWHERE).status_code == 403
+    for path in ("/models/rollback", "/dead-letters/x/replay"):
+        assert client.post(path, headers=ELSEWHERE).status_code == 403
+    preflight = client.options("/models/rollback", headers=ELSEWHERE)
+    assert preflight.headers["Access-Control-Allow-Methods"] == "GET"
 
 
-def test_asking_for_a_price_is_open_to_all_sites(client):
-    for path in ("/predict", "/jobs"):
-        answer = client.post(path, data="{}", content_type="application/json", headers=ELSEWHERE)
-        assert answer.status_code == 422, "refused for its car alone"
-        assert client.post(path, data="{}", headers=ELSEWHERE).status_code == 415
+def test_asking_for_a_price_is_open_to_all_sites_and_submitting_jobs_is_not(client):
+    def post(path, **options):
+        return client.post(path, data="{}", headers=ELSEWHERE, **options).status_code
+
+    assert post("/predict", content_type="application/json") == 422, "refused for its car alone"
+    assert post("/predict") == 415
+    assert post("/jobs", content_type="application/json") == 403
+
+
+PUBLIC = {
+    "/predict", "/health", "/docs", "/redoc", "/openapi.json", "/docs/problems",
+    "/docs/static/<name>",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("origins", ["*", "https://named.example", "*,https://named.example"])
+@pytest.mark.parametrize("origin", ["https://named.example", "https://elsewhere.example", "null"])
+def test_other_origins_read_public_routes_and_named_origins_read_all(settings, origins, origin):
+    app = create_app(dataclasses.replace(settings, cors_origins=origins))
+    named = origin in origins
+    rules = {rule.rule for rule in app.url_map.iter_rules()}
+    assert rules >= PUBLIC
+    for rule in rules:
+        path = re.sub("<[^>]*>", ID, rule)
+        for method in ("OPTIONS", "GET"):
+            answer = app.test_client().open(path, method=method, headers={"Origin": origin})
+            readable_by = answer.headers.get("Access-Control-Allow-Origin")
+            answer.close()
+            is_public = rule in PUBLIC and "*" in origins
+            expected = "*" if is_public else origin if named else None
+            assert readable_by == expected, (method, rule)
+            assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/predictor", "/jobs/predict", "/docs/../jobs", "/nothing", "//"])
+def test_only_exact_paths_are_public(client, path):
+    answer = client.get(path, headers=ELSEWHERE)
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize("given", ["https://Named.example/", "https://named.example:443"])
+def test_an_origin_may_be_written_as_people_write_it(settings, given):
+    client = create_app(dataclasses.replace(settings, cors_origins=given)).test_client()
+    origin = "https://named.example"
+    answer = client.get("/livez", headers={"Origin": origin})
+    assert answer.headers["Access-Control-Allow-Origin"] == origin
+
+
+@pytest.mark.parametrize(
+    "given", ["shop.example", "null", "https://*.example", "https://a.example/page", "https://a b"]
+)
+def test_what_is_no_origin_is_refused_at_the_start(given):
+    with pytest.raises(SettingsError, match="CORS_ORIGINS"):
+        Settings.from_env({"CORS_ORIGINS": given})
 
 
 def test_a_bearer_key_is_no_forgery_and_a_remembered_password_opens_no_change(settings, key):

@@ -18,11 +18,11 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from api.app import create_app, create_asgi_app
-from api.middleware.authentication import Scope, new_key
-from cli.keys import _write
 from shared.domain.errors import ModelNotLoaded, ValuationFailed
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
+from shared.keys.entries import KeyLimits, Scope, new_key
+from shared.keys.store import write_keys
 from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import push_reply
 from shared.redis.cache import EstimateCache
@@ -126,7 +126,8 @@ def masked(text):
     """A text without ids, times and the rest of a time to live."""
     text = re.sub(r"\b[0-9a-hjkmnp-tv-z]{26}\b", "<id>", text)
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+", "<time>", text)
-    return re.sub(r"ttl=\d+", "ttl=<s>", text)
+    text = re.sub(r"'retry-after', '\d{3,}'", "'retry-after', '<s>'", text)
+    return re.sub(r"\b(ttl|t)=\d+", r"\1=<s>", text)
 
 
 def counts():
@@ -280,14 +281,56 @@ def test_keys_are_checked_alike(both_ways, scope):
     key, entry = new_key("shop", frozenset({scope}))
 
     def prepare(app):
-        _write(app.extensions["carprice"].settings.keys_file, [entry])
-        app.extensions["carprice-authenticator"]._key_file._refreshed_at = 0.0
+        write_keys(app.extensions["carprice"].settings.keys_file, [entry])
+        refresh_keys(app)
 
     given = [{"authorization": f"Bearer {each}"} for each in (key, "no")]
     requests = [sent({}, headers) for headers in (*given, {}, {"host": "evil.example"})]
     allowed, *refused = [status for status, *_ in assert_same(both_ways(requests, prepare))]
     assert allowed == (200 if scope is Scope.PREDICT else 403)
     assert refused == [401] * 3
+
+
+def refresh_keys(app):
+    app.extensions["carprice-authenticator"]._keys._refreshed_at = 0.0
+
+
+def test_limits_of_keys_are_enforced_alike(both_ways):
+    limits = KeyLimits(requests_per_s=0.001, burst=6, cars_per_day=3)
+    key, entry = new_key("shop", frozenset({Scope.PREDICT}), limits=limits)
+
+    def prepare(app):
+        write_keys(app.extensions["carprice"].settings.keys_file, [entry])
+        refresh_keys(app)
+
+    mine = {"authorization": f"Bearer {key}"}
+    cars = [{}, {"year": 1800}, {}, {"km_driven": BROKEN_KM}, {"km_driven": 3}, {}, {}, {}]
+    told = assert_same(both_ways([sent(car, mine) for car in cars], prepare))
+    # Invalid cars and failures count as requests, not as cars.
+    assert [status for status, *_ in told] == [200, 422, 200, 500, 200, 429, 429, 429]
+    types = [json.loads(shown).get("type", "").rpartition("#")[2] for _, _, shown in told[5:]]
+    assert types == ["car-limit-reached"] * 3
+    for status, headers, _ in told:
+        assert "ratelimit-policy" in headers, status
+        assert ("retry-after" in headers) == (status == 429)
+    policy = '"requests";q=6;w=6000, "cars";q=3;qu="cars";w=86400'
+    assert policy in told[0][1]
+    assert '"requests";r=5;t=<s>, "cars";r=2;t=<s>' in told[0][1]
+
+
+def test_requests_beyond_the_burst_are_refused_alike(both_ways):
+    limits = KeyLimits(requests_per_s=0.001, burst=2)
+    key, entry = new_key("shop", frozenset({Scope.PREDICT}), limits=limits)
+    _, other = new_key("other", frozenset({Scope.PREDICT}))
+
+    def prepare(app):
+        write_keys(app.extensions["carprice"].settings.keys_file, [entry, other])
+        refresh_keys(app)
+
+    mine = {"authorization": f"Bearer {key}"}
+    told = assert_same(both_ways([sent({}, mine)] * 5, prepare))
+    assert [status for status, *_ in told] == [200, 200, 429, 429, 429]
+    assert all('"requests";r=0;t=<s>' in headers for _, headers, _ in told[1:])
 
 
 def without_model(app):

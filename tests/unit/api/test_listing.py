@@ -15,7 +15,7 @@ from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import Job, JobKind, JobState
 from shared.fields.requests import load_car_request
 from shared.redis import keys
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from tests.batch_parts import CALLER, BulkPath, cars_csv
 from tests.conftest import REFERENCE_CAR, Servers
 

@@ -15,7 +15,13 @@ import pytest
 
 from api.valuations import micro_batches
 from api.valuations.micro_batches import MICRO_BATCH_MAX_BYTES, MicroBatchDispatcher
-from shared.domain.errors import BrokerUnavailable, ModelNotLoaded, QueueFull, ValuationFailed
+from shared.domain.errors import (
+    TEMPORARY_ERRORS,
+    BrokerUnavailable,
+    ModelNotLoaded,
+    QueueFull,
+    ValuationFailed,
+)
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import Estimate
@@ -24,7 +30,7 @@ from shared.queue import sender
 from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import TaskSender, error_from_code, push_reply
 from shared.redis.connections import ConnectionCache, connect
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.conftest import answers, running_server, short_folder, wait_until
@@ -187,6 +193,30 @@ def test_a_reply_after_the_caller_left_completes_the_job(dispatcher, worker, sto
     assert (ended.state, ended.estimates) == (JobState.SUCCEEDED, (ESTIMATE,))
 
 
+@pytest.mark.parametrize("error", TEMPORARY_ERRORS)
+def test_a_temporary_failure_after_the_caller_left_does_not_end_the_job(
+    dispatcher, worker, store, request_, error
+):
+    pending, later = submit(dispatcher, request_, wait_s=0.05), submit(dispatcher, request_)
+    _, group = worker.take()
+    assert result(pending, 0.05) is None
+    job = Job(
+        id=JobId(pending.id),
+        caller=ME,
+        state=JobState.QUEUED,
+        created_at=time.time(),
+        requests=(request_,),
+        is_list=False,
+    )
+    store.create(job)
+    assert pending.abandon() is None
+    worker.answer(group, error.code)
+    _, group = worker.take()
+    worker.answer(group)
+    assert result(later, 10) == ESTIMATE, "the replies have been read"
+    assert store.get(JobId(pending.id), ME).state is JobState.QUEUED
+
+
 def test_unknown_doubled_and_broken_replies_harm_nobody(dispatcher, worker, servers, request_):
     pending = submit(dispatcher, request_)
     _, group = worker.take()
@@ -292,8 +322,6 @@ def test_a_broker_that_may_only_be_read_is_an_outage(store, request_):
         )
         with pytest.raises(BrokerUnavailable):
             result(submit(dispatcher, request_), 10)
-        with pytest.raises(BrokerUnavailable):
-            dispatcher.submit_job(JobId("x"), is_long=False)
         dispatcher.close()
 
 
@@ -370,34 +398,10 @@ def test_what_cannot_be_read_delays_nobody(dispatcher, worker, servers, request_
     assert result(pending, 10) == ESTIMATE
 
 
-def test_a_job_travels_as_its_id_and_hides_its_arguments(dispatcher, worker):
-    dispatcher.submit_job(JobId("some-job"), is_long=False)
-    headers, kwargs = worker.take()
-    assert headers["task"] == TaskName.VALUE_JOB
-    assert kwargs["job_id"] == "some-job"
-    assert headers["kwargsrepr"] == headers["argsrepr"] == ""
-    assert headers["enqueued_at"] <= time.time()
-
-
 def test_without_a_broker_every_submission_fails(tmp_path, request_, store):
     url = f"unix://{tmp_path}/nobody.sock"
     client = connect(url)
     dispatcher = MicroBatchDispatcher(TaskSender(client), client, store, group_max_cars=8, slots=1)
     with pytest.raises(BrokerUnavailable):
         result(submit(dispatcher, request_), 10)
-    with pytest.raises(BrokerUnavailable):
-        dispatcher.submit_job(JobId("x"), is_long=False)
     dispatcher.close()
-
-
-@pytest.mark.parametrize(
-    ("is_long", "task", "wanted"),
-    [(False, TaskName.VALUE_JOB, "interactive"), (True, TaskName.VALUE_LIST, "bulk")],
-)
-def test_a_long_job_travels_where_it_keeps_no_single_car_waiting(
-    dispatcher, servers, is_long, task, wanted
-):
-    dispatcher.submit_job(JobId("some-job"), is_long=is_long)
-    popped = servers.broker.rpop(wanted)
-    assert popped is not None
-    assert json.loads(popped)["headers"]["task"] == task

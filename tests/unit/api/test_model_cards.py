@@ -6,11 +6,11 @@ import json
 import pytest
 
 from api.app import create_app
-from api.middleware.authentication import Scope, new_key
 from api.models.card_views import CARD_CSP
 from model_store.cards.card import write_card
 from model_store.registry.bundle import save_bundle
 from model_store.registry.registry import ModelRegistry
+from shared.keys.entries import Scope, new_key
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.unit.model_store import small_models
@@ -141,7 +141,7 @@ def test_the_page_leads_to_the_card(client, active):
 def test_with_keys_the_card_needs_one_and_a_browser_may_send_it_as_password(settings):
     key, entry = new_key("reader", frozenset({Scope.PREDICT}))
     settings.home.mkdir()
-    settings.keys_file.write_text(json.dumps([entry]))
+    settings.keys_file.write_text(json.dumps([entry.to_json()]))
     client = create_app(settings).test_client()
     assert client.get("/models/active/card").status_code == 401
     assert client.get("/models/active/card", auth=("any", key)).status_code == 200

@@ -9,8 +9,8 @@ import pytest
 from openapi_spec_validator import validate
 
 from api.app import create_app
-from api.middleware.authentication import new_key
-from cli.keys import _write
+from shared.keys.entries import new_key
+from shared.keys.store import write_keys
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
@@ -33,7 +33,7 @@ def keyed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keyed")
     settings = with_server_urls(Settings(home=folder))
     secret, entry = new_key("nobody", frozenset())
-    _write(settings.keys_file, [entry])
+    write_keys(settings.keys_file, [entry])
     return create_app(settings).test_client(), {"Authorization": f"Bearer {secret}"}
 
 

@@ -11,6 +11,8 @@ from werkzeug.test import TestResponse
 
 from api.app import create_app
 from api.container import ApiServices, build_services
+from shared.keys.entries import Scope, new_key
+from shared.keys.store import write_keys
 from shared.metrics import exposition
 from shared.redis.workers import WorkerRegistry
 from tests.conftest import Servers
@@ -137,6 +139,18 @@ def test_a_broker_that_refuses_writes_makes_the_process_not_ready(api: Api) -> N
         api.servers.broker.replicaof("NO", "ONE")
     assert answer.status_code == 503
     assert not answer.checks["broker"]["ok"]
+
+
+def test_lost_keys_make_the_process_not_ready(api: Api) -> None:
+    settings = api.services.settings
+    write_keys(settings.keys_file, [new_key("boss", frozenset(Scope))[1]])
+    client = create_app(settings, api.services).test_client()
+    assert readiness(client.get("/readyz")).status == "ready"
+    settings.keys_file.unlink()
+    after_restart = create_app(settings, api.services).test_client()
+    answer = readiness(after_restart.get("/readyz"))
+    assert answer.status_code == 503
+    assert answer.checks["keys"]["detail"] == "keys-unavailable"
 
 
 def test_metrics_show_the_checks(api: Api, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class World:
             cache=self,
             dispatcher=self,
             jobs=self,
+            send_job=self.send_job,
             audit=self,
             clock=time.time,
             queue_guard=self,
@@ -74,7 +75,7 @@ class World:
     def create(self, job):
         self.created.append(job)
 
-    def submit_job(self, job_id, *, is_long):
+    def send_job(self, job):
         """Sent."""
 
     def append(self, records):

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from api.middleware.authentication import Scope, new_key
 from launcher.preflight import (
     CannotStartError,
     check_flower,
@@ -22,6 +21,7 @@ from launcher.preflight import (
     prepare_home,
     wipe_metrics,
 )
+from shared.keys.entries import Scope, new_key
 from shared.settings import Settings
 
 
@@ -90,7 +90,7 @@ def test_other_machines_are_served_only_with_keys(home: Settings) -> None:
     with pytest.raises(CannotStartError, match="make key"):
         check_keys(public)
     _, entry = new_key("shop", frozenset({Scope.PREDICT}))
-    public.keys_file.write_text(json.dumps([entry]))
+    public.keys_file.write_text(json.dumps([entry.to_json()]))
     check_keys(public)
 
 

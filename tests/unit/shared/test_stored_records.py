@@ -34,7 +34,9 @@ from shared.queue.sender import push_reply, unpack_reply
 from shared.redis import keys
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import ConnectionCache
-from shared.redis.jobs import UNREADABLE_RETRY_S, JobStore
+from shared.redis.dead_letters import DeadLetters
+from shared.redis.job_store.store import UNREADABLE_RETRY_S, JobStore
+from shared.redis.owners import Owner
 from tests.batch_parts import CALLER as BATCH_CALLER
 from tests.batch_parts import BulkPath, Memory
 from tests.stored_records.restore import RELEASES, read_release, restore_blobs, restore_keys
@@ -82,13 +84,15 @@ class Stored:
         self.path = BulkPath(folder, servers.broker, retention_s=10**9)
         self.jobs = JobStore(servers.broker, clock, retention_s=10**9, lease_s=30)
         self.cache = EstimateCache(servers.cache, 10**9, clock)
+        self.dead_letters = DeadLetters(servers.broker, clock)
         self.audit = AuditLog(folder / "audit", "w", clock)
         self.service = ValuationService(
             estimation=Estimation(OneEstimate()),
             audit=self.audit,
-            claims=RedisClaims(servers.broker, clock),
+            claims=RedisClaims(servers.broker, clock, Owner("interactive@test")),
             cache=self.cache,
             jobs=self.jobs,
+            dead_letters=self.dead_letters,
             client=servers.broker,
             clock=clock,
             max_attempts=5,
@@ -185,7 +189,7 @@ def test_batches_of_the_last_release_are_read_and_end(stored):
     ended = path.batches.get(BatchId(ids["batch_ended"]), BATCH_CALLER)
     assert (ended.progress.counts.valid, ended.progress.counts.invalid) == (1, 1)
     for name in ("batch_valued", "batch_split", "batch_accepted"):
-        path.store.expire_all_leases()
+        path.store.expire_leases(())
         path.sweep.sweep()
         path.drain()
         batch = path.batches.get(BatchId(ids[name]), BATCH_CALLER)
@@ -331,7 +335,9 @@ def test_a_known_version_that_is_too_new_is_named(stored):
 def test_an_open_job_of_a_newer_version_waits_and_is_not_repeated(stored, make_unreadable):
     make_unreadable(stored, "queued")
     job_id, sent = stored.id("queued"), []
-    sweeper = JobSweeper(stored.jobs, lambda each, **_: sent.append(each), max_attempts=3)
+    sweeper = JobSweeper(
+        stored.jobs, lambda each, **_: sent.append(each), stored.dead_letters, max_attempts=3
+    )
     for _ in range(20):
         stored.service.value_job(job_id, stored.now)
         sweeper.sweep()

@@ -137,9 +137,9 @@ def test_a_form_that_takes_long_is_ordered_once_and_asked_for_again(
     for _ in range(3):
         with pytest.raises(ExportNotReady):
             path.results.file(batch, RESULTS, Export(format=ExportFormat.NDJSON))
-    ((task, order),) = orders
+    ((task, order, caller),) = orders
     assert task is TaskName.MAKE_EXPORT
-    path.make_form(task, order)
+    path.make_form(task, order, caller)
     assert whole(path, batch, ExportFormat.NDJSON).count(b"\n") == 5
     assert len(orders) == 1
 

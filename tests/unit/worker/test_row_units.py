@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.domain.batch import Batch, RowCounts
-from shared.messages.uploads import NOTICE_MESSAGES
+from shared.messages.notices import NOTICE_MESSAGES
 from tests.batch_parts import BulkPath, rows_of
 from tests.conftest import Servers
 

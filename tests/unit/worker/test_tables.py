@@ -27,7 +27,7 @@ from shared.domain.job import JobState
 from shared.domain.table import FileKind
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
-from shared.fields.kinds import Number
+from shared.fields.kinds.number import Number
 from shared.fields.requests import load_car_request
 from tests.batch_parts import CALLER, BulkPath, rows_of
 from tests.conftest import Servers, wait_until
@@ -598,4 +598,7 @@ def test_a_number_in_a_cell_means_what_it_means_in_json(name: str, number: float
     shown = cell_text(float(number))
     values, errors, notes = ColumnValidator(".").validate({name: [shown]})
     codes = [error.code for error in errors] + [note.code for note in notes]
+    if name == "km_driven" and 0 <= number < 1000 and number != int(number):
+        assert (values[name][0], codes) == (None, ["not-whole"])  # a cell may count thousands
+        return
     assert (values[name][0], codes) == json_verdict(name, number)

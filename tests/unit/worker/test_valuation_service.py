@@ -1,5 +1,6 @@
 """The interactive work of a worker, on a real Redis and a real log: once, recorded, in order."""
 
+import errno
 import json
 import sys
 import time
@@ -17,11 +18,20 @@ from shared.fields.requests import load_car_request
 from shared.redis import keys
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import connect
-from shared.redis.jobs import JobStore
+from shared.redis.dead_letters import DeadLetters
+from shared.redis.job_store.store import JobStore
+from shared.redis.owners import Owner, OwnerRegistry
+from tests.conftest import wait_until
 from worker.model import Estimation
+from worker.valuations import claims as claims_module
 from worker.valuations import service
-from worker.valuations.claims import CLAIM_TIMEOUT_S, ClaimState, RedisClaims
-from worker.valuations.service import ValuationService, WaitingRequest
+from worker.valuations.claims import (
+    BUSY_RETRY_S,
+    CLAIM_TIMEOUT_S,
+    ClaimState,
+    RedisClaims,
+)
+from worker.valuations.service import OUTAGE_RETRY_DELAY_S, ValuationService, WaitingRequest
 from worker.valuations.sweep import JobSweeper
 
 ME = CallerId("me")
@@ -77,7 +87,9 @@ class Bench:
         self.folder = folder
         self.models = TinyModels()
         self.jobs = JobStore(servers.broker, clock, retention_s=100, lease_s=30)
-        self.claims = RedisClaims(servers.broker, clock)
+        self.owner = Owner("interactive.1@here")
+        self.claims = RedisClaims(servers.broker, clock, self.owner)
+        self.dead_letters = DeadLetters(servers.broker, clock)
         self.cache = EstimateCache(servers.cache, 60, clock)
         self.audit = AuditLog(folder, "w", clock)
         self.service = ValuationService(
@@ -88,8 +100,17 @@ class Bench:
             jobs=self.jobs,
             client=servers.broker,
             clock=clock,
+            dead_letters=self.dead_letters,
             max_attempts=3,
         )
+
+    def other_worker(self):
+        """The claims of another process, and its registration as an owner."""
+        owner = Owner("interactive.2@here")
+        claims = RedisClaims(self.broker, lambda: self.now, owner)
+        registry = OwnerRegistry(self.broker, owner)
+        registry.beat()
+        return claims, registry
 
     def item(self, request, *, wait_s=5.0):
         """One request of a group."""
@@ -140,10 +161,19 @@ class Bench:
 def keeping(sent):
     """Notes the ids of jobs that are sent."""
 
-    def send_job(job_id, **_):
-        sent.append(job_id)
+    def send_job(job):
+        sent.append(job.id)
 
     return send_job
+
+
+def raising(error):
+    """A function that raises an error."""
+
+    def raise_it(*_):
+        raise error
+
+    return raise_it
 
 
 @pytest.fixture
@@ -173,7 +203,7 @@ def test_a_car_that_breaks_the_forest_harms_no_other(bench, request_, car):
 def test_without_a_model_everybody_is_told(bench, request_):
     bench.models.model = None
     assert [code for _, code in bench.group(bench.item(request_))] == ["model-not-loaded"]
-    assert bench.job(request_).error == "model-not-loaded"
+    assert bench.recorded() == [], "nothing was answered"
 
 
 def test_a_group_that_comes_again_is_answered_again_and_recorded_once(bench, request_):
@@ -183,8 +213,50 @@ def test_a_group_that_comes_again_is_answered_again_and_recorded_once(bench, req
 
 
 def test_a_group_that_another_worker_has_is_left_to_it(bench, request_):
-    bench.claims.begin("group")
+    claims, _ = bench.other_worker()
+    claims.begin("group")
     assert bench.group(bench.item(request_)) is None
+    assert bench.recorded() == []
+
+
+def test_a_group_that_a_living_worker_no_longer_works_on_is_answered(bench, request_):
+    claims, registry = bench.other_worker()
+    claims.begin("group")
+    claims.end()  # as after an exception
+    registry.beat()
+    item = bench.item(request_)
+    assert bench.group(item) == [(item[0], 25_000.0)]
+    assert bench.recorded() == [item[0]]
+
+
+def test_a_group_claimed_by_a_worker_of_the_previous_release_is_left_to_it_for_a_while(
+    bench, request_
+):
+    bench.broker.hset(keys.audit_claim("group"), mapping={"first": bench.now, "latest": bench.now})
+    item = bench.item(request_, wait_s=100)
+    assert bench.group(item) is None
+    bench.now += CLAIM_TIMEOUT_S + 1
+    assert bench.group(item) == [(item[0], 25_000.0)]
+
+
+def test_a_suspended_worker_whose_message_was_taken_over_writes_no_record(
+    bench, request_, monkeypatch
+):
+    real = bench.models.model.estimate
+    other, _ = bench.other_worker()
+
+    def suspended(cars):
+        wait_until(lambda: bench.broker.exists(keys.audit_claim("group")), what="its claim")
+        bench.broker.zrem(keys.OWNERS, bench.owner.name)
+        taken_over.append(other.begin("group").state)
+        return real(cars)
+
+    taken_over = []
+    bench.claims.peek("group")  # the broker knows the script from now on
+    monkeypatch.setattr(claims_module, "VERIFY_AFTER_S", 0.0)
+    monkeypatch.setattr(bench.models.model, "estimate", suspended)
+    assert bench.group(bench.item(request_)) is None
+    assert taken_over == [ClaimState.DOUBTFUL]
     assert bench.recorded() == []
 
 
@@ -199,8 +271,9 @@ def test_a_group_whose_worker_died_is_recorded_exactly_once(
             with pytest.raises(SystemExit):
                 bench.group(item)
     else:
-        bench.claims.begin("group")
-    bench.now += CLAIM_TIMEOUT_S + 1
+        claims, registry = bench.other_worker()
+        claims.begin("group")
+        registry.leave()
     assert bench.group(item) == [(item[0], 25_000.0)]
     assert bench.recorded() == [item[0]]
     assert bench.claims.peek("group").state is ClaimState.DONE
@@ -248,7 +321,8 @@ def test_a_job_whose_group_was_recorded_is_answered_without_a_second_record(benc
 @pytest.mark.parametrize("was_written", [True, False])
 def test_a_job_whose_group_died_is_recorded_exactly_once(bench, request_, was_written):
     item = bench.item(request_)
-    bench.claims.begin("group")
+    claims, registry = bench.other_worker()
+    claims.begin("group")
     if was_written:
         bench.audit.append(
             bench.service._micro_batch_records(
@@ -257,7 +331,7 @@ def test_a_job_whose_group_died_is_recorded_exactly_once(bench, request_, was_wr
         )
     origin = DispatchOrigin("group", item[3])
     assert bench.job(request_, origin=origin, job_id=item[0]).state is JobState.QUEUED
-    bench.now += CLAIM_TIMEOUT_S + 1
+    registry.leave()
     assert bench.work_on(JobId(item[0])).state is JobState.SUCCEEDED
     assert bench.recorded() == [item[0]]
 
@@ -317,16 +391,17 @@ def test_a_job_is_given_up_after_its_attempts(bench, request_):
 def test_to_find_a_job_taken_is_no_attempt_and_it_is_sent_again_when_the_taker_is_dead(
     bench, request_
 ):
-    bench.claims.begin("group")
+    claims, registry = bench.other_worker()
+    claims.begin("group")
     job = bench.job(request_, origin=DispatchOrigin("group", bench.now + 5))
     for _ in range(10):
         bench.work_on(job.id)
     sent = []
-    sweep = JobSweeper(bench.jobs, keeping(sent), max_attempts=3)
-    bench.now += CLAIM_TIMEOUT_S - 1
+    sweep = JobSweeper(bench.jobs, keeping(sent), bench.dead_letters, max_attempts=3)
     assert sweep.sweep() == 0
-    bench.now += 2
+    bench.now += BUSY_RETRY_S + 1
     assert sweep.sweep() == 1
+    registry.leave()
     ended = bench.work_on(job.id)
     assert (ended.state, ended.attempts) == (JobState.SUCCEEDED, 1)
 
@@ -348,12 +423,62 @@ def test_what_cannot_be_recorded_is_not_answered(bench, request_, tmp_path):
     bench.audit._folder = tmp_path / "blocked"
     bench.audit._folder.write_text("")
     assert [code for _, code in bench.group(bench.item(request_))] == ["audit-unavailable"]
-    assert bench.job(request_).error == "audit-unavailable"
+
+
+@pytest.mark.parametrize("cause", ["audit log", "model", "disk"])
+def test_an_accepted_job_waits_for_the_end_of_an_outage(
+    bench, request_, tmp_path, cause, monkeypatch
+):
+    job = bench.stored(request_)
+    with monkeypatch.context() as outage:
+        if cause == "audit log":
+            blocked = tmp_path / "blocked"
+            blocked.write_text("")
+            outage.setattr(bench.audit, "_folder", blocked)
+        elif cause == "model":
+            outage.setattr(bench.models, "model", None)
+        else:
+            full = OSError(errno.ENOSPC, "No space left on device")
+            outage.setattr(bench.models.model, "estimate", raising(full))
+            outage.setattr(bench.service._estimation, "estimate", raising(full))
+        for _ in range(10):  # more often than it may be attempted
+            waiting = bench.work_on(job.id)
+            assert (waiting.state, waiting.attempts) == (JobState.RUNNING, 0)
+    sent = []
+    bench.now += OUTAGE_RETRY_DELAY_S
+    assert JobSweeper(bench.jobs, keeping(sent), bench.dead_letters, max_attempts=3).sweep() == 1
+    ended = bench.work_on(job.id)
+    assert (ended.state, ended.attempts) == (JobState.SUCCEEDED, 1)
+    assert bench.recorded() == [job.id]
+
+
+def test_a_request_whose_group_could_not_be_recorded_is_valued_as_a_job(
+    bench, request_, tmp_path, monkeypatch
+):
+    item = bench.item(request_)
+    with monkeypatch.context() as outage:
+        (tmp_path / "blocked").write_text("")
+        outage.setattr(bench.audit, "_folder", tmp_path / "blocked")
+        bench.group(item)
+    job = bench.job(request_, origin=DispatchOrigin("group", item[3]), job_id=item[0])
+    assert job.state is JobState.SUCCEEDED
+    assert bench.recorded() == [item[0]]
+
+
+def test_an_attempt_that_raises_counts_and_the_job_is_sent_again_soon(bench, request_, monkeypatch):
+    job = bench.stored(request_)
+    with monkeypatch.context() as defect:
+        defect.setattr(bench.service._estimation, "estimate", raising(ZeroDivisionError()))
+        assert bench.work_on(job.id).attempts == 1
+    bench.now += 2
+    assert bench.jobs.overdue(10) == [job.id]
+    assert bench.work_on(job.id).state is JobState.SUCCEEDED
+    assert bench.broker.hget(keys.job(job.id), "last_failure") == b"ZeroDivisionError"
 
 
 def test_the_sweep_sends_a_silent_job_again_ever_more_rarely(bench, request_):
     sent = []
-    sweep = JobSweeper(bench.jobs, keeping(sent), max_attempts=3)
+    sweep = JobSweeper(bench.jobs, keeping(sent), bench.dead_letters, max_attempts=3)
     job = bench.stored(request_)
     for _ in range(360):
         bench.now += 10
@@ -375,7 +500,7 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(bench, request_):
             bench.broker.hset(keys.job(job.id), "state", "NONSENSE")
             sent.append("first")
     bench.now += 31
-    assert JobSweeper(bench.jobs, keeping(sent), max_attempts=3).sweep() == 1
+    assert JobSweeper(bench.jobs, keeping(sent), bench.dead_letters, max_attempts=3).sweep() == 1
     assert sent == ["first", job.id]
 
 
@@ -390,7 +515,8 @@ def test_a_clock_that_goes_back_does_not_hide_a_lost_job(bench, request_):
 def test_claims_and_replies_do_not_stay(bench, request_):
     bench.service.value_micro_batch("group", REPLY_TO, [msgpack.packb(bench.item(request_))])
     for key in bench.broker.scan_iter():
-        assert bench.broker.ttl(key) > 0, key
+        if key.decode() not in {keys.OWNERS, keys.OWNER_WORK}:  # of the processes
+            assert bench.broker.ttl(key) > 0, key
 
 
 def test_a_long_job_is_sent_again_on_the_queue_where_it_keeps_nobody_waiting(bench, request_):
@@ -399,7 +525,10 @@ def test_a_long_job_is_sent_again_on_the_queue_where_it_keeps_nobody_waiting(ben
     bench.now += 31
     sent = {}
     JobSweeper(
-        bench.jobs, lambda each, *, is_long: sent.update({each: is_long}), max_attempts=3
+        bench.jobs,
+        lambda each: sent.update({each.id: each.is_long}),
+        bench.dead_letters,
+        max_attempts=3,
     ).sweep()
     assert sorted(sent.values()) == [False, True]
     assert sent[job.id]

@@ -14,7 +14,7 @@ from shared.domain.batch import (
 from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId
 from shared.domain.table import FileKind
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.tabular.cells import csv_lines
 from shared.tabular.corrections import (
     CorrectedRow,
@@ -86,6 +86,7 @@ class CorrectionImporter:
             decimal=parent.dialect.decimal,
             units=parent.dialect.units,
             unit_columns=parent.dialect.unit_columns,
+            other_columns=parent.dialect.other_columns,
             constants=parent.dialect.constants,
             currency=parent.dialect.currency,
             is_corrected=True,

@@ -26,7 +26,7 @@ from shared.domain.batch import (
 from shared.domain.ids import ID_LENGTH, BatchId
 from shared.domain.job import JobState
 from shared.domain.notes import NoteCounter
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.tabular.csv_reader import START, SourceRow
 from worker.batches.corrections.importer import read_rejected_lines
 from worker.batches.rows.text import open_rows

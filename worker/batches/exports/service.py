@@ -16,7 +16,7 @@ from shared.domain.errors import BrokerUnavailable
 from shared.domain.exports import STORED, Export
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from worker.batches.exports.table import StoredResults, Writer
 from worker.batches.exports.text import write_csv, write_ndjson
 

@@ -14,7 +14,7 @@ import xlsxwriter
 from shared.blobs.stores import BlobWriter
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import Number
+from shared.fields.kinds.number import Number
 from shared.queue.celery_app import LONG_TASK_TIME_LIMIT_S
 from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.exports.table import StoredResults
@@ -40,6 +40,9 @@ STALE_S = 2 * LONG_TASK_TIME_LIMIT_S
 """Age of a folder that no task can still be writing."""
 
 SPACES = " \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
+
+_SCIENTIFIC = re.compile(r"-?\d(?:[.,]\d+)?[eE][+-]?\d{1,2}", re.ASCII)
+"""A number as Excel shows it in a narrow column."""
 
 CellReader = Callable[[str], float | None]
 """Reads a cell as a number; None if it is a text."""
@@ -171,13 +174,15 @@ def plain_reader(decimal: str) -> CellReader:
 
 
 def field_reader(decimal: str) -> CellReader:
-    """A reader of the numbers of a number field: thousands may be grouped.
+    """A reader of the numbers of a number field: thousands may be grouped, and exponents follow.
 
     >>> read = field_reader(",")
     >>> read("145 000,5"), read("145.000"), read("2018"), read("120 000 km"), read("007")
     (145000.5, 145000.0, 2018.0, None, None)
     >>> field_reader("auto")("145.000"), field_reader("auto")("145 000")
     (None, 145000.0)
+    >>> field_reader(".")("1,2E+05"), field_reader("auto")("9e4")
+    (120000.0, 90000.0)
     """
     other = {",": r"\.", ".": ","}.get(decimal, "")
     fraction = _fraction(decimal)
@@ -186,7 +191,13 @@ def field_reader(decimal: str) -> CellReader:
         grouped += rf"|[1-9]\d{{0,2}}(?:{other}\d{{3}})+"
     number = re.compile(rf"-?(?:0|[1-9]\d{{0,14}}|{grouped}){fraction}", re.ASCII)
     drop = re.compile(rf"[{SPACES}{other}]")
-    return lambda cell: _number(drop.sub("", cell)) if number.fullmatch(cell) else None
+
+    def read(cell: str) -> float | None:
+        if number.fullmatch(cell):
+            return _number(drop.sub("", cell))
+        return _number(cell) if _SCIENTIFIC.fullmatch(cell) else None
+
+    return read
 
 
 def _fraction(decimal: str) -> str:

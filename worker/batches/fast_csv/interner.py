@@ -16,7 +16,7 @@ from data.vehicles.columns import CategoryTable, GrowingArray
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
-from shared.fields.kinds import Number
+from shared.fields.kinds.number import Number
 from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.engine import RowNote
 from worker.batches.fast_csv.pairs import PairTable

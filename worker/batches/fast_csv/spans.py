@@ -124,7 +124,8 @@ def supports_fast_csv(dialect: Dialect) -> bool:
     """Whether rows of a file of this dialect can be cut as byte spans."""
     form = dialect.text_form
     is_cuttable = form.encoding in ENCODINGS and form.delimiter.isascii()
-    return is_cuttable and dialect.is_plain_csv and dialect.has_usual_units
+    has_one_unit = dialect.has_usual_units and not dialect.other_columns
+    return is_cuttable and dialect.is_plain_csv and has_one_unit
 
 
 def find_byte_span(

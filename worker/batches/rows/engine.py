@@ -58,7 +58,7 @@ from worker.batches.names import (
     read_pair,
 )
 from worker.batches.rows.chunk import CellChunk
-from worker.batches.rows.units import RowUnits
+from worker.batches.rows.units import RowUnits, fill_blanks
 from worker.batches.steps import ATTEMPTS_EXHAUSTED
 
 
@@ -144,6 +144,8 @@ class GeneralEngine:
         columns = manifest.dialect.column_indexes
         validator = self._validator_for(manifest.dialect)
         cells = {field: chunk.columns[index] for field, index in columns.items()}
+        for field, other in manifest.dialect.other_columns.items():
+            cells[field] = fill_blanks(cells[field], chunk.columns[other.index], other.unit)
         if (asking := manifest.dialect.asking_index) is not None:
             cells[ASKING_PRICE] = chunk.columns[asking]
         units = RowUnits(manifest.dialect, chunk.columns)

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from shared.domain.table import Dialect, UnitColumn
+from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import READ_CODES
-from shared.fields.kinds import Number
+from shared.fields.kinds.number import Number
+from shared.fields.numbers import parse_number
 from shared.fields.units import UNSTATED
 
 
@@ -14,6 +16,24 @@ def stated_unit(field: str, column: UnitColumn, text: str) -> str:
     kind = CAR_FIELDS[field]
     found = kind.find_unit(text) if isinstance(kind, Number) else None
     return found or column.stated or UNSTATED
+
+
+def fill_blanks(cells: Sequence[str], others: Sequence[str], unit: str) -> list[str]:
+    """The cells of a field's column, the blank ones replaced by those of another with their unit.
+
+    Args:
+        cells: of the field's own column.
+        others: of the other column, in the same rows.
+        unit: of the other column; a unit in a cell takes precedence.
+    """
+    return [
+        _with_unit(other, unit) if is_blank(cell) and not is_blank(other) else cell
+        for cell, other in zip(cells, others, strict=True)
+    ]
+
+
+def _with_unit(cell: str, unit: str) -> str:
+    return cell if parse_number(cell, whole=True) is None else f"{cell} {unit}"
 
 
 class RowUnits:

@@ -11,13 +11,12 @@ from shared.domain.batch import BatchManifest
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.ids import BatchId
 from shared.domain.table import NUMBERED_DELIMITER, NUMBERED_ENCODING, Detection, Dialect, Notice
-from shared.redis.batches import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.tabular.dialect import HEAD_BYTES, SAMPLE_ROWS, sample_rows
 from shared.tabular.sample import (
     NOTICE_MAX_CHARS,
     Sample,
     complete_dialect,
-    title_notices,
 )
 from worker.batches.steps import SPLIT
 from worker.batches.tables.process import PROGRESS_INTERVAL_S, TableReadRequest, read_table
@@ -87,7 +86,7 @@ class TableImporter:
             basis = "first-with-cars" if options.sheet is None else "given"
             sheet = Detection(value=found["sheet"], confidence=1.0, basis=basis)
             known = Dialect(kind=known.kind, notices=known.notices, findings={"sheet": sheet})
-        sample = self._sample(batch_id)
+        sample = self._sample(batch_id)._replace(titles=found.get("titles", ()))
         try:
             dialect = complete_dialect(sample, options, known)
         except UnreadableUpload as error:
@@ -109,7 +108,7 @@ class TableImporter:
 
 
 def _notices(found: Mapping[str, Any]) -> tuple[Notice, ...]:
-    notices = [*title_notices(found.get("titles", ()))]
+    notices = []
     if found.get("others"):
         notices.append(Notice(code="other-sheets", values=tuple(found["others"])))
     if found.get("is_hidden"):

@@ -6,11 +6,11 @@ also stand in an object around it: `{"data": [...]}`.
 """
 
 import codecs
+import itertools
 import json
 import math
 import re
 from collections.abc import Collection, Generator, Iterator, Mapping
-from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
 import orjson
@@ -18,6 +18,13 @@ import orjson
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.tabular.column_names import field_for_header
 from shared.tabular.csv_reader import COLUMNS_MAX, replace_unreadable
+from worker.batches.tables.json_shapes import (
+    MIN_NAMES,
+    cars_in,
+    is_nameless,
+    known_names,
+    named_rows,
+)
 from worker.batches.tables.rows import RowWriter, truncate_cell
 
 BLOCK_BYTES = 1 << 18
@@ -60,7 +67,8 @@ def convert_json(stream: BinaryIO, writer: RowWriter) -> None:
         UnreadableUpload: it is damaged, or is no list of objects.
     """
     names: dict[str, None] = {}
-    for _, record in _JsonReader(stream).records():
+    reader = _JsonReader(stream)
+    for _, record in reader.records():
         names |= dict.fromkeys(_flatten(record))
         if len(names) > COLUMNS_MAX:
             break
@@ -69,7 +77,8 @@ def convert_json(stream: BinaryIO, writer: RowWriter) -> None:
         del names[name]
     if not names:
         return
-    writer.header([replace_unreadable(name) for name in names])
+    if not reader.has_nameless_rows:
+        writer.header([replace_unreadable(name) for name in names])
     rows = (
         (number, [_text(cells.get(name)) for name in names])
         for number, cells in (
@@ -77,6 +86,9 @@ def convert_json(stream: BinaryIO, writer: RowWriter) -> None:
             for number, record in _JsonReader(stream).records()
         )
     )
+    if reader.has_nameless_rows:
+        number, first = next(rows)
+        writer.header(first, number)
     writer.rows(rows, len(names))
 
 
@@ -92,11 +104,16 @@ def _flatten(record: Record) -> dict[str, Any]:
             flat[name] = value
             continue
         for inner, member in zip(value, map(_plain, value.values()), strict=True):
-            if isinstance(member, dict) and not AMOUNT_NAMES.isdisjoint(member):
+            if isinstance(member, dict) and _has_columns(member):
                 flat |= {f"{name}.{inner}.{last}": _plain(part) for last, part in member.items()}
             else:
                 flat[f"{name}.{inner}"] = member
     return flat
+
+
+def _has_columns(member: Record) -> bool:
+    """Whether the members of an object two levels down are columns."""
+    return not AMOUNT_NAMES.isdisjoint(member) or known_names(member) >= MIN_NAMES
 
 
 def _plain(value: Any) -> Any:
@@ -155,17 +172,30 @@ def _names_fields(record: Record) -> bool:
     return any(field_for_header(name) is not None for name in _flatten(record))
 
 
+def _encoding(stream: BinaryIO) -> str:
+    """The Unicode encoding of a JSON text, which begins with an ASCII sign."""
+    head = stream.read(2)
+    stream.seek(0)
+    if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    if head[1:] == b"\0":
+        return "utf-16-le"
+    return "utf-16-be" if head[:1] == b"\0" else "utf-8-sig"
+
+
 class _JsonReader:
     """Reads the objects of a file one by one.
 
     Args:
-        stream: the file, binary and seekable; UTF-8.
+        stream: the file, binary and seekable; UTF-8 or UTF-16.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         stream.seek(0)
         self._stream = stream
-        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._decoder = codecs.getincrementaldecoder(_encoding(stream))()
+        self.has_nameless_rows = False
+        """Whether the file is a list of lists, the first of which is a car."""
         self._text = ""
         self._at = 0
         self._lines_before = 0
@@ -185,6 +215,10 @@ class _JsonReader:
         line = self._line()
         members = yield from self._first_object({}, 0)
         if members is not None:
+            cars = None if self._peek() else cars_in(members)
+            if cars is not None:
+                yield from itertools.starmap(NumberedRecord, enumerate(cars, start=1))
+                return
             yield NumberedRecord(line, members)
         while self._peek():
             line = self._line()
@@ -198,6 +232,9 @@ class _JsonReader:
         if self._peek() == "]":
             self._at += 1
             return
+        if self._peek() == "[":
+            yield from self._rows()
+            return
         yield NumberedRecord(1, self._element())
         yield from self._rest_of_array()
 
@@ -209,6 +246,41 @@ class _JsonReader:
             number += 1
             yield NumberedRecord(number, self._element())
         self._at += 1
+
+    def _rows(self) -> Iterator[NumberedRecord]:
+        """The lists of an array as objects, by the names in the first list."""
+        first: list[Any] = self._value()
+        self.has_nameless_rows = is_nameless(first)
+        if not self.has_nameless_rows and known_names(first) < MIN_NAMES:
+            self._at = self._text.rindex("[", 0, self._at)
+            raise self._error("json-shape")
+        rows = itertools.chain([first], self._lists())
+        yield from itertools.starmap(
+            NumberedRecord, enumerate(named_rows(rows), start=1 + (not self.has_nameless_rows))
+        )
+
+    def _lists(self) -> Iterator[list[Any]]:
+        while self._peek() != "]":
+            self._expect(",")
+            sign = self._peek()
+            if sign != "[":
+                raise self._error("json-shape" if sign else "truncated-json")
+            yield self._value()
+        self._at += 1
+
+    def _list(self) -> list[Any]:
+        """A list, read value by value."""
+        self._expect("[")
+        values: list[Any] = []
+        while (sign := self._peek()) != "]":
+            if not sign:
+                raise self._error("truncated-json")
+            if values:
+                self._expect(",")
+                self._peek()
+            values.append(self._value())
+        self._at += 1
+        return values
 
     def _element(self) -> dict[str, Any]:
         sign = self._peek()
@@ -242,14 +314,14 @@ class _JsonReader:
                     yield NumberedRecord(1, first)
                     yield from self._rest_of_array()
                 else:
-                    rest = islice(self._rest_of_array(), INNER_LIST_MAX)
+                    rest = itertools.islice(self._rest_of_array(), INNER_LIST_MAX)
                     members[name] = [first, *(record for _, record in rest)]
             elif sign == "{" and not is_car and depth < MAX_DEPTH:
                 inner = yield from self._first_object(known, depth + 1)
                 found_list = found_list or inner is None
                 members[name] = inner
             else:
-                members[name] = self._value()
+                members[name] = self._list() if sign == "[" else self._value()
             field = field_for_header(name)
             if field is not None:
                 known[field] = None

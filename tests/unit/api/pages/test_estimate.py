@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 import pytest
 
 from api.app import create_app
-from api.middleware.authentication import Scope, new_key
 from api.pages.form import example_values
 from api.pages.home import EXTRAS, PAGE_CSP
 from model_store.registry.bundle import save_bundle
@@ -18,8 +17,9 @@ from shared.domain.ids import JobId, new_id
 from shared.domain.job import JobState
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
+from shared.keys.entries import Scope, new_key
 from shared.redis.cache import EstimateCache
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.conftest import wait_until
@@ -300,7 +300,7 @@ def keyed(settings, tmp_path):
     """The page of a service that asks for a key, and the key."""
     key, entry = new_key("dealer", frozenset({Scope.PREDICT}))
     keys = tmp_path / "keys.json"
-    keys.write_text(json.dumps([entry]))
+    keys.write_text(json.dumps([entry.to_json()]))
     return create_app(dataclasses.replace(settings, api_keys_file=keys)).test_client(), key
 
 

@@ -22,7 +22,7 @@ from shared.domain.errors import InvalidInput
 from shared.domain.names import fold
 from shared.domain.valuation import Contribution, Estimate, Explanation, VerdictPosition
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds import Category
+from shared.fields.kinds.category import Category
 from shared.fields.requests import load_car_request
 from shared.fields.spellings import FRENCH_CHOICES
 

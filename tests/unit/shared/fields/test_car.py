@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.domain.car import CATEGORIES, FIELD_NAMES, REQUIRED_FIELDS, CarFeatures, Fuel, Owner
 from shared.domain.errors import InvalidInput
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
-from shared.fields.kinds import CATEGORY_MAX_CHARS, Category
+from shared.fields.kinds.category import CATEGORY_MAX_CHARS, Category
 from shared.fields.numbers import parse_number
 from shared.fields.requests import MAX_WARNINGS, load_car_request
 from shared.fields.shapes import NAME_MAX_CHARS

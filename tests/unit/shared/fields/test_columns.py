@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS, Condition
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
 from shared.fields.columns import READ_CODES, ColumnValidator
-from shared.fields.kinds import Category
+from shared.fields.kinds.category import Category
 
 GOOD = {
     "company": "Toyota", "model": "Corolla", "year": "2020", "fuel": "Essence",

@@ -7,7 +7,8 @@ from marshmallow import ValidationError, validate
 
 from shared.domain.errors import InvalidInput
 from shared.fields.car import CAR_FIELDS, CAR_REQUEST_SCHEMA
-from shared.fields.kinds import Category, FoldedText
+from shared.fields.kinds.category import Category
+from shared.fields.kinds.text import FoldedText
 from shared.fields.requests import QuickLoader, load_car_request
 from shared.messages.texts import describe
 

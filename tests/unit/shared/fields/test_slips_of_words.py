@@ -5,7 +5,7 @@ from marshmallow import ValidationError
 
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
-from shared.fields.kinds import Category
+from shared.fields.kinds.category import Category
 from shared.fields.requests import load_car_request
 from shared.messages.texts import describe_note, describe_warning
 

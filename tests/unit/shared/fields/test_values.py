@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
-from shared.fields.kinds import Category
+from shared.fields.kinds.category import Category
 from shared.fields.prices import currency_of
 from shared.fields.units import FIELD_UNITS, convert, find_unit
 from shared.messages.texts import LANGUAGES, describe_field_error

@@ -11,11 +11,12 @@ from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.job import JobKind, JobState
 from shared.redis import keys as redis_keys
-from shared.redis.batches import BatchLedger, StepDecision
+from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
 from shared.redis.connections import connect
 from tests.conftest import Servers
 
 BATCH = BatchId(new_id())
+CALLER = CallerId("shop")
 ROWS = RowCounts(valid=8, invalid=1, failed=1)
 
 
@@ -39,7 +40,7 @@ def store(servers: Servers, clock: Clock) -> BatchLedger:
 
 def opened(store: BatchLedger, chunks: int = 5) -> None:
     """A batch whose file is cut."""
-    store.create(BATCH, 1.0)
+    store.create(BATCH, 1.0, CALLER)
     store.begin(BATCH, "split")
     store.record_split(BATCH, chunks, chunks * 10)
 
@@ -67,7 +68,7 @@ def test_the_assembly_is_due_once_when_all_chunks_are_done(store: BatchLedger) -
 
 
 def test_no_assembly_while_the_file_is_being_split(store: BatchLedger) -> None:
-    store.create(BATCH, 1.0)
+    store.create(BATCH, 1.0, CALLER)
     store.begin(BATCH, "split")
     store.record_split(BATCH, 1, None)
     assert store.advance(BATCH) == ([0], False)
@@ -164,7 +165,7 @@ def test_a_postponed_attempt_is_not_counted(store: BatchLedger, clock: Clock) ->
 
 
 def test_a_split_slice_resets_the_attempts_of_the_next(store: BatchLedger) -> None:
-    store.create(BATCH, 1.0)
+    store.create(BATCH, 1.0, CALLER)
     for chunks in range(1, 6):
         assert store.begin(BATCH, "split").decision is StepDecision.RUN
         store.record_split(BATCH, chunks, None)
@@ -208,7 +209,7 @@ def test_a_cancelled_batch_values_the_gaps_before_valued_chunks(store: BatchLedg
 
 def test_a_restored_batch_that_is_cancelled_values_its_gaps(store: BatchLedger) -> None:
     done = {0: ROWS, 2: ROWS}
-    assert store.restore(BATCH, 1.0, chunks_cut=9, total=90, done=done)
+    assert store.restore(BATCH, 1.0, CALLER, chunks_cut=9, total=90, done=done)
     store.request_cancel(BATCH)
     assert store.advance(BATCH) == ([1], False)
     assert store.begin(BATCH, "1").decision is StepDecision.RUN
@@ -260,8 +261,8 @@ def test_a_ledger_is_restored_from_the_blobs_and_continues(
     store: BatchLedger,
 ) -> None:
     done = {0: ROWS, 2: ROWS}
-    assert store.restore(BATCH, 1.0, chunks_cut=5, total=50, done=done)
-    assert not store.restore(BATCH, 1.0, chunks_cut=5, total=50, done=done)
+    assert store.restore(BATCH, 1.0, CALLER, chunks_cut=5, total=50, done=done)
+    assert not store.restore(BATCH, 1.0, CALLER, chunks_cut=5, total=50, done=done)
     assert store.advance(BATCH) == ([1, 3, 4], False)
     progress = store.progress(BATCH)
     assert progress is not None
@@ -271,7 +272,7 @@ def test_a_ledger_is_restored_from_the_blobs_and_continues(
 
 
 def test_a_restored_ledger_of_an_unsplit_file_splits_it(store: BatchLedger, clock: Clock) -> None:
-    assert store.restore(BATCH, 1.0, chunks_cut=0, total=None, done={})
+    assert store.restore(BATCH, 1.0, CALLER, chunks_cut=0, total=None, done={})
     clock.now += 1
     assert store.claim_overdue(BATCH) == ["split"]
 
@@ -308,7 +309,7 @@ def test_steps_of_a_dead_worker_are_due_at_once(store: BatchLedger, clock: Clock
     store.begin(BATCH, "0")
     clock.now += 1
     assert store.claim_overdue(BATCH) == []
-    assert store.expire_all_leases() == 3
-    assert sorted(store.claim_overdue(BATCH)) == ["0", "1", "2"]
+    assert store.expire_leases({(BATCH, "1")}) == 2, "the message of one step is on the queue"
+    assert sorted(store.claim_overdue(BATCH)) == ["0", "2"]
     assert store.claim_overdue(BATCH) == [], "leased anew"
     assert store.begin(BATCH, "0").attempt == 2, "an attempt stays one"

@@ -23,14 +23,16 @@ from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import DispatchOrigin, Job, JobState
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
+from shared.queue.names import QueueName
 from shared.redis import keys
-from shared.redis.broker_memory import (
+from shared.redis.fair_queues.queues import FairQueues
+from shared.redis.job_store.memory import (
     RECOUNT_INTERVAL_S,
     BrokerMemory,
     JobUsageCounts,
 )
-from shared.redis.job_records import JobUsage
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.records import JobUsage
+from shared.redis.job_store.store import JobStore
 from worker.valuations.payload_sweep import GRACE_S, JobPayloadSweeper
 
 ME, OTHER = CallerId("me"), CallerId("other")
@@ -344,15 +346,22 @@ def test_jobs_end_even_if_something_else_has_filled_redis(storage):
 
 
 def test_the_queue_guard_refuses_while_memory_is_reserved(storage):
-    guard = QueueGuard(storage.broker, lambda: storage.now, 100, storage.memory)
+    def clock():
+        return storage.now
+
+    fair_queues = FairQueues(storage.broker, clock)
+    guard = QueueGuard(storage.broker, fair_queues, clock, 100, storage.memory)
     guard.check()
     storage.broker.hset(keys.OPEN_USAGE, "need", LIMIT)
     storage.now += 1
     with pytest.raises(BrokerFull):
         guard.check()
+    with pytest.raises(BrokerFull):
+        guard.check_job(QueueName.BULK, ME)
     storage.broker.hset(keys.OPEN_USAGE, "need", 0)
     storage.now += 1
     guard.check()
+    guard.check_job(QueueName.BULK, ME)
 
 
 def test_a_request_that_becomes_a_job_was_admitted_before(storage):

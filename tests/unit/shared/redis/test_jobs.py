@@ -21,7 +21,7 @@ from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.redis import keys as redis_keys
 from shared.redis.connections import connect
-from shared.redis.jobs import JobStore
+from shared.redis.job_store.store import JobStore
 from tests.conftest import wait_until
 
 ME, OTHER = CallerId("me"), CallerId("other")

@@ -352,10 +352,10 @@ def test_prices_in_thousands_are_not_compared_and_said() -> None:
     assert codes(found)["price-scale"] == ("Prix (kDH)",)
 
 
-def test_units_below_the_header_hold_for_their_columns() -> None:
+def test_units_around_the_header_hold_for_their_columns() -> None:
     found = matched(
         "company;model;year;Odometer;Price", "Kia;Rio;2017;50000;9500",
-        units_below={3: "mi", 4: "EUR"},
+        units_around={3: "mi", 4: "EUR"},
     )  # fmt: skip
     assert found.units == {"km_driven": "miles"}
     assert found.currency == "EUR"

@@ -7,9 +7,10 @@ from shared.domain.clock import Clock
 from shared.domain.errors import BrokerFull
 from shared.domain.ids import CallerId
 from shared.metrics import BROKER_REFUSALS
-from shared.redis import job_scripts, keys
+from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
-from shared.redis.job_records import ESTIMATE_MAX_BYTES, MESSAGE_BYTES, RECORD_BYTES, JobUsage
+from shared.redis.job_store import scripts
+from shared.redis.job_store.records import ESTIMATE_MAX_BYTES, MESSAGE_BYTES, RECORD_BYTES, JobUsage
 
 MAX_AGE_S = 0.5
 """Maximum age of the measured use; what this process has accepted since is added."""
@@ -40,7 +41,7 @@ class JobUsageCounts:
     def __init__(self, client: RedisClient, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._recount = client.register_script(job_scripts.RECOUNT)
+        self._recount = client.register_script(scripts.RECOUNT)
 
     def usage(self, caller: CallerId) -> JobUsage:
         """What the jobs of a caller take up; jobs that workers of version 1 ended are missing."""

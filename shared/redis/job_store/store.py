@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -31,10 +31,11 @@ from shared.domain.job import (
 from shared.domain.valuation import Estimate
 from shared.logging import get_logger
 from shared.metrics import JOBS, PREDICTIONS, RECORDS_UNREADABLE, observe_valuations
-from shared.redis import job_scripts, keys
-from shared.redis.broker_memory import BrokerMemory
+from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
-from shared.redis.job_records import (
+from shared.redis.job_store import scripts
+from shared.redis.job_store.memory import BrokerMemory
+from shared.redis.job_store.records import (
     BLOB_PROTOCOL,
     INLINE_MAX_BYTES,
     MESSAGE_BYTES,
@@ -51,6 +52,9 @@ RATE_WINDOW_S = 30
 
 BUSY_AFTER_S = 1.0
 """If the oldest open job is older than this, jobs arrive faster than they are done."""
+
+EXPIRE_LIMIT = 1000
+"""Most jobs whose leases are expired at once; further ones wait for the end of theirs."""
 
 MAX_LEASE_S = 600
 """Upper limit of a renewed lease; claims on messages are kept for twice as long."""
@@ -104,11 +108,13 @@ class JobStore:
         self._protocol = protocol
         self._memory = memory
         self._circuit_open_until = 0.0
-        self._create = client.register_script(job_scripts.CREATE)
-        self._start = client.register_script(job_scripts.START)
-        self._finish = client.register_script(job_scripts.FINISH)
-        self._cancel = client.register_script(job_scripts.CANCEL)
-        self._delete = client.register_script(job_scripts.DELETE)
+        self._create = client.register_script(scripts.CREATE)
+        self._start = client.register_script(scripts.START)
+        self._retry = client.register_script(scripts.RETRY)
+        self._reopen = client.register_script(scripts.REOPEN)
+        self._finish = client.register_script(scripts.FINISH)
+        self._cancel = client.register_script(scripts.CANCEL)
+        self._delete = client.register_script(scripts.DELETE)
 
     def create(self, job: Job) -> bool:
         """Store a job as open, with a lease, in one step; False if it exists already.
@@ -390,6 +396,21 @@ class JobStore:
             past, future = pipeline.execute()
         return [JobId(job_id.decode()) for job_id in [*past, *future]]
 
+    def expire_leases(self, waiting: Collection[str]) -> int:
+        """Make the long jobs overdue that no message stands for; return their number.
+
+        Args:
+            waiting: ids of the jobs whose messages are on the queue; no worker holds any.
+        """
+        now = self._clock()
+        with broker_errors():
+            names = self._client.zrange(keys.OPEN_JOBS, 0, EXPIRE_LIMIT - 1)
+            ids = [JobId(name.decode()) for name in names if name.decode() not in waiting]
+            lost = [job_id for job_id in ids if (job := self.load(job_id)) and job.is_long]
+            if lost:
+                self._client.zadd(keys.OPEN_JOBS, dict.fromkeys(lost, now), xx=True)
+        return len(lost)
+
     def renew(self, job_id: JobId) -> None:
         """Renew the lease of a job that is sent again; it doubles with each renewal.
 
@@ -405,6 +426,28 @@ class JobStore:
         """Set the end of the lease of an open job, without counting an attempt or a renewal."""
         with broker_errors():
             self._client.zadd(keys.OPEN_JOBS, {job_id: until}, xx=True)
+
+    def retry_at(
+        self, job_id: JobId, at: float, *, failure: str = "", counts_attempt: bool = True
+    ) -> None:
+        """Have a started job sent again after a time.
+
+        Args:
+            job_id: the job.
+            at: Unix time.
+            failure: why the attempt failed, without personal data; for the operator.
+            counts_attempt: False after a failure of the service's surroundings.
+        """
+        arguments = [job_id, at, int(not counts_attempt), failure]
+        with broker_errors():
+            self._retry(keys=[keys.job(job_id), keys.OPEN_JOBS], args=arguments)
+
+    def reopen(self, job_id: JobId) -> bool:
+        """Open a failed job again, with a lease; False if it has not failed or is gone."""
+        names = [keys.job(job_id), keys.OPEN_JOBS, keys.JOB_ORDER, keys.OPEN_USAGE]
+        arguments = [job_id, self._clock() + self._lease_s, keys.ended_usage("")]
+        with broker_errors():
+            return bool(self._reopen(keys=names, args=arguments))
 
     def is_cancel_requested(self, job_id: JobId) -> bool:
         """Whether the cancellation of a job has been requested."""

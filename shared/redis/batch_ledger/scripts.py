@@ -28,24 +28,24 @@ local function wanted(step)
 end
 """
 
-# ARGV: id, accepted at, lease end.  Returns 1 if created, 0 if it existed.
+# ARGV: id, accepted at, lease end, caller.  Returns 1 if created, 0 if it existed.
 CREATE = """
 if state then return 0 end
 redis.call('HSET', batch, 'state', 'QUEUED', 'accepted_at', ARGV[2], 'chunks_cut', 0,
-           'next_chunk', 0)
+           'next_chunk', 0, 'caller', ARGV[4])
 redis.call('ZADD', leases, ARGV[3], 'split')
 redis.call('ZADD', open, ARGV[2], ARGV[1])
 return 1
 """
 
-# ARGV: id, accepted at, now, chunks cut, total or "", then for each chunk that is done: number,
-# valid, invalid, failed.  Returns 1 if created, 0 if it existed.
+# ARGV: id, accepted at, now, chunks cut, total or "", caller, then for each chunk that is done:
+# number, valid, invalid, failed.  Returns 1 if created, 0 if it existed.
 RESTORE = """
 if state then return 0 end
 redis.call('HSET', batch, 'state', 'QUEUED', 'accepted_at', ARGV[2], 'chunks_cut', ARGV[4],
-           'next_chunk', 0)
+           'next_chunk', 0, 'caller', ARGV[6])
 local names = {'valid', 'invalid', 'failed'}
-for i = 6, #ARGV, 4 do
+for i = 7, #ARGV, 4 do
   redis.call('SADD', done, ARGV[i])
   highest = math.max(highest, tonumber(ARGV[i]))
   for j = 1, 3 do redis.call('HINCRBY', batch, names[j], ARGV[i + j]) end
@@ -53,7 +53,7 @@ end
 redis.call('HSET', batch, 'highest', highest)
 if ARGV[5] ~= '' then redis.call('HSET', batch, 'total', ARGV[5])
 else redis.call('ZADD', leases, ARGV[3], 'split') end
-if #ARGV > 5 then redis.call('HSET', batch, 'state', 'RUNNING', 'started_at', ARGV[3]) end
+if #ARGV > 6 then redis.call('HSET', batch, 'state', 'RUNNING', 'started_at', ARGV[3]) end
 redis.call('ZADD', open, ARGV[2], ARGV[1])
 return 1
 """

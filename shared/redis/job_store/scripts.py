@@ -6,8 +6,7 @@ Scripts that let an accepted job go on or end run even if Redis has reached its 
 caller, under the time at which the job expires.
 """
 
-ALLOW_OOM = "#!lua flags=allow-oom\n"
-"""First line of a script that may write although the memory limit is reached."""
+from shared.redis.connections import ALLOW_OOM
 
 _TERMINAL_CHECK = """
 local state = redis.call('HGET', KEYS[1], 'state')
@@ -62,6 +61,50 @@ redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 redis.call('ZADD', KEYS[2], 'XX', ARGV[2], ARGV[3])
 redis.call('PUBLISH', ARGV[4], ARGV[3])
 return 'RUNNING'
+"""
+)
+
+# KEYS: job, open jobs.  ARGV: id, end of the lease, 1 if the attempt does not count, its failure
+# or "".  Returns 1 if the job is open.
+RETRY = (
+    ALLOW_OOM
+    + _TERMINAL_CHECK
+    + """
+if ARGV[3] == '1' and redis.call('HINCRBY', KEYS[1], 'attempts', -1) < 0 then
+  redis.call('HSET', KEYS[1], 'attempts', 0)
+end
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'last_failure', ARGV[4]) end
+return redis.call('ZADD', KEYS[2], 'XX', 'CH', ARGV[2], ARGV[1])
+"""
+)
+
+# A job that failed is open again, with all its attempts; its counts move back to the open jobs.
+# KEYS: job, open jobs, job order, usage of open jobs.  ARGV: id, end of the lease, key prefix of
+# `ended_usage`.  Returns 1 if it is open now.
+REOPEN = (
+    ALLOW_OOM
+    + """
+local known = redis.call('HMGET', KEYS[1], 'state', 'created_at')
+if known[1] ~= 'FAILED' then return 0 end
+local found = redis.call('HMGET', KEYS[1], 'caller', 'memory', 'disk', 'need', 'kept_until')
+if found[2] then
+  redis.call('HINCRBY', KEYS[4], 'n:' .. found[1], 1)
+  redis.call('HINCRBY', KEYS[4], 'm:' .. found[1], found[2] + found[4])
+  redis.call('HINCRBY', KEYS[4], 'd:' .. found[1], found[3])
+  redis.call('HINCRBY', KEYS[4], 'need', found[4])
+  local kept = ARGV[3] .. found[1]
+  if found[5] and redis.call('HEXISTS', kept, 'm:' .. found[5]) == 1 then
+    redis.call('HINCRBY', kept, 'm:' .. found[5], -found[2])
+    redis.call('HINCRBY', kept, 'd:' .. found[5], -found[3])
+  end
+  redis.call('HDEL', KEYS[1], 'kept_until')
+end
+redis.call('HSET', KEYS[1], 'state', 'QUEUED', 'attempts', 0)
+redis.call('HDEL', KEYS[1], 'started_at', 'finished_at', 'error', 'estimates', 'resent')
+redis.call('PERSIST', KEYS[1])
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+redis.call('ZADD', KEYS[3], known[2], ARGV[1])
+return 1
 """
 )
 

@@ -1,7 +1,7 @@
 """The ledger of batches in Redis: steps, leases and counters, each change one atomic script."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -10,14 +10,15 @@ from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, record_errors
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobState
-from shared.redis import batch_scripts, keys
-from shared.redis.connections import RedisClient, broker_errors
-from shared.redis.job_scripts import ALLOW_OOM
+from shared.redis import keys
+from shared.redis.batch_ledger import scripts
+from shared.redis.connections import ALLOW_OOM, RedisClient, broker_errors
 
 ENDED_TTL_S = 3600
 """Time to live of an ended batch in Redis; the blob store keeps it longer."""
 
 OVERDUE_LIMIT = 64
+FAILURES_TTL_S = 86_400
 ROW_REJECTED = "row-rejected"
 """Error of a batch that ends at its first rejected row, as requested."""
 
@@ -56,6 +57,13 @@ class DueSteps(NamedTuple):
     assemble: bool
 
 
+class BatchOwner(NamedTuple):
+    """Whose work the steps of a batch are, and the number of its chunks that are cut."""
+
+    caller: CallerId
+    chunks: int
+
+
 class BatchLedger:
     """The ledger of batches: steps that are done, leases of those under way, and counters.
 
@@ -80,8 +88,8 @@ class BatchLedger:
         self._window = window
         self._max_attempts = max_attempts
         self._scripts = {
-            name: client.register_script(ALLOW_OOM + batch_scripts.HEAD + source)
-            for name, source in vars(batch_scripts).items()
+            name: client.register_script(ALLOW_OOM + scripts.HEAD + source)
+            for name, source in vars(scripts).items()
             if name.isupper() and name != "HEAD"
         }
 
@@ -90,9 +98,16 @@ class BatchLedger:
         with broker_errors():
             self._client.ping()
 
-    def create(self, batch_id: BatchId, accepted_at: float) -> None:
+    def create(self, batch_id: BatchId, accepted_at: float, caller: CallerId) -> None:
         """Open the ledger of a batch."""
-        self._run("CREATE", batch_id, batch_id, accepted_at, self._lease_end())
+        self._run("CREATE", batch_id, batch_id, accepted_at, self._lease_end(), caller)
+
+    def owner(self, batch_id: BatchId) -> BatchOwner:
+        """Whose work the steps of a batch are."""
+        with broker_errors():
+            caller, chunks = self._client.hmget(keys.batch(batch_id), "caller", "chunks_cut")
+        # A ledger that an older release opened names no caller.
+        return BatchOwner(CallerId((caller or b"").decode()), int(chunks or 0))
 
     def index_by_caller(self, batch_id: BatchId, caller: CallerId, keep_s: int) -> None:
         """Add a batch to its caller's list, from which those older than `keep_s` are removed."""
@@ -140,6 +155,7 @@ class BatchLedger:
         self,
         batch_id: BatchId,
         accepted_at: float,
+        caller: CallerId,
         *,
         chunks_cut: int,
         total: int | None,
@@ -147,7 +163,8 @@ class BatchLedger:
     ) -> bool:
         """Open a lost ledger again; False if it exists."""
         chunks = [number for chunk, counts in done.items() for number in (chunk, *counts)]
-        arguments = (accepted_at, self._clock(), chunks_cut, "" if total is None else total)
+        rows = "" if total is None else total
+        arguments = (accepted_at, self._clock(), chunks_cut, rows, caller)
         return bool(self._run("RESTORE", batch_id, batch_id, *arguments, *chunks))
 
     def progress(self, batch_id: BatchId) -> BatchProgress | None:
@@ -181,6 +198,27 @@ class BatchLedger:
         """Have the step sent again after a delay."""
         self._run("POSTPONE", batch_id, step, self._clock() + delay_s, int(not count_attempt))
 
+    def record_failure(self, batch_id: BatchId, step: str, reason: str) -> None:
+        """Keep the kind of the last failure of a step, for its dead letter."""
+        name = keys.batch_failures(batch_id)
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.hset(name, step, reason)
+            pipeline.expire(name, FAILURES_TTL_S)
+            pipeline.execute()
+
+    def last_failure(self, batch_id: BatchId, step: str) -> str:
+        """The kind of the last failure of a step; empty if no attempt ended."""
+        with broker_errors():
+            reason = self._client.hget(keys.batch_failures(batch_id), step)
+        return reason.decode() if reason else ""
+
+    def forget(self, batch_id: BatchId) -> None:
+        """Remove the ledger of a batch; the next sweep restores it from the blobs."""
+        own = (keys.batch, keys.batch_chunks, keys.batch_leases, keys.batch_attempts)
+        with broker_errors():
+            self._client.delete(*(key(batch_id) for key in own), keys.BATCH_SCAN_MARKER)
+
     def renew(self, batch_id: BatchId, step: str) -> None:
         """Renew the lease of a running step."""
         with broker_errors():
@@ -197,13 +235,21 @@ class BatchLedger:
         steps = self._run("OVERDUE", batch_id, self._clock(), *limits, batch_id)
         return [step.decode() for step in steps]
 
-    def expire_all_leases(self) -> int:
-        """Make all leased steps overdue, for when no worker is left; return their number."""
+    def expire_leases(self, waiting: Collection[tuple[str, str]]) -> int:
+        """Make the leased steps overdue that no message stands for; return their number.
+
+        Args:
+            waiting: batch and step of the messages on the queues; no worker holds any.
+        """
         with broker_errors():
             released = 0
             for batch_id in self.open_batches():
                 leases = keys.batch_leases(batch_id)
-                steps = self._client.zrange(leases, 0, -1)
+                steps = [
+                    step
+                    for step in self._client.zrange(leases, 0, -1)
+                    if (batch_id, step.decode()) not in waiting
+                ]
                 if steps:
                     self._client.zadd(leases, dict.fromkeys(steps, self._clock()), xx=True)
                 released += len(steps)

@@ -1,0 +1,292 @@
+"""The limits of API keys: which request, job or batch is one too many."""
+
+import contextlib
+import dataclasses
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from api.middleware.key_directory import Caller
+from shared.domain.errors import (
+    BrokerUnavailable,
+    OpenBatchesLimitReached,
+    OpenJobsLimitReached,
+    RateLimited,
+    StorageLimitReached,
+    StorageUnavailable,
+)
+from shared.domain.ids import BatchId, CallerId
+from shared.keys.entries import KeyLimits
+from shared.metrics import count_key_refusal
+from shared.redis.job_store.records import JobUsage
+from shared.redis.rate_limits import DAY_S, RateLimits, RateState
+
+BUSY_RETRY_S = 5
+"""`Retry-After` while too much of a caller is open."""
+STORAGE_RETRY_S = 60
+LOCK_TIMEOUT_S = 2.0
+STORED_MAX_AGE_S = 5.0
+"""How long the size of a caller's files is not measured again."""
+
+
+class RequestLimits:
+    """Counts requests and cars by key.
+
+    Args:
+        rates: the token buckets.
+    """
+
+    def __init__(self, rates: RateLimits) -> None:
+        self._rates = rates
+
+    def admit(self, caller: Caller, *, requests: int = 1, cars: int = 0) -> RateState | None:
+        """Count a request; None if its key has no such limits or they cannot be counted.
+
+        Raises:
+            RateLimited: it is one too many.
+        """
+        if not caller.limits.has_rate:
+            return None
+        with counted_refusals(caller):
+            return self._rates.spend(caller.key_id, caller.limits, requests=requests, cars=cars)
+
+    def check(self, caller: Caller) -> None:
+        """Return unless the last request of a caller's key was refused and it is too early.
+
+        Raises:
+            RateLimited: see `admit`; nobody is asked, so an event loop may call this.
+        """
+        with counted_refusals(caller):
+            self._rates.check(caller.key_id, caller.limits)
+
+    def refund(self, caller: Caller, cars: int) -> None:
+        """Give the cars of a request back that was not answered."""
+        self._rates.refund(caller.key_id, caller.limits, cars)
+
+
+@contextlib.contextmanager
+def counted_refusals(caller: Caller) -> Iterator[None]:
+    """Count a refusal by its key and limit."""
+    try:
+        yield
+    except RateLimited as error:
+        count_key_refusal(caller.key_id, error.code)
+        raise
+
+
+def rate_headers(limits: KeyLimits, state: RateState | None) -> list[tuple[str, str]]:
+    """`RateLimit-Policy` and `RateLimit` of a response (draft-ietf-httpapi-ratelimit-headers-10).
+
+    `r` is what is left of the quota `q`; it is whole again after `t` seconds.
+    """
+    if state is None:
+        return []
+    policies, items = [], []
+    if limits.requests_per_s is not None and state.requests is not None:
+        quota, rate = limits.capacity, limits.requests_per_s
+        policies.append(f'"requests";q={quota};w={math.ceil(quota / rate)}')
+        items.append(f'"requests";{_left(state.requests, quota, rate)}')
+    if limits.cars_per_day is not None and state.cars is not None:
+        quota = limits.cars_per_day
+        policies.append(f'"cars";q={quota};qu="cars";w={DAY_S}')
+        items.append(f'"cars";{_left(state.cars, quota, quota / DAY_S)}')
+    return [("RateLimit-Policy", ", ".join(policies)), ("RateLimit", ", ".join(items))]
+
+
+def _left(tokens: float, quota: int, rate: float) -> str:
+    return f"r={max(0, math.floor(tokens))};t={max(0, math.ceil((quota - tokens) / rate))}"
+
+
+class SubmissionLimits:
+    """Admits jobs and batches of keys with limits.
+
+    Jobs and batches of a caller with such limits are stored one after the other, so that two do not
+    take the last place. Several API processes may exceed a limit by one each.
+
+    Args:
+        rates: the token buckets.
+        job_usage: what the jobs of a caller take up.
+        open_batches: how many batches of a caller have not ended.
+        stored_bytes: size of the files of a caller that are kept.
+        quota_ttl_s: how long the rows of a batch may be counted.
+    """
+
+    def __init__(
+        self,
+        rates: RateLimits,
+        *,
+        job_usage: Callable[[CallerId], JobUsage],
+        open_batches: Callable[[CallerId], int],
+        stored_bytes: Callable[[CallerId], int],
+        quota_ttl_s: int,
+    ) -> None:
+        self._rates = rates
+        self._job_usage = job_usage
+        self._open_batches = open_batches
+        self._measure_files = stored_bytes
+        self._quota_ttl_s = quota_ttl_s
+        self._locks: dict[str, threading.Lock] = {}
+        self._file_bytes: dict[str, tuple[float, int]] = {}
+
+    def of(self, caller: Caller) -> "Admission":
+        """The limits of one caller."""
+        return Admission(self, caller)
+
+    @contextlib.contextmanager
+    def job(self, caller: Caller, cars: int) -> Iterator[None]:
+        """Admit a job of so many cars, which is stored within the context.
+
+        Raises:
+            RateLimited: a limit does not allow it.
+            BrokerUnavailable: it cannot be found out.
+        """
+        limits = caller.limits
+        with counted_refusals(caller), contextlib.ExitStack() as stack:
+            if limits.open_jobs is not None or limits.stored_bytes is not None:
+                stack.enter_context(self._one_at_a_time(caller))
+                self._check_jobs(caller)
+            if limits.cars_per_day is not None:
+                self._rates.spend(caller.key_id, limits, requests=0, cars=cars)
+                stack.enter_context(self._refunded(caller, cars))
+            yield
+
+    def check_batch(self, caller: Caller, *, is_valued: bool) -> int | None:
+        """Return how many bytes another file of a caller may have; None: any number.
+
+        Args:
+            caller: whose it is.
+            is_valued: whether its rows count as cars.
+
+        Raises:
+            RateLimited: a limit allows no other batch.
+            BrokerUnavailable, StorageUnavailable: it cannot be found out.
+        """
+        limits = caller.limits
+        with counted_refusals(caller):
+            if limits.cars_per_day is not None and is_valued:
+                self._check_cars(caller)
+            self._check_open_batches(caller)
+            if limits.stored_bytes is None:
+                return None
+            return limits.stored_bytes - self._check_bytes(caller)
+
+    @contextlib.contextmanager
+    def batch(
+        self, caller: Caller, batch_id: BatchId, size: int, *, is_valued: bool
+    ) -> Iterator[None]:
+        """Admit a batch, which is started within the context.
+
+        Args:
+            caller: whose it is.
+            batch_id: its id.
+            size: bytes of its file.
+            is_valued: whether its rows count as cars; workers count them when they read the file.
+
+        Raises:
+            RateLimited: a limit does not allow it.
+            BrokerUnavailable, StorageUnavailable: it cannot be found out.
+        """
+        limits = caller.limits
+        with counted_refusals(caller), contextlib.ExitStack() as stack:
+            if limits.open_batches is not None or limits.stored_bytes is not None:
+                stack.enter_context(self._one_at_a_time(caller))
+                self._check_open_batches(caller)
+                self._file_bytes.pop(caller.id, None)
+                if limits.stored_bytes is not None:
+                    self._check_bytes(caller, size)
+                    self._file_bytes.pop(caller.id, None)
+            if limits.cars_per_day is not None and is_valued:
+                self._check_cars(caller)
+                self._rates.open_quota(caller.key_id, limits, batch_id, self._quota_ttl_s)
+            yield
+
+    def _check_cars(self, caller: Caller) -> None:
+        """Check that a car is left: a file has one row at least, and the workers count them."""
+        self._rates.spend(caller.key_id, caller.limits, requests=0, cars=1)
+        self._rates.refund(caller.key_id, caller.limits, 1)
+
+    def _check_jobs(self, caller: Caller) -> None:
+        limit = caller.limits.open_jobs
+        if limit is not None and self._job_usage(CallerId(caller.id)).open_jobs >= limit:
+            raise OpenJobsLimitReached(limit=limit, retry_after_s=BUSY_RETRY_S)
+        if caller.limits.stored_bytes is not None:
+            self._check_bytes(caller)
+
+    def _check_open_batches(self, caller: Caller) -> None:
+        limit = caller.limits.open_batches
+        if limit is not None and self._open_batches(CallerId(caller.id)) >= limit:
+            raise OpenBatchesLimitReached(limit=limit, retry_after_s=BUSY_RETRY_S)
+
+    def _check_bytes(self, caller: Caller, size: int = 1) -> int:
+        """The bytes that a caller holds, if its limit allows `size` more."""
+        limit = caller.limits.stored_bytes or 0
+        used = self._job_usage(CallerId(caller.id)).stored_bytes + self._file_size(caller)
+        if used + size > limit:
+            raise _storage_full(limit, used, size)
+        return used
+
+    def _file_size(self, caller: Caller) -> int:
+        measured_at, size = self._file_bytes.get(caller.id, (float("-inf"), 0))
+        if time.monotonic() - measured_at >= STORED_MAX_AGE_S:
+            try:
+                size = self._measure_files(CallerId(caller.id))
+            except OSError as error:
+                raise StorageUnavailable(reason=error.strerror or str(error)) from error
+            self._file_bytes[caller.id] = time.monotonic(), size
+        return size
+
+    @contextlib.contextmanager
+    def _refunded(self, caller: Caller, cars: int) -> Iterator[None]:
+        """Give cars back if the context raises."""
+        try:
+            yield
+        except BaseException:
+            self._rates.refund(caller.key_id, caller.limits, cars)
+            raise
+
+    @contextlib.contextmanager
+    def _one_at_a_time(self, caller: Caller) -> Iterator[None]:
+        lock = self._locks.setdefault(caller.id, threading.Lock())
+        if not lock.acquire(timeout=LOCK_TIMEOUT_S):
+            raise BrokerUnavailable(reason="other submissions of this caller take too long")
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _storage_full(limit: int, used: int, size: int) -> StorageLimitReached:
+    return StorageLimitReached(limit=limit, used=used, size=size, retry_after_s=STORAGE_RETRY_S)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Admission:
+    """The limits that apply to the submissions of one caller."""
+
+    limits: SubmissionLimits
+    caller: Caller
+
+    def job(self, cars: int) -> contextlib.AbstractContextManager[None]:
+        """See `SubmissionLimits.job`."""
+        return self.limits.job(self.caller, cars)
+
+    def check_batch(self, *, is_valued: bool) -> int | None:
+        """See `SubmissionLimits.check_batch`."""
+        return self.limits.check_batch(self.caller, is_valued=is_valued)
+
+    def batch(
+        self, batch_id: BatchId, size: int, *, is_valued: bool
+    ) -> contextlib.AbstractContextManager[None]:
+        """See `SubmissionLimits.batch`."""
+        return self.limits.batch(self.caller, batch_id, size, is_valued=is_valued)
+
+    def refuse_size(self, free: int) -> None:
+        """Refuse a file with more than the `free` bytes that `check_batch` has allowed.
+
+        Raises:
+            StorageLimitReached: always.
+        """
+        limit = self.caller.limits.stored_bytes or 0
+        with counted_refusals(self.caller):
+            raise _storage_full(limit, limit - free, free + 1)

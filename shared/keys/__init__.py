@@ -1,0 +1,1 @@
+"""API keys: entries with scopes, expiry and limits, and the store that keeps them."""

@@ -1,0 +1,1 @@
+"""The ledger of batches in Redis, and the scripts that change it."""

@@ -1,0 +1,1 @@
+"""Fair queues in Redis: callers share the workers."""

@@ -1,0 +1,213 @@
+"""Fair queue in Redis: work waits per caller, and a bounded number of messages is in flight."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgpack
+import redis
+
+from shared.domain.clock import Clock
+from shared.domain.ids import CallerId
+from shared.queue.names import QueueName
+from shared.redis import keys
+from shared.redis.connections import (
+    Command,
+    ConnectionCache,
+    PipelinedCommands,
+    RedisClient,
+    broker_errors,
+)
+from shared.redis.fair_queues import scripts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class WorkItem:
+    """One message that waits for its turn."""
+
+    id: str
+    """What is to be done; an item that waits already is not entered again."""
+    caller: CallerId
+    group: str
+    """The groups of a caller take turns: its batches, and its jobs together."""
+    cost_s: float
+    """Expected duration, seconds; the caller is charged the true one when it is released."""
+    is_slow: bool
+    """Whether it takes so long that one process must always be left free of such items."""
+    lease_s: float
+    """Time after which it no longer counts as in flight, seconds."""
+    queue: str
+    """Celery queue of the message."""
+    token: str
+    """Id of the message, under which the item is released."""
+    message: bytes
+
+
+class QueueLoad(NamedTuple):
+    """How many items wait."""
+
+    total: int
+    own: int
+    """Those of one caller."""
+
+
+class FairQueue:
+    """Shares the processes of one kind of worker between callers, by start-time fair queueing.
+
+    Items in flight are bounded by the places that the workers announce. One place is never given to
+    slow items, and none of several active callers gets all places, so that a short item waits for
+    no long one. While the broker is down, every method raises
+    `BrokerUnavailable` within two seconds.
+
+    Args:
+        client: connection to the broker instance.
+        clock: Unix time, seconds.
+        name: of the queue.
+        knows_callers: whether the rules about slow items and active callers apply. Without them the
+            queue costs less, which is for items of milliseconds.
+    """
+
+    def __init__(
+        self, client: RedisClient, clock: Clock, name: str, *, knows_callers: bool = True
+    ) -> None:
+        self._client = client
+        self._connections = ConnectionCache(client)
+        self._clock = clock
+        self._prefix = keys.fair_queue(name)
+        self._waiting = keys.fair_waiting(name)
+        self._knows_callers = int(knows_callers)
+        self._enter, self._release, self._dispatch, self._forget = (
+            client.register_script(scripts.HEAD + source)
+            for source in (
+                scripts.ENTER,
+                scripts.RELEASE,
+                scripts.DISPATCH,
+                scripts.FORGET_IN_FLIGHT,
+            )
+        )
+
+    def enter(self, item: WorkItem) -> bool:
+        """Enter an item, and send it if it is its turn; False if it waits already.
+
+        An item that is in flight is sent again: its message was lost, or it has to run once more.
+        """
+        packed = msgpack.packb(
+            {
+                "id": item.id,
+                "caller": item.caller,
+                "group": item.group,
+                "class": "slow" if item.is_slow else "quick",
+                "cost": item.cost_s,
+                "lease": item.lease_s,
+                "queue": item.queue,
+                "token": item.token,
+                "message": item.message,
+            },
+            use_bin_type=False,  # the server's Lua library knows no binary type
+        )
+        return bool(self._run(self._enter, packed))
+
+    def release(self, token: str, took_s: float | None = None) -> None:
+        """Record that an item is no longer in flight, and send the next ones.
+
+        Args:
+            token: of the item; others than those in flight are ignored.
+            took_s: what it took, seconds; None: as expected.
+        """
+        self._run(self._release, token, "" if took_s is None else took_s)
+
+    def dispatch(self) -> int:
+        """Send the items whose turn it is; return how many."""
+        return int(self._run(self._dispatch))
+
+    def forget_in_flight(self, except_for: Iterable[str] = ()) -> None:
+        """Count nothing as in flight any more, because all workers have died.
+
+        Args:
+            except_for: tokens of the items whose messages are on the queue.
+        """
+        self._run(self._forget, msgpack.packb(list(except_for)))
+
+    def announce(self, worker: str, places: int) -> None:
+        """Record that a worker is alive and that this many items may be in flight for it."""
+        with broker_errors():
+            self._client.hset(f"{self._prefix}workers", worker, f"{places}:{self._clock()}")
+
+    def withdraw(self, worker: str) -> None:
+        """Remove the announcement of a worker that stops."""
+        with broker_errors():
+            self._client.hdel(f"{self._prefix}workers", worker)
+
+    def load(self, caller: CallerId) -> QueueLoad:
+        """The items that wait, and those of one caller among them."""
+        commands: list[Command] = [
+            ("ZCARD", self._waiting),
+            ("HGET", f"{self._prefix}counts", caller),
+        ]
+        with broker_errors(), PipelinedCommands(self._connections, *commands) as asked:
+            total, own = asked.responses()
+        return QueueLoad(total, int(own or 0))
+
+    @contextlib.contextmanager
+    def release_concurrently(self, token: str) -> Iterator[None]:
+        """Release an item on entry; the response is read on exit, so nobody waits for it."""
+        with contextlib.ExitStack() as stack:
+            with broker_errors():
+                sent = stack.enter_context(
+                    PipelinedCommands(self._connections, self._command(self._release, token, ""))
+                )
+            yield
+            with broker_errors():
+                try:
+                    sent.responses()
+                except redis.exceptions.NoScriptError:
+                    self.release(token)
+
+    def _run(self, script: Any, *arguments: Any) -> int:
+        command = self._command(script, *arguments)
+        with broker_errors():
+            try:
+                with PipelinedCommands(self._connections, command) as sent:
+                    (found,) = sent.responses()
+            except redis.exceptions.NoScriptError:  # the broker has restarted: send the script
+                keys_, arguments = command[3:5], command[5:]
+                found = script(keys=keys_, args=arguments)
+        return int(found)
+
+    def _command(self, script: Any, *arguments: Any) -> Command:
+        names = (self._prefix, keys.CALLER_WEIGHTS)
+        common = (self._clock(), self._knows_callers)
+        return ("EVALSHA", script.sha, len(names), *names, *common, *arguments)
+
+
+class FairQueues:
+    """The two fair queues: short jobs, and what the bulk workers do.
+
+    Args:
+        client: connection to the broker instance.
+        clock: Unix time, seconds.
+    """
+
+    def __init__(self, client: RedisClient, clock: Clock) -> None:
+        self.interactive = FairQueue(client, clock, str(QueueName.INTERACTIVE), knows_callers=False)
+        self.bulk = FairQueue(client, clock, str(QueueName.BULK))
+
+    def of(self, queue: QueueName) -> FairQueue:
+        """The fair queue in front of a Celery queue; the bulk workers serve two of these."""
+        return self.interactive if queue is QueueName.INTERACTIVE else self.bulk
+
+    def announce(self, worker: str, queues: Iterable[str], processes: int) -> None:
+        """Record that a worker with this many processes is alive.
+
+        A short job is released as it is taken, so one more waits in the queue for each worker.
+        """
+        if QueueName.INTERACTIVE in queues:
+            self.interactive.announce(worker, processes + 1)
+        if QueueName.BULK in queues:
+            self.bulk.announce(worker, processes)
+
+    def withdraw(self, worker: str) -> None:
+        """Remove the announcement of a worker that stops."""
+        self.interactive.withdraw(worker)
+        self.bulk.withdraw(worker)

@@ -1,0 +1,188 @@
+"""Heartbeats inside of a worker: hung pool processes, stalled consumers, delivery of messages."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.worker import state
+
+from shared.domain.errors import BrokerUnavailable
+from shared.queue.celery_app import make_celery
+from shared.redis import keys
+from shared.redis.connections import connect
+from shared.redis.owners import BEAT_INTERVAL_S
+from shared.redis.workers import WorkerRegistry
+from tests.conftest import Servers, wait_until
+from worker import hung_processes
+from worker.delivery import Deliveries, OwnedChannel, use_owned_transport
+from worker.hung_processes import HUNG_AFTER_S, ConsumerWatch, PoolHeartbeats
+
+
+class PoolProcess:
+    """A process of a pool, as billiard lists it."""
+
+    def __init__(self, pid: int, index: int) -> None:
+        self.pid = pid
+        self.index = index
+
+
+@pytest.fixture
+def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+class FakeTime:
+    """The monotonic clock, set by the test."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    fake = FakeTime()
+    monkeypatch.setattr(hung_processes, "time", fake)
+    return fake
+
+
+def test_a_pool_process_without_heartbeat_is_killed(
+    sleeper: "subprocess.Popen[bytes]", clock: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, process = PoolHeartbeats(), PoolProcess(sleeper.pid, 1)
+    with monkeypatch.context() as inside:
+        inside.setattr(os, "getpid", lambda: sleeper.pid)
+        pool.write(1)
+    for _ in range(int(HUNG_AFTER_S / BEAT_INTERVAL_S)):
+        pool.kill_hung([process])
+        clock.now += BEAT_INTERVAL_S
+        assert sleeper.poll() is None
+    for _ in range(3):
+        pool.kill_hung([process])
+        clock.now += BEAT_INTERVAL_S
+    assert sleeper.wait(10) == -signal.SIGKILL
+
+
+def test_a_parent_that_was_suspended_itself_kills_nobody(
+    sleeper: "subprocess.Popen[bytes]", clock: FakeTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, process = PoolHeartbeats(), PoolProcess(sleeper.pid, 0)
+    monkeypatch.setattr(os, "getpid", lambda: sleeper.pid)
+    pool.write(0)
+    pool.kill_hung([process])
+    clock.now += 3600
+    pool.kill_hung([process])
+    time.sleep(0.1)
+    assert sleeper.poll() is None
+
+
+class Lengths:
+    """A registry that knows the lengths of queues only."""
+
+    def __init__(self, **lengths: int) -> None:
+        self.lengths = lengths
+
+    def waiting(self) -> tuple[dict[str, int], dict[str, float]]:
+        return self.lengths, {}
+
+
+@pytest.mark.parametrize("situation", ["stalled", "no messages", "receives", "busy"])
+def test_a_worker_that_takes_no_messages_although_it_is_idle_ends(
+    clock: FakeTime, monkeypatch: pytest.MonkeyPatch, situation: str
+) -> None:
+    killed = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
+    monkeypatch.setattr(state, "reserved_requests", {1} if situation == "busy" else set())
+    deliveries = Deliveries()
+    registry: Any = Lengths(bulk=0 if situation == "no messages" else 3, control=0)
+    watch = ConsumerWatch(registry, lambda: deliveries.received)
+    for _ in range(6):
+        clock.now += hung_processes.STALL_CHECK_INTERVAL_S
+        deliveries.received += situation == "receives"
+        watch.check(["bulk", "control"])
+    assert bool(killed) is (situation == "stalled")
+
+
+@pytest.fixture
+def app(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Celery:
+    use_owned_transport()
+    deliveries = Deliveries()
+    deliveries.owner = "interactive.1@here:1-abc"
+    monkeypatch.setattr(OwnedChannel, "deliveries", deliveries)
+    return make_celery(servers.settings.redis_url)
+
+
+def consume_one(app: Celery, queue: str) -> list[Any]:
+    """Take one message from a queue as a worker does."""
+    seen = []
+    with app.connection_for_read() as connection:
+        consumer = app.amqp.TaskConsumer(connection.channel(), queues=[app.amqp.queues[queue]])
+        consumer.register_callback(lambda _, message: seen.append(message))
+        consumer.consume()
+        connection.drain_events(timeout=5)
+    return seen
+
+
+def test_a_message_is_in_the_list_of_its_process_while_its_task_runs(
+    app: Celery, servers: Servers
+) -> None:
+    app.send_task("valuation.value_cars", queue="interactive")
+    consume_one(app, "interactive")
+    assert servers.broker.llen("interactive") == 0
+    assert servers.broker.llen(keys.popped(OwnedChannel.deliveries.owner)) == 1
+    assert OwnedChannel.deliveries.finished == 1
+
+
+def test_a_broker_without_memory_still_delivers_messages(app: Celery, servers: Servers) -> None:
+    app.send_task("valuation.value_cars", queue="interactive")
+    with app.connection_for_read() as connection:
+        consumer = app.amqp.TaskConsumer(
+            connection.channel(), queues=[app.amqp.queues["interactive"]]
+        )
+        seen: list[Any] = []
+        consumer.register_callback(lambda _, message: seen.append(message))
+        consumer.consume()
+
+        def drain() -> bool:
+            with contextlib.suppress(TimeoutError):
+                connection.drain_events(timeout=1)
+            return bool(seen)
+
+        servers.broker.config_set("maxmemory", 1)
+        try:
+            wait_until(drain, 10.0, "a message without memory")
+        finally:
+            servers.broker.config_set("maxmemory", 0)
+
+
+def test_a_consumer_of_two_queues_keeps_its_messages_under_its_name(
+    app: Celery, servers: Servers
+) -> None:
+    app.send_task("batch.value_chunk", queue="bulk")
+    with app.connection_for_read() as connection:
+        consumer = app.amqp.TaskConsumer(
+            connection.channel(), queues=[app.amqp.queues[name] for name in ("bulk", "control")]
+        )
+        consumer.register_callback(lambda *_: None)
+        consumer.consume()
+        connection.drain_events(timeout=5)
+        assert servers.broker.hlen(keys.unacked(OwnedChannel.deliveries.owner)) == 1
+
+
+def test_the_stall_check_needs_the_broker(clock: FakeTime) -> None:
+    watch = ConsumerWatch(WorkerRegistry(connect("unix:///nowhere.sock")), lambda: 0)
+    clock.now += hung_processes.STALL_CHECK_INTERVAL_S
+    with pytest.raises(BrokerUnavailable):
+        watch.check(["bulk"])

@@ -1,0 +1,122 @@
+"""Kombu's Redis transport with messages that belong to a process, so that they can be put back.
+
+Kombu removes a message from its queue and knows its consumer only in memory. Here the broker knows
+it too: a consumer of one queue moves each message to a list of its own in the same command, and the
+unacknowledged messages of a consumer of several queues lie under its name. `shared.redis.owners`
+restores both when the process has died.
+"""
+
+from time import monotonic
+from typing import Any, ClassVar
+
+import redis
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as kombu_redis
+from kombu.transport.virtual import Empty
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+
+from shared.logging import get_logger
+from shared.redis import keys
+
+REFUSAL_PAUSE_S = 5.0
+"""How long messages are taken without moving them after the broker refused to move one: it then
+needs no memory."""
+
+log = get_logger("delivery")
+
+
+class Deliveries:
+    """The messages that this process has taken from its queues."""
+
+    def __init__(self) -> None:
+        self.owner = ""
+        """Name of the consuming process; empty until it is known."""
+        self.received = 0
+        self.finished = 0
+        """Messages of the process's list whose tasks have ended."""
+
+
+class OwnedChannel(kombu_redis.Channel):
+    """A channel that takes messages in the name of its process."""
+
+    deliveries: ClassVar[Deliveries] = Deliveries()
+
+    _moved_from = ""
+    """The queue that the pending command moves a message from; empty if the command is BRPOP."""
+    _moves_from = 0.0
+    """Monotonic time before which messages are not moved."""
+
+    @property
+    def unacked_key(self) -> str:  # type: ignore[override]  # a constant in kombu
+        """Hash of the unacknowledged messages."""
+        return keys.unacked(self.deliveries.owner)
+
+    @property
+    def unacked_index_key(self) -> str:  # type: ignore[override]
+        """Sorted set of their tags."""
+        return keys.unacked_index(self.deliveries.owner)
+
+    @property
+    def unacked_mutex_key(self) -> str:  # type: ignore[override]
+        """Lock of their redelivery."""
+        return keys.unacked_index(self.deliveries.owner) + ":mutex"
+
+    connection_errors: tuple[type[Exception], ...]  # unknown to kombu's types, as are the methods
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        """Ask for the next message; one of a single queue is moved to the list of the process."""
+        queues: list[str] = list(self.active_queues)
+        self._moved_from = ""
+        if len(queues) != 1 or not self.deliveries.owner or monotonic() < self._moves_from:
+            super()._brpop_start(timeout)  # type: ignore[misc]
+            return
+        self._moved_from = queues[0]
+        self._in_poll = self.client.connection
+        self._brpop_sent_at = monotonic()
+        self.client.connection.send_command(
+            "BLMOVE", self._moved_from, keys.popped(self.deliveries.owner), "RIGHT", "LEFT",
+            timeout or self.brpop_timeout or 0,
+        )  # fmt: skip
+
+    def _brpop_read(self, **options: Any) -> Any:
+        """Deliver the message that has come; a solo worker carries out its task in this call."""
+        if not self._moved_from:
+            return super()._brpop_read(**options)  # type: ignore[misc]
+        try:
+            message = self._read_moved(**options)
+            if message is None:
+                raise Empty
+            self.connection._deliver(  # noqa: SLF001 - as kombu's own channel does
+                loads(bytes_to_str(message)), self._moved_from
+            )
+            self.deliveries.finished += 1
+            return True
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()  # type: ignore[attr-defined]
+
+    def _read_moved(self, **options: Any) -> bytes | None:
+        try:
+            moved: bytes | None = self.client.parse_response(
+                self.client.connection, "BLMOVE", **options
+            )
+        except self.connection_errors:
+            self.client.connection.disconnect()
+            raise
+        except redis.ResponseError as error:
+            log.warning("message_not_moved", queue=self._moved_from, error=str(error))
+            self._moves_from = monotonic() + REFUSAL_PAUSE_S
+            return None
+        return moved
+
+
+class OwnedTransport(kombu_redis.Transport):
+    """Kombu's Redis transport with `OwnedChannel`."""
+
+    Channel = OwnedChannel
+
+
+def use_owned_transport() -> None:
+    """Have this process's Celery connect through `OwnedTransport`."""
+    TRANSPORT_ALIASES["redis"] = f"{__name__}:{OwnedTransport.__name__}"
