@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Final, Self
 
 from launcher.child import Child, describe_exit
+from launcher.liveness.hangs import HangDetector
 from launcher.output import Output
 from launcher.watchdog import Watchdog
 
@@ -28,7 +29,12 @@ class Supervisor:
     """Runs tiers of children until a stop signal arrives or one of them is in a crash loop."""
 
     def __init__(
-        self, tiers: Sequence[Sequence[Child]], *, output: Output, watchdog: Watchdog
+        self,
+        tiers: Sequence[Sequence[Child]],
+        *,
+        output: Output,
+        watchdog: Watchdog,
+        hangs: HangDetector | None = None,
     ) -> None:
         """Prepare; nothing starts yet.
 
@@ -36,10 +42,12 @@ class Supervisor:
             tiers: in start order; they stop in reverse order.
             output: receives the lines of the children.
             watchdog: kills the process groups of the children if this process is killed.
+            hangs: kills children that hang; None: nobody does.
         """
         self._tiers: Final = tiers
         self._output: Final = output
         self._watchdog: Final = watchdog
+        self._hangs: Final = hangs
         self._selector: Final = selectors.DefaultSelector()
         self.stop_requests = 0
         self._last_request_at = float("-inf")
@@ -85,6 +93,8 @@ class Supervisor:
         """
         self._relay(POLL_INTERVAL_S)
         self._watchdog.restart_if_dead()
+        if self._hangs is not None:
+            self._hangs.check(self._running(), {self._watchdog.pid: "watchdog"})
         for child in self._running():
             if child.has_exited():
                 self._handle_exit(child)

@@ -25,6 +25,7 @@ from api.middleware.key_directory import Caller
 from api.middleware.key_limits import rate_headers
 from api.middleware.security_headers import DATA_HEADERS
 from api.transport.connections import Peer
+from api.transport.loop_heartbeat import LoopHeartbeat
 from api.transport.wsgi_bridge import HTTP_DISCONNECT, Receive, Send, WsgiBridge
 from api.transport.wsgi_bridge import Scope as AsgiScope
 from api.valuations.schemas import CACHE_STATUS, cache_status, serialize_valuation
@@ -34,6 +35,7 @@ from shared.domain.ids import CallerId
 from shared.domain.job import Job
 from shared.domain.valuation import DEFAULT_COVERAGE, Valuation
 from shared.fields.requests import load_car_request
+from shared.heartbeat import Heartbeat
 from shared.messages.texts import Language
 from shared.metrics import observe_http
 
@@ -47,6 +49,9 @@ FAST_PATH_MAX_BYTES = 16_384
 PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 PROBE_THREADS = 4
 """Threads for probes only: a health check must not wait for slow clients."""
+
+FLASK_DEADLOCK_S, PROBES_DEADLOCK_S = 180.0, 60.0
+"""Pools that take no request for this time are deadlocked: some threads never wait long."""
 
 BODY_TIMEOUT_S = 10.0
 """Time in which a body must arrive: an open connection without a body holds memory."""
@@ -154,6 +159,13 @@ class FastPathMiddleware:
         self._probes = WsgiBridge(application, PROBE_THREADS)
         self._latencies: TickBatcher[float] = TickBatcher(_observe_answers)
         self._body_reader = BodyReader()
+        self._heartbeat = LoopHeartbeat(
+            {
+                self._flask.submit: FLASK_DEADLOCK_S,
+                self._probes.submit: PROBES_DEADLOCK_S,
+            },
+            Heartbeat(),
+        )
         self._path = PATH if services.settings.fast_path == "on" else None
         self._max_bytes = min(FAST_PATH_MAX_BYTES, services.settings.body_max_bytes)
         self.active_peers: set[Peer] = set()
@@ -164,7 +176,9 @@ class FastPathMiddleware:
         path = scope["path"]
         fast_request = self._parse_fast_path(scope) if path == self._path else None
         if fast_request is None:
-            self._services.valuations.use_loop(asyncio.get_running_loop())
+            loop = asyncio.get_running_loop()
+            self._services.valuations.use_loop(loop)
+            self._heartbeat.start(loop)
             bridge = self._probes if path in PROBES else self._flask
             self.active_peers.add(scope["client"])
             try:
