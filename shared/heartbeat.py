@@ -21,6 +21,11 @@ class Heartbeat:
     def __init__(self) -> None:
         self._path = os.environ.get(FILE_VARIABLE)
 
+    @property
+    def is_expected(self) -> bool:
+        """Whether the supervisor reads it."""
+        return bool(self._path)
+
     def beat(self) -> None:
         """Show that the main loop runs; errors of the disk are ignored."""
         if self._path:

@@ -240,7 +240,9 @@ class EventBatchingConsumer(Consumer):
         self._is_flush_due = False
         if self.owners is not None:
             hub.call_repeatedly(BEAT_INTERVAL_S, self.owners.tick)
-        hub.call_repeatedly(heartbeat.BEAT_INTERVAL_S, heartbeat.Heartbeat().beat)
+        own = heartbeat.Heartbeat()
+        if own.is_expected:
+            hub.call_repeatedly(heartbeat.BEAT_INTERVAL_S, own.beat)
         hub.call_repeatedly(TIMER_PURGE_INTERVAL_S, purge_canceled_timers, hub.timer)
         super().register_with_event_loop(hub)
 
