@@ -63,7 +63,7 @@ class Health:
         # Heartbeats are in the broker: asking a dead one again would take its timeout twice.
         workers = (
             _check("workers", self._check_workers, required=False)
-            if broker.ok or broker.detail == BrokerFull.code
+            if broker.detail != BrokerUnavailable.code
             else dataclasses.replace(broker, name="workers", required=False, latency_ms=0.0)
         )
         return [
