@@ -102,6 +102,7 @@ async def call(app, body, headers, *, is_cut=False, method="POST", query=b""):
         "method": method,
         "path": "/predict",
         "raw_path": b"/predict",
+        "client": ("127.0.0.1", "1"),
         "query_string": query,
         "headers": raw,
     }
