@@ -91,6 +91,11 @@ RECORDS_UNREADABLE = Counter(
     "Stored records that this version cannot read: a newer one wrote them, or they are damaged.",
     ["record"],
 )
+# These series exist from the start: an alert sees the first event as an increase.
+for _kind in ("job", "step"):
+    DEAD_LETTERS.labels(kind=_kind)
+for _record in ("job", "batch", "request", "reply"):
+    RECORDS_UNREADABLE.labels(record=_record)
 BROKER_REFUSALS = Counter(
     "broker_full_total",
     "Requests refused because the rest of the broker's memory is reserved for accepted work.",
