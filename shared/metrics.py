@@ -1,7 +1,7 @@
 """Every Prometheus metric of the service. Labels are bounded: routes, states, outcomes, queues.
 
 With `PROMETHEUS_MULTIPROC_DIR` in the environment before Python starts, all processes of a host
-write to that folder, and each of them can expose the metrics of all.
+write to that folder (`shared/metric_files.py`), and each of them can expose the metrics of all.
 """
 
 import collections
@@ -19,6 +19,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+
+from shared.metric_files import FOLDER_VARIABLE, share_metrics
+
+share_metrics()
 
 LATENCY_BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -67,6 +71,10 @@ INFERENCE = Histogram(
     ["queue"],
     buckets=LATENCY_BUCKETS_S,
 )
+CONNECTIONS_CLOSED = Counter(
+    "idle_connections_closed_total",
+    "Idle connections that were closed to make room for new ones.",
+)
 JOBS = Counter("jobs_total", "Jobs that ended, by state.", ["state"])
 JOBS_RESENT = Counter("jobs_resent_total", "Jobs sent again after their lease ran out.")
 JOBS_POSTPONED = Counter(
@@ -83,6 +91,11 @@ RECORDS_UNREADABLE = Counter(
     "Stored records that this version cannot read: a newer one wrote them, or they are damaged.",
     ["record"],
 )
+# These series exist from the start: an alert sees the first event as an increase.
+for _kind in ("job", "step"):
+    DEAD_LETTERS.labels(kind=_kind)
+for _record in ("job", "batch", "request", "reply"):
+    RECORDS_UNREADABLE.labels(record=_record)
 BROKER_REFUSALS = Counter(
     "broker_full_total",
     "Requests refused because the rest of the broker's memory is reserved for accepted work.",
@@ -100,6 +113,9 @@ BATCH_CHUNKS = Counter(
 BATCHES = Counter("batches_total", "Batches that ended, by state.", ["state"])
 AUDIT_RECORDS = Counter("audit_records_total", "Audit records written.")
 AUDIT_FAILURES = Counter("audit_write_failures_total", "Audit writes that failed.")
+AUDIT_CHECKPOINT_FAILURES = Counter(
+    "audit_checkpoint_failures_total", "Checkpoints of the audit log that could not be written."
+)
 MODEL_RELOADS = Counter("model_reloads_total", "Model reloads of workers.", ["outcome"])
 
 
@@ -242,6 +258,8 @@ class ServiceSnapshot:
     queue_messages: Mapping[str, int]
     queue_oldest_age_s: Mapping[str, float]
     workers: Mapping[str, int]
+    checks: Mapping[tuple[str, bool], bool]
+    """Whether each readiness check succeeds, by its name and whether it is required."""
 
 
 class SnapshotCollector(Collector):
@@ -278,11 +296,19 @@ class SnapshotCollector(Collector):
             for queue, value in values.items():
                 family.add_metric([queue], value)
             yield family
+        checks = GaugeMetricFamily(
+            "readiness_check_ok",
+            "1 if a check of /readyz succeeds, 0 otherwise.",
+            labels=["check", "required"],
+        )
+        for (name, is_required), is_ok in state.checks.items():
+            checks.add_metric([name, "yes" if is_required else "no"], float(is_ok))
+        yield checks
 
 
 def host_registry() -> CollectorRegistry:
     """The metrics of all processes of this host, or of this process alone."""
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    folder = os.environ.get(FOLDER_VARIABLE)
     if not folder or not Path(folder).is_dir():
         return PROCESS_REGISTRY
     registry = CollectorRegistry()

@@ -50,6 +50,7 @@ class Authenticator:
         weights = WeightPublisher(broker)
         upkeep = KeyUpkeep(store, lambda: weights.publish(self._keys.weights))
         self._keys = KeyDirectory(store, on_refresh=upkeep.start)
+        self.require_readable = self._keys.require_readable
         self._note_use = upkeep.note
         self._is_loopback = settings.is_loopback
         if not self._keys.exist() and not self._is_loopback:
@@ -176,6 +177,11 @@ def require_scope(*scopes: Scope, cars: int = 0) -> Callable[[Callable[P, R]], C
         return checked
 
     return decorate
+
+
+def is_admin() -> bool:
+    """Whether the caller of the current request may see what others did."""
+    return g.caller is not None and Scope.ADMIN in g.caller.scopes
 
 
 def _count(authenticator: Authenticator, caller: Caller, cars: int) -> None:

@@ -14,11 +14,12 @@ import orjson
 import redis
 
 from api.jobs.listing import _job_summary_or_error
-from api.ops.audit_statistics import DaySums
 from api.sales.log import _read as read_sale_lines
 from model_store.registry.history import _parse_line as parse_history_line
 from model_store.registry.manifest import ModelVersion
-from shared.audit.log import GENESIS_HASH, ChainVerifier, chain
+from shared.audit.chain import GENESIS_HASH, ChainVerifier, chain
+from shared.audit.signing import authentic, mac_of, signed
+from shared.audit.sums import FileSums, StoredSums
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.local import LocalBlobStore
 from shared.blobs.parts import HEAD_LENGTH, decode_part_head
@@ -121,6 +122,7 @@ SALE = {
     "price_mad": 5.0, "low_mad": 4.0, "high_mad": 6.0, "model_version": "v1",
     "is_correction": False,
 }  # fmt: skip
+SUMS = orjson.loads(StoredSums("predictions", 5, "", FileSums()).encode())
 ACTIVATION = {"at": "2026-11-22T00:00:00Z", "action": "activate", "version": "b", "previous": "a"}
 
 
@@ -233,12 +235,18 @@ def model_record(data: bytes) -> None:
     parse_history_line(data.decode("utf-8", "replace"))
 
 
-@target(json_bytes(AUDIT) | json_bytes(SALE) | altered_bytes([orjson.dumps(AUDIT)]))
+@target(
+    json_bytes(AUDIT) | json_bytes(SALE) | json_bytes(SUMS) | altered_bytes([orjson.dumps(AUDIT)])
+)
 def audit_line(data: bytes) -> None:
     """A line of the audit log or of the sale reports."""
     list(read_sale_lines(data, "sales"))
     with contextlib.suppress(KeyError, TypeError, ValueError):
-        DaySums().add(data)
+        FileSums().add_line(data)
+    stored = StoredSums.decode(data)
+    assert stored is None or StoredSums.decode(stored.encode()) == stored
+    authentic(b"key", data)
+    authentic(b"key", signed(b'{"a":1}', mac_of(b"key", b'{"a":1}')) + data)
     lines, _, _ = chain([data.replace(b"\n", b"") or b"{}"], GENESIS_HASH)
     for line in (data, data + b"\n", *lines.splitlines(keepends=True)):
         ChainVerifier().follow(line)
