@@ -60,15 +60,18 @@ class FaultRun:
 
     def _wait_for_new_work(self, fault: Fault, ended_at: float) -> None:
         """Wait until work of each kind has been accepted after the fault."""
+        callers = fault.mix.callers
         kinds = {
-            kind
-            for kind, caller in ((Kind.CAR, "single"), (Kind.JOB, "job"), (Kind.BATCH, "batch"))
-            if caller in fault.mix.callers
+            kind for kind, caller in ((Kind.JOB, "job"), (Kind.BATCH, "batch")) if caller in callers
         }
 
         def accepted_all() -> bool:
             latest = self._ledger.works[-2_000:]
-            return kinds <= {work.kind for work in latest if work.accepted_at > ended_at}
+            answered = self._ledger.answered[-100:]
+            is_answered = any(start > ended_at for start, _ in answered)
+            return (is_answered or "single" not in callers) and kinds <= {
+                work.kind for work in latest if work.accepted_at > ended_at
+            }
 
         wait_until(accepted_all, RECOVERY_TIMEOUT_S, "new work of each kind is accepted")
 
