@@ -470,7 +470,7 @@ class Valuations:
         try:
             self._jobs.create(job)
         except BrokerUnavailable as error:
-            raise BrokerUnavailable(reason="no reply, and the job cannot be kept") from error
+            raise type(error)(reason="no reply, and the job cannot be kept") from error
         return job
 
     # Event loops

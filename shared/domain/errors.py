@@ -175,6 +175,10 @@ class BrokerUnavailable(DomainError, code="broker-unavailable"):
     """The broker, or the event loop that calls it, does not answer: new work cannot be accepted."""
 
 
+class BrokerNotWritable(BrokerUnavailable, code="broker-not-writable"):
+    """The broker answers but cannot store anything: its disk is full or failing."""
+
+
 class BrokerFull(BrokerUnavailable, code="broker-full"):
     """The broker has only the memory left that ending the accepted work takes."""
 
