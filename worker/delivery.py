@@ -117,7 +117,7 @@ class OwnedChannel(kombu_redis.Channel):
     def _put_back_undelivered(self, queue: str) -> None:
         """Put back a message whose move was not seen because the connection broke."""
         names = (keys.popped(self.deliveries.owner), queue)
-        with self.conn_or_acquire() as client:  # type: ignore[attr-defined]
+        with self.conn_or_acquire() as client:
             if client.eval(_PUT_BACK, 2, *names, self.deliveries.last):
                 log.warning("message_put_back", queue=queue)
         self._is_complete = True

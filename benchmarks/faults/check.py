@@ -17,6 +17,7 @@ from benchmarks.faults.work import Kind, Ledger, Verdict, Work
 DRAIN_S = 120.0
 """Longest wait for accepted work to end once the load has stopped."""
 POLL_S = 0.2
+MAX_REMARKS = 3
 ENDED = {"SUCCEEDED", "FAILED", "CANCELLED"}
 LIST_KINDS = (Kind.JOB, Kind.LIST)
 
@@ -76,7 +77,7 @@ class Checker:
             result.accepted[work.kind] = result.accepted.get(work.kind, 0) + 1
             if work.verdict is not Verdict.COMPLETE:
                 result.lost += work.items
-                if len(result.remarks) < 3:
+                if len(result.remarks) < MAX_REMARKS:
                     result.remarks.append(f"{work.kind} {work.id}: {work.remark or work.verdict}")
         self._count_records(result, works)
         if ended_at is not None:
@@ -111,7 +112,7 @@ class Checker:
             counts = [answers[each] for each in work.audit_ids]
             result.unrecorded += counts.count(0)
             result.duplicated += sum(count - 1 for count in counts if count > 1)
-            if 0 in counts and len(result.remarks) < 3:
+            if 0 in counts and len(result.remarks) < MAX_REMARKS:
                 result.remarks.append(f"{work.kind} {work.id}: {counts.count(0)} not recorded")
         twice = self._audit.valued_twice()
         result.duplicated += twice - self._duplicates_before

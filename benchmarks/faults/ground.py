@@ -1,6 +1,7 @@
 """A running service whose processes, servers and files a fault may break."""
 
 import contextlib
+import http.client
 import os
 import signal
 import subprocess
@@ -180,7 +181,7 @@ class Ground:
             status, body = self.connection().request("GET", "/readyz")
         except OSError:
             return False
-        return status == 200 and b'"ready"' in body
+        return status == http.client.OK and b'"ready"' in body
 
     def wait_until_ready(self) -> None:
         """Wait until everything is ready.

@@ -25,6 +25,7 @@ from model_store.registry.registry import ModelRegistry
 FROZEN_S, FROZEN_BROKER_S = 8.0, 30.0
 OUTAGE_S = 8.0
 IDLE_CONNECTIONS = 1_500
+POISON_ROWS = 2_000
 FLOOD_ROWS, FLOOD_BATCHES = 20_000, 15
 MEMORY_LEFT = 6_000_000
 """Bytes that the broker may still take while its memory is full."""
@@ -233,7 +234,7 @@ def poison(ground: Ground) -> float:
         RuntimeError: rows are missing, or replaying the dead letters does not value them.
     """
     connection = ground.connection()
-    text, valid = rows_csv(2_000)
+    text, valid = rows_csv(POISON_ROWS)
     _, body = connection.request("POST", "/batches", text, {"Content-Type": "text/csv"})
     path = f"/batches/{json.loads(body)['id']}"
     until = time.monotonic() + 90.0
@@ -243,7 +244,7 @@ def poison(ground: Ground) -> float:
     ended_at = time.time()
     wait_until(lambda: _state(connection, path) in {"SUCCEEDED", "FAILED"}, 90.0, "it ends")
     _, results = connection.request("GET", f"{path}/results")
-    if len(results.splitlines()) != 2_001:
+    if len(results.splitlines()) != POISON_ROWS + 1:
         raise RuntimeError(f"{len(results.splitlines())} lines of results")
     _, listed = connection.request("GET", "/dead-letters")
     for letter in json.loads(listed)["dead_letters"]:

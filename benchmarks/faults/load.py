@@ -19,6 +19,8 @@ TIMEOUT_S = 40.0
 RETRY_S = 0.25
 """Pause before a refused submission is repeated with the same Idempotency-Key."""
 LIST_CARS = 40
+EXTRAS_SHARE = 0.2
+"""Share of the lists with extras."""
 INVALID_EVERY = 50
 """One in so many rows of a batch is invalid."""
 JOBS_CC, CARS_CC, HITS = 4_000, 900, 50
@@ -139,7 +141,9 @@ ONLY_BATCHES = Mix(callers={"batch": 1}, pauses_s={"batch": 1.0})
 class Caller:
     """One connection; each method submits work of one kind once, until it is accepted."""
 
-    def __init__(self, url: str, key: str, ledger: Ledger, stopping: threading.Event, rows: int):
+    def __init__(
+        self, url: str, key: str, ledger: Ledger, stopping: threading.Event, rows: int
+    ) -> None:
         self._connection = Connection(url, key)
         self._ledger = ledger
         self._stopping = stopping
@@ -160,13 +164,15 @@ class Caller:
     def list(self) -> None:
         """Submit a list, sometimes with extras, which take much longer."""
         cars = [car(next(_numbers), JOBS_CC) for _ in range(LIST_CARS)]
-        path = "/jobs" + ("?include=contributions,depreciation" if random.random() < 0.2 else "")
+        path = "/jobs" + (
+            "?include=contributions,depreciation" if random.random() < EXTRAS_SHARE else ""
+        )
         self._submit(Kind.LIST, path, json.dumps(cars), LIST_CARS)
 
     def batch(self) -> None:
         """Upload a file."""
         text, valid = rows_csv(self._rows)
-        self._submit(Kind.BATCH, "/batches", text, self._rows, valid, "text/csv")
+        self._submit(Kind.BATCH, "/batches", text, self._rows, valid, media_type="text/csv")
 
     def sale(self) -> None:
         """Report the sale of a car that was answered, until that is accepted."""
@@ -201,6 +207,7 @@ class Caller:
         body: str | bytes,
         items: int,
         valid: int | None = None,
+        *,
         media_type: str = "application/json",
     ) -> None:
         headers = {"Idempotency-Key": uuid.uuid4().hex, "Content-Type": media_type}

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
 
 from benchmarks.faults.load import car
 
@@ -52,11 +51,13 @@ class Tally:
 class _Client(asyncio.Protocol):
     """One persistent connection that carries one request at a time."""
 
-    def __init__(self, is_free: Callable[[Self, int], None]) -> None:
+    def __init__(self, is_free: Callable[["_Client", int], None]) -> None:
         self._is_free = is_free
         self._received = b""
         self.transport: asyncio.Transport | None = None
         self.due_at = self.sent_at = 0.0
+
+    # The names of asyncio's callbacks say what they are called for.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -79,7 +80,7 @@ class _Client(asyncio.Protocol):
         if len(body) >= length:
             self._is_free(self, int(head[9:12]))
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         self.transport = None
         if self.due_at:
             self._is_free(self, 0)
@@ -114,7 +115,7 @@ class OpenLoop:
             await self._start(due - tally.started, begun_at, rate)
             await asyncio.sleep(TICK_S)
         until = time.monotonic() + TIMEOUT_S
-        while self._in_flight and time.monotonic() < until:
+        while self._in_flight and time.monotonic() < until:  # noqa: ASYNC110 - counts answers
             await asyncio.sleep(TICK_S)
         tally.wrong += [TIMEOUT_S] * self._in_flight
         return tally

@@ -65,7 +65,8 @@ def main() -> None:
         phases = measure(Ground(folder, models), args.seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    text = markdown(phases, str(machine.describe_machine()))
+    described = machine.describe_machine()
+    text = markdown(phases, f"{described['cores']} cores, {described['processor']}")
     (args.output / "overload.md").write_text(text, encoding="utf-8")
     print(text)
 
@@ -119,8 +120,8 @@ def markdown(phases: Sequence[Phase], described: str) -> str:
     rows = "".join(_row(phase, idle[phase.load]) for phase in phases)
     return (
         "# Overload\n\n"
-        f"`make overload` on {described}. Requests start at their scheduled times, however slow the "
-        "answers are; latencies count from these times, in milliseconds. The generator shares the "
+        f"`make overload` on {described}. Requests start at their scheduled times, however "
+        "slow the answers are; latencies count from these times, in milliseconds. The generator shares the "
         "processors with the service: requests for which none of its 900 connections was free are "
         "not sent.\n\n"
         f"Targets: p95 of accepted requests at most {P95_FACTOR:g} times that of the idle service, "
@@ -136,8 +137,8 @@ def _row(phase: Phase, idle_s: float) -> str:
     tally = phase.tally
     accepted_s = p95(phase.accepted)
     return (
-        f"| {phase.load} | {phase.name} | {phase.rate:,.0f} | {tally.unsent:,} | {len(tally.ok):,} "
-        f"| {len(tally.jobs):,} | {len(tally.refused):,} | {len(tally.wrong):,} "
+        f"| {phase.load} | {phase.name} | {phase.rate:,.0f} | {tally.unsent:,} "
+        f"| {len(tally.ok):,} | {len(tally.jobs):,} | {len(tally.refused):,} | {len(tally.wrong):,} "
         f"| {1000 * accepted_s:,.1f} | {accepted_s / idle_s if idle_s else 0:.1f} "
         f"| {1000 * p95(tally.refused):,.1f} | {1000 * p95(tally.refused_in_service):,.1f} "
         f"| {phase.api_mb[0]:.0f} to {phase.api_mb[1]:.0f} "

@@ -67,18 +67,24 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         """Forward one connection until it ends, or until misbehaviour ends."""
         with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(OSError):
-            if self.mode is Mode.PASS:
+            if not self._misbehaves():
                 server.connect(str(self._target))
-                while self.mode is Mode.PASS and self._forward(client, server):
+                while not self._misbehaves() and self._forward(client, server):
                     pass
-            mode = self.mode
+            mode: Mode = self.mode
             if mode is Mode.HALF_OPEN:
                 server.close()
-            while self.mode is mode is not Mode.PASS and not self._is_closed.is_set():
+            while self._misbehaves_as(mode) and not self._is_closed.is_set():
                 if mode is Mode.DROP_REPLIES:
                     self._drop_replies(client, server)
                 else:
                     self._is_closed.wait(POLL_S)
+
+    def _misbehaves(self) -> bool:
+        return self.mode is not Mode.PASS
+
+    def _misbehaves_as(self, mode: Mode) -> bool:
+        return self.mode is mode and mode is not Mode.PASS
 
     @staticmethod
     def _forward(client: socket.socket, server: socket.socket) -> bool:
