@@ -104,6 +104,9 @@ BATCH_CHUNKS = Counter(
 BATCHES = Counter("batches_total", "Batches that ended, by state.", ["state"])
 AUDIT_RECORDS = Counter("audit_records_total", "Audit records written.")
 AUDIT_FAILURES = Counter("audit_write_failures_total", "Audit writes that failed.")
+AUDIT_CHECKPOINT_FAILURES = Counter(
+    "audit_checkpoint_failures_total", "Checkpoints of the audit log that could not be written."
+)
 MODEL_RELOADS = Counter("model_reloads_total", "Model reloads of workers.", ["outcome"])
 
 

@@ -195,6 +195,10 @@ class AuditUnavailable(DomainError, code="audit-unavailable"):
     """The audit log cannot be written: answers that cannot be recorded are not given."""
 
 
+class StatisticsPending(DomainError, code="statistics-pending"):
+    """The audit log is being read for the first time; the statistics follow."""
+
+
 class StorageUnavailable(DomainError, code="storage-unavailable"):
     """The disk or object store refuses to keep an upload, or to read what it keeps."""
 

@@ -109,6 +109,10 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
             "Too many clients send or receive slowly right now; try again soon.",
         ),
     },
+    "statistics-pending": {
+        "fr": ("Statistiques en préparation", "Le journal est en cours de lecture ; réessayez."),
+        "en": ("Statistics pending", "The audit log is being read; try again."),
+    },
     "audit-unavailable": {
         "fr": ("Journal indisponible", "La réponse ne peut pas être consignée ; réessayez."),
         "en": ("Audit log unavailable", "The answer cannot be recorded; try again."),
