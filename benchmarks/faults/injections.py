@@ -24,7 +24,7 @@ from model_store.registry.registry import ModelRegistry
 
 FROZEN_S, FROZEN_BROKER_S = 8.0, 30.0
 OUTAGE_S = 8.0
-IDLE_CONNECTIONS = 1_500
+IDLE_CONNECTIONS, NEW_CONNECTION_S = 1_500, 5.0
 POISON_ROWS = 2_000
 FLOOD_ROWS, FLOOD_BATCHES = 20_000, 15
 MEMORY_LEFT = 6_000_000
@@ -267,13 +267,24 @@ def lose_keys(ground: Ground) -> float:
 
 
 def idle_connections(ground: Ground) -> float:
-    """Open more connections than the API admits and send nothing on them."""
+    """Open more connections than the API admits and send nothing on them.
+
+    Raises:
+        RuntimeError: a new connection is not answered in time.
+    """
+    waited_s = 0.0
     with contextlib.ExitStack() as stack:
         for _ in range(IDLE_CONNECTIONS):
             with contextlib.suppress(OSError):
                 one = socket.create_connection(("127.0.0.1", ground.port), timeout=1.0)
                 stack.enter_context(one)
+        started = time.monotonic()
+        with contextlib.suppress(OSError):
+            Connection(ground.url, ground.key).request("GET", "/livez")
+        waited_s = time.monotonic() - started
         time.sleep(OUTAGE_S)
+    if waited_s > NEW_CONNECTION_S:
+        raise RuntimeError(f"a new connection waited {waited_s:.1f} s")
     return time.time()
 
 

@@ -121,9 +121,9 @@ def markdown(phases: Sequence[Phase], described: str) -> str:
     return (
         "# Overload\n\n"
         f"`make overload` on {described}. Requests start at their scheduled times, however "
-        "slow the answers are; latencies count from these times, in milliseconds. The generator shares the "
-        "processors with the service: requests for which none of its 900 connections was free are "
-        "not sent.\n\n"
+        "slow the answers are; latencies count from these times, in milliseconds. The generator "
+        "shares the processors with the service: requests for which none of its 900 connections "
+        "was free are not sent.\n\n"
         f"Targets: p95 of accepted requests at most {P95_FACTOR:g} times that of the idle service, "
         f"refusals within {1000 * REFUSAL_S:g} ms, memory flat.\n\n"
         "| load | rate | per second | not sent | 200 | 202 | refused | wrong | p95 accepted | "
@@ -138,7 +138,8 @@ def _row(phase: Phase, idle_s: float) -> str:
     accepted_s = p95(phase.accepted)
     return (
         f"| {phase.load} | {phase.name} | {phase.rate:,.0f} | {tally.unsent:,} "
-        f"| {len(tally.ok):,} | {len(tally.jobs):,} | {len(tally.refused):,} | {len(tally.wrong):,} "
+        f"| {len(tally.ok):,} | {len(tally.jobs):,} | {len(tally.refused):,} "
+        f"| {len(tally.wrong):,} "
         f"| {1000 * accepted_s:,.1f} | {accepted_s / idle_s if idle_s else 0:.1f} "
         f"| {1000 * p95(tally.refused):,.1f} | {1000 * p95(tally.refused_in_service):,.1f} "
         f"| {phase.api_mb[0]:.0f} to {phase.api_mb[1]:.0f} "
