@@ -25,8 +25,8 @@ INVALID_EVERY = 50
 """One in so many rows of a batch is invalid."""
 JOBS_CC, CARS_CC, HITS = 4_000, 900, 50
 """Cars of jobs have other engines than single cars: a job that was made twice can be found."""
-UNCLEAR = {500, 502, 504}
-"""Statuses without a true reason; a problem document with a type is required with others."""
+UNCLEAR = {404, 410, 500, 502, 504}
+"""Statuses that are never true here; a problem document with a type is required with others."""
 _numbers = itertools.count(random.randrange(1_000_000))
 
 

@@ -6,7 +6,7 @@ import itertools
 import json
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -34,6 +34,8 @@ class Tally:
     """The same, counted from the moment in which the request was sent."""
     wrong: list[float] = field(default_factory=list)
     """Other statuses, broken connections, no answer within `TIMEOUT_S`."""
+    statuses: Counter[int] = field(default_factory=Counter)
+    """Number of answers by status; 0: the connection broke."""
     started: int = 0
     unsent: int = 0
     """Requests for which no connection was free: the generator's limit."""
@@ -44,6 +46,7 @@ class Tally:
         kinds = {200: self.ok, 202: self.jobs, 429: self.refused, 503: self.refused}
         kind = kinds.get(status, self.wrong)
         kind.append(now - due_at)
+        self.statuses[status] += 1
         if kind is self.refused:
             self.refused_in_service.append(now - sent_at)
 
@@ -165,7 +168,7 @@ class OpenLoop:
     def _request(self) -> bytes:
         body = json.dumps(car(next(_numbers))).encode()
         head = (
-            f"POST {self._path} HTTP/1.1\r\nHost: overload\r\nContent-Type: application/json\r\n"
+            f"POST {self._path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body

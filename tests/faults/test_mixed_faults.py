@@ -1,4 +1,4 @@
-"""Some faults of `make faults`: mixed load, whose accepted ids are compared with answers and log."""
+"""Some faults of `make faults`: mixed load, its accepted ids compared with answers and log."""
 
 from collections.abc import Iterator
 from pathlib import Path
