@@ -5,8 +5,8 @@
 """
 
 import argparse
-import contextlib
 import dataclasses
+import itertools
 import os
 import shutil
 import sys
@@ -24,10 +24,12 @@ from benchmarks.faults.load import Mix
 from benchmarks.faults.report import markdown
 from benchmarks.faults.run import FaultRun
 from benchmarks.faults.special import ENV, behind_a_proxy, on_a_small_disk, with_a_clock
+from benchmarks.faults.tampering import verify_log
 from benchmarks.faults.work import Kind
 
 RESULTS = Path(__file__).parents[1] / "results"
-LONG_JOBS, LONG_ROWS = 100_000, 1_000_000
+VOLUME = (100_000, 1_000_000)
+"""Jobs, and cars and rows, of `--long`."""
 LONG_MIX = Mix(
     callers={"single": 3, "hit": 1, "job": 8, "list": 1, "batch": 1, "sale": 1},
     pauses_s={"single": 0.02, "hit": 0.02, "job": 0.0, "list": 0.3, "batch": 0.8, "sale": 0.1},
@@ -39,6 +41,9 @@ def main() -> None:
     """Run, write and print the table; the exit code is 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     parser.add_argument("--long", action="store_true", help="large volumes; takes hours")
+    parser.add_argument(
+        "--volume", nargs=2, type=int, default=VOLUME, metavar=("JOBS", "ROWS"), help="with --long"
+    )
     parser.add_argument("--only", action="append", default=[], metavar="WORDS")
     parser.add_argument("--models", type=Path, help="a registry with an active model")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
@@ -47,7 +52,7 @@ def main() -> None:
     load_before = os.getloadavg()[0]
     results: list[Result] = []
     try:
-        for result in _run(folder, args.models, args.only, is_long=args.long):
+        for result in _run(folder, args.models, args.only, args.volume if args.long else None):
             results.append(result)  # noqa: PERF402 - an interrupted run reports what it has
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -66,7 +71,10 @@ def main() -> None:
     sys.exit(0 if all(result.is_well and not result.remarks for result in results) else 1)
 
 
-def _run(folder: Path, models: Path | None, only: list[str], *, is_long: bool) -> Iterator[Result]:
+def _run(
+    folder: Path, models: Path | None, only: list[str], volume: tuple[int, int] | None
+) -> Iterator[Result]:
+    is_long = volume is not None
     registry = folder / "models"
     if models is None:
         inputs.train_model(registry, small=True)
@@ -82,7 +90,7 @@ def _run(folder: Path, models: Path | None, only: list[str], *, is_long: bool) -
         return [dataclasses.replace(each, mix=_longer(each.mix)) for each in found]
 
     if faults := chosen(list(FAULTS)):
-        yield from _on_one_service(folder / "all", registry, faults, is_long=is_long)
+        yield from _on_one_service(folder / "all", registry, faults, volume)
     special = {
         "14 disk full": partial(on_a_small_disk, folder / "disk", registry, is_long=is_long),
         "8 network to the broker": partial(behind_a_proxy, folder / "net", registry),
@@ -95,19 +103,16 @@ def _run(folder: Path, models: Path | None, only: list[str], *, is_long: bool) -
 
 
 def _on_one_service(
-    folder: Path, registry: Path, faults: list[Fault], *, is_long: bool
+    folder: Path, registry: Path, faults: list[Fault], volume: tuple[int, int] | None
 ) -> Iterator[Result]:
     """Carry out the faults, with large volumes again and again until there was enough work."""
     ground = Ground(folder, registry, ENV)
     ground.create_keys()
     ground.start()
-    with contextlib.ExitStack() as stack:
-        stack.callback(ground.stop)
+    try:
         run = FaultRun(ground, _say)
         jobs = rows = 0
-        round_number = 0
-        while True:
-            round_number += 1
+        for round_number in itertools.count(1):
             for fault in faults:
                 (result,) = run.carry_out([fault])
                 jobs += result.accepted.get(Kind.JOB, 0) + result.accepted.get(Kind.LIST, 0)
@@ -115,8 +120,11 @@ def _on_one_service(
                 if round_number > 1:
                     result.fault += f" (round {round_number})"
                 yield result
-            if not is_long or (jobs >= LONG_JOBS and rows >= LONG_ROWS):
-                return
+            if volume is None or (jobs >= volume[0] and rows >= volume[1]):
+                break
+    finally:
+        ground.stop()
+    yield verify_log(ground)
 
 
 def _longer(mix: Mix) -> Mix:

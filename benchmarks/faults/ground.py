@@ -101,13 +101,23 @@ class Ground:
         self.key = self.command("key", "create", "shop", *_scopes("predict", "bulk", "admin"))
         self.other_key = self.command("key", "create", "other", *_scopes("predict", "bulk"))
 
-    def command(self, *arguments: str, check: bool = True) -> str:
+    def command(self, *arguments: str) -> str:
         """Run a `carprice` command for this home and return what it prints.
 
         Raises:
             RuntimeError: it failed; its output is the message.
         """
-        done = subprocess.run(
+        done = self._run(arguments)
+        if done.returncode:
+            raise RuntimeError(f"carprice {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout.strip()
+
+    def exit_code(self, *arguments: str) -> int:
+        """Run a `carprice` command for this home and return its exit code."""
+        return self._run(arguments).returncode
+
+    def _run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
             [sys.executable, "-m", "cli.main", *arguments],
             cwd=ROOT,
             env=environment(self._env),
@@ -116,9 +126,6 @@ class Ground:
             check=False,
             timeout=COMMAND_TIMEOUT_S,
         )
-        if check and done.returncode:
-            raise RuntimeError(f"carprice {' '.join(arguments)}: {done.stdout}{done.stderr}")
-        return (done.stdout if check else done.stdout + done.stderr).strip()
 
     @property
     def seen_home(self) -> Path:

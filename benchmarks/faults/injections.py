@@ -294,7 +294,7 @@ def damage_broker_file(ground: Ground) -> float:
     files = sorted((ground.home / "broker" / "appendonlydir").glob("*.incr.aof"))
     with files[-1].open("ab") as file:
         file.write(b"*3\r\n$3\r\nSET\r\n$3\r\nabc\r\nxx garbage")
-    ground.command("repair-broker", check=False)
+    ground.command("repair-broker")
     started_at = time.time()
     ground.start()
     return started_at
