@@ -95,6 +95,10 @@ class BatchExpired(DomainError, code="batch-expired"):
     """The batch existed; its retention time is over and its files are gone."""
 
 
+class BatchDeleted(DomainError, code="batch-deleted"):
+    """The batch existed; its caller has deleted it."""
+
+
 class ResultNotReady(DomainError, code="result-not-ready"):
     """The batch is still running."""
 

@@ -91,8 +91,10 @@ class BatchSweeper:
         tombstone = self._files.tombstone(batch_id)
         keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
         if tombstone is not None:
-            if tombstone[1] + keep_s < now:
+            if tombstone.at + keep_s < now:
                 self._files.discard(batch_id)
+            else:
+                self._files.discard_remains(batch_id)
             return
         manifest = self._files.manifest(batch_id)
         if manifest is None:
