@@ -24,7 +24,8 @@ from api.sales.service import SaleReports
 from api.valuations.micro_batches import MicroBatchDispatcher, QueueGuard
 from api.valuations.service import Valuations
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
-from shared.audit.log import AuditLog
+from shared.audit.checkpoints import Checkpoints
+from shared.audit.log import AuditLog, Fsync
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_job_store
@@ -99,7 +100,16 @@ def build_services(settings: Settings) -> ApiServices:
         slots=settings.group_slots,
     )
     queue_guard = QueueGuard(broker, fair_queues, clock, settings.queue_max_length, memory)
-    audit = AuditLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock)
+    checkpoints = Checkpoints(
+        settings.audit_folder, settings.checkpoints_folder, settings.checkpoint_key_file, clock
+    )
+    audit = AuditLog(
+        settings.audit_folder,
+        f"api-{os.getpid()}-{new_id()}",
+        clock,
+        fsync=Fsync(settings.audit_fsync),
+        checkpoints=checkpoints,
+    )
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)
     lists = SubmissionIndex(broker)
@@ -173,10 +183,16 @@ def build_services(settings: Settings) -> ApiServices:
         active_model=active_model,
         health=Health(active_model=active_model, workers=workers, cache=cache),
         cache=cache,
-        audit_stats=AuditStats(settings.audit_folder),
+        audit_stats=AuditStats(settings.audit_folder, settings.checkpoints_folder),
         sale_reports=SaleReports(
             search=AuditSearch(settings.audit_folder),
-            log=SaleReportLog(settings.audit_folder, f"api-{os.getpid()}-{new_id()}", clock),
+            log=SaleReportLog(
+                settings.audit_folder,
+                f"api-{os.getpid()}-{new_id()}",
+                clock,
+                fsync=Fsync(settings.audit_fsync),
+                checkpoints=checkpoints,
+            ),
             jobs=store,
             clock=clock,
             window_s=settings.outcome_window_s,

@@ -26,6 +26,9 @@ COMMANDS: dict[str, CommandTarget] = {
     "first-model": CommandTarget(
         "launcher.first_model:first_model", "Train unless a model is active."
     ),
+    "repair-broker": CommandTarget(
+        "cli.broker:repair_broker", "Repair damaged files of the embedded broker."
+    ),
     "key": CommandTarget("cli.keys:key", "Create, list, change and revoke API keys."),
     "audit": CommandTarget("cli.audit:audit", "Check the audit log."),
     "dead": CommandTarget("cli.dead:dead", "Replay or drop work that was given up."),

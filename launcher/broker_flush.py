@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from launcher.embedded import AOF_FOLDER
+from launcher.embedded import AOF_FOLDER, FULL_DISK_ERRORS
 from shared.redis.servers import socket_path
 from shared.settings import Settings, SettingsError
 
@@ -38,18 +38,36 @@ def fsync_aof_files(folder: Path) -> None:
 
 
 def main() -> int:
-    """Flush until a signal arrives or fsync fails."""
+    """Flush until a signal arrives or the disk fails.
+
+    After a failed fsync the broker writes its data to new files. On a full disk it is asked again
+    until it has done so; after another error this process ends, which the supervisor reports.
+    """
     try:
         settings = Settings.from_env()
     except SettingsError as error:
         return _fail(str(error), 2)
-    try:
-        while True:
-            fsync_aof_files(settings.home.resolve() / "broker" / AOF_FOLDER)
-            time.sleep(FLUSH_INTERVAL_S)
-    except OSError as error:
-        remedy = _rewrite_aof(settings)
-        return _fail(f"the disk does not take what the broker acknowledged: {error}; {remedy}")
+    folder = settings.home.resolve() / "broker" / AOF_FOLDER
+    damaged: set[Path] = set()
+    while True:
+        try:
+            fsync_aof_files(folder)
+            if damaged & _base_files(folder):
+                _rewrite_aof(settings)
+        except OSError as error:
+            is_new = not damaged
+            damaged = _base_files(folder)
+            remedy = _rewrite_aof(settings)
+            if error.errno not in FULL_DISK_ERRORS or is_new:
+                _fail(f"the disk does not take what the broker acknowledged: {error}; {remedy}")
+            if error.errno not in FULL_DISK_ERRORS:
+                return 1
+        time.sleep(FLUSH_INTERVAL_S)
+
+
+def _base_files(folder: Path) -> set[Path]:
+    """The base files, which get other names when the broker has rewritten its data."""
+    return set(folder.glob("*.base.*"))
 
 
 def _rewrite_aof(settings: Settings) -> str:

@@ -18,6 +18,9 @@ MAX_CRASHES = 5
 CRASH_WINDOW_S = 30.0
 """This many crashes within this time are a crash loop."""
 
+FULL_DISK_DELAY_S = 1.0
+"""Delay while the disk is full, so that the service is back soon after space is."""
+
 EXTERNAL_STOP_CODES = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
 """Exit codes after signals from outside; they do not count as crashes."""
 
@@ -139,13 +142,22 @@ class Child:
         """Kill the process and its children."""
         os.killpg(self.pid, signal.SIGKILL)
 
-    def schedule_restart(self, code: int) -> float:
+    def schedule_restart(self, code: int, *, is_disk_full: bool = False) -> float:
         """Schedule the restart after an exit with this code.
+
+        Args:
+            code: as `reap` returns it.
+            is_disk_full: the exit says nothing about the program and does not count as a crash.
 
         Returns:
             Seconds from now.
         """
         now = time.monotonic()
+        if is_disk_full:
+            self._crashes.clear()
+            self._restarts_in_a_row = 0
+            self.restart_at = now + FULL_DISK_DELAY_S
+            return FULL_DISK_DELAY_S
         if code not in EXTERNAL_STOP_CODES:
             self._crashes.append(now)
         if now - self._started_at > STABLE_AFTER_S:

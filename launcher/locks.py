@@ -1,5 +1,6 @@
 """Lock files that name their holder."""
 
+import contextlib
 import fcntl
 import os
 import time
@@ -44,5 +45,6 @@ def lock_file(path: Path, timeout_s: float, *, waits_for_live_holder: bool = Tru
                 raise LockHeldError(holder) from None
             time.sleep(POLL_S)
     os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    with contextlib.suppress(OSError):  # on a full disk the holder stays unknown
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     return handle

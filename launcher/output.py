@@ -1,5 +1,6 @@
 """Output of the processes: all lines go to log files, relevant lines also to the terminal."""
 
+import contextlib
 import datetime as dt
 import json
 import logging
@@ -14,6 +15,8 @@ from typing import TextIO
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
+from launcher.embedded import FULL_DISK_ERRORS
+
 LOG_FILE_MAX_BYTES = 10_000_000
 LOG_FILES_KEPT = 3
 SHOWN_LEVELS = {"warning", "error", "critical"}
@@ -26,6 +29,25 @@ OUTAGE_PATTERN = re.compile(
     re.IGNORECASE,
 )
 """Messages of libraries while a server does not answer."""
+FULL_DISK_PATTERN = re.compile(
+    r"no space left on device|disk quota exceeded|database or disk is full|misconf|short write"
+    r"|\[errno (28|122)\]",
+    re.IGNORECASE,
+)
+"""Messages while a disk is full; a broker that cannot write its file refuses with MISCONF."""
+SERVER_LINE = re.compile(r"\d+:[A-Z] \d\d? \w+ \d{4} [\d:.]+ (?P<level>[.*#-]) (?P<text>.*)")
+"""A line of Valkey; the level `#` is a warning."""
+SERVER_NOTICE = re.compile(
+    r"WARNING Memory overcommit|WARNING:? |.* is now ready to exit|Received SIG"
+)
+"""Warnings about the machine, and what it says when it is stopped."""
+SERVER_FILE_ERROR = re.compile(
+    r"(reading|open) the append only file|AOF (file .*exist|manifest)|reading RDB|RDB (file|CRC)"
+    r"|load(ing)? DB|Unknown command",
+    re.IGNORECASE,
+)
+"""Messages about a file that cannot be read."""
+REPAIR_HINT = " - stop the service and run `carprice repair-broker`"
 OUTAGE_QUIET_S = 60.0
 """After this time without such a message, the next one counts as another outage."""
 TRACEBACK_END = re.compile(r"[A-Za-z_][\w.]*(?:: .*)?$")
@@ -36,10 +58,13 @@ TRACEBACK_LINK = re.compile(r"(During handling of|The above exception was|Traceb
 def terminal_text(line: str) -> str | None:
     """The text of a line on the terminal; None if it only goes to the file.
 
-    JSON log lines below the level warning are not shown, lines that are not JSON are.
+    JSON log lines below the level warning are not shown, nor are those of the embedded servers.
+    Other lines are.
     """
     if not line.strip():
         return None
+    if entry := SERVER_LINE.fullmatch(line):
+        return _server_text(entry["level"], entry["text"])
     try:
         record = json.loads(line) if line.startswith("{") else None
     except ValueError:
@@ -53,26 +78,37 @@ def terminal_text(line: str) -> str | None:
     return " ".join([f"{record['level']}: {record['event']}", *rest, *last_line])
 
 
+def _server_text(level: str, text: str) -> str | None:
+    """The text of a line of an embedded server."""
+    if level != "#" or SERVER_NOTICE.match(text):
+        return None
+    return f"{text}{REPAIR_HINT}" if SERVER_FILE_ERROR.search(text) else text
+
+
 class TerminalFilter:
     """Filters the lines of one process: no tracebacks, and one line for each outage."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._in_traceback = False
-        self._outage_at = float("-inf")
+        self._shown_at: dict[str, float] = {}
 
     def text(self, line: str) -> str | None:
         """The text of a line on the terminal; None if it only goes to the file."""
         shown = terminal_text(line)
         if shown is None or self._is_traceback(shown):
             return None
-        if not OUTAGE_PATTERN.search(shown):
-            return shown
-        now, before = time.monotonic(), self._outage_at
-        self._outage_at = now
-        if now - before < OUTAGE_QUIET_S:
-            return None
-        return f"a server does not answer; trying again (see logs/{self._name}.log)"
+        if FULL_DISK_PATTERN.search(shown):
+            return self._once("the disk is full; trying again until there is space")
+        if OUTAGE_PATTERN.search(shown):
+            return self._once("a server does not answer; trying again")
+        return shown
+
+    def _once(self, text: str) -> str | None:
+        """A text with the name of the log; None if it was due a short time ago, too."""
+        now, before = time.monotonic(), self._shown_at.get(text, float("-inf"))
+        self._shown_at[text] = now
+        return None if now - before < OUTAGE_QUIET_S else f"{text} (see logs/{self._name}.log)"
 
     def _is_traceback(self, line: str) -> bool:
         """Whether a line belongs to a traceback, except its last line with the exception."""
@@ -129,20 +165,48 @@ class Output:
         self._to_terminal(lambda: self._printer.write(message))
 
     def _to_terminal(self, write: Callable[[], None]) -> None:
-        """Write to the terminal; the service goes on if the terminal has been closed."""
+        """Write to the terminal; the service goes on if the terminal has been closed.
+
+        A file on a full disk gets the lines again that come when there is space.
+        """
         if self._terminal_gone:
             return
         try:
             write()
-        except OSError:
-            self._terminal_gone = True
+        except OSError as error:
+            self._terminal_gone = error.errno not in FULL_DISK_ERRORS
+
+
+class LogFileHandler(logging.handlers.RotatingFileHandler):
+    """Rotating file that drops lines while they cannot be written, and then says how many."""
+
+    _dropped = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, preceded by the number of lines dropped before it."""
+        if self._dropped:
+            count, self._dropped = self._dropped, 0
+            text = f"{count} lines are missing here: they could not be written"
+            super().emit(logging.makeLogRecord({"msg": text}))
+            if self._dropped:
+                self._dropped += count
+                return
+        super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's
+        """Count a line that cannot be written; the next one opens the file again."""
+        self._dropped += 1
+        if self.stream is not None:
+            stream, self.stream = self.stream, None  # as `close` does
+            with contextlib.suppress(OSError):  # it tries to write what it holds
+                stream.close()
 
 
 def _log_file(path: Path) -> logging.Logger:
     """A logger that writes lines without prefix to a rotating file."""
     # Not by `getLogger`: two runs in one interpreter would share handlers.
     logger = logging.Logger(path.stem)  # noqa: LOG001
-    handler = logging.handlers.RotatingFileHandler(
+    handler = LogFileHandler(
         path, maxBytes=LOG_FILE_MAX_BYTES, backupCount=LOG_FILES_KEPT, encoding="utf-8", delay=True
     )
     handler.setFormatter(logging.Formatter("%(message)s"))

@@ -1,25 +1,39 @@
 """Checks before the service starts; each failure is one line that says what to do."""
 
+import contextlib
 import os
 import shutil
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+from launcher.embedded import FULL_DISK_ERRORS
 from launcher.locks import LockHeldError, lock_file
 from shared.keys.store import FileKeyStore, close_folder
+from shared.metric_files import is_in_use
 from shared.redis.connections import connect
 from shared.settings import Settings
 
 MAX_PORT = 65_535
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 MIN_FREE_BYTES = 50_000_000
-"""Metrics are memory-mapped files: on a full disk the processes would be killed by SIGBUS."""
+"""For the append-only file, the compiled kernels, logs and the first uploads."""
+
+PROBE_BYTES = 1_000_000
+"""A disk that cannot reserve this is full."""
+
+SPACE_POLL_S = 0.5
 HOME_LOCK_TIMEOUT_S = 10.0
 """Longest wait for the last processes of a killed run to exit."""
 
 
 class CannotStartError(RuntimeError):
     """The service cannot start; the message is one line that says what to change."""
+
+
+class NoSpaceError(CannotStartError):
+    """The disk of the home is almost full; the service can start once there is space."""
 
 
 def check_keys(settings: Settings) -> None:
@@ -105,7 +119,8 @@ def prepare_home(settings: Settings) -> None:
     """Create the private folder of all runtime data.
 
     Raises:
-        CannotStartError: it cannot be created or written, or its disk is almost full.
+        NoSpaceError: its disk is almost full.
+        CannotStartError: it cannot be created or written.
     """
     home = settings.home
     try:
@@ -113,6 +128,8 @@ def prepare_home(settings: Settings) -> None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         close_folder(home)
     except OSError as error:
+        if error.errno in FULL_DISK_ERRORS:
+            raise NoSpaceError(f"CARPRICE_HOME={home}: {error.strerror}") from None
         raise CannotStartError(
             f"CARPRICE_HOME={home} cannot be used ({error.strerror}): name another folder"
         ) from None
@@ -120,17 +137,62 @@ def prepare_home(settings: Settings) -> None:
         raise CannotStartError(f"CARPRICE_HOME={home} cannot be written: name another folder")
     free = shutil.disk_usage(home).free
     if free < MIN_FREE_BYTES:
-        raise CannotStartError(
+        raise NoSpaceError(
             f"CARPRICE_HOME={home} has {free // 1_000_000} MB of disk left, "
             f"at least {MIN_FREE_BYTES // 1_000_000} are needed: free some, or name another folder"
         )
 
 
+def await_home(settings: Settings, say: Callable[[str], None]) -> None:
+    """Prepare the home as `prepare_home` does, and wait while its disk is almost full.
+
+    A service that a full disk keeps from starting then starts without help when there is space.
+
+    Args:
+        settings: with the home.
+        say: called with the reason once.
+
+    Raises:
+        CannotStartError: it cannot be created or written.
+    """
+    is_said = False
+    while True:
+        try:
+            return prepare_home(settings)
+        except NoSpaceError as error:
+            if not is_said:
+                say(f"{error}; waiting for space (Ctrl-C stops)")
+                is_said = True
+        time.sleep(SPACE_POLL_S)
+
+
+def is_disk_full(folder: Path) -> bool:
+    """Whether the disk of a folder, or its user's quota, has no space for `PROBE_BYTES`."""
+    probe = folder / f"space-{os.getpid()}"
+    try:
+        handle = os.open(probe, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(handle, 0, PROBE_BYTES)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        return error.errno in FULL_DISK_ERRORS
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return False
+
+
 def wipe_metrics(folder: Path) -> None:
-    """Remove the metrics of the last run, which would be added to the new ones."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for file in folder.glob("*.db"):
-        file.unlink(missing_ok=True)
+    """Remove the metrics of the last run, which would be added to the new ones.
+
+    Files of processes that still run stay. A folder that cannot be made is no reason not to start.
+    """
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not is_in_use(folder):
+            for file in (*folder.glob("*.db"), *folder.glob("*.new")):
+                file.unlink(missing_ok=True)
 
 
 def lock_home(home: Path) -> int:

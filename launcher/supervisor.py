@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Final, Self
 
 from launcher.child import Child, describe_exit
-from launcher.output import Output
+from launcher.output import OUTAGE_QUIET_S, Output
 from launcher.watchdog import Watchdog
 
 POLL_INTERVAL_S = 0.1
@@ -28,7 +28,12 @@ class Supervisor:
     """Runs tiers of children until a stop signal arrives or one of them is in a crash loop."""
 
     def __init__(
-        self, tiers: Sequence[Sequence[Child]], *, output: Output, watchdog: Watchdog
+        self,
+        tiers: Sequence[Sequence[Child]],
+        *,
+        output: Output,
+        watchdog: Watchdog,
+        is_disk_full: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare; nothing starts yet.
 
@@ -36,10 +41,13 @@ class Supervisor:
             tiers: in start order; they stop in reverse order.
             output: receives the lines of the children.
             watchdog: kills the process groups of the children if this process is killed.
+            is_disk_full: whether the processes lack disk space; their exits are no crashes then.
         """
         self._tiers: Final = tiers
         self._output: Final = output
         self._watchdog: Final = watchdog
+        self._is_disk_full: Final = is_disk_full
+        self._full_disk_said_at: Final[dict[str, float]] = {}
         self._selector: Final = selectors.DefaultSelector()
         self.stop_requests = 0
         self._last_request_at = float("-inf")
@@ -123,12 +131,26 @@ class Supervisor:
     def _handle_exit(self, child: Child) -> None:
         """Report the unexpected exit of a child and schedule its restart."""
         code = self._reap(child)
+        if self._is_disk_full():
+            child.schedule_restart(code, is_disk_full=True)
+            self._say_disk_is_full(child.name, code)
+            return
         delay_s = child.schedule_restart(code)
         if child.is_crash_looping:
             raise CrashLoopError(
                 f"{child.name} {describe_exit(code)} again and again: see its lines above"
             )
         self._output.say(f"{child.name} {describe_exit(code)}; it starts again in {delay_s:g} s")
+
+    def _say_disk_is_full(self, name: str, code: int) -> None:
+        """Report an exit on a full disk, once a minute for each process."""
+        now = time.monotonic()
+        if now - self._full_disk_said_at.get(name, float("-inf")) > OUTAGE_QUIET_S:
+            self._full_disk_said_at[name] = now
+            self._output.say(
+                f"{name} {describe_exit(code)} while the disk is full; "
+                "it starts again until there is space"
+            )
 
     def _reap(self, child: Child) -> int:
         """Relay the remaining output of an exited child, then reap it."""

@@ -1,6 +1,7 @@
 """`carprice up`: runs the whole service. `carprice run KIND`: one process, for containers."""
 
 import os
+import shutil
 import sys
 import time
 
@@ -8,6 +9,7 @@ import click
 
 from launcher.environment import (
     CODE_ROOT,
+    SHARED_MEMORY,
     child_environment,
     embedded_urls,
     metrics_folder,
@@ -19,12 +21,13 @@ from launcher.first_model import needs_default_model, train_default_model
 from launcher.output import Output
 from launcher.preflight import (
     CannotStartError,
+    await_home,
     check_addresses,
     check_flower,
     check_keys,
     check_ports,
+    is_disk_full,
     lock_home,
-    prepare_home,
     wipe_metrics,
 )
 from launcher.procfile import TIER_STOP_TIMEOUTS_S, make_tiers, read_procfile
@@ -59,7 +62,7 @@ def run(kind: str) -> None:
     try:
         settings = with_absolute_paths(Settings.from_env())
         LISTENER_CHECKS.get(kind, lambda _: None)(settings)
-        prepare_home(settings)
+        await_home(settings, _say)
     except (SettingsError, CannotStartError) as error:
         click.echo(f"carprice: {error}", err=True)
         sys.exit(2)
@@ -83,14 +86,22 @@ def up(*, with_parent: bool) -> None:
         check_keys(settings)
         check_flower(settings)
         check_addresses(settings)
-        prepare_home(settings)
+        await_home(settings, _say)
         lock = lock_home(settings.home)
         check_ports(settings)
     except (SettingsError, CannotStartError) as error:
         click.echo(f"carprice: {error}", err=True)
         sys.exit(2)
-    wipe_metrics(metrics_folder(settings, os.environ))
-    sys.exit(ServiceRun(settings, lock).run_until_stopped())
+    metrics = metrics_folder(settings, os.environ)
+    wipe_metrics(metrics)
+    code = ServiceRun(settings, lock).run_until_stopped()
+    if metrics.parent == SHARED_MEMORY:
+        shutil.rmtree(metrics, ignore_errors=True)
+    sys.exit(code)
+
+
+def _say(text: str) -> None:
+    click.echo(f"carprice: {text}", err=True)
 
 
 class ServiceRun:
@@ -118,7 +129,12 @@ class ServiceRun:
             The exit code: 0 after a stop signal.
         """
         exit_code = 0
-        with Supervisor(self._tiers, output=self._output, watchdog=self._watchdog) as supervisor:
+        with Supervisor(
+            self._tiers,
+            output=self._output,
+            watchdog=self._watchdog,
+            is_disk_full=lambda: is_disk_full(self._settings.home / "run"),
+        ) as supervisor:
             final_message = "stopped"
             try:
                 self._start(supervisor)

@@ -9,7 +9,7 @@ TARGET = Path(__file__).parents[1] / "docs" / "settings.md"
 
 OTHER_VARIABLES = {
     "PYTHON": "Interpreter from which `make` creates `.venv`; default: `python3`.",
-    "PROMETHEUS_MULTIPROC_DIR": "Folder of metrics files; default: `metrics` in the home.",
+    "PROMETHEUS_MULTIPROC_DIR": "Folder of metrics files; default: a private folder in `/dev/shm`.",
     "NUMBA_CACHE_DIR": "Folder of compiled kernels; default: `numba` in the home.",
     "AWS_ACCESS_KEY_ID": "Credentials for the store of `BLOB_URL`; the other credential sources of "
     "AWS's libraries (files, roles) work too.",

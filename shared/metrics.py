@@ -1,7 +1,7 @@
 """Every Prometheus metric of the service. Labels are bounded: routes, states, outcomes, queues.
 
 With `PROMETHEUS_MULTIPROC_DIR` in the environment before Python starts, all processes of a host
-write to that folder, and each of them can expose the metrics of all.
+write to that folder (`shared/metric_files.py`), and each of them can expose the metrics of all.
 """
 
 import collections
@@ -19,6 +19,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+
+from shared.metric_files import FOLDER_VARIABLE, share_metrics
+
+share_metrics()
 
 LATENCY_BUCKETS_S = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -100,6 +104,9 @@ BATCH_CHUNKS = Counter(
 BATCHES = Counter("batches_total", "Batches that ended, by state.", ["state"])
 AUDIT_RECORDS = Counter("audit_records_total", "Audit records written.")
 AUDIT_FAILURES = Counter("audit_write_failures_total", "Audit writes that failed.")
+AUDIT_CHECKPOINT_FAILURES = Counter(
+    "audit_checkpoint_failures_total", "Checkpoints of the audit log that could not be written."
+)
 MODEL_RELOADS = Counter("model_reloads_total", "Model reloads of workers.", ["outcome"])
 
 
@@ -282,7 +289,7 @@ class SnapshotCollector(Collector):
 
 def host_registry() -> CollectorRegistry:
     """The metrics of all processes of this host, or of this process alone."""
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    folder = os.environ.get(FOLDER_VARIABLE)
     if not folder or not Path(folder).is_dir():
         return PROCESS_REGISTRY
     registry = CollectorRegistry()

@@ -46,6 +46,7 @@ ORIGINS = TextRule(
     expected="`*` and origins like https://shop.example, separated by commas",
 )
 SWITCH = TextRule(pattern=re.compile("on|off"), expected="on or off")
+AUDIT_FSYNC = TextRule(pattern=re.compile("always|everysec|no"), expected="always, everysec or no")
 LOG_LEVEL = TextRule(
     pattern=re.compile("debug|info|warning|error", re.IGNORECASE),
     expected="debug, info, warning or error",
@@ -128,6 +129,25 @@ class Settings:
         rule=HTTP_URL,
     )
     audit_path: Path | None = setting("AUDIT_PATH", None, "Audit log; empty: `audit` in the home.")
+    audit_checkpoints: Path | None = setting(
+        "AUDIT_CHECKPOINTS",
+        None,
+        "Checkpoints of the audit log; empty: `audit-checkpoints` in the home.",
+    )
+    audit_key_file: Path | None = setting(
+        "AUDIT_KEY_FILE",
+        None,
+        "Key of the checkpoints; empty: `audit-checkpoints.key` in the home.",
+    )
+    audit_fsync: str = setting(
+        "AUDIT_FSYNC",
+        "everysec",
+        "When audit records are synced to disk: `always` (before the answer), `everysec` or `no`.",
+        rule=AUDIT_FSYNC,
+    )
+    audit_retention_days: int = setting(
+        "AUDIT_RETENTION_DAYS", 0, "Days that the audit log is kept; 0: for ever.", "days"
+    )
     api_keys_file: Path | None = setting(
         "API_KEYS_FILE", None, "Hashed API keys; empty: `api-keys.json` in the home."
     )
@@ -249,6 +269,16 @@ class Settings:
     def audit_folder(self) -> Path:
         """Folder of the audit log."""
         return self.audit_path or self.home / "audit"
+
+    @property
+    def checkpoints_folder(self) -> Path:
+        """Folder of the checkpoints of the audit log."""
+        return self.audit_checkpoints or self.home / "audit-checkpoints"
+
+    @property
+    def checkpoint_key_file(self) -> Path:
+        """File of the key of the checkpoints."""
+        return self.audit_key_file or self.home / "audit-checkpoints.key"
 
     @property
     def keys_file(self) -> Path:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,12 +169,21 @@ class Service:
 
 
 @contextlib.contextmanager
-def running_service(home: Path, models_path: Path, **env: str) -> Iterator[Service]:
-    """Start `carprice up`, wait until it is ready, and stop it at the end."""
+def running_service(
+    home: Path, models_path: Path, *, prefix: Sequence[str] = (), **env: str
+) -> Iterator[Service]:
+    """Start `carprice up`, wait until it is ready, and stop it at the end.
+
+    Args:
+        home: its CARPRICE_HOME.
+        models_path: its MODELS_PATH.
+        prefix: a command that ends by executing the one it is given.
+        env: further settings.
+    """
     port, flower_port = reserve_port(), reserve_port()
     log = (home / "up.log").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "up"],
+        [*prefix, sys.executable, "-m", "cli.main", "up"],
         cwd=ROOT,
         env={
             **os.environ,

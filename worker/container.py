@@ -5,7 +5,9 @@ import dataclasses
 import os
 import time
 
-from shared.audit.log import AuditLog
+from shared.audit.checkpoints import Checkpoints
+from shared.audit.log import AuditLog, Fsync
+from shared.audit.retention import AuditRetention
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_job_store
@@ -47,7 +49,7 @@ class WorkerServices:
     assemble: BatchAssembler
     exports: BatchExporter
     work: WorkSender
-    sweepers: tuple[JobSweeper, BatchSweeper, JobPayloadSweeper, WorkSender]
+    sweepers: tuple[JobSweeper, BatchSweeper, JobPayloadSweeper, WorkSender, AuditRetention]
 
 
 class WorkerProcess:
@@ -88,7 +90,16 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
     jobs = _job_store(settings, broker, clock, payloads)
     work = make_work_sender(broker, clock)
     dead_letters = DeadLetters(broker, clock)
-    audit = AuditLog(settings.audit_folder, f"worker-{os.getpid()}-{new_id()}", clock)
+    checkpoints = Checkpoints(
+        settings.audit_folder, settings.checkpoints_folder, settings.checkpoint_key_file, clock
+    )
+    audit = AuditLog(
+        settings.audit_folder,
+        f"worker-{os.getpid()}-{new_id()}",
+        clock,
+        fsync=Fsync(settings.audit_fsync),
+        checkpoints=checkpoints,
+    )
     cache = EstimateCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
     )
@@ -133,7 +144,12 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             shadow_evaluator=shadow_evaluator,
         ),
         assemble=BatchAssembler(
-            files, ledger, clock, dead_letters, audit_folder=settings.audit_folder
+            files,
+            ledger,
+            clock,
+            dead_letters,
+            audit_folder=settings.audit_folder,
+            checkpoints=checkpoints,
         ),
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
         work=work,
@@ -149,6 +165,9 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             ),
             JobPayloadSweeper(payloads, broker, clock),
             work,
+            AuditRetention(
+                settings.audit_folder, checkpoints, clock, days=settings.audit_retention_days
+            ),
         ),
     )
 

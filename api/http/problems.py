@@ -81,6 +81,7 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.QueueFull: 503,
     errors.TooManyTransfers: 503,
     errors.AuditUnavailable: 503,
+    errors.StatisticsPending: 503,
     errors.StorageUnavailable: 503,
     errors.UnreadableRecord: 503,
     errors.NewerRecord: 503,

@@ -178,6 +178,11 @@ def require_scope(*scopes: Scope, cars: int = 0) -> Callable[[Callable[P, R]], C
     return decorate
 
 
+def is_admin() -> bool:
+    """Whether the caller of the current request may see what others did."""
+    return g.caller is not None and Scope.ADMIN in g.caller.scopes
+
+
 def _count(authenticator: Authenticator, caller: Caller, cars: int) -> None:
     """Count the current request once, though a view may call another one, and its cars."""
     is_first = "is_counted" not in g

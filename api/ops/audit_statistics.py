@@ -1,89 +1,43 @@
-"""Statistics of a day of the audit log; each call reads only the lines added since the last."""
+"""Statistics of a day of the audit log, in time that does not grow with the log.
 
-import dataclasses
+The sums of a file are stored beside it (`shared.audit.sums`); only lines that were added since are
+read. Many unread lines, as after an update from a release that stored no sums, are read by a child
+process, one at a time.
+"""
+
+import contextlib
 import os
+import subprocess
+import sys
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import orjson
-
-from shared.audit.log import FILE_PATTERN
+from api.ops.day_sums import DaySums
+from shared.audit.chain import FILE_PATTERN
+from shared.audit.sums import CallerSums, StoredSums, store_sums
+from shared.domain.errors import StatisticsPending
+from shared.domain.ids import CallerId
 from shared.logging import get_logger
 
-READ_BYTES = 1 << 20
 MAX_CACHED_DAYS = 8
 """Days whose sums are kept in memory (least recently used is evicted)."""
+INLINE_BYTES = 8 << 20
+"""Unread bytes of a day up to which they are read at once: 50 ms."""
+MAX_WAITING = 4
+"""Threads that may wait for a child process, of all days together."""
+WAIT_S = 20.0
+"""How long each of them waits."""
+LOCK_WAIT_S = 2.0
+"""How long a thread waits for others that ask about the same day."""
+_ROOT = Path(__file__).parents[2]
 
 log = get_logger("audit.stats")
 
-
-class _ReadOffset(NamedTuple):
-    """How far a file has been read."""
-
-    inode: int
-    offset: int
-    """Bytes; the end of a line."""
-
-
-class _FileChanged(Exception):
-    """A file was replaced, truncated or removed since it was read."""
-
-
-@dataclasses.dataclass(slots=True)
-class DaySums:
-    """Running sums over the records of one day."""
-
-    files: dict[str, _ReadOffset] = dataclasses.field(default_factory=dict)
-    successes: int = 0
-    failures: int = 0
-    cache_hits: int = 0
-    price_sum: float = 0.0
-    price_min: float = float("inf")
-    price_max: float = 0.0
-    response_ms_sum: float = 0.0
-    versions: Counter[str] = dataclasses.field(default_factory=Counter)
-
-    def add(self, line: bytes) -> None:
-        """Add one record; on an error nothing is added.
-
-        Raises:
-            KeyError, TypeError, ValueError: the line is not a valid record.
-        """
-        record = orjson.loads(line)
-        response_ms, is_hit = float(record["response_time_ms"]), bool(record["cached"])
-        if record["status"] == "success":
-            price_mad, version = float(record["price_mad"]), str(record["model_version"])
-            self.successes += 1
-            self.price_sum += price_mad
-            self.price_min = min(self.price_min, price_mad)
-            self.price_max = max(self.price_max, price_mad)
-            self.versions[version] += 1
-        else:
-            self.failures += 1
-        self.response_ms_sum += response_ms
-        self.cache_hits += is_hit
-
-
-class _Day:
-    """The sums of a day with the lock of their reader."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._sums = DaySums()
-
-    def read(self, paths: Sequence[Path]) -> DaySums:
-        """The sums over these files; lines read before are not read again."""
-        with self._lock:
-            try:
-                _read_appended(paths, self._sums, strict=True)
-            except _FileChanged:
-                # Rare: all lines of the day are read again.
-                self._sums = DaySums()
-                _read_appended(paths, self._sums, strict=False)
-            return dataclasses.replace(self._sums, versions=self._sums.versions.copy())
+SumFiles = Callable[[Path, str, list[tuple[str, int]]], list[StoredSums]]
+"""`sum_files(folder, day, files)` sums whole files; each is given by its name and size."""
 
 
 class AuditStats:
@@ -91,77 +45,152 @@ class AuditStats:
 
     Args:
         folder: the audit log.
+        checkpoints: their folder, which holds the sums of the files of processes; None: none.
+        wait_s: how long a call waits while a child process reads.
+        sum_files: sums files whose lines are too many to be read at once.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        checkpoints: Path | None = None,
+        *,
+        wait_s: float = WAIT_S,
+        sum_files: SumFiles | None = None,
+    ) -> None:
         self._folder = folder
+        self._checkpoints = checkpoints
+        self._wait_s = wait_s
+        self._sum_files = sum_files or sum_files_in_child
         self._lock = threading.Lock()
-        self._days: OrderedDict[str, _Day] = OrderedDict()
+        self._days: OrderedDict[str, DaySums] = OrderedDict()
+        self._listing: tuple[int, dict[str, list[str]]] = (-1, {})
+        self._reading: dict[str, threading.Event] = {}
+        self._child = threading.Lock()
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
 
-    def of_day(self, day: str) -> dict[str, Any]:
-        """Statistics of a UTC day (`YYYY-MM-DD`), with the field names of the reference API."""
-        paths = [
-            path
-            for path in sorted(self._folder.glob(f"predictions_{day}.*.jsonl"))
-            if FILE_PATTERN.fullmatch(path.name)
-        ]
-        return _figures(day, self._day(day).read(paths) if paths else DaySums())
+    def of_day(self, day: str, caller: CallerId | None = None) -> dict[str, Any]:
+        """Statistics of a UTC day (`YYYY-MM-DD`), with the field names of the reference API.
 
-    def _day(self, day: str) -> _Day:
+        Args:
+            day: the day.
+            caller: whose valuations are counted; None: those of all callers.
+
+        Raises:
+            StatisticsPending: the log is being read; later calls succeed.
+        """
+        names = self._names(day)
+        if not names:
+            return _figures(day, CallerSums())
+        sums = self._day(day)
+        if (totals := self._read(day, names, sums, caller)) is None:
+            self._wait_for_child(day, names, sums)
+            totals = self._read(day, names, sums, caller)
+        if totals is None:
+            raise StatisticsPending
+        return _figures(day, totals)
+
+    def _read(
+        self, day: str, names: list[str], sums: DaySums, caller: CallerId | None
+    ) -> CallerSums | None:
+        """The sums of a day; None if too much is unread."""
+        with self._reading_allowed(sums):
+            if not sums.read(names, INLINE_BYTES):
+                return None
+            # What was read here is stored, so that it is not read again after a restart.
+            if unsaved := sums.unsaved():
+                self._store(day, unsaved)
+            return sums.of(caller)
+
+    @contextlib.contextmanager
+    def _reading_allowed(self, sums: DaySums) -> Any:
+        if not sums.lock.acquire(timeout=LOCK_WAIT_S):
+            raise StatisticsPending
+        try:
+            yield
+        finally:
+            sums.lock.release()
+
+    def _wait_for_child(self, day: str, names: list[str], sums: DaySums) -> None:
+        """Have the unread files of a day read by a child process, and wait for it."""
+        with self._lock:
+            done = self._reading.get(day)
+            if done is None:
+                done = self._reading[day] = threading.Event()
+                threading.Thread(
+                    target=self._run_child, args=(day, names, sums, done), daemon=True
+                ).start()
+        if not self._waiting.acquire(blocking=False):
+            raise StatisticsPending
+        try:
+            done.wait(self._wait_s)
+        finally:
+            self._waiting.release()
+
+    def _run_child(self, day: str, names: list[str], sums: DaySums, done: threading.Event) -> None:
+        try:
+            with self._child:
+                found = self._sum_files(self._folder, day, sums.unread(names))
+                self._store(day, found)
+                with sums.lock:
+                    sums.take(found)
+        except (OSError, subprocess.SubprocessError) as error:
+            log.warning("audit_sums_not_read", day=day, error=repr(error))
+        finally:
+            with self._lock:
+                del self._reading[day]
+            done.set()
+
+    def _store(self, day: str, found: list[StoredSums]) -> None:
+        try:
+            store_sums(self._folder, day, found)
+        except OSError as error:  # they are in memory, and read again after a restart
+            log.warning("audit_sums_not_stored", day=day, error=repr(error))
+
+    def _day(self, day: str) -> DaySums:
         """The entry of a day; evicts the least recently used one if there are too many."""
         with self._lock:
-            found = self._days.setdefault(day, _Day())
+            found = self._days.get(day)
+            if found is None:
+                found = self._days[day] = DaySums(self._folder, day, self._checkpoints)
             self._days.move_to_end(day)
             if len(self._days) > MAX_CACHED_DAYS:
                 self._days.popitem(last=False)
             return found
 
-
-def _read_appended(paths: Sequence[Path], sums: DaySums, *, strict: bool) -> None:
-    """Add the lines appended to the files since the last call.
-
-    Args:
-        paths: all files of the day.
-        sums: updated in place; invalid after `_FileChanged`.
-        strict: whether an invalid line raises `_FileChanged`; otherwise it is skipped.
-    """
-    if not sums.files.keys() <= {path.name for path in paths}:
-        raise _FileChanged
-    for path in paths:
+    def _names(self, day: str) -> list[str]:
+        """Names of the files of a day; the folder is listed again only if it has changed."""
         try:
-            _read_file(path, sums, strict=strict)
+            changed = self._folder.stat().st_mtime_ns
         except FileNotFoundError:
-            if path.name in sums.files:
-                raise _FileChanged from None
+            return []
+        with self._lock:
+            if self._listing[0] != changed:
+                days: dict[str, list[str]] = {}
+                for name in os.listdir(self._folder):  # noqa: PTH208 - names only, of many files
+                    if (match := FILE_PATTERN.fullmatch(name)) is not None:
+                        days.setdefault(match[1], []).append(name)
+                self._listing = (changed, days)
+            return self._listing[1].get(day, [])
 
 
-def _read_file(path: Path, sums: DaySums, *, strict: bool) -> None:
-    """Add the complete lines after the known offset."""
-    with path.open("rb") as file:
-        state = os.fstat(file.fileno())
-        known = sums.files.get(path.name, _ReadOffset(state.st_ino, 0))
-        if known.inode != state.st_ino or known.offset > state.st_size:
-            raise _FileChanged
-        file.seek(known.offset)
-        rest = b""
-        while block := file.read(READ_BYTES):
-            *lines, rest = (rest + block).split(b"\n")
-            for line in lines:
-                _count(line, sums, path, strict=strict)
-        # A last line without line feed is being written or was cut off by a crash.
-        sums.files[path.name] = _ReadOffset(state.st_ino, file.tell() - len(rest))
+def sum_files_in_child(folder: Path, day: str, files: list[tuple[str, int]]) -> list[StoredSums]:
+    """Sum files in a child process of low priority, which holds no lock of this interpreter.
+
+    Raises:
+        OSError, subprocess.SubprocessError: it did not start or did not succeed.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PROMETHEUS")}
+    names = "".join(f"{name}\n" for name, _ in files)
+    log.info("audit_sums_reading", day=day, files=len(files))
+    done = subprocess.run(
+        [sys.executable, "-m", "shared.audit.sum_files", str(folder.resolve())],
+        input=names.encode(), stdout=subprocess.PIPE, cwd=_ROOT, env=env, check=True,
+    )  # fmt: skip
+    return [found for line in done.stdout.splitlines() if (found := StoredSums.decode(line))]
 
 
-def _count(line: bytes, sums: DaySums, path: Path, *, strict: bool) -> None:
-    try:
-        sums.add(line)
-    except (KeyError, TypeError, ValueError) as error:
-        if strict:
-            raise _FileChanged from error
-        log.warning("audit_line_unreadable", file=path.name, error=repr(error))
-
-
-def _figures(day: str, sums: DaySums) -> dict[str, Any]:
+def _figures(day: str, sums: CallerSums) -> dict[str, Any]:
     total = sums.successes + sums.failures
     figures: dict[str, Any] = {"date": day, "total_predictions": total}
     if total == 0:
@@ -175,5 +204,5 @@ def _figures(day: str, sums: DaySums) -> dict[str, Any]:
         "min_price": sums.price_min if sums.successes else 0.0,
         "max_price": sums.price_max,
         "average_response_time_ms": round(sums.response_ms_sum / total, 2) if total else 0.0,
-        "model_versions": dict(sums.versions),
+        "model_versions": dict(Counter(sums.versions)),
     }

@@ -7,10 +7,10 @@ from flask import Response
 from marshmallow import Schema, fields
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api.http.context import services
+from api.http.context import caller_id, services
 from api.http.requests import load_query
 from api.http.responses import ApiBlueprint, described, json_response, query_parameters
-from api.middleware.authentication import Scope, require_scope
+from api.middleware.authentication import Scope, is_admin, require_scope
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.metrics import exposition
 
@@ -163,12 +163,16 @@ def cache_stats() -> Response:
     parameters=[query_parameters(DayQuery)],
 )
 @blueprint.response(200, PredictionStatsSchema)
-@blueprint.problems(status_422="Not a day")
-@require_scope(Scope.PREDICT)
+@blueprint.problems(status_422="Not a day", status_503="The log is being read; try again")
+@require_scope(Scope.PREDICT, Scope.ADMIN)
 def prediction_stats() -> Response:
-    """Return counts, prices and latency of a day, from the audit log."""
+    """Return counts, prices and latency of a day, from the audit log.
+
+    Callers see their own valuations; a key with the scope `admin` sees those of all callers.
+    """
     day = load_query(DayQuery).get("date") or datetime.now(UTC).date().isoformat()
-    return json_response(services().audit_stats.of_day(_valid_day(day)))
+    caller = None if is_admin() else caller_id()
+    return json_response(services().audit_stats.of_day(_valid_day(day), caller))
 
 
 def _valid_day(text: str) -> str:

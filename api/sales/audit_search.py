@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from shared.audit.log import PREDICTIONS_PREFIX, day_of, file_pattern
+from shared.audit.chain import PREDICTIONS_PREFIX, day_of, file_pattern
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import id_timestamp
 

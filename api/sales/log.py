@@ -14,7 +14,9 @@ from pathlib import Path
 
 import orjson
 
-from shared.audit.log import OUTCOMES_PREFIX, AuditLog
+from shared.audit.chain import OUTCOMES_PREFIX
+from shared.audit.checkpoints import Checkpoints
+from shared.audit.log import AuditLog, Fsync
 from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId
@@ -61,11 +63,23 @@ class SaleReportLog:
         folder: of the audit log.
         writer: unique name of this process; empty if it only reads.
         clock: returns Unix time.
+        fsync: when reports are flushed to the disk.
+        checkpoints: of the log; None: none are written.
     """
 
-    def __init__(self, folder: Path, writer: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        writer: str,
+        clock: Clock,
+        *,
+        fsync: Fsync = Fsync.NO,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
         self._folder = folder
-        self._lines = AuditLog(folder, writer, clock, OUTCOMES_PREFIX)
+        self._lines = AuditLog(
+            folder, writer, clock, OUTCOMES_PREFIX, fsync=fsync, checkpoints=checkpoints
+        )
 
     def get(self, valuation_id: str) -> SaleReport | None:
         """The last report on a valuation; raises `AuditUnavailable` if it cannot be read."""

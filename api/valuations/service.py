@@ -51,6 +51,9 @@ their own timeouts long before: this only bounds the wait for a loop that has st
 JOB_THREADS = 32
 """Threads that call the broker: they store unanswered requests as jobs and read queue positions."""
 
+SYNC_THREADS = 2
+"""Threads that flush audit records before their answers, with `AUDIT_FSYNC=always`."""
+
 log = get_logger("misses")
 
 
@@ -66,10 +69,11 @@ class TickBatcher(Generic[T]):
     """Collects the items of one iteration of the event loop and processes them by one call.
 
     Args:
-        process: takes the items; must not block.
+        process: takes the items; must not block. The tick ends when it returns, or with the future
+            that it returns.
     """
 
-    def __init__(self, process: Callable[[list[T]], None]) -> None:
+    def __init__(self, process: Callable[[list[T]], asyncio.Future[None] | None]) -> None:
         self._process = process
         self._items: list[T] = []
         self._done: TickFuture | None = None
@@ -89,11 +93,22 @@ class TickBatcher(Generic[T]):
         if done is None:
             return
         try:
-            self._process(items)
+            processed = self._process(items)
         except Exception as error:  # noqa: BLE001 - raised by all that wait for the tick
             done.set_exception(error)
-        else:
+            return
+        if processed is None:
             done.set_result(None)
+        else:
+            processed.add_done_callback(lambda ended: _copy_outcome(ended, done))
+
+
+def _copy_outcome(ended: asyncio.Future[None], done: TickFuture) -> None:
+    error = ended.exception()
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -217,7 +232,7 @@ class _LoopState:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        record: Callable[[list[AuditRecord]], None],
+        record: Callable[[list[AuditRecord]], asyncio.Future[None] | None],
         submit: Callable[[list[CacheLookup]], None],
     ) -> None:
         self.loop = loop
@@ -301,6 +316,8 @@ class Valuations:
         """Start without loops and threads, as a forked child has to."""
         self._lookups = LookupDispatcher(self._cache, self._queue_guard, self._dispatcher)
         self._job_threads = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="jobs")
+        # Two: while one flush runs, the next tick's waits for it and then covers all later ones.
+        self._sync_threads = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="audit-sync")
         self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
         self._lock = threading.Lock()
 
@@ -411,11 +428,18 @@ class Valuations:
         state.prices.add(estimate.price_mad)
         return _worker_valuation(lookup, estimate)
 
-    def _record(self, records: list[AuditRecord]) -> None:
-        """Record the answers from the cache of one tick by one write."""
+    def _record(self, records: list[AuditRecord]) -> asyncio.Future[None] | None:
+        """Record the answers from the cache of one tick by one write.
+
+        If the records must be on the disk before the answers, the returned future ends then; the
+        loop answers other requests meanwhile.
+        """
         CACHE_HITS.inc(len(records))
-        self._audit.append(records)
+        self._audit.write(records)
         observe_valuations([each.estimate.price_mad for each in records if each.estimate])
+        if not self._audit.syncs_before_answer:
+            return None
+        return asyncio.get_running_loop().run_in_executor(self._sync_threads, self._audit.sync)
 
     @contextlib.contextmanager
     def _limited_wait(self, wait_s: float, *, holds_thread: bool) -> Iterator[float]:
@@ -470,7 +494,7 @@ class Valuations:
         try:
             self._jobs.create(job)
         except BrokerUnavailable as error:
-            raise BrokerUnavailable(reason="no reply, and the job cannot be kept") from error
+            raise type(error)(reason="no reply, and the job cannot be kept") from error
         return job
 
     # Event loops

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from benchmarks.scenarios.soak_load import HEADERS, car
-from shared.audit.log import GENESIS_HASH, chain, day_of, file_name
+from shared.audit.chain import GENESIS_HASH, chain, day_of, file_name
 from shared.domain.ids import new_id
 from shared.redis.connections import RedisClient, connect
 from shared.redis.servers import with_server_urls

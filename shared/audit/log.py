@@ -1,129 +1,52 @@
-"""The audit log: JSON lines, one file per writer and day, each line chained to the one before.
-
-A line is the record's JSON with two more members at its end: `prev`, the hash of the line
-before (64 zeros in the first), and `hash`, the SHA-256 of the line's JSON without `hash`. A
-changed, missing or reordered line breaks the chain.
-
-Lines that are written at once may share a link: those without the two members are covered by
-the next line that has them, whose `prev` is then the SHA-256 of the hash before and of them.
-"""
+"""The audit log: one file per writer and day, in the form of `shared.audit.chain`."""
 
 import dataclasses
-import hashlib
 import os
-import re
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
+from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
+from shared.audit.chain import PREDICTIONS_PREFIX, chain, day_of, file_name
+from shared.audit.flusher import schedule_flush
+from shared.audit.state import CheckpointError, FileState
+from shared.blobs.local import fsync_folder
 from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable
 from shared.domain.sale import SaleReport
 from shared.domain.valuation import AuditRecord
+from shared.logging import get_logger
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 
-GENESIS_HASH = "0" * 64
-PREDICTIONS_PREFIX = "predictions"
-"""Prefix of the names of files with answers."""
-OUTCOMES_PREFIX = "outcomes"
-"""Prefix of the names of files with reported sales."""
-_PREV_MEMBER = b',"prev":"'
-_HASH_MEMBER = b',"hash":"'
+if TYPE_CHECKING:
+    from shared.audit.checkpoints import Checkpoints
+
+log = get_logger("audit")
 
 
-def file_pattern(*kinds: str) -> re.Pattern[str]:
-    """Match the names of files of these kinds; the group is the day."""
-    return re.compile(rf"(?:{'|'.join(kinds)})_(\d{{4}}-\d{{2}}-\d{{2}})\.[\w-]+\.jsonl")
+class Fsync(StrEnum):
+    """When records are flushed to the disk; the names are those of Redis' `appendfsync`."""
 
-
-FILE_PATTERN = file_pattern(PREDICTIONS_PREFIX)
-
-
-def day_of(at: float) -> str:
-    """The UTC day of a Unix time, as in file names."""
-    return datetime.fromtimestamp(at, UTC).date().isoformat()
-
-
-def file_name(day: str, writer: str, kind: str = PREDICTIONS_PREFIX) -> str:
-    """Name of the file of one writer and day."""
-    return f"{kind}_{day}.{writer}.jsonl"
-
-
-def chain(bodies: Iterable[bytes], prev: str) -> tuple[bytes, str, int]:
-    """Write encoded records as chained lines.
-
-    Args:
-        bodies: JSON objects of the records.
-        prev: hash of the line before the first.
-
-    Returns:
-        The lines, the hash of the last one, and how many there are.
-    """
-    lines = []
-    for record in bodies:
-        body = record[:-1] + _PREV_MEMBER + prev.encode() + b'"}'
-        prev = hashlib.sha256(body).hexdigest()
-        lines.append(body[:-1] + _HASH_MEMBER + prev.encode() + b'"}\n')
-    return b"".join(lines), prev, len(lines)
-
-
-def link(prev: str, lines: bytes | memoryview) -> str:
-    """The hash that follows `prev` and lines without hashes, as in segments."""
-    if not lines:
-        return prev
-    digest = hashlib.sha256(prev.encode())
-    digest.update(lines)
-    return digest.hexdigest()
-
-
-def verify_line(line: bytes, prev: str) -> str | None:
-    """The hash of a line that follows `prev`; None if the line was changed."""
-    body, mark, tail = line.rstrip(b"\n").rpartition(_HASH_MEMBER)
-    if not mark:
-        return None
-    body += b"}"
-    digest = hashlib.sha256(body).hexdigest()
-    if tail != digest.encode() + b'"}':
-        return None
-    return digest if orjson.loads(body).get("prev") == prev else None
+    ALWAYS = "always"
+    """Before the answer."""
+    EVERYSEC = "everysec"
+    """Every second, in the background."""
+    NO = "no"
+    """When the operating system does so."""
 
 
 @dataclasses.dataclass(slots=True)
 class _PendingWrite:
-    """Encoded records of one call of `append`."""
+    """The records of one call of `append`."""
 
+    records: Sequence[AuditRecord | SaleReport]
     bodies: list[bytes]
     is_written: bool = False
     failure: str = "not written"
-
-
-class ChainVerifier:
-    """Verifies the chain of one file, line by line."""
-
-    def __init__(self) -> None:
-        self._prev = GENESIS_HASH
-        self._block_digest = hashlib.sha256(GENESIS_HASH.encode())
-        self.verified = 0
-        """Number of verified lines."""
-        self.open = 0
-        """Lines after them that the next line with hashes verifies."""
-
-    def follow(self, line: bytes) -> bool:
-        """Take the next line; False if it, or an open line before it, was changed."""
-        if _HASH_MEMBER not in line:
-            self._block_digest.update(line)
-            self.open += 1
-            return line.startswith(b"{") and line.endswith(b"}\n")
-        digest = verify_line(line, self._block_digest.hexdigest() if self.open else self._prev)
-        if digest is None:
-            return False
-        self._prev, self._block_digest = digest, hashlib.sha256(digest.encode())
-        self.verified, self.open = self.verified + self.open + 1, 0
-        return True
 
 
 class AuditLog:
@@ -132,41 +55,118 @@ class AuditLog:
     While the disk is full, `append` raises `AuditUnavailable`, and the answer is not given.
 
     Threads that call `append` while another one writes wait; then one of them writes the records
-    of all of them by one system call. `append` returns after its records were written.
+    of all of them by one system call. `append` returns after its records were written. A
+    background thread flushes the file to the disk and writes its checkpoint every second.
 
     Args:
         folder: folder of the log; created if it is missing.
         writer: name of this process, new at each start, so that no two processes share a file.
         clock: the time of day; its UTC day names the file.
         kind: `PREDICTIONS_PREFIX` or `OUTCOMES_PREFIX`.
+        fsync: when records are flushed to the disk.
+        checkpoints: where the state of each file is kept; None: nowhere.
     """
 
     def __init__(
-        self, folder: Path, writer: str, clock: Clock, kind: str = PREDICTIONS_PREFIX
+        self,
+        folder: Path,
+        writer: str,
+        clock: Clock,
+        kind: str = PREDICTIONS_PREFIX,
+        *,
+        fsync: Fsync = Fsync.NO,
+        checkpoints: "Checkpoints | None" = None,
     ) -> None:
         self._kind = kind
         self._folder = folder
         self._writer = writer
         self._clock = clock
+        self._fsync = fsync
+        self._checkpoints = checkpoints
         self._lock = threading.Lock()
         self._waiting: deque[_PendingWrite] = deque()  # its appends are atomic
         self._day = ""
         self._descriptor = -1
-        self._prev = GENESIS_HASH
+        self._file = FileState("")
+        self._written = 0
+        """Bytes written since the start, to all files."""
+        self._sync_lock = threading.Lock()
+        self._synced = 0
+        self._is_flush_due = False
+        self._sync_failed = False
+
+    @property
+    def syncs_before_answer(self) -> bool:
+        """Whether an answer must wait until its record is on the disk."""
+        return self._fsync is Fsync.ALWAYS
 
     def append(self, records: Sequence[AuditRecord | SaleReport]) -> None:
-        """Write the records as one block, flushed to the operating system.
+        """Write the records as one block; with `Fsync.ALWAYS` they are then on the disk.
+
+        Raises:
+            AuditUnavailable: the write failed and the file contains nothing of the block, or the
+                flush failed.
+        """
+        self.write(records)
+        if self._fsync is Fsync.ALWAYS:
+            self.sync()
+
+    def write(self, records: Sequence[AuditRecord | SaleReport]) -> None:
+        """Write the records as one block, handed to the operating system.
 
         Raises:
             AuditUnavailable: the write failed; the file contains nothing of the block.
         """
-        block = _PendingWrite([orjson.dumps(record.to_json()) for record in records])
+        block = _PendingWrite(records, [orjson.dumps(record.to_json()) for record in records])
         self._waiting.append(block)
         with self._lock:
             if self._waiting and not block.is_written:
                 self._write_waiting()
         if not block.is_written:
             raise AuditUnavailable(reason=block.failure)
+
+    def sync(self) -> None:
+        """Flush all written records to the disk; threads that call at once share one flush.
+
+        Raises:
+            AuditUnavailable: the disk refuses. Later records are refused until it accepts.
+        """
+        wanted = self._written
+        with self._sync_lock:
+            if self._synced >= wanted and not self._sync_failed:
+                return
+            try:
+                with self._lock:
+                    if self._descriptor < 0:
+                        return
+                    written, descriptor = self._written, os.dup(self._descriptor)
+                try:
+                    os.fdatasync(descriptor)
+                finally:
+                    os.close(descriptor)
+            except OSError as error:
+                self._sync_failed = True
+                AUDIT_FAILURES.inc()
+                raise AuditUnavailable(reason=error.strerror or str(error)) from error
+            self._synced, self._sync_failed = written, False
+
+    def flush(self) -> None:
+        """Flush the file to the disk and write its checkpoint.
+
+        Raises:
+            AuditUnavailable: the disk refuses.
+            CheckpointError: the checkpoint cannot be written.
+        """
+        with self._lock:
+            self._is_flush_due = False
+            state = self._file.copy()
+        try:
+            if self._fsync is not Fsync.NO:
+                self.sync()
+            self._write_checkpoint(state)
+        except (AuditUnavailable, CheckpointError):
+            self._is_flush_due = True
+            raise
 
     def recorded(self, ids: Collection[str]) -> set[str]:
         """Which of the ids have a record of today or yesterday, by any writer."""
@@ -177,6 +177,7 @@ class AuditLog:
         """Close the current file."""
         with self._lock:
             if self._descriptor >= 0:
+                self._finish_file()
                 os.close(self._descriptor)
                 self._descriptor = -1
                 self._day = ""
@@ -186,18 +187,26 @@ class AuditLog:
         blocks = [self._waiting.popleft() for _ in range(len(self._waiting))]
         bodies = [body for block in blocks for body in block.bodies]
         try:
+            if self._sync_failed:
+                os.fdatasync(self._descriptor)
+                self._sync_failed = False
             self._rotate(day_of(self._clock()))
-            lines, last, count = chain(bodies, self._prev)
+            lines, last, count = chain(bodies, self._file.head)
             self._write(lines)
         except OSError as error:
             AUDIT_FAILURES.inc()
             for block in blocks:
                 block.failure = error.strerror or str(error)
             return
-        self._prev = last
+        self._written += len(lines)
+        self._file.extend(len(lines), count, last)
         for block in blocks:
+            self._file.sums.add_records(block.records)
             block.is_written = True
         AUDIT_RECORDS.inc(count)
+        if not self._is_flush_due and (self._checkpoints or self._fsync is not Fsync.NO):
+            self._is_flush_due = True
+            schedule_flush(self)
 
     def _rotate(self, day: str) -> None:
         """Open the file of a new day, with a new chain.
@@ -207,11 +216,30 @@ class AuditLog:
         if day <= self._day:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / file_name(day, self._writer, self._kind)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        name = file_name(day, self._writer, self._kind)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        descriptor = os.open(self._folder / name, flags, 0o640)
         if self._descriptor >= 0:
+            self._finish_file()
             os.close(self._descriptor)
-        self._descriptor, self._day, self._prev = descriptor, day, GENESIS_HASH
+        self._descriptor, self._day, self._file = descriptor, day, FileState(name)
+        if self._fsync is not Fsync.NO:
+            fsync_folder(self._folder)
+
+    def _finish_file(self) -> None:
+        """Flush a file that gets no more records, as far as the disk allows, and checkpoint it."""
+        try:
+            if self._fsync is not Fsync.NO:
+                os.fdatasync(self._descriptor)
+            if self._is_flush_due:
+                self._write_checkpoint(self._file)
+        except (OSError, CheckpointError) as error:
+            AUDIT_FAILURES.inc()
+            log.warning("audit_file_not_finished", file=self._file.name, error=str(error))
+
+    def _write_checkpoint(self, state: FileState) -> None:
+        if self._checkpoints is not None and state.records:
+            self._checkpoints.write(state)
 
     def _write(self, lines: bytes) -> None:
         """Write all of the lines or leave the file as it was."""

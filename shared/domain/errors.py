@@ -179,6 +179,10 @@ class BrokerUnavailable(DomainError, code="broker-unavailable"):
     """The broker, or the event loop that calls it, does not answer: new work cannot be accepted."""
 
 
+class BrokerNotWritable(BrokerUnavailable, code="broker-not-writable"):
+    """The broker answers but cannot store anything: its disk is full or failing."""
+
+
 class BrokerFull(BrokerUnavailable, code="broker-full"):
     """The broker has only the memory left that ending the accepted work takes."""
 
@@ -193,6 +197,10 @@ class TooManyTransfers(DomainError, code="too-many-transfers"):
 
 class AuditUnavailable(DomainError, code="audit-unavailable"):
     """The audit log cannot be written: answers that cannot be recorded are not given."""
+
+
+class StatisticsPending(DomainError, code="statistics-pending"):
+    """The audit log is being read for the first time; the statistics follow."""
 
 
 class StorageUnavailable(DomainError, code="storage-unavailable"):

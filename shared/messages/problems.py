@@ -85,6 +85,16 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         ),
         "en": ("Queue unavailable", "The queue does not answer; try again soon."),
     },
+    "broker-not-writable": {
+        "fr": (
+            "File d'attente sans espace disque",
+            "La file d'attente ne peut rien enregistrer, son disque est plein ; réessayez bientôt.",
+        ),
+        "en": (
+            "Queue without disk space",
+            "The queue cannot store anything because its disk is full; try again soon.",
+        ),
+    },
     "queue-full": {
         "fr": ("File pleine", "Trop de demandes attendent déjà ; réessayez bientôt."),
         "en": ("Queue full", "Too many requests wait already; try again soon."),
@@ -98,6 +108,10 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
             "Too many transfers",
             "Too many clients send or receive slowly right now; try again soon.",
         ),
+    },
+    "statistics-pending": {
+        "fr": ("Statistiques en préparation", "Le journal est en cours de lecture ; réessayez."),
+        "en": ("Statistics pending", "The audit log is being read; try again."),
     },
     "audit-unavailable": {
         "fr": ("Journal indisponible", "La réponse ne peut pas être consignée ; réessayez."),

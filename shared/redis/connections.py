@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.domain.errors import BrokerFull, BrokerUnavailable
+from shared.domain.errors import BrokerFull, BrokerNotWritable, BrokerUnavailable
 
 RedisClient: TypeAlias = Any
 """A `redis.Redis`. Its annotations cannot express that these clients return bytes."""
@@ -52,7 +52,10 @@ def connect(
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """Raise `BrokerUnavailable` for a dead, frozen, full or read-only Redis."""
+    """Raise `BrokerUnavailable` for a dead, frozen, full or read-only Redis.
+
+    It is a `BrokerNotWritable` if the disk of the server is full.
+    """
     try:
         yield
     except REDIS_ERRORS as error:
@@ -65,7 +68,7 @@ def broker_errors() -> Iterator[None]:
         if "OOM" in str(error):
             raise BrokerFull(reason=str(error)) from error
         if "MISCONF" in str(error):
-            raise BrokerUnavailable(reason=str(error)) from error
+            raise BrokerNotWritable(reason=str(error)) from error
         raise
 
 

@@ -1,12 +1,15 @@
 """`POST /predict` through the real API, queue, workers and cache."""
 
 import json
+import shutil
 import threading
 import time
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from cli.audit import audit as verify_audit
 from tests.conftest import wait_until
 
 PROBLEM = "application/problem+json"
@@ -378,3 +381,20 @@ def test_an_odometer_that_does_not_fit_the_cars_age_gets_a_warning(http, car, km
     for _ in ("asked", "from the cache"):
         answer = http.post("/predict", json=odd).json()
         assert [(w["pointer"], w["code"]) for w in answer["warnings"]] == [("/km_driven", code)]
+
+
+def test_records_removed_from_the_log_of_a_running_service_are_found(http, service, car, tmp_path):
+    http.post("/predict", json=car)
+    http.post("/predict", json=car)
+    audit, kept = service.home / "audit", service.home / "audit-checkpoints"
+    wait_until(lambda: any(kept.glob("predictions_*.api-*.checkpoint")))
+    time.sleep(2.5)  # of all records
+    copy = tmp_path / "audit"
+    shutil.copytree(audit, copy)
+    arguments = ["--checkpoints", str(kept), "--key-file", f"{kept}.key"]
+    for remaining in (None, 1):
+        (path,) = copy.glob("predictions_*.api-*.jsonl")
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[:remaining]))
+        checked = CliRunner().invoke(verify_audit, ["verify", "--folder", str(copy), *arguments])
+        assert ("the end is missing" in checked.stderr) == (remaining is not None)

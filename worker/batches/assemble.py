@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from shared.blobs.batch_files import ERRORS, REJECTED, RESULTS, BatchFiles, chunk_of
+from shared.audit.checkpoints import Checkpoints
+from shared.blobs.batch_files import ERRORS, PARTS, REJECTED, RESULTS, BatchFiles, chunk_of
 from shared.blobs.direct_io import drop_from_page_cache
 from shared.blobs.parts import contiguous_parts, decode_part_head, header_lines, read_section
 from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
@@ -17,7 +18,11 @@ from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
 from shared.redis.dead_letters import DeadLetters
-from worker.batches.audit_segments import fsync_segment_names, publish_part_segment
+from worker.batches.audit_segments import (
+    fsync_segment_names,
+    list_batch_segments,
+    publish_part_segment,
+)
 from worker.batches.corrections.merger import CorrectionMerger, CorrectionOutdated
 from worker.batches.steps import ASSEMBLE, ATTEMPTS_EXHAUSTED, step_attempt
 
@@ -45,12 +50,14 @@ class BatchAssembler:
         dead_letters: DeadLetters,
         *,
         audit_folder: Path,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self._dead_letters = dead_letters
         self._files = files
         self._ledger = ledger
         self._clock = clock
         self._audit_folder = audit_folder
+        self._checkpoints = checkpoints
         self._corrections = CorrectionMerger(files, ledger)
 
     def run(self, batch_id: BatchId) -> None:
@@ -157,6 +164,8 @@ class BatchAssembler:
                 sides += head_of_part.asking_sides
             # The audit blobs are deleted with the parts: the links to them must be durable.
             fsync_segment_names(self._audit_folder)
+            chunks = map(chunk_of, blobs.names(batch_id, PARTS))
+            list_batch_segments(self._audit_folder, self._checkpoints, manifest, chunks)
             if self._files.final(batch_id) is not None:
                 raise BatchEndedElsewhere
         return counts, notes.result(), sides

@@ -5,23 +5,36 @@ in the log therefore belongs to a row whose result cannot be lost, and publishin
 changes nothing.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
-from shared.audit.log import GENESIS_HASH, chain, day_of, file_name, link
+from shared.audit.chain import GENESIS_HASH, chain, day_of, file_name, link
+from shared.audit.checkpoints import Checkpoints
+from shared.audit.state import CheckpointError
+from shared.audit.sums import CallerSums, FileSums, StoredSums, store_sums
 from shared.blobs.batch_files import audit_name
 from shared.blobs.local import fsync, fsync_folder, temporary_file
-from shared.blobs.parts import PartHead
+from shared.blobs.parts import Part, PartHead
 from shared.blobs.stores import BlobStore
 from shared.domain.batch import BatchManifest
 from shared.domain.errors import AuditUnavailable
+from shared.domain.ids import BatchId
+from shared.logging import get_logger
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 
 STALE_S = 86_400
 """A temporary file of this age belongs to a writer that was killed."""
+
+FIRST_LINE_BYTES = 2048
+LINE_END_BYTES = len(b'"}\n')
+HASH_END_BYTES = len(GENESIS_HASH) + LINE_END_BYTES
+"""A line ends with its hash and these characters."""
+
+log = get_logger("batch.audit")
 
 
 def encode_segment(records: Iterable[dict[str, Any]]) -> bytes:
@@ -56,6 +69,11 @@ class SegmentLines(NamedTuple):
     records: int
 
 
+def segment_name(batch_id: BatchId, chunk: int) -> str:
+    """Name of the segment of a chunk."""
+    return f"batch-{batch_id}-{chunk}"
+
+
 def publish_part_segment(
     folder: Path, blobs: BlobStore, manifest: BatchManifest, chunk: int, head: PartHead
 ) -> None:
@@ -81,7 +99,7 @@ def publish_part_segment(
 
     publish_segment(
         folder,
-        f"batch-{manifest.id}-{chunk}",
+        segment_name(manifest.id, chunk),
         manifest.accepted_at,
         SegmentLines(blobs.local_path(manifest.id, name), read, head.recorded),
     )
@@ -108,6 +126,74 @@ def publish_segment(folder: Path, segment: str, at: float, lines: SegmentLines) 
     if not _is_linked(lines.file, path):
         _write(path, lines.read())
     AUDIT_RECORDS.inc(lines.records)
+
+
+def store_segment_sums(folder: Path, segment: str, at: float, part: Part) -> None:
+    """Store the sums of a published segment, so that the statistics need not read its lines.
+
+    A disk that refuses is ignored: the lines are then read.
+
+    Args:
+        folder: of the audit log.
+        segment: its name.
+        at: Unix time whose day names the file.
+        part: with the segment and the prices.
+    """
+    if not part.audit or not part.prices_mad:
+        return
+    lines = memoryview(part.audit)
+    first = orjson.loads(bytes(lines[: _line_length(lines)]))
+    count = len(part.prices_mad)
+    sums = CallerSums(
+        successes=count,
+        price_sum=sum(part.prices_mad),
+        price_min=min(part.prices_mad),
+        price_max=max(part.prices_mad),
+        response_ms_sum=first["response_time_ms"] * count,
+        versions={first["model_version"]: count},
+    )
+    day = day_of(at)
+    head = bytes(lines[-HASH_END_BYTES:-LINE_END_BYTES]).decode()
+    stored = StoredSums(
+        file_name(day, segment), len(lines), head, FileSums({first["caller"]: sums})
+    )
+    with contextlib.suppress(OSError):
+        store_sums(folder, day, [stored])
+
+
+def _line_length(lines: memoryview) -> int:
+    size = FIRST_LINE_BYTES
+    while (end := bytes(lines[:size]).find(b"\n")) < 0 and size < len(lines):
+        size *= 2
+    return end + 1
+
+
+def list_batch_segments(
+    folder: Path, checkpoints: Checkpoints | None, manifest: BatchManifest, chunks: Iterable[int]
+) -> None:
+    """List the published segments of a batch in the inventory of the log.
+
+    Without the key they stay unlisted, which `carprice audit verify` reports.
+
+    Args:
+        folder: of the audit log.
+        checkpoints: of the log; None: there is no inventory.
+        manifest: of the batch.
+        chunks: numbers of its parts.
+
+    Raises:
+        AuditUnavailable: the inventory cannot be written.
+    """
+    if checkpoints is None:
+        return
+    day = day_of(manifest.accepted_at)
+    names = (file_name(day, segment_name(manifest.id, chunk)) for chunk in chunks)
+    try:
+        checkpoints.list_files([folder / name for name in names if (folder / name).exists()])
+    except CheckpointError as error:
+        if isinstance(error.__cause__, OSError):
+            raise AuditUnavailable(reason=str(error)) from error
+        log.warning("batch_segments_not_listed", batch_id=manifest.id, error=str(error))
 
 
 def fsync_segment_names(folder: Path) -> None:

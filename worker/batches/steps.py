@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.domain.errors import (
     AuditUnavailable,
+    BrokerNotWritable,
     BrokerUnavailable,
     DomainError,
     UnreadableRecord,
@@ -79,6 +80,11 @@ ATTEMPTS_EXHAUSTED = "attempts-exhausted"
 OUTAGE_RETRY_DELAY_S = 1.0
 """Delay after a full disk or the like, which counts as no attempt."""
 
+FULL_DISK_WAIT_S = 30.0
+"""About the lease of a step, after which the sweep sends it again anyway."""
+
+FULL_DISK_POLL_S = 0.5
+
 NEWER_RETRY_DELAY_S = 10.0
 """Delay of a step whose records this version cannot read, which counts as no attempt."""
 
@@ -92,7 +98,8 @@ def failure_kind(error: Exception) -> str:
 def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[StepAttempt]:
     """Begin an attempt of a step, and postpone the step if the body fails.
 
-    A failure of the storage counts as no attempt. Only `BrokerUnavailable` leaves the context.
+    A failure of the storage counts as no attempt. Only `BrokerUnavailable` leaves the context. If
+    the disk of the ledger is full as well, the step is postponed once there is space.
 
     Args:
         ledger: the ledger.
@@ -106,8 +113,10 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
     try:
         yield start
     except BrokerUnavailable as error:
-        # The ledger is unreachable: the lease expires by itself.
         log.warning("batch_step_interrupted", batch_id=batch_id, step=step, error=str(error))
+        if isinstance(error, BrokerNotWritable):
+            _postpone_after_outage(ledger, batch_id, step)
+        # Otherwise the ledger is unreachable: the lease expires by itself.
         raise
     except FileNotFoundError as error:
         log.warning("batch_blob_missing", batch_id=batch_id, step=step, error=str(error))
@@ -120,9 +129,28 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
         ledger.postpone(batch_id, step, NEWER_RETRY_DELAY_S, count_attempt=False)
     except (OSError, AuditUnavailable) as error:
         log.warning("batch_step_paused", batch_id=batch_id, step=step, error=str(error))
-        ledger.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
+        _postpone_after_outage(ledger, batch_id, step)
     except Exception as error:
         log.exception("batch_step_failed", batch_id=batch_id, step=step, attempt=start.attempt)
         # The text of an exception may contain cells of the file: only its kind is kept.
         ledger.record_failure(batch_id, step, failure_kind(error))
         ledger.postpone(batch_id, step, start.attempt, count_attempt=True)
+
+
+def _postpone_after_outage(ledger: BatchLedger, batch_id: BatchId, step: str) -> None:
+    """Postpone a step without counting an attempt, as soon as the ledger's disk has space.
+
+    A step that is not postponed would be repeated only when its lease ends.
+
+    Raises:
+        BrokerUnavailable: the ledger does not answer, or its disk is full for longer than
+            `FULL_DISK_WAIT_S`.
+    """
+    until = time.monotonic() + FULL_DISK_WAIT_S
+    while True:
+        try:
+            return ledger.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
+        except BrokerNotWritable:
+            if time.monotonic() > until:
+                raise
+        time.sleep(FULL_DISK_POLL_S)

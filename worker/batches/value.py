@@ -18,7 +18,7 @@ from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_price_hi
 from shared.queue.names import QueueName
 from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
 from shared.redis.dead_letters import DeadLetters
-from worker.batches.audit_segments import publish_part_segment
+from worker.batches.audit_segments import publish_part_segment, segment_name, store_segment_sums
 from worker.batches.engine import ChunkEngine, EngineName, Estimates
 from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
 from worker.batches.rows.chunk import CellChunk
@@ -93,7 +93,7 @@ class BatchValuation:
 
     def _value(self, batch_id: BatchId, number: int) -> None:
         manifest = self._files.existing_manifest(batch_id)
-        head = read_part_head(self._files.blobs, batch_id, number)
+        head, part = read_part_head(self._files.blobs, batch_id, number), None
         if head is None:
             self._estimates.clear()
             engine, chunk = self._load(manifest, number)
@@ -105,6 +105,9 @@ class BatchValuation:
             self._shadow_sampler.submit_sample()
             self._estimates.clear()
         self._finish(manifest, number, head, "done")
+        if part is not None:
+            name = segment_name(batch_id, number)
+            store_segment_sums(self._audit_folder, name, manifest.accepted_at, part)
 
     def _give_up(self, batch_id: BatchId, number: int, attempt: int) -> None:
         """Write the failed part of a chunk; abort the batch if that fails repeatedly."""

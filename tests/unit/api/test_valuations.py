@@ -78,7 +78,9 @@ class World:
     def send_job(self, job):
         """Sent."""
 
-    def append(self, records):
+    syncs_before_answer = False
+
+    def write(self, records):
         if self.audit_error:
             raise self.audit_error
         self.recorded.append(len(records))

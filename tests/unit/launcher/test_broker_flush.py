@@ -62,6 +62,37 @@ def test_a_failed_fsync_is_reported_and_makes_the_broker_rewrite_its_files(
     assert any(b"acknowledged" in path.read_bytes() for path in folder.glob("*.base.*"))
 
 
+def test_on_a_full_disk_it_asks_for_new_files_until_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = tmp_path / "broker" / "appendonlydir" / "a.1.base.rdb"
+    base.parent.mkdir(parents=True)
+    base.touch()
+    rounds: list[str] = []
+
+    def flush(_: Path) -> None:
+        rounds.append("flush")
+        if rounds.count("flush") < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if rounds.count("flush") == 6:
+            raise SystemExit
+
+    def rewrite(_: object) -> str:
+        rounds.append("rewrite")
+        if rounds.count("rewrite") == 4:
+            base.rename(base.with_name("a.2.base.rdb"))
+        return "asked"
+
+    monkeypatch.setenv("CARPRICE_HOME", str(tmp_path))
+    monkeypatch.setattr(broker_flush, "FLUSH_INTERVAL_S", 0.0)
+    monkeypatch.setattr(broker_flush, "fsync_aof_files", flush)
+    monkeypatch.setattr(broker_flush, "_rewrite_aof", rewrite)
+    with pytest.raises(SystemExit):
+        broker_flush.main()
+    assert rounds == ["flush", "rewrite"] * 4 + ["flush", "flush"]
+    assert capsys.readouterr().err.count("No space left on device") == 1
+
+
 def test_a_failed_fsync_without_a_broker_reports_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from launcher import environment
 from launcher.environment import (
     CODE_ROOT,
+    SHARED_MEMORY,
     child_environment,
     embedded_urls,
+    metrics_folder,
     process_counts,
     single_host_environment,
     with_absolute_paths,
 )
+from launcher.preflight import wipe_metrics
 from launcher.procfile import TIERS, make_tiers
 from launcher.readiness import api_state, local_address, server_error
 from shared.settings import Settings
@@ -31,11 +35,33 @@ def test_processes_get_every_setting_and_the_embedded_servers(tmp_path: Path) ->
     assert env["PORT"] == "9000"
     assert env["REDIS_URL"] == f"unix://{tmp_path}/run/broker.sock"
     assert env["CACHE_URL"] == f"unix://{tmp_path}/run/cache.sock"
-    assert env["PROMETHEUS_MULTIPROC_DIR"] == str(tmp_path / "metrics")
+    assert Path(env["PROMETHEUS_MULTIPROC_DIR"]).parent == SHARED_MEMORY
     assert env["OMP_NUM_THREADS"] == "1"
     assert env["LANG"] == "C"
     assert env["PATH"].endswith(f"{os.pathsep}/bin")
     assert Settings.from_env(env).port == 9000
+
+
+def test_metrics_are_in_a_private_folder_in_memory_or_else_in_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(home=tmp_path)
+    folder = metrics_folder(settings, {})
+    assert metrics_folder(settings, {}) == folder
+    assert metrics_folder(Settings(home=tmp_path / "other"), {}) != folder
+    assert folder.parent == SHARED_MEMORY
+    wipe_metrics(folder)
+    assert folder.stat().st_mode & 0o077 == 0
+    assert metrics_folder(settings, {}) == folder
+    folder.chmod(0o777)
+    assert metrics_folder(settings, {}) == tmp_path / "metrics"
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    assert metrics_folder(settings, {}) == tmp_path / "metrics"
+    folder.unlink()
+    assert metrics_folder(settings, {"PROMETHEUS_MULTIPROC_DIR": "/given"}) == Path("/given")
+    monkeypatch.setattr(environment, "SHARED_MEMORY", tmp_path)
+    assert metrics_folder(settings, {}) == tmp_path / "metrics"
 
 
 def test_workers_of_one_host_have_no_metrics_port() -> None:

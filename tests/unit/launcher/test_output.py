@@ -1,12 +1,13 @@
 """Which lines of the processes are shown on the terminal, and which only go to log files."""
 
+import errno
 import io
 import json
 from pathlib import Path
 
 import pytest
 
-from launcher.output import Output, terminal_text
+from launcher.output import REPAIR_HINT, Output, terminal_text
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,78 @@ def test_a_closed_terminal_does_not_end_the_service(tmp_path: Path) -> None:
     output.announce("three")
     assert (tmp_path / "api.log").read_text() == "one\n"
     assert (tmp_path / "carprice.log").read_text().endswith(" two\n")
+
+
+class FullDisk(io.StringIO):
+    """A terminal whose file is on a disk that is full at first."""
+
+    is_full = True
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_a_terminal_on_a_full_disk_is_used_again_when_there_is_space(tmp_path: Path) -> None:
+    terminal = FullDisk()
+    output = Output(tmp_path, ["api"], terminal)
+    output.say("lost")
+    terminal.is_full = False
+    output.say("shown")
+    assert "shown" in terminal.getvalue()
+
+
+def test_a_log_file_continues_after_a_full_disk_and_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = Output(tmp_path, ["api"], io.StringIO())
+    output.relay("api", b"before")
+    log = tmp_path / "api.log"
+    log.rename(tmp_path / "kept.log")
+    log.symlink_to("/dev/full")
+    (handler,) = output._files["api"].handlers
+    handler.close()
+    for line in (b"one", b"two", b"three"):
+        output.relay("api", line)
+    log.unlink()
+    output.relay("api", b"after")
+    assert (tmp_path / "kept.log").read_text() == "before\n"
+    assert log.read_text() == ("3 lines are missing here: they could not be written\nafter\n")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("* Ready to accept connections unix", None),
+        ("# WARNING Memory overcommit must be enabled! Without it, more", None),
+        ("# Valkey is now ready to exit, bye bye...", None),
+        ("# Something is wrong", "Something is wrong"),
+        (
+            "# Bad file format reading the append only file a.aof: make a backup",
+            "Bad file format reading the append only file a.aof: make a backup" + REPAIR_HINT,
+        ),
+        (
+            "# Error writing to the AOF file: No space left on device",
+            "Error writing to the AOF file: No space left on device",
+        ),
+    ],
+)
+def test_of_the_servers_lines_only_errors_reach_the_terminal(text: str, shown: str | None) -> None:
+    assert terminal_text(f"17:M 29 Nov 2026 13:49:21.976 {text}") == shown
+
+
+def test_a_full_disk_is_shown_once_per_process_and_minute(tmp_path: Path) -> None:
+    terminal = io.StringIO()
+    output = Output(tmp_path, ["beat", "broker"], terminal)
+    for _ in range(3):
+        output.relay("beat", b"MISCONF Errors writing to the AOF file: No space left on device")
+        output.relay("broker", b"1:M 29 Nov 2026 13:49:21.976 # Short write while writing")
+        output.relay("beat", b"OSError: [Errno 28] No space left on device")
+    shown = terminal.getvalue().splitlines()
+    assert len(shown) == 2
+    assert all("the disk is full; trying again until there is space" in line for line in shown)
 
 
 STACK = """Traceback (most recent call last):

@@ -1,6 +1,7 @@
 """Preflight checks: each failure is one line that says what to do."""
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -12,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from launcher import preflight
 from launcher.preflight import (
     CannotStartError,
+    await_home,
     check_flower,
     check_keys,
     check_ports,
+    is_disk_full,
     lock_home,
     prepare_home,
     wipe_metrics,
@@ -120,6 +124,37 @@ def test_a_full_disk_is_reported(home: Settings, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
     with pytest.raises(CannotStartError, match="has 1 MB of disk left, at least 50 are needed"):
         prepare_home(home)
+
+
+def test_the_start_waits_for_disk_space_and_says_so_once(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free_bytes = iter([1_000_000, 2_000_000, 60_000_000])
+    real = shutil.disk_usage(home.home)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=next(free_bytes)))
+    monkeypatch.setattr(preflight, "SPACE_POLL_S", 0.0)
+    said: list[str] = []
+    await_home(home, said.append)
+    assert next(free_bytes, None) is None
+    assert len(said) == 1
+    assert "has 1 MB of disk left, at least 50 are needed" in said[0]
+    assert "waiting for space" in said[0]
+
+
+def test_a_disk_is_full_if_it_cannot_reserve_space(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not is_disk_full(home.home)
+
+    numbers = iter((errno.ENOSPC, errno.EDQUOT, errno.EIO))
+
+    def refuse(*_: int) -> None:
+        raise OSError(next(numbers), "refused")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    for expected in (True, True, False):
+        assert is_disk_full(home.home) is expected
+    assert [each.name for each in home.home.iterdir() if each.name.startswith("space")] == []
 
 
 def test_two_runs_do_not_share_a_home(home: Settings) -> None:

@@ -28,7 +28,9 @@ SLEEPER = "sh -c 'echo up; exec sleep 600'"
 class Bench:
     """A supervisor over named commands, and what it printed."""
 
-    def __init__(self, folder: Path, tiers: list[dict[str, str]]) -> None:
+    def __init__(
+        self, folder: Path, tiers: list[dict[str, str]], is_disk_full: Callable[[], bool]
+    ) -> None:
         env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         self.terminal = io.StringIO()
         self.children = {
@@ -40,6 +42,7 @@ class Bench:
             [[self.children[name] for name in tier] for tier in tiers],
             output=Output(folder, list(self.children), self.terminal),
             watchdog=Watchdog(),
+            is_disk_full=is_disk_full,
         )
         self.tiers = len(tiers)
 
@@ -61,8 +64,8 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
 
-    def make(*tiers: dict[str, str]) -> Bench:
-        made.append(Bench(tmp_path, list(tiers)))
+    def make(*tiers: dict[str, str], is_disk_full: Callable[[], bool] = lambda: False) -> Bench:
+        made.append(Bench(tmp_path, list(tiers), is_disk_full))
         made[-1].supervisor.__enter__()
         return made[-1]
 
@@ -131,6 +134,22 @@ def test_a_crash_loop_stops_everything(
     with pytest.raises(CrashLoopError, match="broken ended with exit code 3 again and again"):
         one.until(lambda: False)
     assert one.terminal.getvalue().count("no module named x") == 5
+
+
+def test_exits_on_a_full_disk_are_no_crash_loop_and_are_reported_once(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(child_module, "RESTART_DELAYS_S", (0.0, 600.0))
+    monkeypatch.setattr(child_module, "FULL_DISK_DELAY_S", 0.0)
+    space = tmp_path / "space"
+    waits = f"sh -c 'echo started; test -e {space} && exec sleep 600; exit 3'"
+    one = bench({"writer": waits}, is_disk_full=lambda: not space.exists())
+    one.start()
+    one.until(one.printed("started", 8))
+    space.touch()
+    one.until(lambda: one.children["writer"].running and not one.children["writer"].has_exited())
+    said = "writer ended with exit code 3 while the disk is full"
+    assert one.terminal.getvalue().count(said) == 1
 
 
 def test_a_process_killed_from_outside_is_restarted_every_time(

@@ -9,44 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from api.ops.audit_statistics import MAX_CACHED_DAYS, AuditStats, DaySums
-from shared.audit.log import AuditLog, ChainVerifier, day_of, file_name
+from shared.audit.chain import ChainVerifier, day_of, file_name
+from shared.audit.log import AuditLog
 from shared.domain.errors import AuditUnavailable
-from shared.domain.ids import CallerId, ValuationId
 from shared.domain.reading import Match, VehicleName
-from shared.domain.valuation import AuditRecord, Estimate
-from shared.fields.requests import load_car_request
-from tests.audit_segments import write_segment
+from tests.audit_segments import audit_record as record
+from tests.audit_segments import segment, write_segment
 from tests.conftest import wait_until
 from worker.batches.audit_segments import (
     SegmentLines,
-    encode_segment,
     publish_segment,
     remove_stale,
 )
 
 AT = 1_790_000_000.0
-
-
-def record(car, number=1, *, price=100_000.0, cached=False, failed=False):
-    """An audit record of one valuation."""
-    return AuditRecord(
-        id=ValuationId(f"id-{number}"),
-        at=AT,
-        caller=CallerId("local"),
-        car=load_car_request(car).car,
-        estimate=None
-        if failed
-        else Estimate(
-            price_mad=price,
-            quantiles_mad=tuple(price * (0.8 + 0.05 * i) for i in range(9)),
-            model_version="v1",
-            model_known=True,
-        ),
-        cached=cached,
-        response_time_ms=2.0,
-        error="valuation-failed" if failed else None,
-    )
 
 
 def lines_of(folder: Path) -> list[bytes]:
@@ -211,21 +187,6 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path, car):
         AuditLog(blocked / "audit", "w", lambda: AT).append([record(car)])
 
 
-def segment(count, elapsed_ms):
-    """The lines of a chunk that took a certain time."""
-    return encode_segment(
-        {
-            "id": f"row-{number}",
-            "status": "success",
-            "cached": False,
-            "price_mad": 100.0,
-            "model_version": "v1",
-            "response_time_ms": elapsed_ms,
-        }
-        for number in range(count)
-    )
-
-
 def test_a_repeated_segment_stays_as_it_was_first_written(tmp_path):
     first = segment(2, 1.5)
     for lines in (first, segment(2, 1234.5)):
@@ -288,122 +249,3 @@ def test_what_a_killed_writer_left_is_removed_after_a_day(tmp_path):
         fresh.name,
         file_name(day_of(AT), "batch-1"),
     ]
-
-
-@pytest.mark.parametrize("elapsed_ms", [7.5, 1234.5])
-def test_a_file_that_is_replaced_by_a_longer_or_shorter_one_is_counted_once(tmp_path, elapsed_ms):
-    stats = AuditStats(tmp_path)
-    path = tmp_path / file_name(day_of(AT), "batch-1")
-    path.write_bytes(segment(3, 100.5))
-    assert stats.of_day(day_of(AT))["total_predictions"] == 3
-    other = tmp_path / "other"
-    other.write_bytes(segment(4, elapsed_ms))
-    other.replace(path)
-    figures = stats.of_day(day_of(AT))
-    assert figures["total_predictions"] == 4
-    assert figures["average_response_time_ms"] == elapsed_ms
-
-
-def test_a_file_that_is_rewritten_in_place_is_counted_once(tmp_path):
-    stats = AuditStats(tmp_path)
-    path = tmp_path / file_name(day_of(AT), "batch-1")
-    path.write_bytes(segment(3, 1.5))
-    stats.of_day(day_of(AT))
-    path.write_bytes(segment(5, 12345.5))
-    assert stats.of_day(day_of(AT))["total_predictions"] == 5
-
-
-def test_only_a_damaged_line_is_skipped(tmp_path):
-    stats = AuditStats(tmp_path)
-    path = tmp_path / file_name(day_of(AT), "batch-1")
-    path.write_bytes(segment(2, 1.5) + b'garbage\n{"status":"success"}\n' + segment(1, 1.5))
-    for _ in range(2):
-        assert stats.of_day(day_of(AT))["total_predictions"] == 3
-
-
-def test_a_removed_file_is_not_counted_any_more(tmp_path):
-    stats = AuditStats(tmp_path)
-    for name in ("batch-1", "batch-2"):
-        write_segment(tmp_path, name, AT, segment(2, 1.5))
-    assert stats.of_day(day_of(AT))["total_predictions"] == 4
-    (tmp_path / file_name(day_of(AT), "batch-1")).unlink()
-    assert stats.of_day(day_of(AT))["total_predictions"] == 2
-
-
-def test_the_least_recently_used_day_is_evicted(tmp_path, monkeypatch):
-    """Whatever the day's date, and whatever is asked about days without records."""
-    days = [AT - number * 86_400 for number in range(MAX_CACHED_DAYS + 1)]
-    for at in days:
-        write_segment(tmp_path, "batch-1", at, segment(2, 1.5))
-    stats = AuditStats(tmp_path)
-    for at in days[:MAX_CACHED_DAYS]:
-        stats.of_day(day_of(at))
-    for number in range(1, 20):
-        stats.of_day(day_of(AT + number * 86_400))
-    stats.of_day(day_of(days[0]))
-    stats.of_day(day_of(days[-1]))
-
-    counted = []
-    add = DaySums.add
-    monkeypatch.setattr(DaySums, "add", lambda sums, line: (counted.append(line), add(sums, line)))
-    for at in (days[0], days[-1], days[2]):
-        assert stats.of_day(day_of(at))["total_predictions"] == 2
-    assert counted == []
-    stats.of_day(day_of(days[1]))
-    assert len(counted) == 2
-
-
-def test_reading_one_day_does_not_block_another(tmp_path, monkeypatch):
-    for at in (AT, AT - 86_400):
-        write_segment(tmp_path, "batch-1", at, segment(1, 1.5))
-    stats = AuditStats(tmp_path)
-    is_reading, may_go_on = threading.Event(), threading.Event()
-    add = DaySums.add
-
-    def slow(sums, line):
-        if threading.current_thread() is slow_reader:
-            is_reading.set()
-            assert may_go_on.wait(20)
-        add(sums, line)
-
-    slow_reader = threading.Thread(target=stats.of_day, args=(day_of(AT),))
-    monkeypatch.setattr(DaySums, "add", slow)
-    slow_reader.start()
-    assert is_reading.wait(20)
-    assert stats.of_day(day_of(AT - 86_400))["total_predictions"] == 1
-    may_go_on.set()
-    slow_reader.join()
-
-
-def test_the_figures_of_a_day_count_every_record_once_however_often_they_are_asked(tmp_path, car):
-    stats = AuditStats(tmp_path)
-    log = AuditLog(tmp_path, "w", lambda: AT)
-    log.append([record(car, 1, price=100.0), record(car, 2, price=300.0, cached=True)])
-    stats.of_day(day_of(AT))
-    log.append([record(car, 3, failed=True)])
-    AuditLog(tmp_path, "other", lambda: AT).append([record(car, 4, price=200.0)])
-    for _ in range(2):
-        figures = stats.of_day(day_of(AT))
-    assert figures["total_predictions"] == 4
-    assert figures["successful_predictions"] == 3
-    assert figures["failed_predictions"] == 1
-    assert (figures["cache_hits"], figures["cache_hit_rate"]) == (1, 25.0)
-    assert (figures["min_price"], figures["max_price"], figures["average_price"]) == (100, 300, 200)
-    assert figures["model_versions"] == {"v1": 3}
-
-
-def test_an_incomplete_last_line_is_read_later(tmp_path, car):
-    AuditLog(tmp_path, "w", lambda: AT).append([record(car, 1), record(car, 2)])
-    (path,) = tmp_path.iterdir()
-    whole = path.read_bytes()
-    stats = AuditStats(tmp_path)
-    path.write_bytes(whole[:-10])
-    assert stats.of_day(day_of(AT))["total_predictions"] == 1
-    path.write_bytes(whole)
-    assert stats.of_day(day_of(AT))["total_predictions"] == 2
-
-
-def test_a_day_without_records_says_so(tmp_path):
-    figures = AuditStats(tmp_path).of_day("2020-01-01")
-    assert figures["total_predictions"] == 0
-    assert figures["message"]

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.audit.log import ChainVerifier
+from shared.audit.chain import ChainVerifier
 from shared.blobs.batch_files import part_name
 from shared.domain.batch import RESULT_COLUMNS, Batch, BatchOutcome, RowCounts
 from shared.domain.errors import BatchExpired, BatchNotFound, BrokerUnavailable

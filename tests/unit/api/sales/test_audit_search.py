@@ -6,7 +6,8 @@ import time
 import pytest
 
 from api.sales.audit_search import ANSWER_WINDOW_S, JOB_WINDOW_S, AuditSearch
-from shared.audit.log import AuditLog, day_of, file_name
+from shared.audit.chain import day_of, file_name
+from shared.audit.log import AuditLog
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import new_id
 from tests.audit_segments import write_segment

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from api.sales.log import INDEX_FILE, SaleReportLog
 from cli.audit import audit
-from shared.audit.log import OUTCOMES_PREFIX, AuditLog
+from shared.audit.chain import OUTCOMES_PREFIX
+from shared.audit.log import AuditLog
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, new_id
 from shared.domain.sale import Sale, SaleReport, SaleReportKind

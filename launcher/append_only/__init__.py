@@ -1,0 +1,1 @@
+"""Checks and repairs the append-only files of the embedded broker."""

@@ -1,0 +1,187 @@
+"""`carprice repair-broker`: removes the damaged parts of the embedded broker's files.
+
+The server refuses to start with a damaged file. Valkey's own tool cuts a file off at the first
+damage, and so drops every job that was accepted later.
+"""
+
+import contextlib
+import dataclasses
+import datetime as dt
+import mmap
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from launcher.append_only.commands import Analysis, Data, Range, analyse
+from launcher.embedded import AOF_FOLDER, server_binary
+
+MANIFEST = "appendonly.aof.manifest"
+BLOCK_BYTES = 1 << 20
+CHECK_TIMEOUT_S = 600.0
+
+
+class RepairError(RuntimeError):
+    """The files cannot be repaired; the message says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Damage:
+    """A damaged file."""
+
+    path: Path
+    analysis: Analysis | None
+    """None for a base file, which cannot be kept in part."""
+
+    @property
+    def description(self) -> str:
+        """What is lost of it, for a message."""
+        if self.analysis is None:
+            return f"{self.path.name}: damaged, cannot be kept in part"
+        ranges = ", ".join(f"{start}-{end}" for start, end in self.analysis.dropped)
+        lost = sum(end - start for start, end in self.analysis.dropped)
+        return f"{self.path.name}: {lost} of {self.analysis.size} bytes are damaged ({ranges})"
+
+
+def find_damage(folder: Path) -> list[Damage]:
+    """The damaged files of the broker, in the order in which it reads them.
+
+    Args:
+        folder: the data folder of the broker; no server uses it.
+
+    Raises:
+        RepairError: the list of files is damaged or names a missing file.
+        OSError: a file cannot be read.
+    """
+    found = []
+    for path, kind in _listed_files(folder / AOF_FOLDER):
+        if kind == "b" and path.suffix == ".rdb":
+            if not _is_valid_base(path):
+                found.append(Damage(path=path, analysis=None))
+            continue
+        with _content(path) as content:
+            analysis = analyse(content)
+        if analysis.dropped:
+            found.append(Damage(path=path, analysis=analysis))
+    return found
+
+
+def repair(folder: Path, damaged: list[Damage], now: dt.datetime) -> Path:
+    """Replace damaged files by what can be kept of them.
+
+    Args:
+        folder: the data folder of the broker; no server uses it.
+        damaged: as `find_damage` returns them.
+        now: names the folder of the former files.
+
+    Returns:
+        The folder that holds the damaged files as they were.
+
+    Raises:
+        OSError: the disk refuses; files not yet replaced are as they were.
+    """
+    backup = folder / f"damaged-{now:%Y%m%dT%H%M%SZ}"
+    backup.mkdir(mode=0o700)
+    manifest = folder / AOF_FOLDER / MANIFEST
+    os.link(manifest, backup / manifest.name)
+    for each in damaged:
+        os.link(each.path, backup / each.path.name)
+        if each.analysis is None:
+            _remove_from_manifest(manifest, each.path)
+        else:
+            _keep_ranges(each.path, each.analysis.kept)
+    return backup
+
+
+def trim_zeros(folder: Path) -> int:
+    """Cut zero bytes off the end of the last append-only file.
+
+    A loss of power may leave them where the file had been extended but not written. They hold no
+    data, and no command ends in a zero byte.
+
+    Args:
+        folder: the data folder of the broker; no server uses it.
+
+    Returns:
+        The number of bytes removed.
+    """
+    try:
+        *_, (path, _) = _listed_files(folder / AOF_FOLDER)
+        size = path.stat().st_size
+    except (RepairError, OSError, ValueError):  # the server reports it
+        return 0
+    if path.suffix != ".aof" or size == 0:
+        return 0
+    with _content(path) as content:
+        end = size
+        while end and content[end - 1] == 0:
+            block = content[max(0, end - BLOCK_BYTES) : end]
+            end -= len(block) - len(block.rstrip(b"\0"))
+    if end < size:
+        os.truncate(path, end)
+    return size - end
+
+
+def _listed_files(folder: Path) -> list[tuple[Path, str]]:
+    """The files of the manifest with their kinds: b (base) or i (changes since)."""
+    manifest = folder / MANIFEST
+    if not manifest.exists():
+        return []
+    try:
+        lines = [line.split() for line in manifest.read_text(encoding="utf-8").splitlines()]
+        listed = [(folder / line[1], line[5]) for line in lines if line and line[0] != "#"]
+    except (IndexError, ValueError):
+        raise RepairError(f"{manifest} is damaged: restore the folder from a backup") from None
+    for path, _ in listed:
+        if not path.is_file():
+            raise RepairError(f"{path} is missing: restore the folder from a backup")
+    return [(path, kind) for path, kind in listed if kind in {"b", "i"}]
+
+
+def _is_valid_base(path: Path) -> bool:
+    """Whether the server's own check finds the checksum of a base file right."""
+    check = subprocess.run(
+        ["valkey-check-rdb", str(path)],  # noqa: S607 - the name that makes the server check
+        executable=server_binary(),
+        capture_output=True,
+        timeout=CHECK_TIMEOUT_S,
+        check=False,
+    )
+    return check.returncode == 0
+
+
+@contextlib.contextmanager
+def _content(path: Path) -> Iterator[Data]:
+    """The content of a file."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            yield content
+
+
+def _keep_ranges(path: Path, kept: tuple[Range, ...]) -> None:
+    """Replace a file by ranges of it."""
+    new = path.with_suffix(".repaired")
+    with _content(path) as content, new.open("wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        for start, end in kept:
+            for offset in range(start, end, BLOCK_BYTES):
+                file.write(content[offset : min(end, offset + BLOCK_BYTES)])
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _remove_from_manifest(manifest: Path, path: Path) -> None:
+    """Take a file out of the manifest, then remove it."""
+    lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
+    new = manifest.with_suffix(".repaired")
+    with new.open("w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.writelines(line for line in lines if line.split()[1:2] != [path.name])
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(manifest)
+    path.unlink()

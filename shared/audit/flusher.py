@@ -1,0 +1,80 @@
+"""Flushes the audit logs of this process every second, in one background thread."""
+
+import os
+import threading
+from typing import Protocol
+
+from shared.audit.state import CheckpointError
+from shared.domain.errors import AuditUnavailable
+from shared.logging import get_logger
+
+FLUSH_INTERVAL_S = 1.0
+
+log = get_logger("audit.flusher")
+
+
+class Flushable(Protocol):
+    """What the thread flushes."""
+
+    def flush(self) -> None:
+        """Flush what was written; raises `AuditUnavailable` or `OSError`."""
+
+
+class _Flusher:
+    """The thread. It is started by the first write and ends when nothing is due.
+
+    It is no daemon and waits for the main thread, so that a process that stops flushes first.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._due: list[Flushable] = []
+        self._is_running = False
+
+    def schedule(self, target: Flushable) -> None:
+        with self._lock:
+            self._due.append(target)
+            if not self._is_running:
+                thread = threading.Thread(target=self._run, name="audit-flusher", daemon=False)
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter is stopping: `_run` ends at once
+                    threading.Timer(0, self._flush_due).run()
+                    return
+                self._is_running = True
+
+    def _run(self) -> None:
+        main = threading.main_thread()
+        while True:
+            main.join(FLUSH_INTERVAL_S)
+            failed = self._flush_due()
+            with self._lock:
+                if main.is_alive():
+                    self._due += failed
+                if not self._due:
+                    self._is_running = False
+                    return
+
+    def _flush_due(self) -> list[Flushable]:
+        """Flush all that is due; return those that failed."""
+        due, self._due = self._due, []
+        failed = []
+        for target in due:
+            try:
+                target.flush()
+            except (AuditUnavailable, CheckpointError, OSError) as error:
+                log.warning("audit_not_flushed", error=repr(error))
+                failed.append(target)
+        return failed
+
+
+_flusher = _Flusher()
+
+
+def schedule_flush(target: Flushable) -> None:
+    """Have `target` flushed within a second, or before this process ends."""
+    _flusher.schedule(target)
+
+
+# A forked child has no threads of its parent, and nothing of its own to flush.
+os.register_at_fork(after_in_child=_flusher.__init__)  # type: ignore[misc]

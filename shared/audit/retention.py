@@ -1,0 +1,92 @@
+"""Deletes old days of the audit log."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from shared.audit.chain import OUTCOMES_PREFIX, PREDICTIONS_PREFIX, day_of, file_pattern
+from shared.audit.checkpoints import Checkpoints
+from shared.audit.inventory import Entry, Kind
+from shared.audit.sums import SUMS_FOLDER
+from shared.domain.clock import Clock
+from shared.logging import get_logger
+
+INTERVAL_S = 3600.0
+_FILE = file_pattern(PREDICTIONS_PREFIX, OUTCOMES_PREFIX)
+
+log = get_logger("audit.retention")
+
+
+class AuditRetention:
+    """Deletes the days that are older than the retention, once an hour.
+
+    Args:
+        folder: the audit log.
+        checkpoints: of the log.
+        clock: Unix time, seconds.
+        days: that are kept; 0: all.
+        monotonic: seconds.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        checkpoints: Checkpoints,
+        clock: Clock,
+        *,
+        days: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._checkpoints = checkpoints
+        self._clock = clock
+        self._days = days
+        self._monotonic = monotonic
+        self._next_at = 0.0
+
+    def sweep(self) -> int:
+        """Delete what is due; return the number of deleted files."""
+        if not self._days or self._monotonic() < self._next_at:
+            return 0
+        self._next_at = self._monotonic() + INTERVAL_S
+        day = day_of(self._clock() - self._days * 86_400)
+        return remove_before(self._folder, day, self._checkpoints)
+
+
+def remove_before(folder: Path, day: str, checkpoints: Checkpoints) -> int:
+    """Delete the files of all days before `day` (`YYYY-MM-DD`); return how many.
+
+    The inventory says so first: after a crash in between the rest is deleted by the next call.
+
+    Raises:
+        OSError: the disk refuses.
+        CheckpointError: the inventory cannot be read, or its key is missing.
+    """
+    paths = [path for path in folder.glob("*.jsonl") if _is_before(path, day)]
+    if not paths:
+        return 0
+    with checkpoints.locked() as inventory:
+        entries = inventory.read()
+        kept = [
+            entry
+            for entry in entries
+            if entry.kind is not Kind.REMOVED_BEFORE
+            and (entry.file is None or not _is_before(Path(entry.file.name), day))
+        ]
+        # The entries of deleted files are dropped, so that the inventory does not grow for ever.
+        inventory.create([*kept, Entry(Kind.REMOVED_BEFORE, time.time(), day=day)])
+    for path in paths:
+        path.unlink(missing_ok=True)
+        checkpoints.forget(path.name)
+    for sums in (folder / SUMS_FOLDER).glob("*.ndjson"):
+        if sums.stem < day:
+            with contextlib.suppress(FileNotFoundError):
+                sums.unlink()
+    log.info("audit_days_deleted", before=day, files=len(paths))
+    return len(paths)
+
+
+def _is_before(path: Path, day: str) -> bool:
+    match = _FILE.fullmatch(path.name)
+    return match is not None and match[1] < day

@@ -1,0 +1,236 @@
+"""Verifies an audit log: its chains, and that no file and no end of a file is missing."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shared.audit.chain import (
+    OUTCOMES_PREFIX,
+    PREDICTIONS_PREFIX,
+    ChainVerifier,
+    file_pattern,
+)
+from shared.audit.checkpoints import (
+    CHECKPOINT_SUFFIX,
+    INVENTORY_FILE,
+    checkpoint_path,
+    has_checkpoints,
+    is_log_file,
+)
+from shared.audit.inventory import Entry, FileEntry, Inventory, Kind
+from shared.audit.signing import authentic, has_inventory, read_key
+from shared.audit.state import CheckpointError
+from shared.domain.ids import id_timestamp, is_id
+
+OPEN_BATCH_S = 86_400.0
+"""A batch of this age whose files are not listed is not open any more."""
+OPENING_S = 10.0
+"""A process lists its file within this time."""
+_FILE = file_pattern(PREDICTIONS_PREFIX, OUTCOMES_PREFIX)
+
+
+@dataclasses.dataclass(slots=True)
+class Report:
+    """What a verification found."""
+
+    files: int = 0
+    records: int = 0
+    """Valid records, up to the first fault of each file."""
+    broken: int = 0
+    """Files with faults; those that are missing are not among `files`."""
+    faults: list[str] = dataclasses.field(default_factory=list)
+    since: float | None = None
+    """Unix time at which the inventory begins; None: there is none to compare with."""
+    adopted: int = 0
+    """Files that were there before the inventory, or were listed by an operator."""
+    open_segments: int = 0
+    """Files of batches that have not ended: they are listed when their batch ends."""
+
+    def add(self, fault: str) -> None:
+        """Add a fault of a file."""
+        self.faults.append(fault)
+        self.broken += 1
+
+
+def verify_log(
+    folder: Path, checkpoints: Path | None = None, key_file: Path | None = None
+) -> Report:
+    """Verify all files of a log.
+
+    Args:
+        folder: the audit log.
+        checkpoints: their folder; None: only the chains are verified.
+        key_file: the key of the checkpoints.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    report = Report()
+    # Read before the folder is listed: files that are added meanwhile are not expected.
+    expected = None
+    if checkpoints is not None and key_file is not None:
+        expected = _read_inventory(checkpoints, key_file, report)
+    present = sorted(path for path in folder.glob("*.jsonl") if is_log_file(path))
+    for path in present:
+        report.files += 1
+        fault = ""
+        try:
+            anchor = expected.anchor(path) if expected else None
+        except CheckpointError as error:
+            anchor, fault = None, str(error)
+        count, broken = check_file(path, anchor)
+        report.records += count
+        if broken or fault:
+            report.add(f"{path.name}: {broken or fault}")
+    if expected is not None:
+        report.open_segments = expected.open_segments
+        for name in expected.missing({path.name for path in present}):
+            if not (folder / name).exists():
+                report.add(f"{name}: the file was removed")
+    return report
+
+
+def check_file(path: Path, anchor: FileEntry | None = None) -> tuple[int, str]:
+    """Number of valid records at the beginning of a file, and its first fault or "".
+
+    Args:
+        path: the file.
+        anchor: a line that the file must contain, and where it ends.
+    """
+    chain = ChainVerifier()
+    offset, must_reach = 0, anchor is not None and anchor.size > 0
+    with path.open("rb") as file:
+        for line in file:
+            number = chain.verified + chain.open + 1
+            if not line.endswith(b"\n"):
+                fault = f"line {number} is torn: its writer died, or is writing it now"
+                return chain.verified, _cut(anchor, offset) if must_reach else fault
+            if not chain.follow(line):
+                lines = (
+                    f"line {number} was"
+                    if chain.verified + 1 >= number
+                    else (f"a line from {chain.verified + 1} to {number} was")
+                )
+                return chain.verified, f"{lines} changed, or what stood before it is missing"
+            offset += len(line)
+            if must_reach and anchor is not None and offset >= anchor.size:
+                if offset > anchor.size or chain.open or chain.head != anchor.head:
+                    return 0, f"a line up to {number} was changed and the chain computed again"
+                must_reach = False
+    if must_reach:
+        return chain.verified, _cut(anchor, offset)
+    if chain.open:
+        return chain.verified, f"what stood after line {chain.verified + chain.open} is missing"
+    return chain.verified, ""
+
+
+def _cut(anchor: FileEntry | None, size: int) -> str:
+    wanted = anchor.size if anchor else 0
+    return f"the end is missing: {size} bytes of at least {wanted}"
+
+
+def _read_inventory(checkpoints: Path, key_file: Path, report: Report) -> "_Expected | None":
+    """Read the inventory; None, with the reason in the report, if it cannot be trusted."""
+    path = checkpoints / INVENTORY_FILE
+    try:
+        key = read_key(key_file)
+        if key is not None and path.exists():
+            return _Expected(checkpoints, key, Inventory(path, key).read(), report)
+        if key is None:
+            if path.exists() or has_checkpoints(checkpoints):
+                report.add(f"{key_file}: the key of the checkpoints is missing")
+        elif has_inventory(key_file) or has_checkpoints(checkpoints):
+            report.add(f"{path}: the inventory was removed")
+    except CheckpointError as error:
+        report.add(str(error))
+    return None
+
+
+class _Expected:
+    """What inventory and checkpoints say of the files.
+
+    Args:
+        checkpoints: their folder.
+        key: of the MACs.
+        entries: of the inventory.
+        report: gets what the inventory says of itself.
+    """
+
+    def __init__(
+        self, checkpoints: Path, key: bytes, entries: Sequence[Entry], report: Report
+    ) -> None:
+        self._checkpoints = checkpoints
+        self._key = key
+        self._files: dict[str, FileEntry | None] = {}
+        self._adopted: set[str] = set()
+        self._removed_before = ""
+        self.open_segments = 0
+        report.since = entries[0].at if entries else None
+        for entry in entries:
+            self._take(entry)
+            if entry.kind is Kind.RESTARTED:
+                at = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="seconds")
+                report.add(f"{INVENTORY_FILE}: an earlier inventory was removed before {at}")
+        report.adopted = len(self._adopted)
+
+    def _take(self, entry: Entry) -> None:
+        if entry.kind is Kind.REMOVED_BEFORE:
+            self._removed_before = max(self._removed_before, entry.day)
+        elif entry.file:
+            # The checkpoint of an open file says how far it was written.
+            self._files[entry.file.name] = None if entry.kind is Kind.OPENED else entry.file
+            (self._adopted.add if entry.kind is Kind.ADOPTED else self._adopted.discard)(
+                entry.file.name
+            )
+
+    def anchor(self, path: Path) -> FileEntry | None:
+        """The line that a file must contain; None if it may have no record yet.
+
+        Raises:
+            CheckpointError: the file is not listed, or its checkpoint is missing or not authentic.
+        """
+        listed, written = self._files.get(path.name), self._checkpoint(path.name)
+        known = [each for each in (listed, written) if each is not None]
+        if known:
+            return max(known, key=lambda each: each.size)
+        if path.name in self._files:
+            raise CheckpointError("its checkpoint is missing")
+        if _is_open_segment(path.name):
+            self.open_segments += 1
+        elif path.stat().st_size and not _is_new(path):
+            raise CheckpointError("the file is not in the inventory")
+        return None
+
+    def _checkpoint(self, name: str) -> FileEntry | None:
+        path = checkpoint_path(self._checkpoints, name)
+        try:
+            given = authentic(self._key, path.read_bytes())
+        except FileNotFoundError:
+            return None
+        if given is None or given["file"] != name:
+            raise CheckpointError("its checkpoint is not authentic")
+        return FileEntry(name, given["bytes"], given["head"])
+
+    def missing(self, present: set[str]) -> Iterator[str]:
+        """Names of files that are not there and were not deleted by the retention."""
+        written = {
+            path.name.removesuffix(CHECKPOINT_SUFFIX)
+            for path in self._checkpoints.glob(f"*{CHECKPOINT_SUFFIX}")
+        }
+        for name in sorted((self._files.keys() | written) - present):
+            match = _FILE.fullmatch(name)
+            if match is None or match[1] >= self._removed_before:
+                yield name
+
+
+def _is_new(path: Path) -> bool:
+    """Whether a process may have made the file just now, and lists it within a second."""
+    return ".batch-" not in path.name and time.time() - path.stat().st_ctime < OPENING_S
+
+
+def _is_open_segment(name: str) -> bool:
+    _, mark, rest = name.partition(".batch-")
+    batch_id = rest.partition("-")[0]
+    return bool(mark) and is_id(batch_id) and id_timestamp(batch_id) + OPEN_BATCH_S > time.time()
