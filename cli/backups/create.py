@@ -1,5 +1,6 @@
 """`carprice backup`: copies all durable data of a service, which may be running."""
 
+import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ def backup(path: Path, broker_folder: Path | None) -> None:
     are not. Everything that was accepted when the command began is in the copy.
     """
     started = time.monotonic()
+    os.umask(0o077)
     try:
         settings = with_absolute_paths(Settings.from_env())
         check_broker_folder(settings, broker_folder)

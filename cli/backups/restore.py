@@ -43,6 +43,7 @@ def restore(ctx: click.Context, path: Path, force: bool, broker_folder: Path | N
     The backup is checked before anything is changed. Open jobs and batches go on when the service
     is started. Exit code 1 if the restored audit log has faults, 2: nothing was restored.
     """
+    os.umask(0o077)
     try:
         settings = with_absolute_paths(Settings.from_env())
         check_broker_folder(settings, broker_folder)
