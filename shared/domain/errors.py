@@ -231,7 +231,8 @@ def record_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise UnreadableRecord(reason=repr(error)) from error
+        # The text of the exception may contain values of the record.
+        raise UnreadableRecord(reason=type(error).__name__) from error
 
 
 class NotAuthenticated(DomainError, code="not-authenticated"):
