@@ -62,7 +62,8 @@ def test_a_message_of_a_library_about_an_exception_is_logged_without_its_argumen
     try:
         fail()
     except KeyError as error:
-        logging.getLogger("celery.worker").exception("Task %s raised %s", "value", str(error))
+        text = str(error)
+        logging.getLogger("celery.worker").exception("Task %s raised %s", "value", text)
     found = line(written)
     assert SECRET not in json.dumps(found)
     assert found["event"] == "Task %s raised %s"
