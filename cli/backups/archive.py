@@ -159,7 +159,8 @@ def extract(path: Path, target: Path) -> dict[str, Any]:
     try:
         with _sources(path, mode[1] if mode else None) as sources:
             for name, file, size in sources:
-                digests[_safe(name)] = size, writer.add(name, file, size)
+                _check_name(name)
+                digests[name] = size, writer.add(name, file, size)
     except (tarfile.TarError, EOFError) as error:
         raise BackupError(f"{path}: not a whole backup ({error})") from error
     try:
@@ -202,11 +203,10 @@ def _members_of(tar: tarfile.TarFile) -> Iterator[tuple[str, BinaryIO, int]]:
             yield member.name, file, member.size  # type: ignore[misc]  # a binary file
 
 
-def _safe(name: str) -> str:
-    """The name; raises `BackupError` if it leads out of the folder."""
+def _check_name(name: str) -> None:
+    """Raise `BackupError` if a name leads out of the folder."""
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
         raise BackupError(f"{name}: not a name of a file in a backup")
-    return name
 
 
 def _tar_modes(path: Path) -> tuple[Literal["w|", "w|gz"], Literal["r|", "r|gz"]] | None:
