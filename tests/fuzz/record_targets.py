@@ -14,11 +14,11 @@ import orjson
 import redis
 
 from api.jobs.listing import _job_summary_or_error
-from api.ops.audit_statistics import DaySums
 from api.sales.log import _read as read_sale_lines
 from model_store.registry.history import _parse_line as parse_history_line
 from model_store.registry.manifest import ModelVersion
-from shared.audit.log import GENESIS_HASH, ChainVerifier, chain
+from shared.audit.chain import GENESIS_HASH, ChainVerifier, chain
+from shared.audit.sums import FileSums, StoredSums
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.local import LocalBlobStore
 from shared.blobs.parts import HEAD_LENGTH, decode_part_head
@@ -238,7 +238,8 @@ def audit_line(data: bytes) -> None:
     """A line of the audit log or of the sale reports."""
     list(read_sale_lines(data, "sales"))
     with contextlib.suppress(KeyError, TypeError, ValueError):
-        DaySums().add(data)
+        FileSums().add_line(data)
+    StoredSums.decode(data)
     lines, _, _ = chain([data.replace(b"\n", b"") or b"{}"], GENESIS_HASH)
     for line in (data, data + b"\n", *lines.splitlines(keepends=True)):
         ChainVerifier().follow(line)
