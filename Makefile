@@ -23,7 +23,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nSettings are environment variables (PORT=8001 make up): docs/settings.md\n'
 
 up: $(RUNTIME) ## Start the whole service here (Ctrl-C stops it)
@@ -73,7 +73,7 @@ format: $(DEV) ## Format the code, apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 ##@ Measure
-.PHONY: bench quality soak
+.PHONY: bench quality soak faults faults-long overload
 bench: $(DEV) ## Speed compared with peers, 15 minutes at most (ARGS="--smoke")
 	@$(BIN)/python -m benchmarks.install_peers
 	@$(BIN)/python -m benchmarks.run $(ARGS)
@@ -83,6 +83,16 @@ quality: $(DEV) ## Accuracy of the prices (ARGS="--listings FILE --reference FIL
 
 soak: $(DEV) ## Ten minutes of mixed load: find leaks, hangs and losses (ARGS="--minutes 1")
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+faults: $(DEV) ## Break a running service in every way, 15 minutes at most (ARGS="--only broker")
+	@$(BIN)/python -m benchmarks.faults $(ARGS)
+	@$(BIN)/python -m benchmarks.faults.overload
+
+faults-long: $(DEV) ## The same with 100,000 jobs and 1,000,000 rows; takes hours
+	@$(BIN)/python -m benchmarks.faults --long $(ARGS)
+
+overload: $(DEV) ## Single cars at two and five times the capacity
+	@$(BIN)/python -m benchmarks.faults.overload $(ARGS)
 
 ##@ Maintain
 .PHONY: lock settings dashboards env clean

@@ -82,6 +82,11 @@ class Program:
                 preexec_fn=_exit_with_parent,  # noqa: PLW1509 - this process has one thread
             )
 
+    @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
+
     def check(self) -> None:
         """Check that it still runs.
 
