@@ -23,7 +23,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nSettings are environment variables (PORT=8001 make up): docs/settings.md\n'
 
 up: $(RUNTIME) ## Start the whole service here (Ctrl-C stops it)
@@ -36,16 +36,19 @@ key: $(RUNTIME) ## Create an API key (NAME=shop SCOPES="predict bulk admin")
 	@exec $(BIN)/carprice key "$(or $(NAME),operator)" $(foreach scope,$(SCOPES),--scope $(scope))
 
 ##@ Check
-.PHONY: check test lint types contracts unit unit-models unit-others format
+PRODUCT = api worker shared model_store data client cli launcher
+.PHONY: check test lint types contracts unit unit-models unit-others format fuzz
 check: $(DEV) ## Lint, types, import contracts and unit tests: under two minutes
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint types contracts unit-models unit-others
 
 test: $(DEV) ## Everything: `make check`, real processes, faults, browser, coverage
 	@scripts/test.sh
 
-lint: $(DEV) ## ruff: rules and format
+lint: $(DEV) ## ruff: rules and format; bandit: insecure calls; known vulnerabilities
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml $(PRODUCT) scripts
+	@$(BIN)/python -m scripts.check_vulnerabilities
 
 types: $(DEV) ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
@@ -63,11 +66,14 @@ unit-models: $(DEV)
 unit-others: $(DEV)
 	@$(BIN)/python -m pytest -q $(wildcard tests/architecture) $(filter-out $(MODELS),$(wildcard tests/unit/*))
 
+fuzz: $(DEV) ## Search for inputs that break a parser or the API, ten minutes (ARGS="--minutes 60")
+	@$(BIN)/python -m scripts.fuzz $(ARGS)
+
 format: $(DEV) ## Format the code, apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 ##@ Measure
-.PHONY: bench quality soak
+.PHONY: bench quality soak faults faults-long overload
 bench: $(DEV) ## Speed compared with peers, 15 minutes at most (ARGS="--smoke")
 	@$(BIN)/python -m benchmarks.install_peers
 	@$(BIN)/python -m benchmarks.run $(ARGS)
@@ -77,6 +83,16 @@ quality: $(DEV) ## Accuracy of the prices (ARGS="--listings FILE --reference FIL
 
 soak: $(DEV) ## Ten minutes of mixed load: find leaks, hangs and losses (ARGS="--minutes 1")
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+faults: $(DEV) ## Break a running service in every way, 15 minutes at most (ARGS="--only broker")
+	@$(BIN)/python -m benchmarks.faults $(ARGS)
+	@$(BIN)/python -m benchmarks.faults.overload
+
+faults-long: $(DEV) ## The same with 100,000 jobs and 1,000,000 rows; takes hours
+	@$(BIN)/python -m benchmarks.faults --long $(ARGS)
+
+overload: $(DEV) ## Single cars at two and five times the capacity
+	@$(BIN)/python -m benchmarks.faults.overload $(ARGS)
 
 ##@ Maintain
 .PHONY: lock settings dashboards env clean

@@ -82,6 +82,11 @@ class Program:
                 preexec_fn=_exit_with_parent,  # noqa: PLW1509 - this process has one thread
             )
 
+    @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
+
     def check(self) -> None:
         """Check that it still runs.
 
@@ -138,10 +143,10 @@ def wait_until_ready(url: str, programs: Sequence[Program], timeout_s: float) ->
 
 
 def _answers(url: str) -> bool:
-    """Return whether a URL answers 2xx."""
+    """Return whether a URL answers 2xx, and not that the service is degraded: without workers."""
     try:
-        with urllib.request.urlopen(url, timeout=5):
-            return True
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return b'"degraded"' not in answer.read()
     except OSError:
         return False
 

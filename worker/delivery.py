@@ -23,6 +23,17 @@ REFUSAL_PAUSE_S = 5.0
 """How long messages are taken without moving them after the broker refused to move one: it then
 needs no memory."""
 
+# A message whose delivery the process has not seen goes back to the head of its queue. Of its list
+# only the last one can be such a message, if the connection broke before the reply arrived.
+# KEYS: list, queue.  ARGV: the last message that was delivered.  Returns 1 if one was put back.
+_PUT_BACK = """
+local last = redis.call('LINDEX', KEYS[1], 0)
+if not last or last == ARGV[1] then return 0 end
+redis.call('RPUSH', KEYS[2], last)
+redis.call('LPOP', KEYS[1])
+return 1
+"""
+
 log = get_logger("delivery")
 
 
@@ -35,6 +46,8 @@ class Deliveries:
         self.received = 0
         self.finished = 0
         """Messages of the process's list whose tasks have ended."""
+        self.last = b""
+        """The last message that was delivered from this list."""
 
 
 class OwnedChannel(kombu_redis.Channel):
@@ -46,6 +59,8 @@ class OwnedChannel(kombu_redis.Channel):
     """The queue that the pending command moves a message from; empty if the command is BRPOP."""
     _moves_from = 0.0
     """Monotonic time before which messages are not moved."""
+    _is_complete = False
+    """Whether what an earlier, broken channel of this process moved has been delivered."""
 
     @property
     def unacked_key(self) -> str:  # type: ignore[override]  # a constant in kombu
@@ -71,6 +86,8 @@ class OwnedChannel(kombu_redis.Channel):
         if len(queues) != 1 or not self.deliveries.owner or monotonic() < self._moves_from:
             super()._brpop_start(timeout)  # type: ignore[misc]
             return
+        if not self._is_complete:
+            self._put_back_undelivered(queues[0])
         self._moved_from = queues[0]
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
@@ -87,6 +104,7 @@ class OwnedChannel(kombu_redis.Channel):
             message = self._read_moved(**options)
             if message is None:
                 raise Empty
+            self.deliveries.last = message
             self.connection._deliver(  # noqa: SLF001 - as kombu's own channel does
                 loads(bytes_to_str(message)), self._moved_from
             )
@@ -95,6 +113,14 @@ class OwnedChannel(kombu_redis.Channel):
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()  # type: ignore[attr-defined]
+
+    def _put_back_undelivered(self, queue: str) -> None:
+        """Put back a message whose move was not seen because the connection broke."""
+        names = (keys.popped(self.deliveries.owner), queue)
+        with self.conn_or_acquire() as client:
+            if client.eval(_PUT_BACK, 2, *names, self.deliveries.last):
+                log.warning("message_put_back", queue=queue)
+        self._is_complete = True
 
     def _read_moved(self, **options: Any) -> bytes | None:
         try:

@@ -21,8 +21,8 @@ from shared.metrics import OUTCOME_ERROR, OUTCOME_INSIDE, OUTCOME_RATIO, OUTCOME
 from shared.redis.job_store.store import JobStore
 
 DAY_S = 86_400
-MAX_CLOCK_SKEW_S = 60.0
-"""Ids up to this far in the future are accepted: the clock of another host may be fast."""
+MAX_CLOCK_SKEW_S = float(DAY_S)
+"""Ids up to this far in the future are looked up: a clock that was fast may have been set back."""
 MAX_QUOTED_CHARS = 64
 MAX_SALE_LEAD = dt.timedelta(days=366)
 """Sales longer before the valuation are refused: prices of that market differ too much."""

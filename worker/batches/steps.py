@@ -7,7 +7,6 @@ from typing import Any
 
 from shared.domain.errors import (
     AuditUnavailable,
-    BrokerNotWritable,
     BrokerUnavailable,
     DomainError,
     UnreadableRecord,
@@ -80,10 +79,10 @@ ATTEMPTS_EXHAUSTED = "attempts-exhausted"
 OUTAGE_RETRY_DELAY_S = 1.0
 """Delay after a full disk or the like, which counts as no attempt."""
 
-FULL_DISK_WAIT_S = 30.0
+OUTAGE_WAIT_S = 30.0
 """About the lease of a step, after which the sweep sends it again anyway."""
 
-FULL_DISK_POLL_S = 0.5
+OUTAGE_POLL_S = 0.5
 
 NEWER_RETRY_DELAY_S = 10.0
 """Delay of a step whose records this version cannot read, which counts as no attempt."""
@@ -99,7 +98,7 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
     """Begin an attempt of a step, and postpone the step if the body fails.
 
     A failure of the storage counts as no attempt. Only `BrokerUnavailable` leaves the context. If
-    the disk of the ledger is full as well, the step is postponed once there is space.
+    the ledger cannot be written either, the step is postponed as soon as it can.
 
     Args:
         ledger: the ledger.
@@ -109,14 +108,12 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
     Yields:
         The ledger's decision; the body has to follow it.
     """
-    start = ledger.begin(batch_id, step)
     try:
+        start = ledger.begin(batch_id, step)
         yield start
     except BrokerUnavailable as error:
         log.warning("batch_step_interrupted", batch_id=batch_id, step=step, error=str(error))
-        if isinstance(error, BrokerNotWritable):
-            _postpone_after_outage(ledger, batch_id, step)
-        # Otherwise the ledger is unreachable: the lease expires by itself.
+        _postpone_after_outage(ledger, batch_id, step)
         raise
     except FileNotFoundError as error:
         log.warning("batch_blob_missing", batch_id=batch_id, step=step, error=str(error))
@@ -138,19 +135,18 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
 
 
 def _postpone_after_outage(ledger: BatchLedger, batch_id: BatchId, step: str) -> None:
-    """Postpone a step without counting an attempt, as soon as the ledger's disk has space.
+    """Postpone a step without counting an attempt, as soon as the ledger can be written.
 
     A step that is not postponed would be repeated only when its lease ends.
 
     Raises:
-        BrokerUnavailable: the ledger does not answer, or its disk is full for longer than
-            `FULL_DISK_WAIT_S`.
+        BrokerUnavailable: the ledger cannot be written for longer than `OUTAGE_WAIT_S`.
     """
-    until = time.monotonic() + FULL_DISK_WAIT_S
+    until = time.monotonic() + OUTAGE_WAIT_S
     while True:
         try:
             return ledger.postpone(batch_id, step, OUTAGE_RETRY_DELAY_S, count_attempt=False)
-        except BrokerNotWritable:
+        except BrokerUnavailable:
             if time.monotonic() > until:
                 raise
-        time.sleep(FULL_DISK_POLL_S)
+        time.sleep(OUTAGE_POLL_S)

@@ -1,7 +1,8 @@
 """Values micro-batches of waiting requests and stored jobs: estimate, audit, cache, answer."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TypeAlias
 
@@ -42,6 +43,11 @@ from worker.valuations.claims import (
 OUTAGE_RETRY_DELAY_S = 1.0
 """Delay after a failure of the service's surroundings, like an audit log on a full disk. It counts
 as no attempt: an accepted job waits for the end of the outage."""
+
+OUTAGE_WAIT_S = 30.0
+"""How long a worker waits for the broker to note that a job was interrupted: the default lease."""
+
+OUTAGE_POLL_S = 0.5
 
 log = get_logger("valuation")
 
@@ -192,8 +198,28 @@ class ValuationService:
         """
         try:
             self._value_job(job_id, enqueued_at, queue)
+        except BrokerUnavailable:
+            # The message is gone: without this the job would wait until its lease ends.
+            self._after_outage(lambda: self._jobs.postpone(job_id, self._clock()))
+            raise
         finally:
             self._claims.end()
+
+    @staticmethod
+    def _after_outage(store: Callable[[], None]) -> None:
+        """Repeat a call until the broker can store what it says.
+
+        Raises:
+            BrokerUnavailable: it cannot for longer than `OUTAGE_WAIT_S`.
+        """
+        until = time.monotonic() + OUTAGE_WAIT_S
+        while True:
+            try:
+                return store()
+            except BrokerUnavailable:
+                if time.monotonic() > until:
+                    raise
+            time.sleep(OUTAGE_POLL_S)
 
     def _value_job(self, job_id: JobId, enqueued_at: float, queue: QueueName) -> None:
         try:
@@ -238,8 +264,18 @@ class ValuationService:
             self._value(job, claim)
         except ClaimLost:
             log.warning("message_taken_over", message_id=claim.message_id)
-        except BrokerUnavailable:
-            raise  # nothing can be stored: the job is sent again when its lease expires
+        except BrokerUnavailable as error:
+            log.warning("job_interrupted", job_id=job.id, error=str(error))
+            JOBS_POSTPONED.inc()
+            # The claim is not released: its records may be in the log.
+            self._after_outage(
+                lambda: self._jobs.retry_at(
+                    job.id,
+                    self._clock() + OUTAGE_RETRY_DELAY_S,
+                    failure=BrokerUnavailable.code,
+                    counts_attempt=False,
+                )
+            )
         except (*TEMPORARY_ERRORS, OSError) as error:
             log.warning("job_postponed", job_id=job.id, error=str(error))
             JOBS_POSTPONED.inc()

@@ -145,6 +145,21 @@ def test_a_message_is_in_the_list_of_its_process_while_its_task_runs(
     assert OwnedChannel.deliveries.finished == 1
 
 
+def test_a_message_whose_move_was_not_seen_is_delivered_and_others_come_once(
+    app: Celery, servers: Servers
+) -> None:
+    popped = keys.popped(OwnedChannel.deliveries.owner)
+    app.send_task("valuation.value_cars", task_id="first", queue="interactive")
+    app.send_task("valuation.value_cars", task_id="second", queue="interactive")
+    (first,) = consume_one(app, "interactive")
+    assert servers.broker.lmove("interactive", popped, "RIGHT", "LEFT")  # and the reply is lost
+    (second,) = consume_one(app, "interactive")
+    assert [each.headers["id"] for each in (first, second)] == ["first", "second"]
+    with pytest.raises(TimeoutError):
+        consume_one(app, "interactive")
+    assert servers.broker.llen(popped) == 2
+
+
 def test_a_broker_without_memory_still_delivers_messages(app: Celery, servers: Servers) -> None:
     app.send_task("valuation.value_cars", queue="interactive")
     with app.connection_for_read() as connection:

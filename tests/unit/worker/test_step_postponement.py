@@ -35,7 +35,7 @@ def write_on_full_disk() -> None:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "FULL_DISK_POLL_S", 0.0)
+    monkeypatch.setattr(steps, "OUTAGE_POLL_S", 0.0)
 
 
 def test_a_full_disk_postpones_the_step_when_there_is_space_without_an_attempt() -> None:
@@ -52,15 +52,29 @@ def test_a_ledger_without_space_postpones_the_step_too_and_the_error_is_raised()
     assert ledger.postponed == [False]
 
 
-def test_a_ledger_that_does_not_answer_is_left_to_the_lease() -> None:
-    ledger: Any = FullLedger(0)
+def test_a_step_that_the_broker_interrupted_is_postponed_when_the_broker_answers() -> None:
+    ledger: Any = FullLedger(3)
     with pytest.raises(BrokerUnavailable), step_attempt(ledger, BATCH, "split"):
         raise BrokerUnavailable(reason="no answer")
-    assert ledger.postponed == []
+    assert ledger.postponed == [False]
+
+
+def test_a_step_that_could_not_begin_is_postponed_when_the_broker_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger: Any = FullLedger(3)
+
+    def refuse(*_: Any) -> str:
+        raise BrokerUnavailable(reason="no answer")
+
+    monkeypatch.setattr(ledger, "begin", refuse)
+    with pytest.raises(BrokerUnavailable), step_attempt(ledger, BATCH, "split"):
+        pytest.fail("it has not begun")
+    assert ledger.postponed == [False]
 
 
 def test_the_wait_for_space_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "FULL_DISK_WAIT_S", 0.0)
+    monkeypatch.setattr(steps, "OUTAGE_WAIT_S", 0.0)
     ledger: Any = FullLedger(10_000)
     with pytest.raises(BrokerNotWritable), step_attempt(ledger, BATCH, "split"):
         raise OSError(28, "No space left on device")

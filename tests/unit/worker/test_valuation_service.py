@@ -4,13 +4,14 @@ import errno
 import json
 import sys
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgpack
 import pytest
 
 from shared.audit.log import AuditLog
-from shared.domain.errors import ModelNotLoaded
+from shared.domain.errors import BrokerUnavailable, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import DispatchOrigin, Job, JobState
 from shared.domain.valuation import Estimate
@@ -450,6 +451,44 @@ def test_an_accepted_job_waits_for_the_end_of_an_outage(
     ended = bench.work_on(job.id)
     assert (ended.state, ended.attempts) == (JobState.SUCCEEDED, 1)
     assert bench.recorded() == [job.id]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [("jobs", "load"), ("jobs", "finish"), ("claims", "mark_done")]
+)
+def test_a_job_that_an_outage_of_the_broker_interrupted_comes_again_soon_and_is_recorded_once(
+    bench, request_, monkeypatch, owner, name
+):
+    job = bench.stored(request_)
+    with monkeypatch.context() as outage, suppress(BrokerUnavailable):
+        outage.setattr(getattr(bench, owner), name, raising(BrokerUnavailable(reason="gone")))
+        bench.service.value_job(job.id, bench.now)
+    bench.now += OUTAGE_RETRY_DELAY_S
+    assert bench.jobs.overdue(10) == [job.id]
+    ended = bench.work_on(job.id)
+    assert (ended.state, ended.attempts) == (JobState.SUCCEEDED, 1)
+    assert bench.recorded() == [job.id]
+
+
+def test_a_worker_waits_for_the_broker_to_postpone_what_it_interrupted(
+    bench, request_, monkeypatch
+):
+    job = bench.stored(request_)
+    refusals = [BrokerUnavailable(reason="gone")] * 3
+    postpone = bench.jobs.postpone
+
+    def refuse(*arguments):
+        if refusals:
+            raise refusals.pop()
+        postpone(*arguments)
+
+    monkeypatch.setattr(service, "OUTAGE_POLL_S", 0.0)
+    with monkeypatch.context() as outage:
+        outage.setattr(bench.jobs, "load", raising(BrokerUnavailable(reason="gone")))
+        outage.setattr(bench.jobs, "postpone", refuse)
+        with pytest.raises(BrokerUnavailable):
+            bench.service.value_job(job.id, bench.now)
+    assert bench.jobs.overdue(10) == [job.id]
 
 
 def test_a_request_whose_group_could_not_be_recorded_is_valued_as_a_job(

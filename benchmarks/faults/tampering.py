@@ -1,0 +1,41 @@
+"""Whether `carprice audit verify` accepts the log after all faults, and finds removed records."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.faults.check import Result
+from benchmarks.faults.ground import Ground
+
+REMOVED_LINES = 50
+
+
+def verify_log(ground: Ground) -> Result:
+    """Verify the log of a stopped service, then copies of it that were tampered with."""
+    result = Result(fault="audit log verified; removed lines and files are found")
+    folder = ground.home / "audit"
+    if code := ground.exit_code("audit", "verify"):
+        result.remarks.append(f"after the faults, verify ends with {code}")
+    files = sorted(folder.glob("predictions_*.jsonl"), key=lambda path: path.stat().st_size)
+    for what, path in (("the last lines", files[-1]), ("a file", files[0])):
+        with _kept(path):
+            if what == "a file":
+                path.unlink()
+            else:
+                lines = path.read_bytes().splitlines(keepends=True)
+                path.write_bytes(b"".join(lines[:-REMOVED_LINES]))
+            if ground.exit_code("audit", "verify") != 1:
+                result.remarks.append(f"{what} removed from {path.name}: not found")
+    return result
+
+
+@contextlib.contextmanager
+def _kept(path: Path) -> Iterator[None]:
+    """Put a file back as it was."""
+    copy = path.with_suffix(".copy")
+    shutil.copy2(path, copy)
+    try:
+        yield
+    finally:
+        copy.replace(path)

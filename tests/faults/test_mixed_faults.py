@@ -1,0 +1,37 @@
+"""Some faults of `make faults`: mixed load, its accepted ids compared with answers and log."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.faults.ground import Ground
+from benchmarks.faults.injections import FAULTS, Fault
+from benchmarks.faults.run import FaultRun, describe
+from benchmarks.faults.special import ENV
+from benchmarks.faults.work import Kind
+from tests.conftest import short_folder
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+
+QUICK = [fault for fault in FAULTS if fault.is_quick]
+
+
+@pytest.fixture(scope="module")
+def run(models_path: Path) -> Iterator[FaultRun]:
+    with short_folder() as folder:
+        ground = Ground(folder, models_path, ENV)
+        ground.create_keys()
+        ground.start()
+        yield FaultRun(ground, print)
+        ground.stop()
+
+
+@pytest.mark.parametrize("fault", QUICK, ids=lambda fault: fault.name)
+def test_nothing_is_lost_duplicated_unrecorded_or_refused_without_a_reason(
+    run: FaultRun, fault: Fault
+) -> None:
+    (result,) = run.carry_out([fault])
+    assert result.is_well, describe(result)
+    assert result.remarks == []
+    assert all(result.accepted[kind] for kind in Kind)
