@@ -53,8 +53,9 @@ class Interrupting(FolderTarget):
 
 @pytest.mark.parametrize("number", [1, 2, 3, 5, 7])
 @pytest.mark.parametrize("done", [0, 4])
+@pytest.mark.parametrize("passes", [1, 2])
 def test_a_batch_that_ends_while_it_is_copied_is_whole_in_the_copy(
-    servers: Servers, tmp_path: Path, number: int, done: int
+    servers: Servers, tmp_path: Path, number: int, done: int, passes: int
 ) -> None:
     path = BulkPath(tmp_path / "service", servers.broker)
     batch_id = path.accept(cars_csv(45))
@@ -63,8 +64,8 @@ def test_a_batch_that_ends_while_it_is_copied_is_whole_in_the_copy(
     copy = tmp_path / "copy"
     writer = BackupWriter(Interrupting(copy, number, path.drain))
     collector = Collector(writer, [Part("batches", tmp_path / "service" / "batches")])
-    collector._copy_blobs()
-    collector._copy_blobs()
+    for _ in range(passes):
+        collector._copy_blobs()
     writer.finish(0.0, {"parts": ["batches"]})
     path.drain()
     extract(copy, tmp_path / "restored")

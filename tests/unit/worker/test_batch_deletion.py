@@ -96,7 +96,7 @@ def test_a_form_that_is_written_during_the_deletion_is_deleted_too(
     write = path.blobs.write
 
     def write_late(*arguments: Any) -> Any:
-        monkeypatch.undo()
+        monkeypatch.setattr(path.blobs, "write", write)
         path.batches.delete(batch_id, CALLER)
         return write(*arguments)
 
