@@ -348,7 +348,7 @@ FAULTS = (
     Fault(name="1 bulk pool process killed", inject=kill_pool_process, is_quick=True),
     Fault(name="2a interactive workers killed", inject=_killed("interactive worker")),
     Fault(name="2b bulk worker killed", inject=_killed("bulk worker")),
-    Fault(name="3 workers suspended, then killed", inject=suspend_then_kill, is_quick=True),
+    Fault(name="3 workers suspended, then killed", inject=suspend_then_kill),
     Fault(name="4 broker killed", inject=_killed("broker"), is_quick=True),
     Fault(name="5 broker killed twice quickly", inject=_killed("broker", times=2, pause_s=1.5)),
     Fault(name="6 broker frozen for 30 s", inject=_suspended("broker", FROZEN_BROKER_S)),
