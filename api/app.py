@@ -70,6 +70,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     )
     services = services or build_services(settings)
     app.extensions[EXTENSION] = services
+    services.health.further["keys"] = authenticator.require_readable
     _measure(app)
     authenticator.register(app)
     cross_site.register(app, settings, authenticator)

@@ -10,6 +10,12 @@ if multiprocessing.parent_process() is not None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 from api.app import create_app, create_asgi_app
+from api.transport.connections import (
+    MAX_CONNECTIONS,
+    OTHER_DESCRIPTORS,
+    IdleConnectionCloser,
+    allow_descriptors,
+)
 from shared.logging import configure_logging
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
@@ -17,5 +23,9 @@ from shared.settings import Settings
 settings = with_server_urls(Settings.from_env())
 configure_logging(settings.log_level, "api")
 app = create_asgi_app(create_app(settings))
+descriptors = allow_descriptors(MAX_CONNECTIONS + OTHER_DESCRIPTORS)
+IdleConnectionCloser(
+    settings.port, app.active_peers, min(MAX_CONNECTIONS, descriptors - OTHER_DESCRIPTORS)
+).start()
 # The collector need not scan what the imports have created while requests wait.
 gc.freeze()

@@ -181,7 +181,14 @@ def build_services(settings: Settings) -> ApiServices:
             settings.versions_path, self_test=partial(run_self_test, settings.versions_path)
         ),
         active_model=active_model,
-        health=Health(active_model=active_model, workers=workers, cache=cache),
+        health=Health(
+            active_model=active_model,
+            workers=workers,
+            memory=memory,
+            cache=cache,
+            audit_folder=settings.audit_folder,
+            storage_folder=None if settings.blob_url else settings.batches_path,
+        ),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder, settings.checkpoints_folder),
         sale_reports=SaleReports(

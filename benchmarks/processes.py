@@ -143,10 +143,10 @@ def wait_until_ready(url: str, programs: Sequence[Program], timeout_s: float) ->
 
 
 def _answers(url: str) -> bool:
-    """Return whether a URL answers 2xx."""
+    """Return whether a URL answers 2xx, and not that the service is degraded: without workers."""
     try:
-        with urllib.request.urlopen(url, timeout=5):
-            return True
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return b'"degraded"' not in answer.read()
     except OSError:
         return False
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from honcho.environ import parse_procfile
 
 from launcher.child import Child
+from shared.heartbeat import heartbeat_environment
 
 TIERS = (("broker", "cache", "flush"), ("interactive", "bulk"), ("api", "beat", "flower"))
 """Start order. The stop order is the reverse: workers need the broker to finish their tasks."""
@@ -20,7 +21,10 @@ def read_procfile(procfile: Path) -> dict[str, str]:
 
 
 def make_tiers(
-    procfile: Path, counts: Mapping[str, int], env: Mapping[str, str]
+    procfile: Path,
+    counts: Mapping[str, int],
+    env: Mapping[str, str],
+    heartbeats: Path | None = None,
 ) -> list[list[Child]]:
     """A child for every process to run, by tier.
 
@@ -28,6 +32,7 @@ def make_tiers(
         procfile: path of the Procfile.
         counts: number of processes of each kind, 1 if missing; several are numbered.
         env: the environment of all processes.
+        heartbeats: folder of the files of heartbeats; None: there are none.
     """
     commands = read_procfile(procfile)
     return [
@@ -35,7 +40,11 @@ def make_tiers(
             Child(
                 name=name,
                 line=commands[kind],
-                env={**env, "HONCHO_PROCESS_NAME": name},
+                env={
+                    **env,
+                    "HONCHO_PROCESS_NAME": name,
+                    **(heartbeat_environment(heartbeats / name) if heartbeats else {}),
+                },
                 cwd=procfile.parent,
             )
             for kind in tier

@@ -10,6 +10,9 @@ from shared.redis.connections import connect
 
 PROBE_TIMEOUT_S = 1.0
 REDIS_PORT = 6379
+WORKERS_CHECK = "workers"
+"""Check of `/readyz` that is not required there: the API accepts work before workers run."""
+
 UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
 """Loopback addresses of servers that listen on all addresses."""
 
@@ -45,7 +48,7 @@ def server_error(url: str) -> str | None:
 
 
 def api_state(address: str) -> tuple[bool, str]:
-    """Whether `/readyz` answers 200; if not, the failed checks or the connection error."""
+    """Whether the API accepts work and workers carry it out; if not, the reason."""
     connection = http.client.HTTPConnection(address, timeout=PROBE_TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")
@@ -54,7 +57,9 @@ def api_state(address: str) -> tuple[bool, str]:
     except (OSError, http.client.HTTPException) as error:
         return False, f"no answer from http://{address}/readyz ({error})"
     else:
-        return answer.status == http.HTTPStatus.OK, failed_checks(text)
+        failed = failed_checks(text)
+        is_ready = answer.status == http.HTTPStatus.OK and f"{WORKERS_CHECK} (" not in failed
+        return is_ready, failed
     finally:
         connection.close()
 

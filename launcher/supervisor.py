@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Final, Self
 
 from launcher.child import Child, describe_exit
+from launcher.liveness.hangs import HangDetector
 from launcher.output import OUTAGE_QUIET_S, Output
 from launcher.watchdog import Watchdog
 
@@ -33,6 +34,7 @@ class Supervisor:
         *,
         output: Output,
         watchdog: Watchdog,
+        hangs: HangDetector | None = None,
         is_disk_full: Callable[[], bool] = lambda: False,
     ) -> None:
         """Prepare; nothing starts yet.
@@ -41,11 +43,13 @@ class Supervisor:
             tiers: in start order; they stop in reverse order.
             output: receives the lines of the children.
             watchdog: kills the process groups of the children if this process is killed.
+            hangs: kills children that hang; None: nobody does.
             is_disk_full: whether the processes lack disk space; their exits are no crashes then.
         """
         self._tiers: Final = tiers
         self._output: Final = output
         self._watchdog: Final = watchdog
+        self._hangs: Final = hangs
         self._is_disk_full: Final = is_disk_full
         self._full_disk_said_at: Final[dict[str, float]] = {}
         self._selector: Final = selectors.DefaultSelector()
@@ -93,6 +97,8 @@ class Supervisor:
         """
         self._relay(POLL_INTERVAL_S)
         self._watchdog.restart_if_dead()
+        if self._hangs is not None:
+            self._hangs.check(self._running(), {self._watchdog.pid: "watchdog"})
         for child in self._running():
             if child.has_exited():
                 self._handle_exit(child)

@@ -18,6 +18,9 @@ from launcher.environment import (
     with_absolute_paths,
 )
 from launcher.first_model import needs_default_model, train_default_model
+from launcher.liveness.hangs import HangDetector, create_heartbeats
+from launcher.liveness.probes import http_probe, redis_probe
+from launcher.liveness.systemd import SystemdNotifier
 from launcher.output import Output
 from launcher.preflight import (
     CannotStartError,
@@ -117,10 +120,15 @@ class ServiceRun:
         self._settings = settings
         self._env = single_host_environment(settings, os.environ)
         self._embedded = embedded_urls(settings)
-        self._tiers = make_tiers(CODE_ROOT / "Procfile", process_counts(settings), self._env)
+        self._heartbeats = metrics_folder(settings, os.environ) / "heartbeats"
+        self._systemd = SystemdNotifier()
+        self._tiers = make_tiers(
+            CODE_ROOT / "Procfile", process_counts(settings), self._env, self._heartbeats
+        )
         names = [child.name for tier in self._tiers for child in tier]
         self._output = Output(settings.home / "logs", names)
         self._watchdog = Watchdog(keep_open=[lock])
+        create_heartbeats(self._heartbeats, names)
 
     def run_until_stopped(self) -> int:
         """Start all processes, run until a stop signal, stop them.
@@ -133,6 +141,7 @@ class ServiceRun:
             self._tiers,
             output=self._output,
             watchdog=self._watchdog,
+            hangs=self._hang_detector(),
             is_disk_full=lambda: is_disk_full(self._settings.home / "run"),
         ) as supervisor:
             final_message = "stopped"
@@ -140,12 +149,26 @@ class ServiceRun:
                 self._start(supervisor)
                 while not supervisor.stop_requests:
                     supervisor.run_once()
+                    self._systemd.alive()
                 self._output.say("stopping: work under way is finished first (again: at once)")
             except (CrashLoopError, CannotStartError) as error:
                 final_message, exit_code = f"stopped: {error}", 1
+            self._systemd.stopping()
             supervisor.stop(TIER_STOP_TIMEOUTS_S)
         self._output.say(final_message)
         return exit_code
+
+    def _hang_detector(self) -> HangDetector | None:
+        if self._settings.restart_hung == "off":
+            return None
+        settings = self._settings
+        probes = {"broker": redis_probe(self._env["REDIS_URL"])}
+        if not settings.cache_url:
+            probes["cache"] = redis_probe(self._env["CACHE_URL"])
+        flower = local_address(settings.flower_address, settings.flower_port)
+        probes["flower"] = http_probe(flower, "/healthcheck")
+        wakers = {"api": http_probe(local_address(settings.host, settings.port), "/livez")}
+        return HangDetector(self._heartbeats, probes, wakers, self._output.say)
 
     def _start(self, supervisor: Supervisor) -> None:
         """Train a model if needed, start the tiers, show the addresses when the API is ready."""
@@ -180,7 +203,7 @@ class ServiceRun:
             supervisor.run_once()
 
     def _await_readiness(self, supervisor: Supervisor) -> None:
-        """Run the supervisor until `/readyz` answers 200."""
+        """Run the supervisor until the API accepts work and workers carry it out."""
         address = local_address(self._settings.host, self._settings.port)
         warn_at = time.monotonic() + READY_WARNING_S
         ready, state = False, ""
@@ -191,6 +214,7 @@ class ServiceRun:
                 self._output.say(f"not ready yet: {state}")
                 warn_at = float("inf")
         if ready:
+            self._systemd.ready()
             self._output.announce(welcome(self._settings, address))
 
 

@@ -30,6 +30,11 @@ class Watchdog:
         self._groups: set[int] = set()
         self._process = self._start()
 
+    @property
+    def pid(self) -> int:
+        """Process id, which is also the id of its process group."""
+        return self._process.pid
+
     def watch(self, group: int) -> None:
         """Kill this process group if the supervisor dies."""
         self._groups.add(group)

@@ -230,7 +230,7 @@ def _wait_until_ready(http: httpx.Client, process: "subprocess.Popen[bytes]", lo
     until = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(httpx.HTTPError):
-            if http.get("/readyz").is_success:
+            if http.get("/readyz").json()["status"] == "ready":
                 return
         time.sleep(0.1)
     raise RuntimeError(f"the service has not started:\n{log.read_text(encoding='utf-8')}")

@@ -71,6 +71,10 @@ INFERENCE = Histogram(
     ["queue"],
     buckets=LATENCY_BUCKETS_S,
 )
+CONNECTIONS_CLOSED = Counter(
+    "idle_connections_closed_total",
+    "Idle connections that were closed to make room for new ones.",
+)
 JOBS = Counter("jobs_total", "Jobs that ended, by state.", ["state"])
 JOBS_RESENT = Counter("jobs_resent_total", "Jobs sent again after their lease ran out.")
 JOBS_POSTPONED = Counter(
@@ -87,6 +91,11 @@ RECORDS_UNREADABLE = Counter(
     "Stored records that this version cannot read: a newer one wrote them, or they are damaged.",
     ["record"],
 )
+# These series exist from the start: an alert sees the first event as an increase.
+for _kind in ("job", "step"):
+    DEAD_LETTERS.labels(kind=_kind)
+for _record in ("job", "batch", "request", "reply"):
+    RECORDS_UNREADABLE.labels(record=_record)
 BROKER_REFUSALS = Counter(
     "broker_full_total",
     "Requests refused because the rest of the broker's memory is reserved for accepted work.",
@@ -249,6 +258,8 @@ class ServiceSnapshot:
     queue_messages: Mapping[str, int]
     queue_oldest_age_s: Mapping[str, float]
     workers: Mapping[str, int]
+    checks: Mapping[tuple[str, bool], bool]
+    """Whether each readiness check succeeds, by its name and whether it is required."""
 
 
 class SnapshotCollector(Collector):
@@ -285,6 +296,14 @@ class SnapshotCollector(Collector):
             for queue, value in values.items():
                 family.add_metric([queue], value)
             yield family
+        checks = GaugeMetricFamily(
+            "readiness_check_ok",
+            "1 if a check of /readyz succeeds, 0 otherwise.",
+            labels=["check", "required"],
+        )
+        for (name, is_required), is_ok in state.checks.items():
+            checks.add_metric([name, "yes" if is_required else "no"], float(is_ok))
+        yield checks
 
 
 def host_registry() -> CollectorRegistry:

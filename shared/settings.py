@@ -95,6 +95,12 @@ class Settings:
         "`off`: Flask alone answers every request, `/predict` included, more slowly.",
         rule=SWITCH,
     )
+    restart_hung: str = setting(
+        "RESTART_HUNG",
+        "on",
+        "`off`: `make up` does not kill processes that hang, so that a debugger may stop them.",
+        rule=SWITCH,
+    )
     interactive_workers: int = setting(
         "INTERACTIVE_WORKERS", 2, "Worker processes for valuations whose callers wait.", minimum=1
     )

@@ -212,7 +212,7 @@ def _is_ready(service: Service) -> bool:
     if service.process.poll() is not None:
         raise AssertionError((service.home / "up.log").read_text())
     try:
-        return httpx.get(f"{service.url}/readyz", timeout=5.0).status_code == httpx.codes.OK
+        return httpx.get(f"{service.url}/readyz", timeout=5.0).json()["status"] == "ready"
     except httpx.HTTPError:
         return False
 

@@ -23,6 +23,7 @@ from kombu.asynchronous.hub import Hub
 from kombu.asynchronous.timer import Timer
 from prometheus_client import push_to_gateway, start_http_server
 
+from shared import heartbeat
 from shared.domain.errors import BrokerUnavailable, ModelNotLoaded
 from shared.logging import get_logger
 from shared.metrics import host_registry
@@ -88,6 +89,10 @@ def connect_signals(
         gc.collect()
         gc.freeze()
 
+    @signals.beat_init.connect(weak=False)
+    def show_beat_runs(sender: Any, **_: Any) -> None:
+        sender.scheduler.tick = _with_heartbeat(sender.scheduler.tick)
+
     @signals.worker_ready.connect(weak=False)
     def serve_metrics(**_: Any) -> None:
         # These threads only read files: a forked child inherits no lock that they hold.
@@ -105,6 +110,17 @@ def connect_signals(
     @signals.task_postrun.connect(weak=False)
     def unbind_context(**_: Any) -> None:
         structlog.contextvars.unbind_contextvars("task", "task_id")
+
+
+def _with_heartbeat(tick: Callable[..., float]) -> Callable[..., float]:
+    """The function that beat calls in its loop, extended by the heartbeat of the process."""
+    own = heartbeat.Heartbeat()
+
+    def beating_tick(*args: Any, **options: Any) -> float:
+        own.beat()
+        return tick(*args, **options)
+
+    return beating_tick
 
 
 class HeartbeatReporter:
@@ -224,6 +240,9 @@ class EventBatchingConsumer(Consumer):
         self._is_flush_due = False
         if self.owners is not None:
             hub.call_repeatedly(BEAT_INTERVAL_S, self.owners.tick)
+        own = heartbeat.Heartbeat()
+        if own.is_expected:
+            hub.call_repeatedly(heartbeat.BEAT_INTERVAL_S, own.beat)
         hub.call_repeatedly(TIMER_PURGE_INTERVAL_S, purge_canceled_timers, hub.timer)
         super().register_with_event_loop(hub)
 

@@ -50,6 +50,7 @@ class Authenticator:
         weights = WeightPublisher(broker)
         upkeep = KeyUpkeep(store, lambda: weights.publish(self._keys.weights))
         self._keys = KeyDirectory(store, on_refresh=upkeep.start)
+        self.require_readable = self._keys.require_readable
         self._note_use = upkeep.note
         self._is_loopback = settings.is_loopback
         if not self._keys.exist() and not self._is_loopback:

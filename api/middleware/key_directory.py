@@ -86,6 +86,15 @@ class KeyDirectory:
         """Why the store could not be read; None if it could."""
         return self._trouble
 
+    def require_readable(self) -> None:
+        """Return if callers can be recognised.
+
+        Raises:
+            KeysUnavailable: there were keys, and none can be read: every call is refused.
+        """
+        if self.exist() and self._trouble is not None and not self._keys:
+            raise KeysUnavailable(reason=str(self._trouble))
+
     @property
     def weights(self) -> Mapping[str, int]:
         """The weights of callers that are not 1: the largest of their keys."""

@@ -28,7 +28,7 @@ class DeadLetterSchema(Schema):
         "Kind of the last failure; `worker-lost` if its worker was killed each time",
     )
     attempts = fields.Integer(required=True)
-    failed_at = described(fields.Float, "Unix time, seconds")
+    failed_at = fields.DateTime(required=True)
 
 
 class DeadLetterListSchema(Schema):

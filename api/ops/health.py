@@ -3,19 +3,28 @@
 import dataclasses
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import redis
 
+from api.ops.folder_check import check_folder
 from model_store.registry.registry import ActiveVersionCache
-from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
+from shared.domain.errors import (
+    AuditUnavailable,
+    BrokerFull,
+    BrokerUnavailable,
+    DomainError,
+    ModelNotLoaded,
+    StorageUnavailable,
+)
 from shared.metrics import ServiceSnapshot
-from shared.queue.names import QueueName
 from shared.redis.cache import EstimateCache
+from shared.redis.job_store.memory import BrokerMemory
 from shared.redis.workers import WorkerRegistry
 
 
 class WorkersMissing(Exception):
-    """No worker serves the interactive queue."""
+    """A queue has no worker; the message has the number of workers of each queue."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,40 +34,55 @@ class Check:
     name: str
     ok: bool
     required: bool
-    """Whether the service cannot answer without it."""
+    """Whether this process can neither accept nor record work without it."""
     latency_ms: float
     detail: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """Checks the dependencies of the service."""
+    """Checks what this process needs, and what the service as a whole needs.
+
+    Required is what this process needs to accept work and to record answers. Workers are not: work
+    is accepted without them and waits in the broker, and another API process has no others.
+    """
 
     active_model: ActiveVersionCache
     workers: WorkerRegistry
+    memory: BrokerMemory
     cache: EstimateCache
+    audit_folder: Path
+    storage_folder: Path | None
+    """Folder of the files of batches; None: they are in an object store, which is not checked."""
+    further: dict[str, Callable[[], None]] = dataclasses.field(default_factory=dict)
+    """Further required checks by name: each raises a domain error if it fails."""
 
     def checks(self) -> list[Check]:
         """Check every dependency now."""
-        broker = _check("broker", self.workers.ping, required=True)
+        broker = _check("broker", self._check_broker, required=True)
         # Heartbeats are in the broker: asking a dead one again would take its timeout twice.
         workers = (
-            _check("workers", self._check_workers, required=True)
-            if broker.ok
-            else dataclasses.replace(broker, name="workers", latency_ms=0.0)
+            _check("workers", self._check_workers, required=False)
+            if broker.detail != BrokerUnavailable.code
+            else dataclasses.replace(broker, name="workers", required=False, latency_ms=0.0)
         )
         return [
             _check("model", self._check_model, required=True),
             broker,
             workers,
             _check("cache", self.cache.ping, required=False),
+            _check("audit", self._check_audit, required=True),
+            _check("storage", self._check_storage, required=False),
+            *(_check(name, check, required=True) for name, check in self.further.items()),
         ]
 
     def snapshot(self) -> ServiceSnapshot:
         """The gauges of `/metrics`; values that cannot be read are left out."""
         version_id = self.active_model.version_id()
         version = self.active_model.manifest(version_id) if version_id else None
+        checks = self.checks()
         try:
+            _require_broker(checks)
             messages, ages = self.workers.waiting()
             workers = self.workers.live_counts()
         except BrokerUnavailable:
@@ -70,7 +94,13 @@ class Health:
             queue_messages=messages,
             queue_oldest_age_s=ages,
             workers=workers,
+            checks={(check.name, check.required): check.ok for check in checks},
         )
+
+    def _check_broker(self) -> None:
+        self.workers.check_writable()
+        if self.memory.is_full():
+            raise BrokerFull(reason="the rest of its memory is reserved for accepted work")
 
     def _check_model(self) -> str:
         version = self.active_model.version_id()
@@ -79,10 +109,36 @@ class Health:
         return version
 
     def _check_workers(self) -> str:
-        live_counts = self.workers.live_counts()
-        if not live_counts[QueueName.INTERACTIVE]:
-            raise WorkersMissing
-        return ", ".join(f"{queue}: {count}" for queue, count in live_counts.items())
+        counts = self.workers.live_counts()
+        text = ", ".join(f"{queue}: {count}" for queue, count in counts.items())
+        if not all(counts.values()):
+            raise WorkersMissing(text)
+        return text
+
+    def _check_audit(self) -> None:
+        try:
+            check_folder(self.audit_folder)
+        except OSError as error:
+            raise AuditUnavailable(reason=error.strerror or str(error)) from error
+
+    def _check_storage(self) -> None:
+        if self.storage_folder is None:
+            return
+        try:
+            check_folder(self.storage_folder)
+        except OSError as error:
+            raise StorageUnavailable(reason=error.strerror or str(error)) from error
+
+
+def _require_broker(checks: list[Check]) -> None:
+    """Raise `BrokerUnavailable` if its check has just failed so: no second timeout is waited for.
+
+    Raises:
+        BrokerUnavailable: the check of the broker failed with it.
+    """
+    for check in checks:
+        if check.name == "broker" and check.detail == BrokerUnavailable.code:
+            raise BrokerUnavailable(reason="its check failed")
 
 
 def _check(name: str, check: Callable[[], str | None], *, required: bool) -> Check:
@@ -92,7 +148,9 @@ def _check(name: str, check: Callable[[], str | None], *, required: bool) -> Che
     except DomainError as error:
         # Only the code is published, because the message may contain addresses.
         detail, ok = error.code, False
-    except (WorkersMissing, redis.RedisError) as error:
+    except WorkersMissing as error:
+        detail, ok = str(error), False
+    except redis.RedisError as error:
         detail, ok = type(error).__name__, False
     return Check(
         name=name,

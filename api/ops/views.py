@@ -122,12 +122,12 @@ def live() -> Response:
 
 
 @blueprint.get("/readyz")
-@blueprint.doc(operationId="get_readiness", summary="Can it answer?")
+@blueprint.doc(operationId="get_readiness", summary="Can this process accept and record work?")
 @blueprint.response(200, ReadinessSchema)
-@blueprint.alt_response(503, schema=ReadinessSchema, description="A required dependency is missing")
+@blueprint.alt_response(503, schema=ReadinessSchema, description="A required check fails")
 @blueprint.problems((422,))
 def ready() -> Response:
-    """Check every dependency now; without the cache the service is degraded, not down."""
+    """Check every dependency now; 503 only if this process can neither accept nor record work."""
     load_query()
     checks = services().health.checks()
     is_ready = all(check.ok for check in checks if check.required)

@@ -24,6 +24,8 @@ from api.middleware.authentication import Authenticator, Scope
 from api.middleware.key_directory import Caller
 from api.middleware.key_limits import rate_headers
 from api.middleware.security_headers import DATA_HEADERS
+from api.transport.connections import Peer
+from api.transport.loop_heartbeat import LoopHeartbeat
 from api.transport.wsgi_bridge import HTTP_DISCONNECT, Receive, Send, WsgiBridge
 from api.transport.wsgi_bridge import Scope as AsgiScope
 from api.valuations.schemas import CACHE_STATUS, cache_status, serialize_valuation
@@ -33,6 +35,7 @@ from shared.domain.ids import CallerId
 from shared.domain.job import Job
 from shared.domain.valuation import DEFAULT_COVERAGE, Valuation
 from shared.fields.requests import load_car_request
+from shared.heartbeat import Heartbeat
 from shared.messages.texts import Language
 from shared.metrics import observe_http
 
@@ -46,6 +49,9 @@ FAST_PATH_MAX_BYTES = 16_384
 PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 PROBE_THREADS = 4
 """Threads for probes only: a health check must not wait for slow clients."""
+
+FLASK_DEADLOCK_S, PROBES_DEADLOCK_S = 180.0, 60.0
+"""Pools that take no request for this time are deadlocked: some threads never wait long."""
 
 BODY_TIMEOUT_S = 10.0
 """Time in which a body must arrive: an open connection without a body holds memory."""
@@ -119,6 +125,7 @@ class FastPathRequest:
     language: Language
     prefer: str
     """The `Prefer` header, empty if there is none."""
+    peer: Peer
     limited: "LimitedRequest | None"
     """Set if the caller's key has limits of requests or cars."""
 
@@ -152,17 +159,32 @@ class FastPathMiddleware:
         self._probes = WsgiBridge(application, PROBE_THREADS)
         self._latencies: TickBatcher[float] = TickBatcher(_observe_answers)
         self._body_reader = BodyReader()
+        self._heartbeat = LoopHeartbeat(
+            {
+                self._flask.submit: FLASK_DEADLOCK_S,
+                self._probes.submit: PROBES_DEADLOCK_S,
+            },
+            Heartbeat(),
+        )
         self._path = PATH if services.settings.fast_path == "on" else None
         self._max_bytes = min(FAST_PATH_MAX_BYTES, services.settings.body_max_bytes)
+        self.active_peers: set[Peer] = set()
+        """Peers whose requests are being answered; on the fast path, once the body is complete."""
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         path = scope["path"]
         fast_request = self._parse_fast_path(scope) if path == self._path else None
         if fast_request is None:
-            self._services.valuations.use_loop(asyncio.get_running_loop())
+            loop = asyncio.get_running_loop()
+            self._services.valuations.use_loop(loop)
+            self._heartbeat.start(loop)
             bridge = self._probes if path in PROBES else self._flask
-            await bridge(scope, receive, send)
+            self.active_peers.add(scope["client"])
+            try:
+                await bridge(scope, receive, send)
+            finally:
+                self.active_peers.discard(scope["client"])
             return
         try:
             result = await self._value(fast_request, receive)
@@ -220,6 +242,7 @@ class FastPathMiddleware:
             length=int(length),
             language=preferred_language(None if language is None else _text(language)),
             prefer=_text(headers.get(b"prefer", b"")),
+            peer=scope["client"],
             limited=LimitedRequest(caller) if caller.limits.has_rate else None,
         )
 
@@ -229,7 +252,11 @@ class FastPathMiddleware:
             await self._admit(fast_request.limited)
         request = load_car_request(parse_json(body, fast_request.length))
         wait_s = resolve_wait_s(fast_request.prefer, self._services.settings)
-        return await self._services.valuations.value(request, fast_request.caller, wait_s)
+        self.active_peers.add(fast_request.peer)
+        try:
+            return await self._services.valuations.value(request, fast_request.caller, wait_s)
+        finally:
+            self.active_peers.discard(fast_request.peer)
 
     async def _admit(self, limited: LimitedRequest) -> None:
         """Count the request against the limits of its key; raises `RateLimited`."""

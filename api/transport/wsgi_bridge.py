@@ -50,6 +50,7 @@ class WsgiBridge:
     def __init__(self, application: "WSGIApplication", threads: int) -> None:
         self._application = application
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="wsgi")
+        self.submit = self._threads.submit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request.

@@ -139,7 +139,8 @@ class Checkpoints:
         inventory.create([Entry(kind, now), *entries])
         with contextlib.suppress(OSError):
             note_inventory(self._key_file)
-        log.warning("audit_inventory_begun", files=len(found), restarted=was_removed)
+        report = log.warning if was_removed else log.info
+        report("audit_inventory_begun", files=len(found), restarted=was_removed)
 
     @contextlib.contextmanager
     def _failures_counted(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ work itself is in the job store or in the blob store, not here.
 
 import dataclasses
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -62,7 +63,8 @@ class DeadLetter:
 
     def to_json(self) -> dict[str, Any]:
         """The members of the JSON object."""
-        return {"id": self.id, **dataclasses.asdict(self)}
+        failed_at = datetime.fromtimestamp(self.failed_at, UTC).isoformat(timespec="milliseconds")
+        return {"id": self.id, **dataclasses.asdict(self), "failed_at": failed_at}
 
 
 class DeadLetters:

@@ -101,6 +101,9 @@ BATCH_SCAN_MARKER = f"{PREFIX}batches:scanned"
 WORKERS = f"{PREFIX}workers"
 """Sorted set of the worker processes by the time of their last heartbeat."""
 
+WRITE_PROBE = f"{PREFIX}write-probe"
+"""Written by the readiness checks; nothing reads it."""
+
 OWNERS = f"{PREFIX}owners"
 """Sorted set of the processes that hold work, by the broker's time of their last heartbeat."""
 

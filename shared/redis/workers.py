@@ -101,6 +101,16 @@ class WorkerRegistry:
             self._protocol_read_at = now
         return self._protocol
 
+    def check_writable(self) -> None:
+        """Write to the broker: one that is read-only or out of memory answers a PING.
+
+        Raises:
+            BrokerUnavailable: it does not answer or refuses writes.
+            BrokerFull: it is out of memory.
+        """
+        with broker_errors():
+            self._client.set(keys.WRITE_PROBE, 1, ex=60)
+
     def waiting(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
         """Messages by queue, and age of the oldest message by queue, seconds.
 
@@ -122,11 +132,6 @@ class WorkerRegistry:
             waited_s = self._clock() - first[0][1] if first else 0.0
             ages[queue] = max(self._age(last), waited_s)
         return lengths, ages
-
-    def ping(self) -> None:
-        """Send PING to the broker; raises `BrokerUnavailable`."""
-        with broker_errors():
-            self._client.ping()
 
     def _age(self, message: bytes | None) -> float:
         if message is None:

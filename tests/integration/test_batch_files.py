@@ -146,7 +146,7 @@ def test_a_file_of_unknown_length_is_streamed(http: httpx.Client) -> None:
 
 
 def test_a_workbook_without_the_required_columns_fails_and_names_them(http: httpx.Client) -> None:
-    data = workbook([["ماركة", "Anneeee"], ["داسيا", 3]])
+    data = workbook([["ماركة", "Anneeee"], ["داسيا", 2015]])
     batch = ended(http, data)
     assert (batch["state"], batch["outcome"]) == ("FAILED", "aborted")
     assert batch["error"]["code"] == "unreadable-table"

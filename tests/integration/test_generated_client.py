@@ -198,6 +198,10 @@ def test_operations(call):
     day = dt.date(2020, 2, 29)
     assert call("get_prediction_statistics", "PredictionStats", date=day).date == day
     assert "# HELP" in call("get_metrics", str)
+    assert call("list_dead_letters", "DeadLetterList").dead_letters == []
+    nothing = "01kayz5vk2yr6g4h2qm3t8w9ab"
+    call("replay_dead_letter", "Problem", nothing, status=404)
+    call("drop_dead_letter", "Problem", nothing, status=404)
 
 
 def test_every_operation_was_called(call, document):

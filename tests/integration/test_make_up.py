@@ -99,7 +99,7 @@ def predict(service: Service) -> httpx.Response:
 
 def is_ready(service: Service) -> bool:
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(f"{service.url}/readyz", timeout=5.0).is_success
+        return httpx.get(f"{service.url}/readyz", timeout=5.0).json()["status"] == "ready"
     return False
 
 

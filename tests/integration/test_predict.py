@@ -340,6 +340,9 @@ def test_health_answers_as_in_the_reference_project(http):
         "broker": True,
         "workers": True,
         "cache": True,
+        "audit": True,
+        "storage": True,
+        "keys": True,
     }
 
 

@@ -42,6 +42,7 @@ def service_metrics() -> set[str]:
         queue_messages={"q": 1},
         queue_oldest_age_s={"q": 1.0},
         workers={"q": 1},
+        checks={("audit", True): True},
     )
     families = [*REGISTRY.collect(), *SnapshotCollector(snapshot).collect()]
     names = set()

@@ -112,6 +112,20 @@ class BrokerMemory:
             BrokerFull: there is no room.
             BrokerUnavailable: the broker does not answer.
         """
+        if self.is_full(cost_bytes):
+            BROKER_REFUSALS.inc()
+            raise BrokerFull(reason="the rest of its memory is reserved for accepted work")
+        self._accepted += cost_bytes
+
+    def is_full(self, cost_bytes: int = 0) -> bool:
+        """Whether there is no room for new work.
+
+        Args:
+            cost_bytes: what it takes until it has ended, its result included.
+
+        Raises:
+            BrokerUnavailable: the broker does not answer.
+        """
         age_s = self._clock() - self._read_at
         if not 0.0 <= age_s < MAX_AGE_S and self._lock.acquire(blocking=False):
             try:
@@ -119,10 +133,7 @@ class BrokerMemory:
             finally:
                 self._lock.release()
         base = min(max(self._limit // BASE_RESERVE_SHARE, BASE_RESERVE_MIN_BYTES), self._limit // 4)
-        if self._limit and self._committed + cost_bytes > self._limit - base:
-            BROKER_REFUSALS.inc()
-            raise BrokerFull(reason="the rest of its memory is reserved for accepted work")
-        self._accepted += cost_bytes
+        return self._limit > 0 and self._committed + cost_bytes > self._limit - base
 
     @property
     def caller_limit(self) -> int:

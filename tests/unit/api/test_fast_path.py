@@ -39,8 +39,8 @@ ESTIMATE = Estimate(
 NO_MODEL_KM, BROKEN_KM, SILENT_KM = 800_001, 800_002, 800_003
 """Cars that the worker answers with an error, or not at all."""
 JSON = {"content-type": "application/json"}
-LATER_EVENTS = {"group_lost", "replies_interrupted"}
-"""Logged by the threads of an application that was called before."""
+LATER_EVENTS = {"group_lost", "replies_interrupted", "audit_inventory_begun"}
+"""Logged at a time of their own by threads, also those of an application that was called before."""
 COUNTED = ("http_requests", "predictions", "cache_hits", "cache_misses", "audit_records")
 
 
@@ -102,6 +102,7 @@ async def call(app, body, headers, *, is_cut=False, method="POST", query=b""):
         "method": method,
         "path": "/predict",
         "raw_path": b"/predict",
+        "client": ("127.0.0.1", "1"),
         "query_string": query,
         "headers": raw,
     }

@@ -1,0 +1,1 @@
+"""Finds processes that hang, and shows systemd that the supervisor runs."""
