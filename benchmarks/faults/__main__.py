@@ -40,7 +40,7 @@ LONG_MIX = Mix(
 def main() -> None:
     """Run, write and print the table; the exit code is 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
-    parser.add_argument("--long", action="store_true", help="large volumes; takes hours")
+    parser.add_argument("--long", action="store_true", help="large volumes; about an hour")
     parser.add_argument(
         "--volume", nargs=2, type=int, default=VOLUME, metavar=("JOBS", "ROWS"), help="with --long"
     )
