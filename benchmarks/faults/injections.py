@@ -25,7 +25,7 @@ from model_store.registry.registry import ModelRegistry
 FROZEN_S, FROZEN_BROKER_S = 8.0, 30.0
 OUTAGE_S = 8.0
 IDLE_CONNECTIONS, NEW_CONNECTION_S = 1_500, 5.0
-POISON_ROWS = 2_000
+POISON_ROWS, POISON_S = 2_000, 15.0
 FLOOD_ROWS, FLOOD_BATCHES = 20_000, 15
 MEMORY_LEFT = 6_000_000
 """Bytes that the broker may still take while its memory is full."""
@@ -228,7 +228,7 @@ def cancel_and_restart(ground: Ground) -> float:
 
 
 def poison(ground: Ground) -> float:
-    """Kill the pool again and again while it works on a batch, until that has ended.
+    """Kill the pool again and again while it works on a batch, until that has ended or for a while.
 
     Raises:
         RuntimeError: rows are missing, or replaying the dead letters does not value them.
@@ -237,7 +237,7 @@ def poison(ground: Ground) -> float:
     text, valid = rows_csv(POISON_ROWS)
     _, body = connection.request("POST", "/batches", text, {"Content-Type": "text/csv"})
     path = f"/batches/{json.loads(body)['id']}"
-    until = time.monotonic() + 90.0
+    until = time.monotonic() + POISON_S
     while _state(connection, path) not in {"SUCCEEDED", "FAILED"} and time.monotonic() < until:
         ground.signal(ground.pool(), signal.SIGKILL)
         time.sleep(0.3)
