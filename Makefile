@@ -36,16 +36,19 @@ key: $(RUNTIME) ## Create an API key (NAME=shop SCOPES="predict bulk admin")
 	@exec $(BIN)/carprice key "$(or $(NAME),operator)" $(foreach scope,$(SCOPES),--scope $(scope))
 
 ##@ Check
-.PHONY: check test lint types contracts unit unit-models unit-others format
+PRODUCT = api worker shared model_store data client cli launcher
+.PHONY: check test lint types contracts unit unit-models unit-others format fuzz
 check: $(DEV) ## Lint, types, import contracts and unit tests: under two minutes
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint types contracts unit-models unit-others
 
 test: $(DEV) ## Everything: `make check`, real processes, faults, browser, coverage
 	@scripts/test.sh
 
-lint: $(DEV) ## ruff: rules and format
+lint: $(DEV) ## ruff: rules and format; bandit: insecure calls; known vulnerabilities
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml $(PRODUCT) scripts
+	@$(BIN)/python -m scripts.check_vulnerabilities
 
 types: $(DEV) ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
@@ -62,6 +65,9 @@ unit-models: $(DEV)
 	@$(BIN)/python -m pytest -q $(MODELS)
 unit-others: $(DEV)
 	@$(BIN)/python -m pytest -q $(wildcard tests/architecture) $(filter-out $(MODELS),$(wildcard tests/unit/*))
+
+fuzz: $(DEV) ## Search for inputs that break a parser or the API, ten minutes (ARGS="--minutes 60")
+	@$(BIN)/python -m scripts.fuzz $(ARGS)
 
 format: $(DEV) ## Format the code, apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .

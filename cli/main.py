@@ -31,6 +31,8 @@ COMMANDS: dict[str, CommandTarget] = {
     ),
     "key": CommandTarget("cli.keys:key", "Create, list, change and revoke API keys."),
     "audit": CommandTarget("cli.audit:audit", "Check the audit log."),
+    "backup": CommandTarget("cli.backups.create:backup", "Copy all data, while it is in use."),
+    "restore": CommandTarget("cli.backups.restore:restore", "Put the data of a backup in place."),
     "dead": CommandTarget("cli.dead:dead", "Replay or drop work that was given up."),
     "outcomes": CommandTarget("cli.sales:outcomes", "How right the estimates were."),
     "predict": CommandTarget("cli.valuations.predict:predict", "Value one car."),

@@ -147,10 +147,12 @@ class CarPriceClient:
     def cancel_job(self, job_id: str) -> Job | None:
         """Cancel an open job and return it; delete one that has ended and return None.
 
+        The call is not repeated: a repetition could delete the job that the first call cancelled.
+
         Raises:
             ConflictError: the job has ended during the call.
         """
-        response = self._transport.call("DELETE", f"/jobs/{job_id}")
+        response = self._transport.call("DELETE", f"/jobs/{job_id}", is_idempotent=False)
         if response.status_code == HTTPStatus.NO_CONTENT:
             return None
         return read_answer(Job.of, response)
@@ -237,9 +239,19 @@ class CarPriceClient:
             if remaining_s == 0:
                 raise WaitTimeoutError(f"batch {batch_id} is {batch.state} after {timeout_s:g} s")
 
-    def cancel_batch(self, batch_id: str) -> Batch:
-        """Cancel a batch; raises `ConflictError` if it has ended."""
-        return read_answer(Batch.of, self._transport.call("DELETE", f"/batches/{batch_id}"))
+    def cancel_batch(self, batch_id: str) -> Batch | None:
+        """Cancel an open batch and return it; delete one that has ended and return None.
+
+        The call is not repeated: a repetition could delete the batch that the first call cancelled.
+
+        Raises:
+            ConflictError: the batch has ended during the call, or rows of it are being corrected.
+        """
+        path = f"/batches/{batch_id}"
+        response = self._transport.call("DELETE", path, is_idempotent=False)
+        if response.status_code == HTTPStatus.NO_CONTENT:
+            return None
+        return read_answer(Batch.of, response)
 
     def download_results(self, batch_id: str, path: Path, *, form: str = "csv") -> Path:
         """Download the results to `path`; resumes an interrupted download.

@@ -1,7 +1,13 @@
-"""Logging: JSON lines with static event names and context bound per task or request."""
+"""Logging: JSON lines with static event names and context bound per task or request.
+
+The text of an exception may contain values of callers, like a cell that is no number. It is logged
+only if it is that of a system call or of a server; of other exceptions, class and stack are.
+"""
 
 import logging
 import sys
+import traceback
+from typing import Any
 
 import structlog
 
@@ -30,8 +36,8 @@ def configure_logging(level: str, process: str) -> None:
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared_processors,
             processors=[
+                format_exception,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
                 structlog.processors.JSONRenderer(),
             ],
         )
@@ -41,6 +47,44 @@ def configure_logging(level: str, process: str) -> None:
     root.setLevel(max(number, logging.WARNING))
     logging.getLogger("carprice").setLevel(number)
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def format_exception(
+    _: Any, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Replace `exc_info` by classes and stacks, without the text of most exceptions."""
+    exc_info = event.pop("exc_info", None)
+    if not exc_info:
+        return event
+    if isinstance(exc_info, BaseException):
+        error: BaseException | None = exc_info
+    else:
+        error = exc_info[1] if isinstance(exc_info, tuple) else sys.exc_info()[1]
+    if error is None:
+        return event
+    if "error" in event:
+        event["error"] = describe(error)
+    record = event.get("_record")
+    if record is not None and not event.get("_from_structlog"):
+        # A message of Celery, whose arguments contain the text of the exception.
+        event["event"] = str(record.msg)
+    event["exception"] = "\n".join(_stacks(error))
+    return event
+
+
+def describe(error: BaseException) -> str:
+    """Class of an exception, and its text if that cannot contain values of callers."""
+    kind = type(error)
+    is_safe = isinstance(error, OSError | ImportError) or kind.__module__.startswith("redis.")
+    return f"{kind.__name__}: {error}" if is_safe else kind.__name__
+
+
+def _stacks(error: BaseException) -> list[str]:
+    """An exception and its causes, the first cause first, as Python prints them."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    stack = "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    lines = [*_stacks(cause), ""] if cause is not None else []
+    return [*lines, "Traceback (most recent call last):", stack, describe(error)]
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

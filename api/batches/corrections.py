@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from shared.blobs.batch_files import SOURCE, BatchFiles, table_name
 from shared.domain.batch import Batch, BatchManifest, BatchOptions, OnError, ResultTable
 from shared.domain.errors import CorrectionInProgress, NothingToCorrect
+from shared.domain.ids import BatchId
 from shared.domain.table import FileKind
 from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.tabular.corrections import check_corrections, rejected_header, rejected_lines
@@ -59,6 +60,22 @@ class CorrectionGate:
         try:
             self._check(manifest, corrected)
             self._files.write_last_correction(batch_id, manifest.id)
+            yield
+        finally:
+            self._ledger.unlock_corrections(batch_id)
+
+    @contextlib.contextmanager
+    def closed(self, batch_id: BatchId) -> Iterator[None]:
+        """Keep corrections of a batch out while the context lasts.
+
+        Raises:
+            CorrectionInProgress: one is under way.
+        """
+        if not self._ledger.lock_corrections(batch_id):
+            raise CorrectionInProgress(id=batch_id)
+        try:
+            if self._files.has_pending_correction(batch_id):
+                raise CorrectionInProgress(id=batch_id)
             yield
         finally:
             self._ledger.unlock_corrections(batch_id)

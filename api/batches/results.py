@@ -25,6 +25,7 @@ from shared.messages.texts import Language, describe_row_error
 from shared.queue.names import TaskName
 from shared.queue.work import SendWork
 from shared.redis.batch_ledger.ledger import BatchLedger
+from shared.tabular.cells import escape_formula
 
 log = get_logger("storage")
 
@@ -154,6 +155,9 @@ def _not_ready(batch: Batch) -> ResultNotReady:
 SHEET_MAX_ROWS = 1_048_576
 """Rows of a sheet of a workbook, with the header."""
 
+FILE_TEXTS = ("row_key", "column", "value")
+"""Members of the error report whose text comes from the file."""
+
 
 def _check_sheet(batch: Batch, table: ResultTable, export: Export) -> None:
     counts = batch.progress.counts
@@ -163,8 +167,12 @@ def _check_sheet(batch: Batch, table: ResultTable, export: Export) -> None:
 
 
 def _with_messages(report: BinaryIO, language: Language) -> Iterator[bytes]:
+    """The lines with their messages; texts of the file are safe in a spreadsheet."""
     with report:
         for line in report:
             error = orjson.loads(line)
             error["message"] = describe_row_error(error, language)
+            for name in FILE_TEXTS:
+                if error[name]:
+                    error[name] = escape_formula(error[name])
             yield orjson.dumps(error) + b"\n"

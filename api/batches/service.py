@@ -1,4 +1,4 @@
-"""Batches: accept an uploaded file, read its state, wait for its end, cancel it."""
+"""Batches: accept an uploaded file, read its state, wait for its end, cancel or delete it."""
 
 import contextlib
 import dataclasses
@@ -27,6 +27,7 @@ from shared.domain.batch import (
 from shared.domain.clock import Clock
 from shared.domain.errors import (
     BatchAlreadyEnded,
+    BatchDeleted,
     BatchExpired,
     BatchNotFound,
     BrokerUnavailable,
@@ -69,7 +70,7 @@ class FileSource(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Batches:
-    """Accepts batches, reads their state, waits for their end and cancels them."""
+    """Accepts batches, reads their state, waits for their end, cancels and deletes them."""
 
     files: BatchFiles
     ledger: BatchLedger
@@ -241,6 +242,7 @@ class Batches:
         Raises:
             BatchNotFound: this caller has no such batch.
             BatchExpired: its retention time is over.
+            BatchDeleted: this caller has deleted it.
             StorageUnavailable: the store does not answer.
         """
         if not is_id(batch_id):
@@ -248,8 +250,8 @@ class Batches:
         manifest = self.files.manifest(batch_id)
         if manifest is None:
             tombstone = self.files.tombstone(batch_id)
-            if tombstone is not None and tombstone[0] == caller:
-                raise BatchExpired(id=batch_id)
+            if tombstone is not None and tombstone.caller == caller:
+                raise (BatchDeleted if tombstone.is_deleted else BatchExpired)(id=batch_id)
         if manifest is None or manifest.caller != caller:
             raise BatchNotFound(id=batch_id)
         return Batch(
@@ -268,12 +270,22 @@ class Batches:
             waiters=self.long_waits,
         )
 
+    def cancel_or_delete(self, batch_id: BatchId, caller: CallerId) -> Batch | None:
+        """Request the cancellation of an open batch and return it, or delete an ended one.
+
+        Raises as `cancel` and `delete`.
+        """
+        if self.get(batch_id, caller).progress.state.is_terminal:
+            self.delete(batch_id, caller)
+            return None
+        return self.cancel(batch_id, caller)
+
     @storage_errors()
     def cancel(self, batch_id: BatchId, caller: CallerId) -> Batch:
         """Request the cancellation of a batch; rows that are done stay readable.
 
         Raises:
-            BatchNotFound, BatchExpired, StorageUnavailable: as for `get`.
+            BatchNotFound, BatchExpired, BatchDeleted, StorageUnavailable: as for `get`.
             BatchAlreadyEnded: the batch has ended.
         """
         batch = self.get(batch_id, caller)
@@ -285,6 +297,25 @@ class Batches:
             # The ledger has lost its data, and the sweep has not restored them yet.
             raise BrokerUnavailable(reason="the ledger is being refilled")
         return self.get(batch_id, caller)
+
+    @storage_errors()
+    def delete(self, batch_id: BatchId, caller: CallerId) -> None:
+        """Delete the files of an ended batch; its id is then answered by `BatchDeleted`.
+
+        The audit log keeps its records.
+
+        Raises:
+            BatchNotFound, BatchExpired, BatchDeleted, StorageUnavailable: as for `get`.
+            ResultNotReady: the batch has not ended.
+            CorrectionInProgress: rows of it are being corrected.
+        """
+        with CorrectionGate(self.files, self.ledger).closed(batch_id):
+            state = self.get(batch_id, caller).progress.state
+            if not state.is_terminal:
+                raise ResultNotReady(id=batch_id, state=state)
+            self.files.reap(batch_id, caller, self.clock(), is_deleted=True)
+            self.ledger.delete_ended(batch_id, caller)
+        log.info("batch_deleted", batch_id=batch_id)
 
     def _receive(
         self, batch_id: BatchId, file: FileSource, options: BatchOptions, max_bytes: int

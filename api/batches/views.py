@@ -1,4 +1,4 @@
-"""`/batches`: upload a file of cars, read its state, cancel it."""
+"""`/batches`: upload a file of cars, read its state, cancel or delete it."""
 
 import time
 from typing import Any
@@ -8,7 +8,7 @@ from flask import Response, request
 from api.batches.schemas import BatchSchema, BatchWaitQuery, UploadQuery, dump_batch
 from api.http.context import admission, caller_id, language, services
 from api.http.requests import load_query
-from api.http.responses import ApiBlueprint, json_response, query_parameters
+from api.http.responses import ApiBlueprint, json_response, no_content, query_parameters
 from api.http.uploads import UPLOAD_BODY, UploadBody
 from api.jobs.views import idempotency_key, idempotency_parameter
 from api.middleware.authentication import Scope, require_scope
@@ -47,7 +47,7 @@ def current_batch(batch_id: str) -> Batch:
     """A batch of the current caller.
 
     Raises:
-        BatchNotFound, BatchExpired: this caller has no such batch (any more).
+        BatchNotFound, BatchExpired, BatchDeleted: this caller has no such batch (any more).
     """
     return services().batches.get(BatchId(batch_id), caller_id())
 
@@ -64,6 +64,7 @@ def current_batch(batch_id: str) -> Batch:
 )
 @blueprint.response(202, BatchSchema, description="Accepted and durable: poll `Location`")
 @blueprint.problems(
+    status_410="The batch of the Idempotency-Key was deleted, or has expired",
     status_413="The file, or what it decompresses to, is too large",
     status_415="Neither CSV, Excel (.xlsx), Parquet nor JSON",
     status_422="Empty, binary or truncated file, needed columns missing, invalid parameter",
@@ -134,19 +135,28 @@ def read(batch_id: str) -> Response:
 
 
 @blueprint.delete("/batches/<batch_id>")
-@blueprint.doc(operationId="cancel_batch", summary="Cancel a batch")
+@blueprint.doc(
+    operationId="cancel_batch",
+    summary="Cancel a batch, or delete one that has ended",
+    description=(
+        "A batch that has ended is deleted with its file and results; its id answers 410 from "
+        "then on. Its corrections are batches of their own. The audit log keeps its records."
+    ),
+)
 @blueprint.response(202, BatchSchema, description="Asked to end; what is done stays readable")
+@blueprint.alt_response(204, description="Deleted")
 @blueprint.problems(
     (410, 422),
     status_404="No such batch",
-    status_409="It has ended",
+    status_409="It has ended during the call, or rows of it are being corrected: repeat it later",
     status_503="Queue or store down",
 )
 @require_scope(Scope.BULK)
 def cancel(batch_id: str) -> Response:
-    """Ask for the end of a batch; chunks that are being valued are finished first."""
+    """Cancel an open batch (chunks in progress are finished first), or delete an ended one."""
     load_query()
-    return json_response(_dump(services().batches.cancel(BatchId(batch_id), caller_id())), 202)
+    batch = services().batches.cancel_or_delete(BatchId(batch_id), caller_id())
+    return no_content() if batch is None else json_response(_dump(batch), 202)
 
 
 def _accepted(batch: Batch) -> Response:

@@ -59,6 +59,7 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.JobAlreadyEnded: 409,
     errors.BatchNotFound: 404,
     errors.BatchExpired: 410,
+    errors.BatchDeleted: 410,
     errors.ResultNotReady: 409,
     errors.TooManyRowsForSheet: 422,
     errors.CorrectionInProgress: 409,

@@ -1,6 +1,7 @@
 """Responses: status, headers and body, JSON by orjson, and the documentation of problems."""
 
 from collections.abc import Callable, Collection
+from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -28,6 +29,13 @@ class HttpResponse(NamedTuple):
 def json_response(body: Any, status: int = 200) -> Response:
     """A JSON response."""
     return Response(orjson.dumps(body), status, mimetype=JSON)
+
+
+def no_content() -> Response:
+    """A response without body, status 204."""
+    response = Response(status=HTTPStatus.NO_CONTENT)
+    del response.headers["Content-Type"]
+    return response
 
 
 def header_parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:

@@ -10,7 +10,13 @@ from typing import NamedTuple
 from api.batches.service import Batches
 from api.jobs.idempotency import RedisIdempotency
 from shared.domain.batch import Batch
-from shared.domain.errors import BatchExpired, BatchNotFound, UnreadableRecord, record_errors
+from shared.domain.errors import (
+    BatchDeleted,
+    BatchExpired,
+    BatchNotFound,
+    UnreadableRecord,
+    record_errors,
+)
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobKind, JobState, JobSummary
 from shared.redis import keys
@@ -236,7 +242,7 @@ class Listing:
     def _read_batch(self, caller: CallerId, batch_id: str) -> JobSummary | UnreadableRecord | None:
         try:
             return _batch_summary(self.batches.get(BatchId(batch_id), caller))
-        except (BatchNotFound, BatchExpired):
+        except (BatchNotFound, BatchExpired, BatchDeleted):
             return None
         except UnreadableRecord as error:
             return error

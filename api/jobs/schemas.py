@@ -13,7 +13,7 @@ from api.http.context import language, services
 from api.http.responses import JSON, HttpResponse, described
 from api.jobs.listing import ListFilter
 from api.valuations.schemas import serialize_valuation
-from shared.domain.ids import ValuationId, is_id
+from shared.domain.ids import ID_PATTERN, ValuationId, is_id
 from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import Valuation
 from shared.messages.texts import Language, describe_problem
@@ -269,7 +269,8 @@ class JobListQuery(Schema):
         metadata={"description": "What was accepted under this `Idempotency-Key` (24 h)."},
     )
     cursor = CursorField(
-        load_default=None, metadata={"description": "`next_cursor` of the page before."}
+        load_default=None,
+        metadata={"description": "`next_cursor` of the page before.", "pattern": ID_PATTERN},
     )
     limit = fields.Integer(
         load_default=PAGE_DEFAULT,

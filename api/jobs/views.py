@@ -3,7 +3,6 @@
 import hashlib
 import threading
 from contextlib import nullcontext
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,6 +23,7 @@ from api.http.responses import (
     ApiBlueprint,
     header_parameter,
     json_response,
+    no_content,
     query_parameters,
 )
 from api.jobs.schemas import (
@@ -212,9 +212,7 @@ def cancel(job_id: str) -> Response:
     load_query()
     job = services().jobs.cancel_or_delete(JobId(job_id), caller_id())
     if job is None:
-        response = Response(status=HTTPStatus.NO_CONTENT)
-        del response.headers["Content-Type"]
-        return response
+        return no_content()
     return json_response(dump_job(job, services().jobs.queue_position(job), 0.9), 202)
 
 

@@ -4,6 +4,8 @@ import hashlib
 
 import orjson
 from flask import Response, request
+from flask.blueprints import BlueprintSetupState
+from werkzeug.routing import BaseConverter
 
 from api.http.context import services
 from api.http.requests import load_query
@@ -26,6 +28,18 @@ blueprint = ApiBlueprint(
     "model cards", __name__, description="What a version is, how good it is, and for whom."
 )
 blueprint.before_request(accept_basic_auth)
+
+
+class FileNameConverter(BaseConverter):
+    """A name with a suffix: `/models/<version>/activate` is no file, and GET is not its method."""
+
+    regex = r"[^/]+\.[^/]+"
+
+
+@blueprint.record_once
+def register_converter(state: BlueprintSetupState) -> None:
+    """Make the converter known before the routes are."""
+    state.app.url_map.converters["file_name"] = FileNameConverter
 
 
 @blueprint.get("/models/<version>/card")
@@ -60,7 +74,7 @@ def card(version: str) -> Response:
     return response
 
 
-@blueprint.get("/models/<version>/<name>")
+@blueprint.get("/models/<version>/<file_name:name>")
 @blueprint.doc(
     operationId="get_model_card_file",
     summary="A file of a version's model card",

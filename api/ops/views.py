@@ -87,8 +87,8 @@ class DayQuery(Schema):
 
     date = fields.String(
         metadata={
-            "description": "UTC day, YYYY-MM-DD; today by default",
-            "format": "date",
+            "description": "UTC day, YYYY-MM-DD; today by default, or if empty",
+            "pattern": "^([0-9]{4}-[0-9]{2}-[0-9]{2})?$",
             "example": "2026-11-22",
         }
     )

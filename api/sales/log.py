@@ -21,7 +21,7 @@ from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId
 from shared.domain.sale import Sale, SaleAccuracy, SaleReport, SaleReportKind
-from shared.logging import get_logger
+from shared.logging import describe, get_logger
 
 INDEX_FILE = "outcomes.sqlite3"
 BUSY_TIMEOUT_S = 2.0
@@ -185,7 +185,7 @@ def _read(lines: bytes, name: str) -> Iterator[SaleReport]:
         try:
             yield SaleReport.from_json(orjson.loads(line))
         except (KeyError, TypeError, ValueError) as error:
-            log.warning("outcome_line_unreadable", file=name, error=repr(error))
+            log.warning("outcome_line_unreadable", file=name, error=describe(error))
 
 
 def _get(index: sqlite3.Connection, valuation_id: str) -> SaleReport | None:

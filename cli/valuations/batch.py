@@ -36,7 +36,7 @@ FORMATS = ("csv", "ndjson", "parquet", "xlsx")
 
 
 class BatchCommand(click.Command):
-    """The command `batch`; `batch correct …` is a command of its own."""
+    """The command `batch`; `batch correct …` and `batch delete …` are commands of their own."""
 
     def make_context(
         self,
@@ -46,9 +46,10 @@ class BatchCommand(click.Command):
         **extra: Any,
     ) -> click.Context:
         """Read the arguments; a file called `correct` is given as `./correct`."""
-        if args[:1] == [correct.name]:
-            name = f"{info_name} {correct.name}"
-            return correct.make_context(name, args[1:], parent, **extra)
+        for command in (correct, delete):
+            if args[:1] == [command.name]:
+                name = f"{info_name} {command.name}"
+                return command.make_context(name, args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -66,7 +67,8 @@ excel_fr_option = click.option(
 
 @click.command(
     cls=BatchCommand,
-    epilog="carprice batch correct ID FILE sends corrected rows back to a batch.",
+    epilog="carprice batch correct ID FILE sends corrected rows back to a batch; carprice batch "
+    "delete ID deletes one that has ended.",
 )
 @click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
@@ -342,6 +344,18 @@ def correct(
             client.download_rejected(corrected, rejected, form=form)
         _summarise(client, ended, output or corrected, lang)
     sys.exit(exit_code(ended))
+
+
+@click.command()
+@click.argument("batch_id", metavar="ID")
+@connection_options
+def delete(*, batch_id: str, url: str, api_key: str | None, lang: str) -> None:
+    """Delete the file and the results of the batch ID, which has ended, from the service."""
+    with exit_on_error(lang), CarPriceClient(url, api_key=api_key, language=lang) as client:
+        if not client.batch(batch_id).has_ended:
+            fail(translate("not-ended", lang, id=batch_id))
+        client.cancel_batch(batch_id)
+        click.echo(translate("deleted", lang, id=batch_id), err=True)
 
 
 def _summarise(client: CarPriceClient, ended: Batch, output: Path | str, language: str) -> None:

@@ -19,6 +19,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "no-object": '{file}: expected a JSON object, like {{"company": "Toyota", …}}',
         "interrupted": "Interrupted. The same command goes on from here.",
         "goes-on": "The same command goes on from here.",
+        "not-ended": "batch {id} has not ended: it can be deleted then",
+        "deleted": "batch {id} is deleted",
         "sending": "sending",
         "row": "row",
         "summary": "{outcome}: {done} of {total} {rows}: {valid} {verb}, {invalid} {rejected}, "
@@ -46,6 +48,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "no-object": '{file} : un objet JSON est attendu, comme {{"company": "Toyota", …}}',
         "interrupted": "Interrompu. La même commande reprendra où elle en est.",
         "goes-on": "La même commande reprendra où elle en est.",
+        "not-ended": "le lot {id} n'est pas terminé : il pourra être supprimé ensuite",
+        "deleted": "le lot {id} est supprimé",
         "sending": "envoi",
         "row": "ligne",
         "summary": "{outcome} : {done} {rows} sur {total} : {valid} {verb}, {invalid} {rejected}, "

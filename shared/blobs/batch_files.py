@@ -16,7 +16,7 @@ results.01m8….csv, …  the same after the correction 01m8…
 correction.json   the correction of this batch that was accepted last
 corrected         rows of a correction as text, as the batch that it corrects has them
 corrected.json    dialect of that text
-tombstone.json    owner of an expired batch, whose other blobs are deleted
+tombstone.json    owner of an expired or deleted batch, whose other blobs are deleted
 """
 
 import dataclasses
@@ -60,6 +60,16 @@ class SplitState(NamedTuple):
     rows: int
     chunks: int
     is_whole: bool
+
+
+class Tombstone(NamedTuple):
+    """What is kept of a batch whose files are deleted."""
+
+    caller: CallerId
+    at: float
+    """When they were deleted (Unix time)."""
+    is_deleted: bool = False
+    """By its caller; otherwise because its retention time was over."""
 
 
 def table_name(table: ResultTable, export: Export = STORED, revision: str = "") -> str:
@@ -211,15 +221,34 @@ class BatchFiles:
         with record_errors():
             return SplitState(**known_members(SplitState, members))
 
-    def reap(self, batch_id: BatchId, caller: CallerId, at: float) -> None:
-        """Delete an expired batch; only a tombstone stays."""
-        self._write(batch_id, TOMBSTONE, {"caller": caller, "at": at})
+    def reap(
+        self, batch_id: BatchId, caller: CallerId, at: float, *, is_deleted: bool = False
+    ) -> None:
+        """Delete the files of a batch; only a tombstone stays.
+
+        Args:
+            batch_id: a batch that has ended.
+            caller: its owner.
+            at: Unix time.
+            is_deleted: whether its caller asks for it, or its retention time is over.
+        """
+        members = {"caller": caller, "at": at, "deleted": is_deleted}
+        self._write(batch_id, TOMBSTONE, members)
+        # First the manifest, so that nobody finds the batch without its results.
+        self.blobs.remove(batch_id, [MANIFEST])
+        self.discard_remains(batch_id)
+
+    def discard_remains(self, batch_id: BatchId) -> None:
+        """Delete what a slow writer has added to a batch after its deletion."""
         self.blobs.discard(batch_id, keep=[TOMBSTONE])
 
-    def tombstone(self, batch_id: BatchId) -> tuple[CallerId, float] | None:
-        """Owner and time of expiry (Unix time) of an expired batch."""
+    def tombstone(self, batch_id: BatchId) -> Tombstone | None:
+        """What is kept of an expired or deleted batch."""
         members = self._read(batch_id, TOMBSTONE)
-        return (CallerId(members["caller"]), members["at"]) if members else None
+        if not members:
+            return None
+        is_deleted = members.get("deleted", False)
+        return Tombstone(CallerId(members["caller"]), members["at"], is_deleted)
 
     def discard(self, batch_id: BatchId) -> None:
         """Delete a batch, the manifest first: an incomplete batch must not count as accepted."""

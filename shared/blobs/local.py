@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from shared.blobs.direct_io import write_direct
 from shared.domain.ids import BatchId, is_id
@@ -107,7 +107,7 @@ class LocalBlobStore:
             return
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
+                shutil.rmtree(entry.path, onerror=_unless_missing)
             else:
                 Path(entry.path).unlink(missing_ok=True)
         _remove_if_empty(folder)
@@ -145,6 +145,13 @@ def fsync(file: BinaryIO) -> None:
     """Sync a file to the disk."""
     file.flush()
     os.fsync(file.fileno())
+
+
+def _unless_missing(_: object, __: str, failure: Any) -> None:
+    """Raise the error of a deletion, unless another process was faster."""
+    error = failure[1]
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _remove_if_empty(folder: Path) -> None:

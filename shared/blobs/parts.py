@@ -98,10 +98,16 @@ def read_part_head(blobs: BlobStore, batch_id: BatchId, chunk: int) -> PartHead 
 
 
 def decode_part_head(blob: BinaryIO) -> PartHead:
-    """Read the head from an open part; its first section comes next."""
-    (length,) = HEAD_LENGTH.unpack(blob.read(HEAD_LENGTH.size))
+    """Read the head from an open part; its first section comes next.
+
+    Raises:
+        EOFError: the part is truncated.
+        UnreadableRecord: its content cannot be understood.
+    """
+    (length,) = HEAD_LENGTH.unpack(read_section(blob, HEAD_LENGTH.size))
+    packed = read_section(blob, length)
     with record_errors():
-        return _part_head(msgpack.unpackb(blob.read(length)))
+        return _part_head(msgpack.unpackb(packed))
 
 
 def _part_head(values: Sequence[Any]) -> PartHead:

@@ -95,6 +95,10 @@ class BatchExpired(DomainError, code="batch-expired"):
     """The batch existed; its retention time is over and its files are gone."""
 
 
+class BatchDeleted(DomainError, code="batch-deleted"):
+    """The batch existed; its caller has deleted it."""
+
+
 class ResultNotReady(DomainError, code="result-not-ready"):
     """The batch is still running."""
 
@@ -227,7 +231,8 @@ def record_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise UnreadableRecord(reason=repr(error)) from error
+        # The text of the exception may contain values of the record.
+        raise UnreadableRecord(reason=type(error).__name__) from error
 
 
 class NotAuthenticated(DomainError, code="not-authenticated"):

@@ -12,6 +12,8 @@ ModelVersionId = NewType("ModelVersionId", str)
 
 ID_LENGTH = 26
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+ID_PATTERN = f"^[{_ALPHABET}]{{{ID_LENGTH}}}$"
+"""Regular expression of an id, for documentation; see `is_id`."""
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 """Two characters per ten bits, which halves the number of steps."""
 

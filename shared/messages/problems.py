@@ -283,6 +283,10 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         "fr": ("Lot expiré", "La durée de conservation du lot {id} est passée."),
         "en": ("Batch expired", "The retention time of batch {id} is over."),
     },
+    "batch-deleted": {
+        "fr": ("Lot supprimé", "Le lot {id} a été supprimé à la demande de son auteur."),
+        "en": ("Batch deleted", "Batch {id} was deleted on its caller's request."),
+    },
     "result-not-ready": {
         "fr": ("Résultat pas encore prêt", "Le lot {id} est en cours ; réessayez bientôt."),
         "en": ("Result not ready", "Batch {id} is under way; try again soon."),

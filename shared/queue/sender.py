@@ -69,9 +69,15 @@ def push_reply(
 
 
 def unpack_reply(packed: bytes) -> tuple[str, list[RequestResult]]:
-    """Id of the micro-batch, and id and result of its requests."""
-    group_id, answered, *_ = msgpack.unpackb(packed)
-    return group_id, [_from_wire(*each[:3]) for each in answered]
+    """Id of the micro-batch, and id and result of its requests.
+
+    Raises:
+        UnreadableRecord: it is no reply; an estimate that cannot be read is the result of its
+            request only.
+    """
+    with record_errors():
+        group_id, answered, *_ = msgpack.unpackb(packed)
+        return group_id, [_from_wire(*each[:3]) for each in answered]
 
 
 def _to_wire(valuation_id: ValuationId, result: EstimateResult) -> list[Any]:

@@ -142,13 +142,14 @@ class EstimateCache:
         try:
             expires_at, wire, *_ = msgpack.unpackb(packed)
             estimate = Estimate.from_wire(wire)
+            hit = self._hit(expires_at, estimate)
         except Exception as error:  # noqa: BLE001 - whatever the bytes are
             CACHE_FAILURES.labels(operation="read").inc()
             log.warning("cache_entry_unreadable", error=repr(error))
             return None
         if not extras:
             self._local_cache.put((model_version, car), expires_at, estimate)
-        return self._hit(expires_at, estimate)
+        return hit
 
     def _hit(self, expires_at: float, estimate: Estimate) -> CachedEstimate:
         return CachedEstimate(estimate, max(0, round(expires_at - self._clock())))

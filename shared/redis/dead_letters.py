@@ -5,16 +5,16 @@ work itself is in the job store or in the blob store, not here.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from shared.domain.clock import Clock
-from shared.domain.errors import DeadLetterNotFound
+from shared.domain.errors import DeadLetterNotFound, UnreadableRecord, record_errors
 from shared.domain.ids import BatchId, CallerId, is_id
 from shared.domain.job import Job, JobState
-from shared.metrics import DEAD_LETTERS
+from shared.metrics import DEAD_LETTERS, RECORDS_UNREADABLE
 from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
 from shared.redis.job_store.store import JobStore
@@ -142,7 +142,7 @@ class DeadLetters:
             for name in names:
                 pipeline.hgetall(keys.dead_letter(name.decode()))
             found = pipeline.execute()
-        return [_from_hash(stored) for stored in found if stored]
+        return list(_readable(found))
 
     def count(self) -> int:
         """How many there are, expired ones aside."""
@@ -151,7 +151,12 @@ class DeadLetters:
             return int(self._client.zcount(keys.DEAD_LETTERS, oldest, "+inf"))
 
     def get(self, letter_id: str) -> DeadLetter:
-        """Read one; raises `DeadLetterNotFound`."""
+        """Read one.
+
+        Raises:
+            DeadLetterNotFound: there is none with this id.
+            UnreadableRecord: another version listed it.
+        """
         with broker_errors():
             stored = self._client.hgetall(keys.dead_letter(letter_id[:64]))
         if not stored:
@@ -175,14 +180,25 @@ def _to_hash(letter: DeadLetter) -> dict[str, Any]:
     return dataclasses.asdict(letter) | {"kind": str(letter.kind)}
 
 
+def _readable(found: Iterable[dict[bytes, bytes]]) -> Iterator[DeadLetter]:
+    """The dead letters that this version can read; others are counted and left out."""
+    for stored in found:
+        try:
+            if stored:
+                yield _from_hash(stored)
+        except UnreadableRecord:
+            RECORDS_UNREADABLE.labels(record="dead-letter").inc()
+
+
 def _from_hash(stored: dict[bytes, bytes]) -> DeadLetter:
-    text = {name.decode(): value.decode() for name, value in stored.items()}
-    return DeadLetter(
-        kind=DeadKind(text["kind"]),
-        work_id=text["work_id"],
-        step=text["step"],
-        caller=CallerId(text["caller"]),
-        reason=text["reason"],
-        attempts=int(text["attempts"]),
-        failed_at=float(text["failed_at"]),
-    )
+    with record_errors():
+        text = {name.decode(): value.decode() for name, value in stored.items()}
+        return DeadLetter(
+            kind=DeadKind(text["kind"]),
+            work_id=text["work_id"],
+            step=text["step"],
+            caller=CallerId(text["caller"]),
+            reason=text["reason"],
+            attempts=int(text["attempts"]),
+            failed_at=float(text["failed_at"]),
+        )

@@ -319,9 +319,12 @@ def test_a_cancelled_batch_keeps_its_first_rows_and_cannot_be_cancelled_again(
         "the first rows, without gaps"
     )
     again = http.delete(f"/batches/{batch_id}")
-    assert (again.status_code, again.json()["type"].rpartition("#")[2]) == (
-        409, "batch-already-ended",
-    )  # fmt: skip
+    assert (again.status_code, again.content, again.headers.get("Content-Type")) == (204, b"", None)
+    for path in ("", "/results", "/errors", "/events"):
+        gone = http.get(f"/batches/{batch_id}{path}")
+        assert (gone.status_code, gone.json()["type"].rpartition("#")[2]) == (410, "batch-deleted")
+    assert http.delete(f"/batches/{batch_id}").status_code == 410
+    assert batch_id not in [each["id"] for each in http.get("/jobs").json()["items"]]
 
 
 def carprice(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":

@@ -170,12 +170,13 @@ def test_files(call):
     assert "1890" in rejected
     lines = [json.loads(line) for line in call("get_error_report", str, batch.id).splitlines()]
     assert 1890 in [int(line["value"]) for line in lines if line["field"] == "year"]
-    call("cancel_batch", "Problem", batch.id, status=409)
     corrected = call.file(io.BytesIO(rejected.replace("1890", "2016").encode()))
     correction = call("correct_batch", "Batch", batch.id, status=202, body=corrected)
     assert correction.corrects == batch.id
     call("get_batch", "Batch", correction.id, wait=WAIT_S)
     assert call("get_batch", "Batch", batch.id).corrections == [correction.id]
+    call("cancel_batch", type(None), batch.id, status=204)
+    call("get_batch", "Problem", batch.id, status=410)
 
 
 def test_models(call):

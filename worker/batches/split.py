@@ -155,7 +155,9 @@ class BatchSplitter:
         except ReadCancelled:
             return
         except UnreadableUpload as error:
-            log.warning("batch_unreadable", batch_id=batch_id, problems=repr(error.problems))
+            # Their parameters may be column names or cells of the file.
+            codes = [problem.code for problem in error.problems]
+            log.warning("batch_unreadable", batch_id=batch_id, problems=codes)
             self._ledger.abort(batch_id, _abort_code(manifest, error))
             return
         if not self._pay_rows(batch_id, state.rows):

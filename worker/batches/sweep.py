@@ -10,7 +10,7 @@ from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, UnreadableRecord
 from shared.domain.ids import BatchId, id_timestamp
 from shared.domain.job import TOMBSTONE_TTL_FACTOR
-from shared.logging import get_logger
+from shared.logging import describe, get_logger
 from shared.metrics import BATCH_CHUNKS, RECORDS_UNREADABLE
 from shared.redis.batch_ledger.ledger import BatchLedger
 from worker.batches.audit_segments import remove_stale
@@ -83,7 +83,7 @@ class BatchSweeper:
             RECORDS_UNREADABLE.labels(record="batch").inc()
             log.warning("batch_record_unreadable", batch_id=batch_id, error=str(error))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("batch_not_swept", batch_id=batch_id, error=repr(error))
+            log.warning("batch_not_swept", batch_id=batch_id, error=describe(error))
 
     def _process_batch(self, batch_id: BatchId) -> None:
         """Restore, expire or delete one batch, whichever is due."""
@@ -91,8 +91,10 @@ class BatchSweeper:
         tombstone = self._files.tombstone(batch_id)
         keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
         if tombstone is not None:
-            if tombstone[1] + keep_s < now:
+            if tombstone.at + keep_s < now:
                 self._files.discard(batch_id)
+            else:
+                self._files.discard_remains(batch_id)
             return
         manifest = self._files.manifest(batch_id)
         if manifest is None:

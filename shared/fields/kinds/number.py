@@ -84,10 +84,12 @@ class Number(CarField):
         self.decimals_from = decimals_from
         self._groups_thousands = thousands or decimals == 0
         lower_bound = LITRES_MIN if litres else minimum
-        self.document("integer" if whole else "number", minimum=lower_bound, maximum=self.maximum)
+        # A text states the number as people write it, with its unit.
+        types = ["integer" if whole else "number", "string"]
+        self.document(types, minimum=lower_bound, maximum=self.maximum)
         if litres:
             words = f"{self.metadata['description']}; below {LITRES_LIMIT:g} it is litres"
-            self.document("number", description=words)
+            self.document(types, description=words)
 
     @property
     def maximum(self) -> float:

@@ -73,7 +73,7 @@ class CarField(fields.Field[Any]):
         del options
         return ValidationError(ERROR_CODES[key])
 
-    def document(self, json_type: str, **constraints: Any) -> None:
+    def document(self, json_type: str | list[str], **constraints: Any) -> None:
         """Set what OpenAPI says about the field."""
         self.metadata = {**self.metadata, "type": json_type, **constraints}
 
@@ -157,7 +157,8 @@ class FoldedText(CarField):
         }
         self.is_name = is_name
         self.takes_numbers = takes_numbers
-        self.document("string", maxLength=max_length)
+        types = ["string", "number"] if takes_numbers else "string"
+        self.document(types, maxLength=max_length, **({"minLength": 1} if self.required else {}))
         # marshmallow copies the fields of a schema; the copies share what is remembered.
         self._read_short = lru_cache(CACHED_TEXTS)(super().read_with_code)
 

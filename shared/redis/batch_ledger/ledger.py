@@ -219,6 +219,15 @@ class BatchLedger:
         with broker_errors():
             self._client.delete(*(key(batch_id) for key in own), keys.BATCH_SCAN_MARKER)
 
+    def delete_ended(self, batch_id: BatchId, caller: CallerId) -> None:
+        """Remove what is kept of an ended batch, and the batch from its caller's list."""
+        own = (keys.batch, keys.batch_failures, keys.batch_quota)
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=True)
+            pipeline.delete(*(key(batch_id) for key in own))
+            pipeline.zrem(keys.batches_by_caller(caller), batch_id)
+            pipeline.execute()
+
     def renew(self, batch_id: BatchId, step: str) -> None:
         """Renew the lease of a running step."""
         with broker_errors():

@@ -185,6 +185,14 @@ def test_columns_of_the_file_that_are_called_as_ours_are_kept(path: BulkPath) ->
     assert (row["price_mad"], row["carprice_price_mad"]) == ("99000", "275000.0")
 
 
+def test_no_text_of_the_error_report_is_a_formula_for_a_spreadsheet(path: BulkPath) -> None:
+    data = b"=ref,company,model,year\n=1+1,Toyota,Corolla,@SUM(A1)\n"
+    batch = path.run(data, key_column="=ref")
+    (error,) = path.errors(batch)
+    assert (error["row_key"], error["value"]) == ("'=1+1", "'@SUM(A1)")
+    assert error["column"] == "year"
+
+
 def test_no_cell_is_a_formula_for_a_spreadsheet(path: BulkPath) -> None:
     notes = ["=1+1", "+212 600", "-5", "@cmd", "-x", "\tx", "'=a", "\uff1d1", "-"]
     rows = [f'{GOOD_ROW},"{note}"' for note in notes]

@@ -92,6 +92,9 @@ class BatchExporter:
         results = StoredResults(lines, manifest, export, is_rejected=is_rejected)
         with self._files.blobs.write(batch_id, name) as target:
             self._writers[export.format](results, target)
+        if self._files.tombstone(batch_id) is not None:  # deleted meanwhile
+            self._files.discard_remains(batch_id)
+            return
         elapsed_s = round(time.monotonic() - started, 3)
         log.info("batch_form_made", batch_id=batch_id, form=name, elapsed_s=elapsed_s)
 

@@ -78,6 +78,20 @@ def _convert(order: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
     if order["kind"] == FileKind.JSON:
         convert_json(source, writer)
         return {}
+    return convert_workbook(order, source, writer)
+
+
+def convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter) -> dict[str, Any]:
+    """Convert the chosen sheet of a workbook; returns what is to be said about it.
+
+    Args:
+        order: with the wanted `sheet` and the given `headers`.
+        source: the workbook.
+        writer: receives its rows.
+
+    Raises:
+        UnreadableUpload: it cannot be read.
+    """
     try:
         return _convert_workbook(order, source, writer)
     except (*ZIP_DAMAGE, KeyError):

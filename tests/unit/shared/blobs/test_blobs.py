@@ -195,7 +195,7 @@ def test_an_expired_batch_leaves_a_tombstone_with_its_caller(blobs: BlobStore) -
         put(blobs, name)
     assert chunk_of(part_name(3)) == 3
     files.reap(BATCH, CallerId("somebody"), 7.0)
-    assert files.tombstone(BATCH) == ("somebody", 7.0)
+    assert files.tombstone(BATCH) == ("somebody", 7.0, False)
     assert [*blobs.names(BATCH, ""), *blobs.names(BATCH, "parts")] == ["tombstone.json"]
 
 

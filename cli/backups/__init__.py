@@ -1,0 +1,1 @@
+"""`carprice backup` and `carprice restore`: the durable data of a service."""

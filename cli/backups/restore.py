@@ -1,0 +1,138 @@
+"""`carprice restore`: puts the data of a backup in place, and verifies them."""
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import redis
+
+from cli.audit import verify
+from cli.backups.archive import extract
+from cli.backups.create import broker_folder_option, check_broker_folder
+from cli.backups.layout import BATCHES, BackupError, Part, parts_of
+from cli.backups.prepare import OpenWork, prepare
+from launcher.embedded import EmbeddedServerError, lock_data
+from launcher.environment import with_absolute_paths
+from launcher.preflight import CannotStartError, lock_home
+from shared.keys.store import close_folder, make_private_folder
+from shared.redis.connections import connect
+from shared.settings import Settings, SettingsError
+
+FAULTS = 1
+"""Exit code of `carprice audit verify` if records or files are changed or missing."""
+
+STAGING = ".restore"
+"""Folder in the home where a backup is unpacked, checked and prepared."""
+
+
+@click.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path), metavar="FILE|FOLDER")
+@click.option(
+    "--force", is_flag=True, help="Move existing data aside, to names with `.replaced-TIME`."
+)
+@broker_folder_option
+@click.pass_context
+def restore(ctx: click.Context, path: Path, force: bool, broker_folder: Path | None) -> None:  # noqa: FBT001 - click
+    """Put the data of a backup in place; the service must not be running.
+
+    The backup is checked before anything is changed. Open jobs and batches go on when the service
+    is started. Exit code 1 if the restored audit log has faults, 2: nothing was restored.
+    """
+    os.umask(0o077)
+    try:
+        settings = with_absolute_paths(Settings.from_env())
+        check_broker_folder(settings, broker_folder)
+        info, work = _restore(path, settings, broker_folder, force=force)
+    except (BackupError, SettingsError, CannotStartError, EmbeddedServerError, OSError) as error:
+        click.echo(f"carprice: {error}", err=True)
+        raise SystemExit(2) from None
+    when = datetime.fromtimestamp(info["at"], UTC).isoformat(timespec="seconds")
+    click.echo(
+        f"restored {len(info['files'])} files, state of {when}; "
+        f"{work.jobs} jobs and {work.batches} batches go on when the service is started"
+    )
+    _verify(ctx)
+
+
+def _verify(ctx: click.Context) -> None:
+    """Run `carprice audit verify`; exit with 1 if it finds faults."""
+    try:
+        ctx.invoke(verify)
+    except SystemExit as ended:
+        if ended.code == FAULTS:
+            raise
+
+
+def _restore(
+    path: Path, settings: Settings, broker_folder: Path | None, *, force: bool
+) -> tuple[dict[str, Any], OpenWork]:
+    home = settings.home
+    for folder in (home, home / "run", home / "broker"):
+        make_private_folder(folder)
+    close_folder(home)
+    _check_stopped(settings)
+    parts = parts_of(settings, broker_folder)
+    _check_targets(parts, force=force)
+    # Both locks are held until this process ends.
+    lock_home(home)
+    lock_data(home / "broker")
+    staging = home / STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    make_private_folder(staging)
+    try:
+        info = extract(path, staging)
+        work = prepare(staging, has_payloads=BATCHES in info["parts"])
+        _move(staging, [part for part in parts if part.name in info["parts"]])
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    os.sync()
+    return info, work
+
+
+def _check_stopped(settings: Settings) -> None:
+    """Raise `BackupError` if an external broker answers; locks show the other processes."""
+    if not settings.redis_url:
+        return
+    try:
+        connect(settings.redis_url).ping()
+    except redis.RedisError:
+        return
+    raise BackupError("the broker of REDIS_URL is running: stop it and all processes first")
+
+
+def _check_targets(parts: Sequence[Part], *, force: bool) -> None:
+    """Raise `BackupError` if existing data would have to give way, and cannot or must not."""
+    for part in parts:
+        if not _has_content(part.path):
+            continue
+        if not force:
+            raise BackupError(
+                f"{part.path} exists: name another folder with CARPRICE_HOME (and MODELS_PATH), "
+                "or move what exists aside with --force"
+            )
+        if part.path.is_mount():
+            raise BackupError(f"{part.path} is a mount that is not empty: move its content aside")
+
+
+def _has_content(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else path.exists()
+
+
+def _move(staging: Path, parts: Sequence[Part]) -> None:
+    """Move the restored parts into place, and what is there aside."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    for part in parts:
+        if _has_content(part.path):
+            part.path.replace(part.path.with_name(f"{part.path.name}.replaced-{stamp}"))
+        restored = staging / part.name
+        if restored.is_dir() and part.path.is_dir():  # it may be a mount
+            for entry in restored.iterdir():
+                shutil.move(entry, part.path / entry.name)
+        elif restored.exists():
+            part.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.move(restored, part.path)
