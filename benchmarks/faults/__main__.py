@@ -58,6 +58,8 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         other_load = f"load average before the run: {load_before:.1f}."
         command = "make faults-long" if args.long else "make faults"
+        if args.only:
+            command += f' ARGS="{" ".join(f"--only {words!r}" for words in args.only)}"'
         described = machine.describe_machine()
         text = markdown(
             results,

@@ -243,13 +243,13 @@ def poison(ground: Ground) -> float:
         time.sleep(0.3)
     ended_at = time.time()
     wait_until(lambda: _state(connection, path) in {"SUCCEEDED", "FAILED"}, 90.0, "it ends")
-    _, results = connection.request("GET", f"{path}/results")
-    if len(results.splitlines()) != POISON_ROWS + 1:
-        raise RuntimeError(f"{len(results.splitlines())} lines of results")
     _, listed = connection.request("GET", "/dead-letters")
     for letter in json.loads(listed)["dead_letters"]:
         connection.request("POST", f"/dead-letters/{letter['id']}/replay", "")
     wait_until(lambda: _valid(connection, path) == valid, 60.0, "replayed rows are valued")
+    _, results = connection.request("GET", f"{path}/results")
+    if len(results.splitlines()) != POISON_ROWS + 1:
+        raise RuntimeError(f"{len(results.splitlines())} lines of results")
     return ended_at
 
 
