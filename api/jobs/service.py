@@ -76,7 +76,7 @@ class Jobs:
         if submission.idempotency_key is not None:
             found = self._find_repeated(submission, job_id, caller)
             if isinstance(found, Job):
-                return found
+                return self._sent(found)
             job_id = found
         return self._accept(job_id, submission, caller, admission)
 
@@ -169,8 +169,17 @@ class Jobs:
                 self._store(job)
         except _AlreadyStoredError:
             # A concurrent request with the same Idempotency-Key has stored the job.
-            return self.store.get(job_id, caller)
+            return self._sent(self.store.get(job_id, caller))
         self.send_job(job)
+        return job
+
+    def _sent(self, job: Job) -> Job:
+        """Send a stored job that has not started: the broker may have failed before it was sent.
+
+        A second message is harmless: the first one that is carried out claims the job.
+        """
+        if job.state is JobState.QUEUED:
+            self.send_job(job)
         return job
 
     def _store(self, job: Job) -> None:

@@ -40,7 +40,7 @@ LONG_MIX = Mix(
 def main() -> None:
     """Run, write and print the table; the exit code is 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
-    parser.add_argument("--long", action="store_true", help="large volumes; takes hours")
+    parser.add_argument("--long", action="store_true", help="large volumes; about an hour")
     parser.add_argument(
         "--volume", nargs=2, type=int, default=VOLUME, metavar=("JOBS", "ROWS"), help="with --long"
     )
@@ -58,6 +58,8 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         other_load = f"load average before the run: {load_before:.1f}."
         command = "make faults-long" if args.long else "make faults"
+        if args.only:
+            command += f' ARGS="{" ".join(f"--only {words!r}" for words in args.only)}"'
         described = machine.describe_machine()
         text = markdown(
             results,

@@ -107,16 +107,17 @@ class Ground:
         Raises:
             RuntimeError: it failed; its output is the message.
         """
-        done = self._run(arguments)
+        done = self.run(*arguments)
         if done.returncode:
             raise RuntimeError(f"carprice {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout.strip()
 
     def exit_code(self, *arguments: str) -> int:
         """Run a `carprice` command for this home and return its exit code."""
-        return self._run(arguments).returncode
+        return self.run(*arguments).returncode
 
-    def _run(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a `carprice` command for this home."""
         return subprocess.run(
             [sys.executable, "-m", "cli.main", *arguments],
             cwd=ROOT,

@@ -15,8 +15,9 @@ def verify_log(ground: Ground) -> Result:
     """Verify the log of a stopped service, then copies of it that were tampered with."""
     result = Result(fault="audit log verified; removed lines and files are found")
     folder = ground.home / "audit"
-    if code := ground.exit_code("audit", "verify"):
-        result.remarks.append(f"after the faults, verify ends with {code}")
+    verified = ground.run("audit", "verify")
+    if verified.returncode:
+        result.remarks.append(f"after the faults: {verified.stdout[:1000]}{verified.stderr[:500]}")
     files = sorted(folder.glob("predictions_*.jsonl"), key=lambda path: path.stat().st_size)
     for what, path in (("the last lines", files[-1]), ("a file", files[0])):
         with _kept(path):

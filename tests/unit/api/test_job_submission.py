@@ -1,5 +1,6 @@
 """Idempotency keys of jobs: a failure that is over is not repeated, any other end is."""
 
+import dataclasses
 import threading
 import time
 from typing import Any, cast
@@ -8,7 +9,7 @@ import pytest
 
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.service import Jobs, Submission
-from shared.domain.errors import TEMPORARY_CODES
+from shared.domain.errors import TEMPORARY_CODES, BrokerUnavailable
 from shared.domain.ids import CallerId
 from shared.domain.job import Job, JobState
 from shared.fields.requests import load_car_request
@@ -78,7 +79,22 @@ def test_a_key_whose_job_failed_in_an_outage_gives_a_new_job(
     assert second.id != first.id
     assert second.state is JobState.QUEUED
     assert jobs.submit(submission(), ME).id == second.id, "the key belongs to the new job"
-    assert dispatcher.sent == [first.id, second.id]
+    assert dispatcher.sent == [first.id, second.id, second.id], "it has not started"
+
+
+def test_a_job_that_was_stored_but_not_sent_is_sent_by_the_repetition(
+    jobs: Jobs, dispatcher: Dispatcher
+) -> None:
+    def fail(job: Job) -> None:
+        raise BrokerUnavailable(reason=f"while {job.id} was sent")
+
+    with pytest.raises(BrokerUnavailable):
+        dataclasses.replace(jobs, send_job=fail).submit(submission(), ME)
+    accepted = jobs.submit(submission(), ME)
+    assert dispatcher.sent == [accepted.id]
+    jobs.store.start(accepted.id)
+    assert jobs.submit(submission(), ME).id == accepted.id
+    assert dispatcher.sent == [accepted.id], "a started job is not sent again"
 
 
 @pytest.mark.parametrize("error", ["valuation-failed", "attempts-exhausted"])
