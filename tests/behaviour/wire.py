@@ -24,6 +24,11 @@ _LINE = re.compile(rb"\+[\d.]+ \[\d+ ([^\]]*)\] (.*)", re.DOTALL)
 _ARGUMENT = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(rb"\\(x[0-9a-f]{2}|.)", re.DOTALL)
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
+_PERIODIC = re.compile(
+    rb"carprice:1:(owner|popped|workers|write-probe|jobs:open-usage|jobs:recounted)"
+    rb"|completions|carprice:fair:weights|:fair:(\w+:workers|weights)"
+)
+"""Keys of heartbeats and of what is read at intervals."""
 _SHA1 = re.compile(r"\b[0-9a-f]{40}\b")
 MAX_MEMBERS = 20
 """Length of a list above which only its first two members are recorded."""
@@ -40,6 +45,8 @@ IGNORED_COMMANDS = {
     "DBSIZE",
     "BRPOP",
     "LLEN",
+    "BLMOVE",
+    "PUBSUB",
 }
 
 
@@ -108,7 +115,7 @@ def _unescaped(found: "re.Match[bytes]") -> bytes:
 def _is_recorded(arguments: list[bytes]) -> bool:
     if not arguments or arguments[0].decode().upper() in IGNORED_COMMANDS:
         return False
-    if any(b"carprice:1:workers" in one or b"completions" in one for one in arguments[1:3]):
+    if any(_PERIODIC.search(one) for one in arguments[1:3]):
         return False
     return any(one.startswith(PREFIX) or one in QUEUES for one in arguments[1:])
 
