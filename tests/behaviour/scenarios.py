@@ -26,6 +26,8 @@ CSV = (
     "R3,BMW,X5,1800,Diesel,Automatic,90000,500000\n"
 )
 SALE = {"sale_price_mad": 75_000, "sold_at": today()}
+VARYING_KEYS = re.compile(r"completions|:workers|:fair:|:owner|jobs-kept-of")
+"""Keys whose values or times to live depend on the moment or the speed of the machine."""
 CELERY_KEYS = re.compile(r"kombu|unacked|pidbox|celeryev")
 
 
@@ -170,7 +172,7 @@ def redis_content(service: Service, server: str) -> list[Any]:
     content = set()
     for key in client.scan_iter(count=1000):
         name = Placeholders(numbered=False).text(key.decode())
-        if CELERY_KEYS.search(name) or "completions" in name or ":workers" in name:
+        if CELERY_KEYS.search(name) or VARYING_KEYS.search(name):
             content.add(json.dumps([_key(name), client.type(key).decode()]))
             continue
         value = readable(_value(client, key), Placeholders())

@@ -26,10 +26,12 @@ _ESCAPE = re.compile(rb"\\(x[0-9a-f]{2}|.)", re.DOTALL)
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
 _PERIODIC = re.compile(
     rb"carprice:1:(owner|popped|workers|write-probe|jobs:open-usage|jobs:recounted)"
-    rb"|completions|carprice:fair:weights|:fair:(\w+:workers|weights)"
+    rb"|completions|unacked-index|carprice:fair:weights|:fair:(\w+:workers|\w+:waiting|weights)"
 )
 """Keys of heartbeats and of what is read at intervals."""
 _SHA1 = re.compile(r"\b[0-9a-f]{40}\b")
+_SECONDS = re.compile(r"(?<![\d.])\d{1,2}\.\d{9,}(?!\d)")
+"""A measured duration."""
 MAX_MEMBERS = 20
 """Length of a list above which only its first two members are recorded."""
 MAX_COMMANDS = 10
@@ -46,6 +48,7 @@ IGNORED_COMMANDS = {
     "BRPOP",
     "LLEN",
     "BLMOVE",
+    "LINDEX",
     "PUBSUB",
 }
 
@@ -115,8 +118,10 @@ def _unescaped(found: "re.Match[bytes]") -> bytes:
 def _is_recorded(arguments: list[bytes]) -> bool:
     if not arguments or arguments[0].decode().upper() in IGNORED_COMMANDS:
         return False
-    if any(_PERIODIC.search(one) for one in arguments[1:3]):
+    if any(_PERIODIC.search(one) for one in arguments[1:4]):
         return False
+    if arguments[0] == b"EXPIRE" and b"jobs-kept-of" in arguments[1]:
+        return False  # until the end of a period: it depends on the moment
     return any(one.startswith(PREFIX) or one in QUEUES for one in arguments[1:])
 
 
@@ -181,7 +186,7 @@ def _readable_bytes(value: bytes, names: Placeholders) -> Any:
             raise ValueError(text)
         if text.startswith("{"):
             return _readable_json(json.loads(text), names)
-        return _SHA1.sub("<script>", names.text(text))
+        return _SECONDS.sub("<seconds>", _SHA1.sub("<script>", names.text(text)))
     with contextlib.suppress(ValueError, msgpack.UnpackException):
         return {"msgpack": readable(msgpack.unpackb(value, strict_map_key=False), names)}
     return f"<{len(value)} bytes>"
