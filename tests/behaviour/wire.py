@@ -26,7 +26,7 @@ _ESCAPE = re.compile(rb"\\(x[0-9a-f]{2}|.)", re.DOTALL)
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
 _PERIODIC = re.compile(
     rb"carprice:1:(owner|popped|workers|write-probe|jobs:open-usage|jobs:recounted)"
-    rb"|completions|unacked-index|carprice:fair:weights|:fair:(\w+:workers|\w+:waiting|weights)"
+    rb"|completions|:unacked|carprice:fair:weights|:fair:(\w+:workers|\w+:waiting|weights)"
 )
 """Keys of heartbeats and of what is read at intervals."""
 _SHA1 = re.compile(r"\b[0-9a-f]{40}\b")
