@@ -225,6 +225,15 @@ class AuditLog:
         self._descriptor, self._day, self._file = descriptor, day, FileState(name)
         if self._fsync is not Fsync.NO:
             fsync_folder(self._folder)
+        self._list_file()
+
+    def _list_file(self) -> None:
+        """List the new file at once: its process may be killed before the first checkpoint."""
+        if self._checkpoints is not None:
+            try:
+                self._checkpoints.write(self._file)
+            except CheckpointError as error:  # the first checkpoint lists it
+                log.warning("audit_file_not_listed", file=self._file.name, error=str(error))
 
     def _finish_file(self) -> None:
         """Flush a file that gets no more records, as far as the disk allows, and checkpoint it."""

@@ -210,7 +210,8 @@ def test_a_listed_segment_that_is_removed_or_replaced_is_found(log):
 
 def test_a_process_writes_checkpoints_while_it_runs(log, car):
     log.writer().append([audit_record(car)])
-    wait_until(lambda: checkpoint_path(log.kept, FILE).exists(), 10)
+    checkpoint = checkpoint_path(log.kept, FILE)
+    wait_until(lambda: b'"records":1,' in checkpoint.read_bytes(), 10)
     assert log.verify().faults == []
     log.put([])
     assert len(log.verify().faults) == 1
@@ -390,3 +391,14 @@ def test_after_a_failed_flush_answers_are_refused_until_one_succeeds(tmp_path, c
             writer.append([audit_record(car)])
     writer.append([audit_record(car)])
     assert len((tmp_path / FILE).read_bytes().splitlines()) == 2
+
+
+def test_a_process_that_is_killed_right_after_its_first_record_leaves_no_fault(
+    log, car, monkeypatch
+):
+    monkeypatch.setattr("shared.audit.verification.OPENING_S", -1.0)
+    monkeypatch.setattr("shared.audit.log.schedule_flush", lambda _: None)
+    log.write(car, 1)
+    log.writer("killed").append([audit_record(car, 0)])
+    report = log.verify()
+    assert (report.files, report.records, report.faults) == (2, 2, [])
