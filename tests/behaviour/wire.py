@@ -162,6 +162,8 @@ def readable(value: Any, names: Placeholders) -> Any:
     """Decode bytes as text, JSON or msgpack, including nested values."""
     if isinstance(value, bytes):
         return _readable_bytes(value, names)
+    if isinstance(value, str) and value.startswith('{"body"'):  # a message that waits its turn
+        return _readable_json(json.loads(value), names)
     if isinstance(value, dict):
         return {
             str(readable(name, names)): "<number>" if _varies(name) else readable(one, names)
