@@ -19,6 +19,7 @@ from shared.domain.errors import (
     BrokerUnavailable,
     DomainError,
     QueueFull,
+    UnreadableRecord,
     ValuationFailed,
 )
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
@@ -436,6 +437,9 @@ class MicroBatchDispatcher:
             self._handle_reply(packed)
         except BrokerUnavailable:
             raise
+        except UnreadableRecord as error:
+            log.warning("reply_unreadable", error=str(error))
+            DISPATCH_LATE_REPLIES.labels(outcome="unreadable").inc()
         except Exception as error:
             log.exception("reply_not_understood", error=str(error))
             DISPATCH_LATE_REPLIES.labels(outcome="unreadable").inc()

@@ -1,6 +1,7 @@
 """Forms of the results: delimiters, decimal signs, words as headers, workbooks."""
 
 import csv
+import gc
 import io
 import tracemalloc
 import zipfile
@@ -228,6 +229,7 @@ def test_the_memory_of_a_workbook_does_not_grow_with_its_rows(path: BulkPath) ->
     for rows in (300, 3000):
         batch = path.run(cars_csv(rows))
         whole(path, path.run(cars_csv(5)), XLSX)  # imports are done
+        gc.collect()
         tracemalloc.start()
         path.results.file(batch, ResultTable.RESULTS, XLSX)
         peaks.append(tracemalloc.get_traced_memory()[1])
