@@ -226,7 +226,7 @@ def test_more_rows_than_a_sheet_has_are_refused(
 
 def test_the_memory_of_a_workbook_does_not_grow_with_its_rows(path: BulkPath) -> None:
     peaks = []
-    for rows in (300, 3000):
+    for rows in (300, 9000):
         batch = path.run(cars_csv(rows))
         whole(path, path.run(cars_csv(5)), XLSX)  # imports are done
         gc.collect()
@@ -234,5 +234,6 @@ def test_the_memory_of_a_workbook_does_not_grow_with_its_rows(path: BulkPath) ->
         path.results.file(batch, ResultTable.RESULTS, XLSX)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.5 * peaks[0] + 200_000
+    # Threads that other tests have started may allocate a megabyte meanwhile.
+    assert peaks[1] < 1.5 * peaks[0] + 1_000_000
     assert list((path.folder / "spool").iterdir()) == []
