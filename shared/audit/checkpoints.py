@@ -60,15 +60,22 @@ class Checkpoints:
         self._key = b""
         self._listed: set[str] = set()
 
-    def write(self, state: FileState) -> None:
+    def write(self, state: FileState, *, wait: bool = True) -> None:
         """Replace the checkpoint of a file, and list the file in the inventory once.
+
+        Args:
+            state: of the file.
+            wait: whether to wait while somebody else changes the inventory.
 
         Raises:
             CheckpointError: the disk refuses, or the key is missing.
+            BlockingIOError: somebody else changes the inventory; nothing was written.
         """
         with self._failures_counted():
             if state.name not in self._listed:
-                self.append([Entry(Kind.OPENED, self._clock(), FileEntry(state.name))])
+                entry = Entry(Kind.OPENED, self._clock(), FileEntry(state.name))
+                with self.locked(wait=wait) as inventory:
+                    inventory.append([entry])
                 self._listed.add(state.name)
             members = {
                 "v": SCHEMA, "file": state.name, "bytes": state.size, "records": state.records,
@@ -102,17 +109,25 @@ class Checkpoints:
             inventory.append(entries)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[Inventory]:
+    def locked(self, *, wait: bool = True) -> Iterator[Inventory]:
         """The inventory, while no other process changes it.
+
+        Args:
+            wait: whether to wait for the one that changes it.
 
         Raises:
             CheckpointError: the key is missing.
+            BlockingIOError: another process changes it, and `wait` is False.
         """
-        with self._lock:
+        if not self._lock.acquire(blocking=wait):
+            raise BlockingIOError
+        try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with (self._folder / LOCK_FILE).open("ab") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
                 yield self._open_inventory()
+        finally:
+            self._lock.release()
 
     def _open_inventory(self) -> Inventory:
         """Open the inventory; begin it, with all files that are there, if it is missing."""
@@ -146,6 +161,8 @@ class Checkpoints:
     def _failures_counted(self) -> Iterator[None]:
         try:
             yield
+        except BlockingIOError:
+            raise
         except (OSError, CheckpointError) as error:
             AUDIT_CHECKPOINT_FAILURES.inc()
             raise CheckpointError(str(error)) from error

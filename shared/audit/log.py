@@ -228,11 +228,14 @@ class AuditLog:
         self._list_file()
 
     def _list_file(self) -> None:
-        """List the new file at once: its process may be killed before the first checkpoint."""
+        """List the new file at once: its process may be killed before the first checkpoint.
+
+        An answer does not wait for a backup or a deletion that holds the inventory.
+        """
         if self._checkpoints is not None:
             try:
-                self._checkpoints.write(self._file)
-            except CheckpointError as error:  # the first checkpoint lists it
+                self._checkpoints.write(self._file, wait=False)
+            except (CheckpointError, BlockingIOError) as error:  # the first checkpoint lists it
                 log.warning("audit_file_not_listed", file=self._file.name, error=str(error))
 
     def _finish_file(self) -> None:

@@ -402,3 +402,16 @@ def test_a_process_that_is_killed_right_after_its_first_record_leaves_no_fault(
     log.writer("killed").append([audit_record(car, 0)])
     report = log.verify()
     assert (report.files, report.records, report.faults) == (2, 2, [])
+
+
+def test_an_answer_does_not_wait_for_somebody_who_holds_the_inventory(log, car, monkeypatch):
+    monkeypatch.setattr("shared.audit.log.schedule_flush", lambda _: None)
+    log.write(car, 1)
+    writer = log.writer("second")
+    with log.checkpoints().locked():
+        answered = threading.Thread(target=writer.append, args=[[audit_record(car, 0)]])
+        answered.start()
+        answered.join(10)
+        assert not answered.is_alive()
+    writer.flush()
+    assert (log.verify().records, log.verify().faults) == (2, [])
