@@ -33,7 +33,7 @@ from shared.domain.ids import new_id
 from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
 from shared.queue.work import WorkSender
-from shared.redis.batch_ledger.ledger import BatchLedger
+from shared.redis.batch_ledger.ledger import make_ledger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
 from shared.redis.fair_queues.queues import FairQueues
@@ -117,13 +117,7 @@ def build_services(settings: Settings) -> ApiServices:
     # large responses: the last eighth remains for all other requests.
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
     batch_files = BatchFiles(open_blob_store(settings))
-    ledger = BatchLedger(
-        broker,
-        clock,
-        lease_s=settings.job_lease_s,
-        window=settings.batch_window,
-        max_attempts=settings.job_max_attempts,
-    )
+    ledger = make_ledger(broker, clock, settings)
     batches_of = CallerBatches(broker, batch_files)
     batches = Batches(
         files=batch_files,

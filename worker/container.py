@@ -15,7 +15,7 @@ from shared.domain.clock import Clock
 from shared.domain.ids import new_id
 from shared.queue.waiting import read_waiting
 from shared.queue.work import WorkSender, make_work_sender
-from shared.redis.batch_ledger.ledger import BatchLedger
+from shared.redis.batch_ledger.ledger import make_ledger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.redis.dead_letters import DeadLetters
@@ -104,7 +104,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
     )
     files = BatchFiles(open_blob_store(settings))
-    ledger = _ledger(settings, broker, clock)
+    ledger = make_ledger(broker, clock, settings)
     shadow_evaluator = ShadowEvaluator(ShadowRuntime(settings.versions_path, time.monotonic))
     step_sender = BatchStepSender(ledger, work.send)
     tables = TableImporter(
@@ -186,7 +186,7 @@ def resume_bulk_work(settings: Settings) -> None:
         waiting = read_waiting(broker)
         work = make_work_sender(broker, time.time)
         work.forget_bulk_in_flight(except_for=waiting.messages)
-        lost = _ledger(settings, broker, time.time).expire_leases(waiting.steps)
+        lost = make_ledger(broker, time.time, settings).expire_leases(waiting.steps)
         store = _job_store(settings, broker, time.time, JobPayloads(open_job_store(settings)))
         if lost + store.expire_leases(waiting.jobs):
             work.request_sweep()
@@ -201,14 +201,4 @@ def _job_store(
         retention_s=settings.job_retention_s,
         lease_s=settings.job_lease_s,
         payloads=payloads,
-    )
-
-
-def _ledger(settings: Settings, broker: RedisClient, clock: Clock) -> BatchLedger:
-    return BatchLedger(
-        broker,
-        clock,
-        lease_s=settings.job_lease_s,
-        window=settings.batch_window,
-        max_attempts=settings.job_max_attempts,
     )

@@ -8,7 +8,7 @@ from shared.domain.errors import DeadLetterNotReplayable
 from shared.domain.ids import BatchId, JobId
 from shared.logging import get_logger
 from shared.queue.work import WorkSender
-from shared.redis.batch_ledger.ledger import BatchLedger
+from shared.redis.batch_ledger.ledger import BatchLedger, make_ledger
 from shared.redis.connections import RedisClient
 from shared.redis.dead_letters import DeadKind, DeadLetter, DeadLetters
 from shared.redis.job_store.store import JobStore
@@ -31,13 +31,7 @@ def open_dead_letters(
             payloads=JobPayloads(open_job_store(settings)),
         ),
         files,
-        BatchLedger(
-            broker,
-            clock,
-            lease_s=settings.job_lease_s,
-            window=settings.batch_window,
-            max_attempts=settings.job_max_attempts,
-        ),
+        make_ledger(broker, clock, settings),
         work,
     )
 

@@ -13,6 +13,7 @@ from shared.domain.job import JobState
 from shared.redis import keys
 from shared.redis.batch_ledger import scripts
 from shared.redis.connections import ALLOW_OOM, RedisClient, broker_errors
+from shared.settings import Settings
 
 ENDED_TTL_S = 3600
 """Time to live of an ended batch in Redis; the blob store keeps it longer."""
@@ -62,6 +63,17 @@ class BatchOwner(NamedTuple):
 
     caller: CallerId
     chunks: int
+
+
+def make_ledger(client: RedisClient, clock: Clock, settings: Settings) -> "BatchLedger":
+    """The ledger of a process with these settings."""
+    return BatchLedger(
+        client,
+        clock,
+        lease_s=settings.job_lease_s,
+        window=settings.batch_window,
+        max_attempts=settings.job_max_attempts,
+    )
 
 
 class BatchLedger:
