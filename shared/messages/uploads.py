@@ -86,6 +86,18 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         '[{{"brand": "Dacia", "model": "Logan", "year": 2018}}], or one object a line (found '
         "{seen!r}).",
     },
+    "repeated-json-member": {
+        "fr": "Ligne {line} : le membre « {seen} » est donné deux fois dans un objet, avec des "
+        "valeurs différentes ; gardez-en une.",
+        "en": "Line {line}: member {seen!r} is given twice in one object, with different values; "
+        "keep one.",
+    },
+    "several-json-lists": {
+        "fr": "Ligne {line} : l'objet contient plusieurs listes d'objets (« {seen} » est "
+        "la deuxième) ; gardez celle des voitures, ou envoyez un fichier par liste.",
+        "en": "Line {line}: the object holds several lists of objects ({seen!r} is the second "
+        "one); keep that of the cars, or send a file for each list.",
+    },
     "json-not-utf8": {
         "fr": "Ligne {line} : le fichier JSON n'est pas en UTF-8 ; enregistrez-le ainsi.",
         "en": "Line {line}: the JSON file is not UTF-8; save it as such.",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from marshmallow import ValidationError
@@ -27,6 +28,9 @@ FUEL_ECONOMY_MAX_MPG = 400
 
 ODOMETER_MIN_KM = 1_000
 """A column of numbers whose mean is less is hardly one of odometers."""
+
+OLD_CAR_YEARS, MIN_OLD_CARS = 3, 3
+"""Cars of such an age have been driven; so many of them tell the unit of a column."""
 
 MIN_SHARE = 0.5
 ROUNDING = 0.0002
@@ -258,6 +262,24 @@ def may_count_thousands(cells: Column) -> bool:
     decimals = sum(not is_valid("km_driven", cell) for cell in filled)
     is_small = bool(known) and max(known) < ODOMETER_MIN_KM
     return is_small and len(known) == len(filled) and decimals > MIN_SHARE * len(known) / 2
+
+
+def are_low_for_age(cells: Column, years: Column) -> bool:
+    """Whether bare numbers of kilometres are too small for the age of the cars, in all old ones.
+
+    Args:
+        cells: of the column of distances.
+        years: cells of the column of years, in the same rows.
+    """
+    oldest = datetime.now(UTC).year - OLD_CAR_YEARS
+    driven = [
+        number
+        for cell, year in zip(cells, years, strict=False)
+        if (number := parse_number(cell, whole=True)) is not None
+        and is_valid("year", year)
+        and CAR_FIELDS["year"].read(year) <= oldest
+    ]
+    return len(driven) >= MIN_OLD_CARS and all(0 < number < ODOMETER_MIN_KM for number in driven)
 
 
 def have_letters(cells: Column) -> bool:

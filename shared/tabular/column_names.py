@@ -113,6 +113,11 @@ def _fields_by_key() -> dict[str, str]:
 FIELD_BY_KEY: Mapping[str, str] = _fields_by_key()
 """The field of every known name, by its normal form."""
 
+USUAL_KEYS = frozenset(
+    header_key(name) for field in FIELD_NAMES for name in (*CAR_FIELDS[field].names, field)
+)
+"""Normal forms of the names that a field itself has, without synonyms."""
+
 _LONG_KEYS = [key for key in FIELD_BY_KEY if len(key) >= NEAR_MIN_CHARS]
 DATE_KEYS = frozenset(keys_of(header_names.DATE_NAMES))
 TITLE_KEYS = frozenset(keys_of(header_names.TITLE_NAMES))
@@ -204,6 +209,30 @@ def _read_unit_column(key: str, units: Iterable[str]) -> NamedField | None:
             if found is not None and fold(unit) != "cv":
                 return NamedField(field, "alias-and-unit", found)
     return None
+
+
+def is_mileage(name: str) -> bool:
+    """Whether a name, perhaps that of a member of an object, is "mileage" or the like."""
+    if len(name) > NAME_MAX_CHARS:
+        return False
+    own = split_nested(name)[1]
+    return any(header_key(each).removesuffix(" amount") in MILEAGE_KEYS for each in (name, own))
+
+
+def split_nested(name: str) -> tuple[str, str]:
+    """The names of the objects around a member, and its own name.
+
+    >>> split_nested("vehicle.make"), split_nested("make")
+    (('vehicle', 'make'), ('', 'make'))
+    """
+    outer, _, last = name.replace("/", ".").rpartition(".")
+    return (outer, last) if outer.strip() and last.strip() else ("", name)
+
+
+def are_of_two_objects(name: str, other: str) -> bool:
+    """Whether two names are of members of different objects: `car.model` and `tradeIn.model`."""
+    outer, other_outer = split_nested(name)[0], split_nested(other)[0]
+    return bool(outer and other_outer) and outer != other_outer
 
 
 def _read_last_part(name: str) -> NamedField | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS
+from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import ColumnMatch, Notice, OtherColumn, UnitColumn
 from shared.fields.blanks import is_blank
@@ -13,11 +13,13 @@ from shared.tabular import cell_evidence
 from shared.tabular.cell_evidence import Column, unit_share
 from shared.tabular.column_names import (
     ASKING_PRICE,
-    MILEAGE_KEYS,
     NAME_MAX_CHARS,
     POWER_KEYS,
+    USUAL_KEYS,
+    are_of_two_objects,
     find_column,
     header_key,
+    is_mileage,
     near_field,
     plain_names,
     read_name,
@@ -57,10 +59,6 @@ AGREEMENT = 0.9
 
 GOOD_SHARE, BAD_SHARE = 0.5, 0.2
 """Shares of valid cells that make one of two columns clearly better."""
-
-_USUAL_KEYS = frozenset(
-    header_key(name) for field in FIELD_NAMES for name in (*CAR_FIELDS[field].names, field)
-)
 
 
 class _Candidate(NamedTuple):
@@ -214,10 +212,10 @@ class _Matcher:
             return one
         if other_valid >= GOOD_SHARE and valid < BAD_SHARE:
             return other
-        if one.rank != other.rank:
+        are_apart = are_of_two_objects(*(self.names[each.column] for each in (one, other)))
+        if one.rank != other.rank and not are_apart:
             return max(one, other, key=lambda candidate: candidate.rank)
-        units = (one.unit, other.unit)
-        agrees = cell_evidence.agreement(one.field, cells, other_cells, units)
+        agrees = cell_evidence.agreement(one.field, cells, other_cells, (one.unit, other.unit))
         return one if cells and agrees >= AGREEMENT else None
 
     def _report_contradiction(self, field: str, one: _Candidate, other: _Candidate) -> None:
@@ -278,8 +276,8 @@ class _Matcher:
         basis = model.basis if model is not None and model.basis == "given" else "title"
         self.found["model"] = _Candidate(index, "model", basis)
         self._has_title = True
-        notice = Notice(code="title-column", field="model", values=(shorten(self.header[index]),))
-        self.notices.append(notice)
+        values = (shorten(self.header[index]),)
+        self.notices.append(Notice(code="title-column", field="model", values=values))
 
     def add_by_cells(self, settled: set[str]) -> None:
         """The columns of a file without a header, by what their cells look like."""
@@ -369,13 +367,16 @@ class _Matcher:
             titles: other texts above the header that may be units.
         """
         units, unit_columns = {}, {}
+        years = self.cells_of(self.found["year"].column) if "year" in self.found else ()
         for field, candidate in self.found.items():
             name, cells = self.names[candidate.column], self.cells_of(candidate.column)
             named = candidate.unit or unit_among_words(field, name)
             has_column = field in self._unit_columns
             around = below.get(candidate.column)
-            above = () if has_column else titles
-            unclear = unclear_units(field, name, named, cells, around=around, titles=above)
+            unclear = unclear_units(
+                field, name, named, cells,
+                around=around, titles=titles, years=years, has_column=has_column,
+            )  # fmt: skip
             if unclear:
                 units[field] = UNSTATED
                 self.notices.append(Notice(code="unclear-unit", field=field, values=unclear))
@@ -450,16 +451,15 @@ def match_columns(
         raise UnreadableUpload(matcher.problems)
     if ASKING_PRICE in settled and asking is None:
         prices = prices._replace(column=None, currency=None, notices=())
-    match = None
+    match, (units, unit_columns) = None, matcher.units(below, titles)
     if prices.column is not None:
         cells = matcher.cells_of(prices.column)
         confidence = cell_evidence.confidence_of(prices.basis, ASKING_PRICE, cells)
         match = ColumnMatch(index=prices.column, confidence=confidence, basis=prices.basis)
-    units, unit_columns = matcher.units(below, titles)
-    if prices.column is not None and prices.unit_column is not None:
-        unit_columns[ASKING_PRICE] = prices.unit_column
-    if prices.column is not None and prices.unit is not None:
-        units[ASKING_PRICE] = prices.unit
+        if prices.unit_column is not None:
+            unit_columns[ASKING_PRICE] = prices.unit_column
+        if prices.unit is not None:
+            units[ASKING_PRICE] = prices.unit
     notices = (*matcher.notices, *prices.notices)
     if not has_header:
         notices = (no_header(matcher.matches(), match), *notices)
@@ -484,7 +484,7 @@ def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidat
         units: the first cells of the column that states their units, if there is one.
     """
     key = header_key(name).removesuffix(" amount") if len(name) <= NAME_MAX_CHARS else ""
-    if key in MILEAGE_KEYS:
+    if is_mileage(name):
         field = field_of_mileage(cells, units)
         return _Candidate(index, field, "cells", rank=RANKS["cells"]) if field else None
     found = read_name(name)
@@ -495,5 +495,5 @@ def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidat
         return _Candidate(index, "max_power_bhp", "alias", None if found is None else found.unit)
     if found is None or found.field == ASKING_PRICE:
         return None
-    rank = RANKS.get(found.basis, 3 if key in _USUAL_KEYS else 2)
+    rank = RANKS.get(found.basis, 3 if key in USUAL_KEYS else 2)
     return _Candidate(index, found.field, found.basis, found.unit, rank)

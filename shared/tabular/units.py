@@ -11,10 +11,11 @@ from shared.fields.car import CAR_FIELDS
 from shared.fields.header_names import CURRENCY_WORDS, KW_WORDS
 from shared.fields.kinds.number import Number
 from shared.fields.prices import DIRHAM, find_currency
-from shared.fields.units import FIELD_UNITS, THOUSAND_KM, UNSTATED, find_unit, own_unit
+from shared.fields.units import FIELD_UNITS, THOUSAND_KM, UNSTATED, convert, find_unit, own_unit
 from shared.tabular.cell_evidence import (
     MIN_SHARE,
     Column,
+    are_low_for_age,
     have_letters,
     is_odometer,
     may_count_thousands,
@@ -26,6 +27,7 @@ from shared.tabular.column_names import (
     CURRENCY_KEYS,
     MILEAGE_KEYS,
     header_key,
+    is_mileage,
     key_of_measured,
     read_name,
     split_words,
@@ -41,6 +43,15 @@ _OURS_MIN = frozenset({"price_mad", "low_mad", "high_mad"})
 _THOUSANDS = re.compile(
     r"\b(?:k ?(?:dhs?|mad|eur|usd|\W)|k$|milliers?|mille|thousands?|x ?1 ?000|tsd)", re.IGNORECASE
 )
+_ALTERNATIVES = re.compile(
+    r"(?=(?<![^\s/|()\[\]])([^\s/|()\[\]]+)\s*(?:[/|]|\s(?:ou|or|oder)\s)\s*([^\s/|()\[\]]+))",
+    re.IGNORECASE,
+)
+"""Two words of a name of which one holds, as in "km/miles" or "(MAD ou EUR)"."""
+_MIN_RATIO = 1.05
+"""Ratio from which two units are different ones: ch and hp are about the same."""
+UNIT_SAMPLE = 100.0
+"""A number that any unit may have."""
 BARE_UNITS = ("km_driven", "max_power_bhp")
 """Fields whose units a column may state under a name that does not say so."""
 
@@ -165,6 +176,9 @@ def _read_cells(
     name: str, index: int, basis: str, cells: Column, stated: str | None
 ) -> PriceColumn:
     """What the cells of a column of prices say, beside which no column states a currency."""
+    if DIRHAM in (either := alternatives(name, find_currency)):
+        notice = Notice(code="unclear-unit", field=ASKING_PRICE, values=either)
+        return PriceColumn(index, basis, notices=(notice,), unit=UNSTATED)
     filled = [find_currency(cell) for cell in cells if not is_blank(cell)]
     named = [currency for currency in filled if currency is not None]
     most = max(sorted(set(named)), key=named.count, default=None)
@@ -300,6 +314,28 @@ def unit_around(field: str, name: str, text: str | None) -> str | None:
     return None if named is None else named.unit
 
 
+def alternatives(name: str, find: Callable[[str], str | None]) -> tuple[str, ...]:
+    """The two units between which the name of a column leaves the choice; none if it does not.
+
+    Args:
+        name: of the column.
+        find: gives the unit, or currency, that a text states.
+
+    >>> alternatives("Prix (EUR / DH)", find_currency), alternatives("Prix DH", find_currency)
+    (('EUR', 'MAD'), ())
+    """
+    pairs = (tuple(map(find, match.groups())) for match in _ALTERNATIVES.finditer(name))
+    found = (tuple(unit for unit in pair if unit) for pair in pairs)
+    return next((pair for pair in found if len(set(pair)) > 1), ())
+
+
+def _alternative_units(field: str, name: str) -> tuple[str, ...]:
+    """As `alternatives`, of units that differ much."""
+    found = alternatives(name, lambda text: find_unit(field, text))
+    sizes = sorted(filter(None, (convert(field, UNIT_SAMPLE, unit) for unit in found)))
+    return found if sizes and sizes[-1] > _MIN_RATIO * sizes[0] else ()
+
+
 def unclear_units(
     field: str,
     name: str,
@@ -308,6 +344,8 @@ def unclear_units(
     *,
     around: str | None,
     titles: Sequence[str],
+    years: Column = (),
+    has_column: bool = False,
 ) -> tuple[str, ...]:
     """Units that the numbers of a column may have; none if its unit is clear.
 
@@ -318,12 +356,18 @@ def unclear_units(
         cells: its first cells.
         around: the text below or above its name, in a row of units.
         titles: other texts above the header that may be units.
+        years: the first cells of the column of years.
+        has_column: whether another column states the unit of each row.
     """
+    if not has_column and (either := _alternative_units(field, name)):
+        return either
     unit = None if around is None else find_unit(field, around)
+    titles = () if has_column else titles
     if unit is not None and named is not None and unit != named:
         return named, unit
     is_distance = field == "km_driven"
-    if is_distance and THOUSAND_KM not in (unit, named) and may_count_thousands(cells):
+    may_be_thousands = is_distance and THOUSAND_KM not in (unit, named)
+    if may_be_thousands and (may_count_thousands(cells) or are_low_for_age(cells, years)):
         return "km", THOUSAND_KM
     if around is not None or named is not None:
         return ()
@@ -337,8 +381,8 @@ def unclear_units(
 
 def may_be_miles(field: str, name: str, cells: Column) -> bool:
     """Whether neither the name "mileage" nor the cells of such a column state the unit."""
-    is_mileage = field == "km_driven" and header_key(name) in MILEAGE_KEYS
-    return is_mileage and not have_letters(cells)
+    is_odometer_name = field == "km_driven" and is_mileage(name)
+    return is_odometer_name and not have_letters(cells)
 
 
 def field_of_mileage(cells: Column, units: Column) -> str | None:

@@ -12,11 +12,19 @@ _ELECTRIC_WORDS = frozenset(
 _PLUG_IN_WORDS = frozenset({"phev", "plugin", "plug", "rechargeable", "recharge"})
 _HYBRID_WORDS = frozenset({"hybrid", "hybride", "hybrides", "hev", "mhev", "ibrida"})
 _EQUIPMENT = frozenset(
-    {"antenne", "capote", "coffre", "direction", "fermeture", "frein", "hayon", "main", "ouvrant"}
-    | {"pack", "panoramique", "porte", "retros", "retro", "retroviseur", "rideau", "siege"}
-    | {"sieges", "store", "toit", "trottinette", "velo", "vitre", "vitres", "volet"}
+    {"antenne", "capote", "chauffage", "clim", "coffre", "commande", "direction", "fermeture"}
+    | {"frein", "hayon", "main", "ouvrant", "ouverture", "panoramique", "porte", "reglage"}
+    | {"retros", "retro", "retroviseur", "retroviseurs", "rideau", "siege", "sieges", "store"}
+    | {"toit", "trottinette", "velo", "verrouillage", "vitre", "vitres", "volant", "volet"}
 )
-"""What may be electric in any car: "toit ouvrant électrique"."""
+"""What may be electric in any car: "toit ouvrant électrique", "frein de parking électrique"."""
+_MAX_WORDS_AFTER_EQUIPMENT = 3
+"""Words from the equipment to the word "electric"."""
+_BEFORE_EQUIPMENT = frozenset(
+    {"handbrake", "mirror", "mirrors", "pack", "package", "parking", "roof", "seat", "seats"}
+    | {"steering", "sunroof", "tailgate", "window", "windows"}
+)
+"""English words of equipment behind "electric"."""
 _AFTER_E = frozenset(
     {"boost", "cdi", "dci", "drive", "four", "hdi", "hybrid", "hybride", "max", "power"}
     | {"tech", "tense", "turbo", "vgt", "vtec"}
@@ -116,12 +124,33 @@ def _tells_electric(brand: Brand, name: str, rest: Sequence[str]) -> bool:
     others = _HYBRID_WORDS | _COMBUSTION_WORDS
     if not others.isdisjoint(rest) or any(map(_ENGINE_SIZE.fullmatch, rest)):
         return False
-    for before, word in zip((name, *rest), rest, strict=False):
-        if word in _ELECTRIC_WORDS and before not in _EQUIPMENT:
-            return True
+    if any(word in _ELECTRIC_WORDS and _is_motor(rest, place) for place, word in enumerate(rest)):
+        return True
     if tuple(rest[:2]) == ("z", "e"):
         return True
     if not rest or rest[0] != "e" or brand.name not in _ADDING_E:
         return False
     is_word = name.isalpha() and len(name) >= _MIN_NAME_BEFORE_E
     return is_word and (len(rest) == 1 or rest[1] not in _AFTER_E)
+
+
+def _is_motor(rest: Sequence[str], place: int) -> bool:
+    """Whether the electric word at a place is about the motor, and not some equipment."""
+    before = rest[max(place - _MAX_WORDS_AFTER_EQUIPMENT, 0) : place]
+    if not _EQUIPMENT.isdisjoint(before) or before[-1:] == ["pack"]:
+        return False
+    return rest[place] != "electric" or _BEFORE_EQUIPMENT.isdisjoint(rest[place + 1 : place + 2])
+
+
+def hybrid_base(brand: Brand, name: str, rest: Sequence[str]) -> str | None:
+    """The model that shares the name of an electric one, if the words tell a hybrid: "e-tech phev".
+
+    Args:
+        brand: the brand.
+        name: the known model that the text begins with.
+        rest: the words behind its first one.
+    """
+    base = name.removesuffix(" e tech")
+    if base == name or base not in brand.models:
+        return None
+    return None if (_HYBRID_WORDS | _PLUG_IN_WORDS).isdisjoint(rest) else base

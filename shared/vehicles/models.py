@@ -1,7 +1,7 @@
 """Reading of a model's name within one brand."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rapidfuzz.distance import OSA
@@ -10,8 +10,17 @@ from shared.domain.reading import MAX_SUGGESTIONS, Match
 from shared.vehicles.arabic import may_name
 from shared.vehicles.catalogue import Brand, compact, digits_of, is_run_together
 from shared.vehicles.designations import MERCEDES, designated
-from shared.vehicles.electric import other_motor
-from shared.vehicles.several import is_year, other_models, two_classes
+from shared.vehicles.electric import hybrid_base, other_motor
+from shared.vehicles.several import (
+    OR_WORDS,
+    is_engine_size,
+    is_year,
+    model_of_letter_and_number,
+    model_of_number,
+    models_among,
+    other_models,
+    two_classes,
+)
 from shared.vehicles.similar import (
     LONG_NAME,
     completions,
@@ -36,6 +45,8 @@ _ZEROS = re.compile(r"(?<=\d)o+|o+(?=\d)")
 """Letters O among digits."""
 _SUFFIXED_NUMBER = re.compile(r"(\d{3,4})([a-z]{1,6})")
 """A number with the version attached, as "208gti"."""
+_CALLED_IV = frozenset({("skoda", "superb")})
+"""Models with a plug-in hybrid "iV" that is not their fourth generation."""
 _SAME_CAR_VERSIONS = frozenset({"vogue"})
 """Words of a version that name a model of their own, which is the same car."""
 _ATTACHED_VERSIONS = frozenset({"plus"})
@@ -63,16 +74,31 @@ def find_known(brand: Brand, text: str) -> ModelReading | None:
     if classes := two_classes(brand, text):
         return ModelReading(text, Match.AMBIGUOUS, _some(classes))
     reading = _begin_known(brand, text)
-    if reading is None or reading.match is not Match.ALIAS:
-        return reading
+    if reading is None:
+        return _electric_version(brand, text)
+    return reading if reading.match is not Match.ALIAS else _read_rest(brand, reading.name, text)
+
+
+def _read_rest(brand: Brand, name: str, text: str) -> ModelReading:
+    """The reading of a text that begins with the model `name`: other words may tell another car."""
     words = text.split(" ")[:MAX_WORDS]
-    if others := other_models(brand, reading.name, words):
-        name = _certain_name(brand, reading.name, others) or text
-        return ModelReading(name, Match.AMBIGUOUS, _some([reading.name, *others]))
-    meant = other_motor(brand, reading.name, words[1:])
-    if meant == reading.name:
-        return ModelReading(meant, Match.AMBIGUOUS, (meant,))
-    return reading if meant is None else ModelReading(meant, Match.ALIAS)
+    if others := other_models(brand, name, words):
+        certain = _certain_name(brand, name, others) or text
+        return ModelReading(certain, Match.AMBIGUOUS, _some([name, *others]))
+    if (base := hybrid_base(brand, name, words[1:])) is not None:
+        return ModelReading(base, Match.AMBIGUOUS, (base, name))
+    meant = other_motor(brand, name, words[1:])
+    if meant == name:
+        return ModelReading(name, Match.AMBIGUOUS, (name,))
+    return ModelReading(meant or name, Match.ALIAS)
+
+
+def _electric_version(brand: Brand, text: str) -> ModelReading | None:
+    """The reading of an E before a model that no catalogue has as an electric one: "e-transit"."""
+    known = _begin_known(brand, text[2:]) if text.startswith("e ") else None
+    if known is None or known.match is Match.AMBIGUOUS:
+        return None
+    return ModelReading(known.name, Match.AMBIGUOUS, (known.name,))
 
 
 def _certain_name(brand: Brand, name: str, others: Sequence[str]) -> str | None:
@@ -137,7 +163,7 @@ def _is_count(word: str, rest: Sequence[str]) -> bool:
     if not rest:
         return False
     if word.isdigit():
-        return rest[0] in COUNTED
+        return rest[0] in COUNTED or is_engine_size(word, rest)
     return len(word) == 1 and rest[0] in _LINES
 
 
@@ -199,6 +225,8 @@ def _separated_name(brand: Brand, name: str, rest: Sequence[str]) -> ModelReadin
                 continue
             if part in _ATTACHED_VERSIONS and place > 0:
                 continue
+            if place > 0 and rest[place - 1] in OR_WORDS:  # "logan ou mcv"
+                return ModelReading(name, Match.AMBIGUOUS, (name, longer))
             if part in VERSION_WORDS and part not in _SAME_CAR_VERSIONS:
                 return ModelReading(name, Match.AMBIGUOUS, (longer, name))
             return ModelReading(longer, Match.ALIAS)
@@ -208,11 +236,12 @@ def _separated_name(brand: Brand, name: str, rest: Sequence[str]) -> ModelReadin
 def _with_other_models(brand: Brand, name: str, text: str, rest: Sequence[str]) -> ModelReading:
     """The reading of a known name, unless the words after it name another model."""
     base = compact(_without_generation(brand, name))
-    rest = [word for word in rest if base + word not in brand.spellings]  # "dokker dci stepway"
-    others = [other for other in _models_among(brand, rest) if not _same_car(brand, name, other)]
-    if rest and (number := _model_of_number(brand, rest[0])) not in {None, name}:
+    # "dokker dci stepway", "golf 6 golf 7"
+    rest = [word for word in rest if base + word not in brand.spellings and word != base]
+    others = [other for other in models_among(brand, rest) if not _same_car(brand, name, other)]
+    if rest and (number := model_of_number(brand, rest[0])) not in {None, name}:
         others.append(number)
-    mixed = [_model_of_letter_and_number(brand, word) for word in rest]
+    mixed = [model_of_letter_and_number(brand, word, name) for word in rest]
     others += [other for other in mixed if other and not _same_car(brand, name, other)]
     others = others or _models_ending_with(brand, rest)
     if not others:
@@ -242,7 +271,7 @@ def _nearer_names(brand: Brand, known: Sequence[str], following: str) -> list[st
 def _with_generation(brand: Brand, name: str, rest: Sequence[str]) -> ModelReading | None:
     """The reading of a known name and a generation; None if the words after it are none."""
     generation = _generation(rest)
-    if generation is None:
+    if generation is None or (rest[0] == "iv" and (brand.name, name) in _CALLED_IV):
         return None
     numbered = f"{name} {generation}"
     if numbered in brand.models:
@@ -328,20 +357,6 @@ def _generations(brand: Brand, name: str, written: int) -> tuple[str, ...]:
     return _some(sorted(listed, key=lambda each: listed[each])) or (name,)
 
 
-def _models_among(brand: Brand, words: Sequence[str]) -> Iterator[str]:
-    """Models whose name is found among words that follow another model's name."""
-    place = 0
-    while place < len(words):
-        length = 1
-        for longer in range(min(_MAX_NAME_WORDS, len(words) - place), 0, -1):
-            name = _model_of_words(brand, words[place : place + longer])
-            if name is not None:
-                yield name
-                length = longer
-                break
-        place += length
-
-
 def _models_ending_with(brand: Brand, words: Sequence[str]) -> list[str]:
     """Models with a longer name that ends with the first word, as "picasso"."""
     word = words[0] if words else ""
@@ -349,34 +364,6 @@ def _models_ending_with(brand: Brand, words: Sequence[str]) -> list[str]:
         return []
     names = brand.by_last_word.get(word, ())
     return sorted(names, key=lambda name: -brand.popularity(name))
-
-
-def _model_of_words(brand: Brand, words: Sequence[str]) -> str | None:
-    """The model that words name beyond doubt: no number, short name, or word of a version."""
-    spelling = "".join(words)
-    if len(spelling) <= _MIN_REST_LETTERS or (len(words) == 1 and spelling in VERSION_WORDS):
-        return None
-    name = brand.spellings.get(spelling)
-    return None if spelling.isdigit() or name is None or name.isdigit() else name
-
-
-def _model_of_number(brand: Brand, word: str) -> str | None:
-    """The model that a number of three or more digits names; no round number, and no year."""
-    is_number = word.isdigit() and len(word) >= _MIN_REST_LETTERS and not word.endswith("0")
-    if not is_number or (word.startswith(("19", "20")) and len(word) > _MIN_REST_LETTERS):
-        return None
-    name = brand.spellings.get(word)
-    return name if name is not None and brand.popularity(name) else None
-
-
-def _model_of_letter_and_number(brand: Brand, word: str) -> str | None:
-    """The listed model that is called as one word, a letter or more and a number: "x5", "i20"."""
-    if not word[0].isalpha() or not word[-1].isdigit():
-        return None
-    name = brand.spellings.get(word)
-    if name is None or name in brand.generations or compact(name) != word:
-        return None
-    return name if brand.popularity(name) else None
 
 
 def _same_car(brand: Brand, name: str, other: str) -> bool:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from shared.domain.reading import VehicleName
 from shared.vehicles.catalogue import Brand, Catalogue, compact
+from shared.vehicles.designations import MERCEDES
 from shared.vehicles.models import MAX_WORDS
+from shared.vehicles.several import counts
 from shared.vehicles.similar import within
 from shared.vehicles.versions import VERSION_WORDS
 
@@ -32,13 +34,23 @@ class NameOwners:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
-    def other_brands_model(self, owner: Brand, words: Sequence[str]) -> VehicleName | None:
-        """The popular model of another brand that words after a model name: "logan clio"."""
+    def other_brands_model(
+        self, owner: Brand, words: Sequence[str], *, with_numbers: bool = True
+    ) -> VehicleName | None:
+        """The popular model of another brand that words after a model name: "logan clio".
+
+        Args:
+            owner: the brand of the first model.
+            words: behind it.
+            with_numbers: whether a number may be a model: "clio 208".
+        """
         own = {part for name in owner.models for part in name.split(" ")}
-        for word in words[:MAX_WORDS]:
+        for place, word in enumerate(words[:MAX_WORDS]):
             is_mixed = word[0].isalpha() and word[-1].isdigit() and word.isalnum()  # "i10"
             is_word = word.isalpha() and len(word) > _LETTERS_OF_NUMBER
-            if not (is_word or is_mixed) or word in VERSION_WORDS or word in own:
+            is_number = with_numbers and _is_name_of_number(owner, word)
+            is_number = is_number and not counts(word, words[place + 1 :])
+            if not (is_word or is_mixed or is_number) or word in VERSION_WORDS or word in own:
                 continue
             other = self.owner(word)
             if other is None or word in owner.spellings:
@@ -96,3 +108,13 @@ class NameOwners:
             is_sold_here = listings[0] > 0 and not any(brand.listings for brand in brands[1:])
             return brands[0] if is_sold_here else None
         return brands[0]
+
+
+def _is_name_of_number(owner: Brand, word: str) -> bool:
+    """Whether a number behind a model may name a car: "clio 208"; a power is mostly round.
+
+    Vans of Mercedes-Benz are called by such numbers, too: "sprinter 208".
+    """
+    is_name = word.isdigit() and len(word) >= _LETTERS_OF_NUMBER and not word.endswith("0")
+    is_year = len(word) > _LETTERS_OF_NUMBER and word.startswith(("19", "20"))
+    return is_name and not is_year and owner.name != MERCEDES

@@ -22,6 +22,7 @@ from shared.vehicles.owners import (
     SUZUKI_OF_INDIA,
     NameOwners,
 )
+from shared.vehicles.several import OR_WORDS
 from shared.vehicles.titles import (
     PLACEHOLDERS,
     glued_brands,
@@ -34,8 +35,6 @@ from shared.vehicles.titles import (
 )
 
 _CERTAINTY = list(Match)
-_OR = frozenset({"ou", "or", "vs", "contre"})
-"""Words between two cars."""
 _MAX_NAME_WORDS = 4
 _MIN_SWAPPED = 5
 """Characters of a model that was typed with the keys of another keyboard."""
@@ -177,7 +176,8 @@ class NameReader:
                 continue  # "c3 1" is no C31
             owner = self._owners.owner(spelling)
             if owner is not None and self._owners.tells_brand(spelling, owner):
-                if self._owners.other_brands_model(owner, words[length:]) is not None:
+                others = self._owners.other_brands_model(owner, words[length:], with_numbers=False)
+                if others is not None:
                     return None
                 return _demote(self._read_in_brand(owner, text), Match.CORRECTED)
         if (name := designated_brand(text)) is None:
@@ -366,7 +366,7 @@ class NameReader:
             rest = " ".join(words[place:])
             is_last = place == len(words) - 1  # "model 3 long range" names no Range Rover
             other = None if is_last else self._car_of_other_brand(brand, rest)
-            if other is None and words[place - 1] in _OR:  # "leon ou golf 7"
+            if other is None and words[place - 1] in OR_WORDS:  # "leon ou golf 7"
                 named = self._read_unique_model(rest)
                 other = None if named is None else VehicleName(named.company, named.model)
             if other is None or other == VehicleName(brand.name, model):

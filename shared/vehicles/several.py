@@ -5,17 +5,29 @@ from collections.abc import Iterator, Sequence
 
 from shared.vehicles.catalogue import Brand, compact, is_run_together
 from shared.vehicles.designations import BMW, MERCEDES, designated
-from shared.vehicles.versions import COUNTED, GENERATION_WORDS, ROMAN, VERSION_WORDS
+from shared.vehicles.versions import (
+    COUNTED,
+    ENGINE_WORDS,
+    GENERATION_WORDS,
+    ROMAN,
+    VERSION_WORDS,
+)
 
-_OR = frozenset({"ou", "or", "vs"})
+OR_WORDS = frozenset({"ou", "or", "vs", "contre"})
+"""Words between two cars."""
+_UP_TO = frozenset({"a", "au", "to"})
+"""Words between two generations, as in "golf 5 à 7"."""
 _AND = frozenset({"et", "and"})
 _VALVES = frozenset({"s", "v"})
 _YEAR = re.compile(r"(?:19|20)\d\d")
+_GENERATION_MARK = re.compile(r"(?:mk|gen)(?=\d{1,2}$)")
+_LETTERS = re.compile(r"[a-z]*")
 _LAST_MEMBER = re.compile(r"(?P<family>.*?) ?(?P<member>\d+|(?<=[ \d])[a-z])")
 _MAX_ENGINE_LITRES = 3
 _MIN_FAMILY = 2
 """Letters of a name whose last letter tells models apart, as "model s" and "model x"."""
 _MAX_SHORT_NAME = 3
+_MAX_NAME_WORDS = 4
 _MIN_LISTINGS_OF_ROUND_NUMBER = 100
 _TWO_CLASSES = re.compile(r"(?:classe )?([abcegsvx]) (?:ou |or )?([abcegsvx])(?: ?\d{2,3}\b.*)?")
 _MERCEDES_WORD = re.compile(
@@ -62,6 +74,58 @@ def rest_of(brand: Brand, name: str, words: Sequence[str]) -> Sequence[str]:
     return words[1:]
 
 
+def models_among(brand: Brand, words: Sequence[str]) -> Iterator[str]:
+    """Models whose name is found among words that follow another model's name."""
+    place = 0
+    while place < len(words):
+        length = 1
+        for longer in range(min(_MAX_NAME_WORDS, len(words) - place), 0, -1):
+            name = _model_of_words(brand, words[place : place + longer])
+            if name is not None:
+                yield name
+                length = longer
+                break
+        place += length
+
+
+def _model_of_words(brand: Brand, words: Sequence[str]) -> str | None:
+    """The model that words name beyond doubt: no number, short name, or word of a version."""
+    spelling, spaced = "".join(words), " ".join(words)
+    if len(words) > 1 and spaced in brand.models and spelling.isalpha():
+        return spaced  # "hr v"
+    if len(spelling) <= _MAX_SHORT_NAME or (len(words) == 1 and spelling in VERSION_WORDS):
+        return None
+    name = brand.spellings.get(spelling)
+    return None if spelling.isdigit() or name is None or name.isdigit() else name
+
+
+def model_of_number(brand: Brand, word: str) -> str | None:
+    """The model that a number of three or more digits names; no round number, and no year."""
+    is_number = word.isdigit() and len(word) >= _MAX_SHORT_NAME and not word.endswith("0")
+    if not is_number or (word.startswith(("19", "20")) and len(word) > _MAX_SHORT_NAME):
+        return None
+    name = brand.spellings.get(word)
+    return name if name is not None and brand.popularity(name) else None
+
+
+def model_of_letter_and_number(brand: Brand, word: str, name: str) -> str | None:
+    """The model that is called as one word, a letter or more and a number: "x5", "i20".
+
+    It is listed, or has as many letters and digits as the model `name` before it: "s60 v60".
+    """
+    if not word[0].isalpha() or not word[-1].isdigit():
+        return None
+    other = brand.spellings.get(word)
+    if other is None or other in brand.generations or compact(other) != word:
+        return None
+    return other if brand.popularity(other) or _shape(other) == _shape(name) else None
+
+
+def _shape(name: str) -> str:
+    """A name with one sign for each letter and one for each digit."""
+    return "".join("1" if sign.isdigit() else "a" for sign in name)
+
+
 def is_year(brand: Brand, name: str) -> bool:
     """Whether a model's name may also be a year, as "2008"."""
     return name in brand.models and _YEAR.fullmatch(name) is not None
@@ -80,21 +144,33 @@ def _numbered(brand: Brand, name: str, known: Sequence[str], rest: Sequence[str]
     family, are_generations = _family(brand, name)
     if family == name or (not family and brand.name == MERCEDES):
         return
-    if family and not are_generations and brand.models[name].generations:
-        return  # "x3 5"
-    again = {*GENERATION_WORDS, *family.split(" "), *known[:1]}
-    is_next = brand.spellings.get("".join(known)) in {name, family}
+    again = {*family.split(" "), *known[:1]} | (GENERATION_WORDS if are_generations else set())
+    between = OR_WORDS | (_UP_TO if are_generations else set())
+    # A bare number may be a generation: "x3 5".
+    has_generations = bool(family) and not are_generations and brand.models[name].generations > 0
+    is_next = not has_generations and brand.spellings.get("".join(known)) in {name, family}
     for place, word in enumerate(rest):
         following = rest[place + 1 :]
-        if word in _OR or word in again or (word in _AND and len(following) == 1):
+        if word in between or word in again or (word in _AND and len(following) == 1):
             is_next = True
             continue
-        member = ROMAN.get(word, word) if are_generations else word
+        bare = _without_mark(known, word, are_generations=are_generations)
+        member = ROMAN.get(bare, bare) if are_generations else bare
         other = _member(brand, family, member, are_generations=are_generations)
-        if other is None or not is_next or counts(word, following):
+        if other is None or not (is_next or bare != word) or counts(word, following):
             is_next = False
             continue
+        is_next = True
         yield other
+
+
+def _without_mark(known: Sequence[str], word: str, *, are_generations: bool) -> str:
+    """The number of a word that begins as the known one does: "60" of "v40 v60", "7" of "mk7"."""
+    if are_generations and (mark := _GENERATION_MARK.match(word)) is not None:
+        return word[mark.end() :]
+    letters = _LETTERS.match("".join(known))[0]  # type: ignore[index]
+    number = word.removeprefix(letters) if letters else word
+    return number if number.isdigit() else word
 
 
 def _member(brand: Brand, family: str, member: str, *, are_generations: bool) -> str | None:
@@ -119,11 +195,21 @@ def counts(word: str, following: Sequence[str]) -> bool:
     return is_litres and after[0].isdigit() and len(after) <= len("5t")
 
 
+def is_engine_size(word: str, following: Sequence[str]) -> bool:
+    """Whether a number is the litres of an engine that is written with a space: "1 5 dci"."""
+    if not counts(word, following) or not following[0].isdigit() or len(following[0]) > 1:
+        return False
+    return following[0] == "0" or (len(following) > 1 and following[1] in ENGINE_WORDS)
+
+
 def _designated(brand: Brand, name: str, words: Sequence[str]) -> Iterator[str]:
     """Classes or series of the designations behind the first word."""
     for place in range(1, len(words)):
         word, following = words[place], words[place + 1 :]
         if brand.name == MERCEDES:
+            if words[place - 1] in OR_WORDS and f"classe {word}" in brand.models:
+                yield f"classe {word}"  # "vito ou v"
+                continue
             if _is_class_and_number(name, words, place):
                 word, following = f"{word}{following[0]}", following[1:]
             is_other = _MERCEDES_WORD.fullmatch(word) is not None

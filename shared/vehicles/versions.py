@@ -18,6 +18,26 @@ COUNTED = frozenset(
     | {"ere", "er", "eme", "main", "l", "litres", "rapports", "ans", "cles"}
 )
 """A number before one of these words counts something."""
+ENGINE_WORDS = frozenset(
+    {
+        "tdi",
+        "tdci",
+        "dci",
+        "hdi",
+        "bluehdi",
+        "cdi",
+        "cdti",
+        "crdi",
+        "jtd",
+        "jtdm",
+        "multijet",
+        "mjt",
+    }
+    | {"mjt", "d4d", "dti", "ddis", "tce", "tsi", "tfsi", "fsi", "gti", "thp", "puretech", "vti"}
+    | {"vvti", "ecoboost", "8v", "16v", "essence", "diesel", "gasoil", "petrol", "turbo", "d", "td"}
+    | {"i"}
+)
+"""Words behind the size of an engine."""
 GENERATION_WORDS = frozenset(
     {"mk", "gen", "generation", "serie", "series", "n", "no", "nr", "num", "numero"}
 )

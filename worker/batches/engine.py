@@ -22,7 +22,7 @@ from shared.fields.columns import ColumnValidator
 from shared.fields.kinds.number import CONVERTED
 from shared.messages.texts import Language, describe_note, describe_row_error, describe_warning
 from shared.tabular.sample import key_index
-from worker.batches.names import MODEL_UNKNOWN, ReadPair
+from worker.batches.names import MODEL_UNKNOWN, ReadPair, summary_field
 
 ChunkT_contra = TypeVar("ChunkT_contra", contravariant=True)
 
@@ -148,9 +148,10 @@ def pair_error(
 ) -> dict[str, Any]:  # fmt: skip
     """The entry of the error report for a row that states no brand or no model, or is no car."""
     if pair.is_summary:
-        index = columns.get("company" if pair.given.company else "model")
+        field = summary_field(pair.given)
+        index = columns.get(field)
         return row_error(
-            line, pair.error_code, row_key=row_key, value=pair.given.company or pair.given.model,
+            line, pair.error_code, row_key=row_key, value=getattr(pair.given, field),
             column=None if index is None else header[index],
         )  # fmt: skip
     field = pair.missing or ""

@@ -75,6 +75,16 @@ def is_summary(name: VehicleName) -> bool:
     return is_short and _ENDS_AS_SUMMARY.fullmatch(text) is not None
 
 
+def summary_field(name: VehicleName) -> str:
+    """The field, `company` or `model`, whose words make a row a summary.
+
+    >>> summary_field(VehicleName("dacia", "total")), summary_field(VehicleName("total", "2"))
+    ('model', 'company')
+    """
+    is_model = not name.company or _IS_SUMMARY.fullmatch(name.model) is not None
+    return "model" if is_model else "company"
+
+
 @lru_cache(maxsize=20_000)
 def read_pair(company: str | None, model: str | None) -> ReadPair:
     """Read the normal forms of brand and model; None is a blank cell or an absent column."""

@@ -52,8 +52,8 @@ class Number(CarField):
         ranges: a range counts as its midpoint ("120 000 - 129 999"), and "120k" as thousands.
         open_ranges: an open range counts as its bound ("5 et plus").
         at_speed: the engine speed may follow ("221Nm@ 1750rpm").
-        decimals_from: a smaller number with decimals, and without a unit, is an error in a text:
-            "120,5" may count thousands of kilometres.
+        decimals_from: a smaller number with decimals, and without a unit, is an error: "120,5" may
+            count thousands of kilometres.
     """
 
     def __init__(
@@ -117,6 +117,8 @@ class Number(CarField):
         number: int | float
         if type(value) in {int, float}:
             number = value
+            if self._may_be_thousands(value, number):
+                return None
         elif isinstance(value, str) and (found := _USUAL_NUMBER.fullmatch(value)) is not None:
             digits, decimals, unit = found.groups()
             if unit and not self._is_own_unit(unit):
@@ -198,9 +200,10 @@ class Number(CarField):
         return self._bounded(number), code
 
     def _may_be_thousands(self, value: Any, number: float) -> bool:
-        """Whether a number in a text is too small for the decimals that it has."""
+        """Whether a number is too small for the decimals that it has."""
         has_decimals = 0 <= number < self.decimals_from and number != int(number)
-        return has_decimals and isinstance(value, str) and _DECIMALS.fullmatch(value) is not None
+        is_text = isinstance(value, str)
+        return has_decimals and (not is_text or _DECIMALS.fullmatch(value) is not None)
 
     def _bounded(self, number: float) -> int | float:
         """The number within the bounds, rounded."""

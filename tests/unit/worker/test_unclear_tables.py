@@ -118,6 +118,64 @@ def test_a_column_of_small_decimal_numbers_may_count_thousands(path: BulkPath) -
     assert driven(path, batch) == [100_000, 100_000]
 
 
+def test_small_numbers_of_kilometres_of_old_cars_may_count_thousands(path: BulkPath) -> None:
+    old = [f"Opel;Corsa;{year};{km}" for year, km in [(2011, 140), (2014, 98), (2016, 75)]]
+    batch = path.run(table("Marque;Modèle;Année;Compteur km", *old))
+    assert notices(batch)["unclear-unit"] == ("km", "thousand km")
+    assert driven(path, batch) == [100_000] * len(old)
+    mixed = path.run(table("Marque;Modèle;Année;Compteur km", *old, "Opel;Corsa;2012;84000"))
+    assert "unclear-unit" not in notices(mixed)
+    new = [row.replace(";201", ";202") for row in old]
+    assert "unclear-unit" not in notices(path.run(table("Marque;Modèle;Année;Compteur km", *new)))
+
+
+@pytest.mark.parametrize(
+    ("name", "units"),
+    [
+        ("Compteur km/miles", ("km", "miles")),
+        ("Odometer (mi or km)", ("miles", "km")),
+        ("Kilometerstand (km oder mi)", ("km", "miles")),
+        ("Compteur (km)", ()),
+    ],
+)
+def test_a_header_with_the_choice_between_two_units_states_none(
+    path: BulkPath, name: str, units: tuple[str, ...]
+) -> None:
+    batch = path.run(table(f"Marque;Modèle;Année;{name}", "Opel;Corsa;2012;40000"))
+    assert notices(batch).get("unclear-unit", ()) == units
+    assert driven(path, batch) == [100_000 if units else 40_000]
+
+
+def test_a_header_with_the_choice_between_two_currencies_states_none(path: BulkPath) -> None:
+    header = "Marque;Modèle;Année;km;Prix (EUR/DH)"
+    batch = path.run(table(header, "Opel;Corsa;2012;40000;90000", "Kia;Rio;2012;40000;90000 DH"))
+    assert notices(batch)["unclear-unit"] == ("EUR", "MAD")
+    assert [bool(row["verdict"]) for row in rows_of(path, batch)] == [False, True]
+
+
+def test_a_mileage_in_an_object_is_read_as_outside_one(path: BulkPath) -> None:
+    car = {"make": "Opel", "model": "Corsa", "year": 2012}
+    inner = path.run(json.dumps([{"specs": car | {"mileage": 40_000}}]).encode())
+    assert driven(path, inner) == [40_000]
+    assert "unit-not-stated" in notices(inner)
+
+
+def test_the_cars_of_two_objects_are_not_mixed(path: BulkPath) -> None:
+    sold = {"brand": "Skoda", "model": "Fabia", "year": 2013, "km": 91_000}
+    taken = {"brand": "Dacia", "model": "Duster", "year": 2017}
+    batch = path.run(json.dumps([{"car": sold, "exchange": taken}]).encode())
+    assert batch.progress.error == "unreadable-table"
+    assert {problem.code for problem in batch.refusal} >= {"ambiguous-column"}
+    chosen = tuple(
+        (field, f"car.{name}")
+        for field, name in (("company", "brand"), ("model", "model"), ("year", "year"))
+    )
+    (row,) = rows_of(
+        path, path.run(json.dumps([{"car": sold, "exchange": taken}]).encode(), columns=chosen)
+    )
+    assert row["read_as"] == "Skoda Fabia"
+
+
 def test_a_german_power_without_a_unit_is_left_out_with_a_notice(path: BulkPath) -> None:
     header = "Marke;Modell;Erstzulassung;Kilometerstand;{}"
     row = "Opel;Corsa;2012;40000;66"

@@ -94,6 +94,11 @@ def test_a_car_that_holds_a_list_of_objects_is_no_list_of_cars(path: BulkPath) -
     ("text", "code", "line"),
     [
         ('[{"make": "Kia"},\n {"make": "Kia", ', "truncated-json", 2),
+        ('[{"make": "Kia"},\n {"make": "Kia", "make": "Seat"}]', "repeated-json-member", 2),
+        ('{"make": "Kia"}\n{"year": 2011, "year": 2012}', "repeated-json-member", 2),
+        ('{"make": "Kia", "model": "Rio", "model": "Ceed"}', "repeated-json-member", 1),
+        ('[{"car": {"make": "Kia", "make": "Seat"}}]', "repeated-json-member", 1),
+        ('{"here": [{"make": "Kia"}],\n "sold": [{"make": "Kia"}]}', "several-json-lists", 2),
         ('{"make": "Kia"}\n{"make": "Ki', "truncated-json", 2),
         ('{"make": "Kia"}\n{"make": Kia}\n{"make": "Kia"}', "wrong-json", 2),
         ('[{"make": "Kia"}]\n[]', "wrong-json", 2),

@@ -41,8 +41,31 @@ INNER_LIST_MAX = 10_000
 MAX_DEPTH = 4
 """Objects around the list of cars."""
 
+SEEN_CHARS, NAME_MAX_CHARS = 20, 60
+"""Characters of the text, and of a name, that a refusal quotes."""
+
 _SPACES = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder()
+
+
+class _RepeatedMemberError(Exception):
+    """An object names a member twice."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of an object.
+
+    Raises:
+        _RepeatedMemberError: two have the same name, and different values.
+    """
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        for name, value in pairs:
+            if members[name] != value:
+                raise _RepeatedMemberError(name)
+    return members
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 _NEXT_LINE = re.compile(r"\n\{")
 """The next object of JSON Lines."""
 _THREE_DECIMALS = re.compile(r"-?\d+\.\d{3}")
@@ -309,30 +332,37 @@ class _JsonReader:
                 first = self._element()
                 if _names_fields(first):
                     if found_list:
-                        raise self._error("json-shape")
+                        raise self._error("several-json-lists", seen=name)
                     found_list = True
                     yield NumberedRecord(1, first)
                     yield from self._rest_of_array()
                 else:
                     rest = itertools.islice(self._rest_of_array(), INNER_LIST_MAX)
-                    members[name] = [first, *(record for _, record in rest)]
+                    self._keep(members, name, [first, *(record for _, record in rest)])
             elif sign == "{" and not is_car and depth < MAX_DEPTH:
                 inner = yield from self._first_object(known, depth + 1)
                 found_list = found_list or inner is None
-                members[name] = inner
+                self._keep(members, name, inner)
             else:
-                members[name] = self._list() if sign == "[" else self._value()
+                self._keep(members, name, self._list() if sign == "[" else self._value())
             field = field_for_header(name)
             if field is not None:
                 known[field] = None
         self._at += 1
         return None if found_list else members
 
+    def _keep(self, members: dict[str, Any], name: str, value: Any) -> None:
+        if members.get(name, value) != value:
+            raise self._error("repeated-json-member", seen=name)
+        members[name] = value
+
     def _value(self) -> Any:
         """The value at this place."""
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
+            except _RepeatedMemberError as error:
+                raise self._error("repeated-json-member", seen=str(error)) from None
             except (ValueError, RecursionError) as error:
                 place = getattr(error, "pos", self._at)
                 if self._is_whole or len(self._text) - self._at > RECORD_MAX_CHARS:
@@ -388,9 +418,13 @@ class _JsonReader:
     def _line(self) -> int:
         return self._lines_before + self._text.count("\n", 0, self._at) + 1
 
-    def _error(self, code: str, place: int | None = None) -> UnreadableUpload:
+    def _error(
+        self, code: str, place: int | None = None, seen: str | None = None
+    ) -> UnreadableUpload:
         if place is not None:
             self._at = place
         line = self._line()
-        seen = self._text[self._at : self._at + 20].strip()
+        if seen is None:
+            seen = self._text[self._at : self._at + SEEN_CHARS].strip()
+        seen = seen[:NAME_MAX_CHARS]
         return UnreadableUpload([FieldProblem(f"/line/{line}", code, line=line, seen=seen)])

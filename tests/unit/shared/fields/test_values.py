@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marshmallow import ValidationError
 
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
@@ -395,3 +396,16 @@ def test_every_spelling_and_every_value_of_a_category_is_its_value() -> None:
             for spelling, member in field.spellings.items():
                 code = "unpriced" if member in field.unpriced else None
                 assert VALIDATOR.normalize(name, spelling) == (member, code)
+
+
+@pytest.mark.parametrize("km", [98.4, 0.5, 999.9])
+def test_a_small_decimal_number_of_kilometres_is_refused_as_its_text_is(km: float) -> None:
+    for value in (km, str(km)):
+        with pytest.raises(ValidationError) as refused:
+            CAR_FIELDS["km_driven"].read_with_remark(value)
+        assert refused.value.messages == ["not-whole"]
+
+
+@pytest.mark.parametrize(("km", "normal"), [(98.0, 98), (84_000.6, 84_001), (0.0, 0)])
+def test_other_decimal_numbers_of_kilometres_are_rounded(km: float, normal: int) -> None:
+    assert CAR_FIELDS["km_driven"].read_with_remark(km) == (normal, None)

@@ -47,6 +47,25 @@ def suggested(company, model):
         ("Fiat", "500 L/X", ["fiat 500l", "fiat 500x"]),
         ("Fiat", "500 XX", ["fiat 500x"]),
         ("Fiat", "500 LK", ["fiat 500l"]),
+        ("Audi", "Q5 ou 7", ["audi q5", "audi q7"]),
+        ("Hyundai", "i20 ou 30", ["hyundai i20", "hyundai i30"]),
+        ("Volvo", "S60/V60", ["volvo s60", "volvo v60"]),
+        ("Volvo", "S80 S90", ["volvo s80", "volvo s90"]),
+        ("BMW", "M2/M6", ["bmw m2", "bmw m6"]),
+        ("Kia", "EV3 EV5", ["kia ev3", "kia ev5"]),
+        ("Hyundai", "i 20 i 30", ["hyundai i20", "hyundai i30"]),
+        ("Renault", "R11/R19", ["renault 11", "renault 19"]),
+        ("Volkswagen", "Polo5/Polo6", ["volkswagen polo 5", "volkswagen polo 6"]),
+        ("Volkswagen", "Passat mk6 mk7", ["volkswagen passat 6", "volkswagen passat 7"]),
+        ("Volkswagen", "Polo 5 polo 6", ["volkswagen polo 5", "volkswagen polo 6"]),
+        ("Seat", "Ibiza 3 à 5", ["seat ibiza 3", "seat ibiza 5"]),
+        ("Honda", "HR-V / CR-V", ["honda hr v", "honda cr v"]),
+        ("Mercedes", "Sprinter ou V", ["mercedes benz sprinter", "mercedes benz classe v"]),
+        ("Renault", "Express ou Kangoo", ["renault express", "renault kangoo"]),
+        ("Dacia", "Logan ou Pick-up", ["dacia logan"]),
+        ("Ford", "Fiesta 207", ["ford fiesta", "peugeot 207"]),
+        ("Toyota", "Yaris / 308", ["toyota yaris", "peugeot 308"]),
+        ("Yaris ou 308", None, ["toyota yaris", "peugeot 308"]),
     ],
 )
 def test_several_cars_are_ambiguous(company, model, suggestions):
@@ -71,12 +90,36 @@ def test_several_cars_are_ambiguous(company, model, suggestions):
         ("Mercedes", "GL B 200", "Mercedes-Benz Classe GLB"),
         ("Mercedes", "C63 S", "Mercedes-Benz Classe C"),
         ("Audi", "A3 200 ch", "Audi A3"),
+        ("Audi", "A6 208 ch", "Audi A6"),
+        ("Mercedes", "Sprinter 208", "Mercedes-Benz Sprinter"),
+        ("Volkswagen", "Golf 7 à 5 portes", "Volkswagen Golf 7"),
+        ("Ford", "Fiesta 6 fiesta", "Ford Fiesta 6"),
         ("Fiat", "500 Lounge", "Fiat 500"),
         ("Fiat", "500 GT", "Fiat 500"),
     ],
 )
 def test_counts_and_engines_name_no_second_car(company, model, car):
     assert shown(company, model) == (car, "alias")
+
+
+@pytest.mark.parametrize(
+    ("company", "model", "car"),
+    [
+        ("Hyundai", "Tucson 2 0 CRDi", "Hyundai Tucson"),
+        ("Nissan", "Juke 1-5 dCi", "Nissan Juke"),
+        ("Peugeot", "3008 1 6 HDi", "Peugeot 3008"),
+        ("Audi", "Q3 2 0", "Audi Q3"),
+        ("Toyota", "Auris 1 4 D4D", "Toyota Auris"),
+        ("Renault", "Mégane 3 1 9 dCi", "Renault Mégane 3"),
+    ],
+)
+def test_an_engine_size_with_a_space_is_no_generation(company, model, car):
+    assert shown(company, model) == (car, "alias")
+
+
+def test_the_plug_in_hybrid_of_the_third_superb_is_no_fourth_one():
+    assert shown("Skoda", "Superb iV") == ("Skoda Superb", "alias")
+    assert shown("Skoda", "Fabia IV") == ("Skoda Fabia 4", "alias")
 
 
 @pytest.mark.parametrize(
@@ -137,6 +180,9 @@ def test_electric_words_name_the_electric_car_of_the_catalogue(company, model, c
         ("Hyundai", "Santa Fe plug-in", "Hyundai Santa Fe"),
         ("Volvo", "XC40 Recharge", "Volvo XC40"),
         ("Renault", "Duster electric", "Dacia Duster"),
+        ("Peugeot", "e-Boxer", "Peugeot Boxer"),
+        ("Citroën", "e-Spacetourer", "Citroën SpaceTourer"),
+        ("Renault", "Mégane E-Tech hybride rechargeable", "Renault Mégane"),
     ],
 )
 def test_electric_words_are_ambiguous_if_the_catalogue_has_no_such_car(company, model, car):
@@ -150,6 +196,9 @@ def test_electric_words_are_ambiguous_if_the_catalogue_has_no_such_car(company, 
         ("Peugeot", "308 e-HDi", "Peugeot 308"),
         ("Toyota", "Corolla hybride essence/électrique", "Toyota Corolla"),
         ("Seat", "Leon toit ouvrant électrique", "Seat Leon"),
+        ("Peugeot", "2008 frein de parking électrique", "Peugeot 2008"),
+        ("Fiat", "500 direction à assistance électrique", "Fiat 500"),
+        ("Volkswagen", "Golf electric windows", "Volkswagen Golf"),
         ("Dacia", "Duster hybrid", "Dacia Duster"),
         ("Toyota", "Innova 2.5 EV", "Toyota Innova"),
     ],
