@@ -236,8 +236,9 @@ def _separated_name(brand: Brand, name: str, rest: Sequence[str]) -> ModelReadin
 def _with_other_models(brand: Brand, name: str, text: str, rest: Sequence[str]) -> ModelReading:
     """The reading of a known name, unless the words after it name another model."""
     base = compact(_without_generation(brand, name))
-    # "dokker dci stepway", "golf 6 golf 7"
-    rest = [word for word in rest if base + word not in brand.spellings and word != base]
+    rest = [word for word in rest if base + word not in brand.spellings]  # "dokker dci stepway"
+    if rest == [base]:
+        rest = []  # "golf 6 golf 7"
     others = [other for other in models_among(brand, rest) if not _same_car(brand, name, other)]
     if rest and (number := model_of_number(brand, rest[0])) not in {None, name}:
         others.append(number)
