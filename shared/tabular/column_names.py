@@ -1,5 +1,6 @@
 """What the name of a column says: the field of the car, its unit, and how it was recognised."""
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -282,11 +283,16 @@ def plain_names(header: Sequence[str]) -> tuple[Sequence[str], str]:
         return names, ""
     best, left_out = names, ""
     spaced = [split_words(name) for name in names]
+    cars: list[set[int]] = []
     for affix in _shared_affixes(spaced):
         plain = [_without(name, affix) for name in spaced]
         found = _known_fields(plain)
+        if found.issuperset({"year", "model"}):
+            cars.append({at for at, name in enumerate(plain) if name != spaced[at]})
         if len(found) >= max(len(known) + MIN_GAINED, MIN_SHARING):
             best, left_out, known = plain, affix, found
+    if any(one.isdisjoint(other) for one, other in itertools.combinations(cars, 2)):
+        return names, ""  # two cars a row, as in `first_make` and `second_make`
     return best, left_out
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.domain.errors import UnsupportedUpload
+from shared.domain.errors import UnreadableUpload, UnsupportedUpload
 from shared.tabular.column_names import read_name
 from shared.tabular.file_kinds import detect_kind
 from shared.tabular.headers import MatchedColumns, match_columns
@@ -39,6 +39,14 @@ def test_names_of_salesforce_are_read_without_their_technical_ends() -> None:
 def test_the_car_of_somebody_else_is_not_the_car_of_the_row() -> None:
     found = matched("make;model;year;previous_make;previous_model;previous_year;previous_fuel")
     assert indexes(found) == {"company": 0, "model": 1, "year": 2}
+
+
+def test_one_of_two_cars_of_a_row_is_not_chosen() -> None:
+    names = ("make", "model", "year", "fuel")
+    header = ";".join(f"{owner}_{name}" for owner in ("his", "hers") for name in names)
+    with pytest.raises(UnreadableUpload) as refused:
+        matched(header)
+    assert refused.value.problems[0].code == "missing-column"
 
 
 def test_the_codes_of_registration_certificates_are_names() -> None:
