@@ -287,7 +287,7 @@ def plain_names(header: Sequence[str]) -> tuple[Sequence[str], str]:
     for affix in _shared_affixes(spaced):
         plain = [_without(name, affix) for name in spaced]
         found = _known_fields(plain)
-        if found.issuperset({"year", "model"}):
+        if found.issuperset({"company", "model", "year"}):
             cars.append({at for at, name in enumerate(plain) if name != spaced[at]})
         if len(found) >= max(len(known) + MIN_GAINED, MIN_SHARING):
             best, left_out, known = plain, affix, found
@@ -375,7 +375,7 @@ def near_field(name: str, fields: Iterable[str]) -> str | None:
     Signs that stand for letters which were lost count as such letters: `Mod?le`.
 
     >>> near_field("Modelle", ["model"]), near_field("Constructuer", ["company", "model"])
-    ("model", "company")
+    ('model', 'company')
     """
     wanted = set(fields)
     key = header_key(_LOST.sub("q", name))
