@@ -20,7 +20,7 @@ tombstone.json    owner of an expired or deleted batch, whose other blobs are de
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import orjson
@@ -60,6 +60,9 @@ class SplitState(NamedTuple):
     rows: int
     chunks: int
     is_whole: bool
+    units: Mapping[str, str] = {}
+    """See `worker.batches.rows.inner_headers.InnerState`, as the next one."""
+    has_other_columns: bool = False
 
 
 class Tombstone(NamedTuple):

@@ -161,7 +161,7 @@ class ColumnValidator:
 
     def _memo(self, name: str, unit: str) -> _Memo:
         """The normal forms of cells in a unit."""
-        if unit == (self.units.get(name) or own_unit(name)):
+        if unit == self.units.get(name, own_unit(name)):
             return self._memos[name]
         key = (name, unit)
         if key not in self._memos_by_unit:

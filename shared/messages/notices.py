@@ -237,6 +237,19 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "fr": "Colonne {column} : valeurs ignorées, faute d'unité connue : {count} ({values}).",
         "en": "Column {column}: values ignored, for lack of a known unit: {count} ({values}).",
     },
+    "unit-changed": {
+        "fr": "Colonne {column} : lignes lues dans l'unité qu'indique une ligne de titres ou "
+        "d'unités au milieu du fichier : {count} ({values}).",
+        "en": "Column {column}: rows read in the unit that a header or a row of units in the "
+        "middle of the file states: {count} ({values}).",
+    },
+    "unclear-unit": {
+        "fr": "Colonne {column} : unité qui n'est plus claire sous une ligne de titres ou "
+        "d'unités au milieu du fichier : {count} lignes, dont seules les valeurs qui indiquent "
+        "leur unité sont lues.",
+        "en": "Column {column}: its unit is not clear below a header or a row of units in the "
+        "middle of the file: {count} rows, of which only values that state their unit are read.",
+    },
     "foreign-currency": {
         "fr": "Colonne {column} : prix dans une autre monnaie que le dirham, sans avis : {count} "
         "({values}).",

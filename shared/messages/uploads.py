@@ -323,6 +323,17 @@ ROW_MESSAGES: dict[str, Texts] = {
         "fr": "La ligne répète les titres de colonnes.",
         "en": "The row repeats the header.",
     },
+    "units-row": {
+        "fr": "La ligne indique des unités, pas une voiture ; elles valent pour les lignes "
+        "suivantes.",
+        "en": "The row states units, it is no car; they hold for the rows below.",
+    },
+    "after-other-header": {
+        "fr": "Une ligne de titres plus haut dans le fichier donne d'autres colonnes que la "
+        "première : envoyez ces lignes dans un fichier à part.",
+        "en": "A header further up in the file has other columns than the first one: upload these "
+        "rows in a file of their own.",
+    },
     "summary-row": {
         "fr": "Ligne de total ou de moyenne ({value}), pas une voiture.",
         "en": "A row of totals or averages ({value}), not a car.",

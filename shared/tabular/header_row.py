@@ -79,10 +79,17 @@ def has_header(rows: Rows, given: Collection[str] = ()) -> bool:
     return max(_known_cells(rows, given), default=0) >= HEADER_MIN_FIELDS
 
 
+def is_inner_header(header: Sequence[str], cells: Sequence[str]) -> bool:
+    """Whether a row below a header is another header, or states units."""
+    return _known_cells([cells], ())[0] >= HEADER_MIN_FIELDS or bool(_units_below(header, cells))
+
+
 def _known_cells(rows: Rows, given: Collection[str]) -> list[int]:
     """Number of known column names in each of the first rows."""
-    counts = []
+    counts: list[int] = []
     for row in rows[:TITLE_ROWS_MAX]:
+        if counts and max(counts) >= HEADER_MIN_FIELDS and is_car(row):
+            break  # a header below cars is a second one
         fields = {cell: field_for_header(cell) for cell in map(str.strip, row) if cell}
         counts.append(
             len({field or cell for cell, field in fields.items() if field or cell in given})
@@ -199,11 +206,21 @@ def _units_below(header: Sequence[str], cells: Sequence[str]) -> dict[int, str]:
 
 def _stated_unit(name: str, cell: str) -> str | None:
     """The unit that a cell below a column's name states, alone or behind a description."""
+    return next((text for text in unit_texts(cell) if _is_unit(name, text)), None)
+
+
+def unit_texts(cell: str) -> list[str]:
+    """The texts that may be a unit in a cell that holds no value.
+
+    >>> unit_texts("(miles)"), unit_texts("Distance in miles")
+    (['miles'], ['Distance in miles', 'miles'])
+    """
+    cell = cell[:UNIT_MAX_CHARS]
     inside = _BRACKETED.fullmatch(cell)
     text = next(filter(None, inside.groups()), "") if inside else cell
     described = _BEHIND_WORDS.fullmatch(text)
     texts = [text, *filter(None, described.groups())] if described else [text]
-    return next((each.strip() for each in texts if _is_unit(name, each.strip())), None)
+    return [text.strip() for text in texts]
 
 
 def _is_unit(name: str, text: str) -> bool:

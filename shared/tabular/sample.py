@@ -15,7 +15,13 @@ from shared.fields.kinds.number import Number
 from shared.fields.quantities import OPEN_RANGE
 from shared.tabular.column_names import ASKING_PRICE, find_column
 from shared.tabular.csv_reader import COLUMNS_MAX
-from shared.tabular.header_row import HeaderPlace, name_columns, place_header, units_in_titles
+from shared.tabular.header_row import (
+    HeaderPlace,
+    is_inner_header,
+    name_columns,
+    place_header,
+    units_in_titles,
+)
 from shared.tabular.headers import match_columns
 from shared.tabular.missing_columns import format_header
 
@@ -76,7 +82,9 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
         count = len(sample.header)
         raise UnreadableUpload.of("too-many-columns", "/header", maximum=COLUMNS_MAX, count=count)
     place = place_header(sample.header, sample.rows, options, known.kind, sample.titles)
-    sample = Sample(place.header, place.rows, sample.is_whole, place.titles)
+    rows = [row for row in place.rows if not is_inner_header(place.header, row)]
+    place = place._replace(rows=rows)
+    sample = Sample(place.header, rows, sample.is_whole, place.titles)
     found = match_columns(
         place.header,
         options.columns,

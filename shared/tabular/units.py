@@ -26,11 +26,13 @@ from shared.tabular.column_names import (
     ASKING_PRICE,
     CURRENCY_KEYS,
     MILEAGE_KEYS,
+    POWER_KEYS,
     header_key,
     is_mileage,
     key_of_measured,
     read_name,
     split_words,
+    unit_among_words,
 )
 from shared.tabular.missing_columns import shorten
 
@@ -391,3 +393,39 @@ def field_of_mileage(cells: Column, units: Column) -> str | None:
         if unit_share(field, units) > MIN_SHARE:
             return field
     return "km_driven" if is_odometer(cells) else None
+
+
+def names_field(field: str, name: str) -> bool:
+    """Whether the name of a column may mean a field."""
+    named = read_name(name)
+    if named is not None:
+        return named.field == field
+    is_power = field in ("max_power_bhp", "fiscal_power_cv") and header_key(name) in POWER_KEYS
+    return is_power or (field in ("km_driven", "mileage_mpg") and is_mileage(name))
+
+
+def unit_in_header(field: str, name: str, own: str | None, usual: str | None) -> str:
+    """The unit, or currency, of a field's column under another name; `UNSTATED` if not clear.
+
+    Args:
+        field: the field.
+        name: of the column, in a header among the rows.
+        own: the field's own unit.
+        usual: the unit of the column in the rows below the first header.
+    """
+    is_price = field == ASKING_PRICE
+    if not names_field(field, name) or (is_price and _THOUSANDS.search(name)):
+        return UNSTATED
+    if alternatives(name, find_currency) if is_price else _alternative_units(field, name):
+        return UNSTATED
+    named = read_name(name)
+    stated = find_currency(split_words(name)) if is_price else named and named.unit
+    unit = stated or (None if is_price else unit_among_words(field, name))
+    return unit or (own if usual == own and own else UNSTATED)
+
+
+def unit_in_text(field: str, text: str) -> str | None:
+    """The unit, or currency, that a word beside no value states; None if it states none."""
+    if field == ASKING_PRICE:
+        return None if " " in text else find_currency(text)
+    return find_unit(field, text)

@@ -15,6 +15,7 @@ from shared.tabular.csv_reader import START, CsvReader, Position, SourceRow
 from worker.batches.corrections.importer import CorrectionImporter
 from worker.batches.fast_csv.spans import ByteSpan, find_byte_span, supports_fast_csv
 from worker.batches.rows.chunk import CellChunk, cut
+from worker.batches.rows.inner_headers import InnerHeaders, InnerState
 from worker.batches.rows.text import NumberedReader, open_rows
 from worker.batches.steps import ATTEMPTS_EXHAUSTED, SPLIT, BatchStepSender, step_attempt
 from worker.batches.tables.importer import TableImporter
@@ -46,9 +47,17 @@ class ChunkReader:
         source: the text that is cut; see `worker.batches.rows.text`.
         dialect: of the file.
         start: where to begin.
+        inner: what headers before that place have changed.
     """
 
-    def __init__(self, source: BinaryIO, dialect: Dialect, start: Position) -> None:
+    def __init__(
+        self,
+        source: BinaryIO,
+        dialect: Dialect,
+        start: Position,
+        inner: InnerState = InnerState(),  # noqa: B008 - immutable
+    ) -> None:
+        self._inner = InnerHeaders(dialect, inner)
         self._source = source
         self._dialect = dialect
         self._at = start
@@ -63,6 +72,11 @@ class ChunkReader:
         """The position after the last row that was cut."""
         return self._reader.position if self._reader else self._at
 
+    @property
+    def inner_state(self) -> InnerState:
+        """What headers among the rows so far have changed."""
+        return self._inner.state
+
     def cut(self, *, first_row: int, max_rows: int) -> ByteSpan | CellChunk | None:
         """The next rows; None at the end.
 
@@ -70,11 +84,12 @@ class ChunkReader:
             first_row: number of the first of them.
             max_rows: maximum rows of the chunk.
         """
-        if self._supports_fast_csv:
+        if self._supports_fast_csv and self.inner_state.is_unchanged:
             at, self._reader = self.position, None
             found = find_byte_span(
-                self._source, self._dialect, at, first_row=first_row, max_rows=max_rows
-            )
+                self._source, self._dialect, at,
+                first_row=first_row, max_rows=max_rows, inner=self._inner,
+            )  # fmt: skip
             if found is not None:
                 chunk, self._at = found
                 return chunk
@@ -82,7 +97,9 @@ class ChunkReader:
         if self._reader is None:
             self._reader = open_rows(self._source, self._dialect, self._at)
             self._rows = iter(self._reader)
-        return cut(self._rows, self._dialect, first_row=first_row, max_rows=max_rows)
+        return cut(
+            self._rows, self._dialect, first_row=first_row, max_rows=max_rows, inner=self._inner
+        )
 
 
 class BatchSplitter:
@@ -173,7 +190,9 @@ class BatchSplitter:
         if state.is_whole:
             return state
         with self._files.open_text(manifest) as source:
-            chunk_reader = ChunkReader(source, manifest.dialect, Position(state.offset, state.line))
+            start = Position(state.offset, state.line)
+            inner = InnerState(state.units, state.has_other_columns)
+            chunk_reader = ChunkReader(source, manifest.dialect, start, inner)
             state = self._cut_chunks(manifest.id, chunk_reader, state)
         self._files.write_split_state(manifest.id, state)
         return state
@@ -195,7 +214,8 @@ class BatchSplitter:
                     self._files.blobs.write_all(batch_id, {chunk_name(chunks): [packed]})
                 rows, chunks = rows + len(chunk), chunks + 1
         self._files.blobs.write_all(batch_id, small)
-        return SplitState(*chunk_reader.position, rows, chunks, is_whole)
+        position, inner = chunk_reader.position, chunk_reader.inner_state
+        return SplitState(*position, rows, chunks, is_whole, *inner)
 
 
 def _abort_code(manifest: BatchManifest, error: UnreadableUpload) -> str:

@@ -14,6 +14,7 @@ from shared.domain.batch import (
 from shared.domain.errors import UnreadableUpload
 from shared.domain.ids import BatchId
 from shared.domain.table import FileKind
+from shared.fields.units import UNSTATED
 from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.tabular.cells import csv_lines
 from shared.tabular.corrections import (
@@ -24,6 +25,7 @@ from shared.tabular.corrections import (
 )
 from shared.tabular.csv_reader import START
 from worker.batches.rows.text import NUMBER_COLUMN, open_rows
+from worker.batches.rows.units import CHANGED_UNITS
 from worker.batches.steps import SPLIT
 
 if TYPE_CHECKING:
@@ -78,13 +80,15 @@ class CorrectionImporter:
         ):
             found = corrected_rows(open_rows(source, manifest.dialect, START), header, parent)
             _write_numbered(found if is_ordered else sorted(found), parent, target)
+        # A corrected row may be from any part of the file.
+        changed = {each.field for each in final.notes if each.code in CHANGED_UNITS}
         dialect = dataclasses.replace(
             manifest.dialect,
             header=parent.dialect.header,
             columns=parent.dialect.columns,
             asking=parent.dialect.asking,
             decimal=parent.dialect.decimal,
-            units=parent.dialect.units,
+            units={**parent.dialect.units, **dict.fromkeys(changed, UNSTATED)},
             unit_columns=parent.dialect.unit_columns,
             other_columns=parent.dialect.other_columns,
             constants=parent.dialect.constants,

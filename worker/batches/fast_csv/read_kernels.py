@@ -280,3 +280,41 @@ def uniform_size(raw, delimiter, positions, column, width):
             if raw[at + offset] != raw[first + offset]:
                 return -1
     return size
+
+
+@compiled(types.int64(_text, types.int64, types.int64, types.int64[:, ::1]))
+def find_rows_without_digits(raw, delimiter, column, places):
+    """Find the rows that have no digit in a column.
+
+    Args:
+        raw: whole rows; cells may stand in quotes.
+        delimiter: the byte between cells.
+        column: index of the column.
+        places: filled with (start, stop) of each row found; as long as there are line feeds.
+
+    Returns:
+        Number of rows found.
+    """
+    found = start = at = 0
+    size = len(raw)
+    while at < size:
+        place = 0
+        has_digit = is_quoted = False
+        while at < size:
+            char = raw[at]
+            at += 1
+            if char == QUOTE:
+                is_quoted = not is_quoted
+            elif is_quoted:
+                has_digit |= place == column and ZERO <= char <= ZERO + 9
+            elif char == delimiter:
+                place += 1
+            elif char == LINE_FEED:
+                break
+            else:
+                has_digit |= place == column and ZERO <= char <= ZERO + 9
+        if not has_digit:
+            places[found, 0], places[found, 1] = start, at
+            found += 1
+        start = at
+    return found

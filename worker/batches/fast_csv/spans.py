@@ -5,12 +5,14 @@ byte, then rows end at the line feeds outside of quotes. Such rows are cut here 
 workers read as `FastCsvChunk`s. All other rows are cut by the general reader.
 """
 
+import csv
 import dataclasses
 import io
 from collections.abc import Callable
 from typing import BinaryIO, ClassVar
 
 import msgpack
+import numpy as np
 
 from shared.blobs.direct_io import drop_from_page_cache
 from shared.domain.batch import BatchManifest
@@ -18,8 +20,10 @@ from shared.domain.errors import record_errors
 from shared.domain.table import Dialect
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, Position
 from worker.batches.engine import EngineName
+from worker.batches.fast_csv import read_kernels
 from worker.batches.fast_csv.row_index import RowIndex
 from worker.batches.rows.chunk import CHUNK_MAX_CHARS, CellChunk, cut
+from worker.batches.rows.inner_headers import InnerHeaders
 from worker.batches.rows.text import open_rows
 
 ENCODINGS = frozenset({"utf-8", "ascii", "cp1252", "latin-1", "iso8859-1", "iso8859-15"})
@@ -129,7 +133,13 @@ def supports_fast_csv(dialect: Dialect) -> bool:
 
 
 def find_byte_span(
-    source: BinaryIO, dialect: Dialect, at: Position, *, first_row: int, max_rows: int
+    source: BinaryIO,
+    dialect: Dialect,
+    at: Position,
+    *,
+    first_row: int,
+    max_rows: int,
+    inner: InnerHeaders | None = None,
 ) -> tuple[ByteSpan, Position] | None:
     """Find the next rows of a file; None at the end, or if they need the general reader.
 
@@ -139,6 +149,7 @@ def find_byte_span(
         at: where to begin: between two rows, after the header.
         first_row: number of the first row.
         max_rows: maximum rows of the chunk.
+        inner: recognises headers among the rows; None: there are none.
 
     Returns:
         The span of the rows, and the position after them.
@@ -165,6 +176,8 @@ def find_byte_span(
         return None
     if _may_repeat_header(text, dialect):
         return None
+    if inner is not None and _has_inner_header(text, dialect, inner):
+        return None
     span = ByteSpan(
         first_row=first_row,
         first_line=at.line + 1,
@@ -183,6 +196,25 @@ def _may_repeat_header(text: bytes, dialect: Dialect) -> bool:
     names.sort(key=len, reverse=True)
     encoding = dialect.text_form.encoding
     return bool(names) and all(name.encode(encoding, "replace") in text for name in names)
+
+
+def _has_inner_header(text: bytes, dialect: Dialect, inner: InnerHeaders) -> bool:
+    """Whether a row is a header, or states units; only rows without digits in a column may be."""
+    if inner.probe is None or not inner.can_probe_digits:
+        return False
+    form = dialect.text_form
+    places = np.empty((text.count(b"\n"), 2), dtype=np.int64)
+    found = read_kernels.find_rows_without_digits(
+        np.frombuffer(text, np.uint8), ord(form.delimiter), inner.probe + form.is_numbered, places
+    )
+    width = len(dialect.header)
+    for start, stop in places[:found].tolist():
+        row = text[start:stop].decode(form.encoding, "replace")
+        cells = next(csv.reader([row], delimiter=form.delimiter), [])[form.is_numbered :]
+        cells = (cells + [""] * (width - len(cells)))[:width]
+        if inner.find(cells) is not None:
+            return True
+    return False
 
 
 def _is_fast_csv(text: bytes, index: RowIndex, width: int) -> bool:

@@ -77,6 +77,8 @@ class ReadRows(NamedTuple):
     """The errors of the other rows."""
     notes: Mapping[int, Sequence[RowNote]]
     """What was ignored in valid rows, by index of the row."""
+    changed_units: Sequence[NoteCount] = ()
+    """Rows that are read in another unit than the first ones."""
 
 
 class PricedRows(NamedTuple):
@@ -148,7 +150,7 @@ class GeneralEngine:
             cells[field] = fill_blanks(cells[field], chunk.columns[other.index], other.unit)
         if (asking := manifest.dialect.asking_index) is not None:
             cells[ASKING_PRICE] = chunk.columns[asking]
-        units = RowUnits(manifest.dialect, chunk.columns)
+        units = RowUnits(manifest.dialect, chunk)
         values, cell_errors, cell_notes = validator.validate(cells, units.by_field)
         constants = constant_values(manifest.dialect, validator)
         values = {field: [value] * len(chunk) for field, value in constants.items()} | values
@@ -169,7 +171,8 @@ class GeneralEngine:
                 quoted = units.quote(field, code, row, cells[field][row])
                 notes[row].append(RowNote(field, code, quoted))
         valid = [row for row in range(len(chunk)) if row not in errors]
-        return ReadRows(valid, values, pairs, pair_numbers, errors, notes)
+        changed = units.count_changed(cells)
+        return ReadRows(valid, values, pairs, pair_numbers, errors, notes, changed)
 
     def _price(self, manifest: BatchManifest, rows: ReadRows) -> PricedRows:
         values = dict(rows.values)
@@ -382,7 +385,7 @@ def _make_part(
 
 def _count_notes(rows: ReadRows, counts: Sequence[tuple[NamedRow, int]]) -> tuple[NoteCount, ...]:
     """Counts of the notes on the valid rows."""
-    counter = NoteCounter()
+    counter = NoteCounter().merge(rows.changed_units)
     for row in sorted(rows.notes):
         for note in rows.notes[row]:
             counter.add(note.field, note.code, 1, [note.cell])
