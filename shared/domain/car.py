@@ -160,7 +160,8 @@ MIN_KM_PER_YEAR = 2_000
 """Fewer are usually meant as thousands: "150" for 150,000."""
 NEW_CAR_MAX_AGE_YEARS = 3
 """Cars up to this age may have any low mileage."""
-_HIGH, _LOW = "km-high", "km-low"
+KM_HIGH, KM_LOW = "km-high", "km-low"
+"""Codes of unusual mileages."""
 
 
 USUALLY_STATED = ("fuel", "transmission", "km_driven")
@@ -179,7 +180,7 @@ def mileage_warning_code(*, year: int, km_driven: int | None, this_year: int) ->
         return None
     age = max(this_year - year, 0)
     if km_driven > MAX_KM_PER_YEAR * (age + 1):
-        return _HIGH
+        return KM_HIGH
     if km_driven < MIN_KM_PER_YEAR * (age - NEW_CAR_MAX_AGE_YEARS):
-        return _LOW
+        return KM_LOW
     return None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError
 
-from shared.domain.car import REQUIRED_FIELDS
+from shared.domain.car import KM_HIGH, KM_LOW, REQUIRED_FIELDS
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds.category import MISSPELT, UNPRICED
 from shared.fields.kinds.number import CONVERTED, Number
@@ -23,7 +23,7 @@ from shared.fields.units import own_unit
 MEMO_MAX_VALUES = 100_000
 """Distinct cells of one column that are kept; beyond that, all are dropped."""
 
-READ_CODES = frozenset({CONVERTED, MISSPELT, OPEN_RANGE, UNPRICED})
+READ_CODES = frozenset({CONVERTED, MISSPELT, OPEN_RANGE, UNPRICED, KM_HIGH, KM_LOW})
 """Codes of cells that were read, though not as they stand; cells with other codes are ignored."""
 
 NAME_FIELDS = frozenset({"company", "model"})

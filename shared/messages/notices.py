@@ -237,6 +237,18 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "fr": "Colonne {column} : valeurs ignorées, faute d'unité connue : {count} ({values}).",
         "en": "Column {column}: values ignored, for lack of a known unit: {count} ({values}).",
     },
+    "km-high": {
+        "fr": "Colonne {column} : kilométrages très élevés pour l'âge de la voiture, à vérifier : "
+        "{count} ({values}).",
+        "en": "Column {column}: mileages that are very high for the car's age, please check: "
+        "{count} ({values}).",
+    },
+    "km-low": {
+        "fr": "Colonne {column} : kilométrages très bas pour l'âge de la voiture, à vérifier "
+        "(sont-ce des milliers ?) : {count} ({values}).",
+        "en": "Column {column}: mileages that are very low for the car's age, please check "
+        "(are these thousands?): {count} ({values}).",
+    },
     "unit-changed": {
         "fr": "Colonne {column} : lignes lues dans l'unité qu'indique une ligne de titres ou "
         "d'unités au milieu du fichier : {count} ({values}).",

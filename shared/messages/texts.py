@@ -105,6 +105,17 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "fr": "Champ « {label} » : tranche ouverte {value}, lue comme sa borne.",
         "en": "{label}: the open range {value} was read as its bound.",
     },
+    "km-high": {
+        "fr": "Champ « {label} » : {value} km, très élevé pour l'âge de la voiture ; à vérifier : "
+        "l'estimation est peu fiable.",
+        "en": "{label}: {value} km, very high for the car's age; please check: the estimate is "
+        "not reliable.",
+    },
+    "km-low": {
+        "fr": "Champ « {label} » : {value} km, très bas pour l'âge de la voiture ; à vérifier : "
+        "sont-ce des milliers ?",
+        "en": "{label}: {value} km, very low for the car's age; please check: are these thousands?",
+    },
     "invalid": {
         "fr": "Champ « {label} » : valeur refusée (reçu : {value}).",
         "en": "{label}: refused value (got {value}).",

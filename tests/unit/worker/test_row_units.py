@@ -60,8 +60,8 @@ def counted(batch: Batch) -> dict[tuple[str, str], tuple[int, tuple[str, ...]]]:
 def test_kilometres_and_miles_of_one_column_are_told_apart_by_the_column_beside(
     path: BulkPath, columns: str
 ) -> None:
-    batch = path.run(table(columns, "71000;km", "42000;mi", "7;Miles", "9;KM"))
-    expected = [71000, round(42000 * MILE), round(7 * MILE), 9]
+    batch = path.run(table(columns, "71000;km", "42000;mi", "57000;Miles", "93000;KM"))
+    expected = [71000, round(42000 * MILE), round(57000 * MILE), 93000]
     assert read(path, batch, "km_driven") == expected
     assert notes(path, batch) == [""] * 4
     assert notices(batch) == {"units-by-row": "km_driven"}
@@ -173,14 +173,14 @@ def test_json_values_with_a_unit_are_converted_by_row(path: BulkPath) -> None:
         return {"km": "absent", "mileage": distance, "price": price}
 
     data = lines(
-        car({"value": 8, "unit": "mi"}, {"amount": 99000, "currency": "MAD"}),
+        car({"value": 61000, "unit": "mi"}, {"amount": 99000, "currency": "MAD"}),
         car({"value": 27000, "unit": "km"}, {"amount": 9900, "currency": "EUR"}),
         car({"value": 27000, "unit": None}, {"amount": 99000}),
         car(26000, 99000),
         car(None, None),
     )
     batch = path.run(data)
-    assert read(path, batch, "km_driven") == [round(8 * MILE), 27000, None, None, None]
+    assert read(path, batch, "km_driven") == [round(61000 * MILE), 27000, None, None, None]
     assert verdicts(path, batch) == [True, False, False, False, False]
     assert [bool(note) for note in notes(path, batch)] == [False, True, True, True, False]
     assert "26000" in notes(path, batch)[3]

@@ -1,29 +1,59 @@
 """The notes on cells of fast CSV rows: what was ignored or converted in valid rows."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import ChainMap, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from data.vehicles.columns import CategoricalColumn, as_codes, as_numbers
 from shared.domain.notes import NoteCount, NoteCounter
 from shared.tabular.column_names import ASKING_PRICE
-from worker.batches.engine import count_missing
+from worker.batches.engine import RowNote, count_missing
 from worker.batches.fast_csv.interner import FIELD_INDEX, StringInterner
 from worker.batches.fast_csv.pairs import PairMatches
 from worker.batches.fast_csv.rows import FastCsvRows
+from worker.batches.mileages import MILEAGE, unusual_mileages
 from worker.batches.names import count_names
 
-NotedCodes = Mapping[int, Sequence[int]]
-"""The codes of the texts with a note (`StringInterner.notes`) by row, in the order of the columns;
-rows without any have no entry."""
+
+class Noted(NamedTuple):
+    """The notes on rows."""
+
+    codes: Mapping[int, Sequence[int]]
+    """Codes of notes by row, in the order of the columns; rows without any have no entry."""
+    notes: Mapping[int, RowNote]
+    """The notes by code."""
+
 
 _IS_NONE: Mapping[Any, float] = {None: 1.0}
 
 
-def find_noted(rows: FastCsvRows, interner: StringInterner) -> NotedCodes:
-    """The texts with a note in valid rows."""
+def find_noted(rows: FastCsvRows, interner: StringInterner) -> Noted:
+    """The notes on valid rows: on texts, and on unusual mileages."""
+    codes = _noted_texts(rows, interner)
+    # The codes of texts are not negative.
+    number_of: dict[RowNote, int] = {}
+    unusual = list(_unusual_mileages(rows))
+    places = np.flatnonzero(rows.is_valid).tolist() if unusual else []
+    for index, code, km_driven in unusual:
+        note = RowNote(MILEAGE, code, km_driven)
+        codes[places[index]].append(number_of.setdefault(note, -1 - len(number_of)))
+    mileages = {code: note for note, code in number_of.items()}
+    return Noted(codes, ChainMap(mileages, interner.notes) if mileages else interner.notes)
+
+
+def _unusual_mileages(rows: FastCsvRows) -> Iterator[tuple[int, str, str]]:
+    """See `unusual_mileages`, of valid rows."""
+    if MILEAGE not in rows.cars:
+        return iter(())
+    years, km_driven = (as_numbers(rows.cars[name], rows.valid) for name in ("year", MILEAGE))
+    return unusual_mileages(years, km_driven, datetime.now(UTC).year)
+
+
+def _noted_texts(rows: FastCsvRows, interner: StringInterner) -> dict[int, list[int]]:
+    """The codes of the texts with a note in valid rows."""
     names = list(rows.columns)
     if rows.asking_mad is not None:
         names.append(ASKING_PRICE)
@@ -39,15 +69,13 @@ def find_noted(rows: FastCsvRows, interner: StringInterner) -> NotedCodes:
     return noted
 
 
-def count_notes(
-    rows: FastCsvRows, matches: PairMatches, noted: NotedCodes, interner: StringInterner
-) -> tuple[NoteCount, ...]:
+def count_notes(rows: FastCsvRows, matches: PairMatches, noted: Noted) -> tuple[NoteCount, ...]:
     """Counts of the notes on the valid rows."""
     counter = NoteCounter()
     cells: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for row in sorted(noted):
-        for code in noted[row]:
-            name, message, cell = interner.notes[code]
+    for row in sorted(noted.codes):
+        for code in noted.codes[row]:
+            name, message, cell = noted.notes[code]
             cells[name, message].append(cell)
     for (name, message), found in cells.items():
         counter.add(name, message, len(found), dict.fromkeys(found))

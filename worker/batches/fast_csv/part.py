@@ -98,7 +98,7 @@ def make_part(
     noted = find_noted(rows, interner)
     text_columns = write_text_columns(
         manifest, matches, noted, reasons,
-        has_verdicts=rows.asking_mad is not None, notes=interner.notes,
+        has_verdicts=rows.asking_mad is not None,
     )  # fmt: skip
     verdicts = _verdicts(rows, manifest, quantiles)
     results, own = _results(rows, manifest, cents, verdicts, text_columns)
@@ -116,7 +116,7 @@ def make_part(
         _rejected(rows, manifest, results, own, reasons),
         audit,
         () if prices is None else np.sort(prices[0]).tolist(),
-        count_notes(rows, matches, noted, interner),
+        count_notes(rows, matches, noted),
         sides,
     )
 

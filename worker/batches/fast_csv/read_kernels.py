@@ -282,39 +282,39 @@ def uniform_size(raw, delimiter, positions, column, width):
     return size
 
 
-@compiled(types.int64(_text, types.int64, types.int64, types.int64[:, ::1]))
-def find_rows_without_digits(raw, delimiter, column, places):
+@compiled(types.int64(_text, types.int64, _ints, types.int64, types.int64[:, ::1]))
+def find_rows_without_digits(raw, delimiter, ends, column, places):
     """Find the rows that have no digit in a column.
 
     Args:
         raw: whole rows; cells may stand in quotes.
         delimiter: the byte between cells.
+        ends: (n,) offset of the line feed of each row; lines without a value may precede a row.
         column: index of the column.
-        places: filled with (start, stop) of each row found; as long as there are line feeds.
+        places: (n, 2), filled with (start, stop) of each row found.
 
     Returns:
         Number of rows found.
     """
-    found = start = at = 0
-    size = len(raw)
-    while at < size:
+    found = start = 0
+    for row in range(len(ends)):
+        stop = ends[row]
+        at = start
         place = 0
         has_digit = is_quoted = False
-        while at < size:
+        while at < stop and place <= column and not has_digit:
             char = raw[at]
             at += 1
             if char == QUOTE:
                 is_quoted = not is_quoted
-            elif is_quoted:
-                has_digit |= place == column and ZERO <= char <= ZERO + 9
-            elif char == delimiter:
+            elif char == delimiter and not is_quoted:
                 place += 1
-            elif char == LINE_FEED:
-                break
-            else:
-                has_digit |= place == column and ZERO <= char <= ZERO + 9
+            elif char == LINE_FEED and not is_quoted:
+                start, place = at, 0
+            elif place == column:
+                has_digit = ZERO <= char <= ZERO + 9
         if not has_digit:
-            places[found, 0], places[found, 1] = start, at
+            places[found, 0], places[found, 1] = start, stop
             found += 1
-        start = at
+        start = stop + 1
     return found

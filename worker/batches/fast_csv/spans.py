@@ -176,7 +176,7 @@ def find_byte_span(
         return None
     if _may_repeat_header(text, dialect):
         return None
-    if inner is not None and _has_inner_header(text, dialect, inner):
+    if inner is not None and _has_inner_header(text, index, dialect, inner):
         return None
     span = ByteSpan(
         first_row=first_row,
@@ -198,14 +198,17 @@ def _may_repeat_header(text: bytes, dialect: Dialect) -> bool:
     return bool(names) and all(name.encode(encoding, "replace") in text for name in names)
 
 
-def _has_inner_header(text: bytes, dialect: Dialect, inner: InnerHeaders) -> bool:
+def _has_inner_header(
+    text: bytes, index: RowIndex, dialect: Dialect, inner: InnerHeaders
+) -> bool:
     """Whether a row is a header, or states units; only rows without digits in a column may be."""
     if inner.probe is None or not inner.can_probe_digits:
         return False
     form = dialect.text_form
-    places = np.empty((text.count(b"\n"), 2), dtype=np.int64)
+    column = inner.probe + form.is_numbered
+    places = np.empty((len(index.rows), 2), dtype=np.int64)
     found = read_kernels.find_rows_without_digits(
-        np.frombuffer(text, np.uint8), ord(form.delimiter), inner.probe + form.is_numbered, places
+        index.chars, ord(form.delimiter), index.rows, column, places
     )
     width = len(dialect.header)
     for start, stop in places[:found].tolist():

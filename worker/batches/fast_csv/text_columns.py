@@ -17,7 +17,7 @@ from shared.domain.batch import (
 )
 from shared.tabular.cells import csv_cell
 from worker.batches.engine import RowNote, batch_language, row_notes
-from worker.batches.fast_csv.notes import NotedCodes
+from worker.batches.fast_csv.notes import Noted
 from worker.batches.fast_csv.pairs import PairMatches
 
 
@@ -37,7 +37,7 @@ class _CellWriter:
         manifest: of their batch.
         matches: of their names.
         has_verdicts: whether a row has cells for a verdict after its prices.
-        notes: on texts, by code.
+        notes: by code.
     """
 
     def __init__(
@@ -80,28 +80,26 @@ class _CellWriter:
 def write_text_columns(
     manifest: BatchManifest,
     matches: PairMatches,
-    noted: NotedCodes,
+    noted: Noted,
     reasons: Mapping[int, str],
     *,
     has_verdicts: bool,
-    notes: Mapping[int, RowNote],
 ) -> TextColumns:
     """Write what follows the prices and the verdict, and of rejected rows these too.
 
     Args:
         manifest: of the batch.
         matches: names of the rows.
-        noted: codes of the texts with notes, by row.
+        noted: the notes on the rows.
         reasons: why rows are rejected, by row.
         has_verdicts: whether the file has asking prices.
-        notes: by code.
     """
-    writer = _CellWriter(manifest, matches, has_verdicts=has_verdicts, notes=notes)
+    writer = _CellWriter(manifest, matches, has_verdicts=has_verdicts, notes=noted.notes)
     texts = [writer.valid(match_id, ()) for match_id in range(len(matches.distinct))]
     ids = matches.ids.copy()
     number_of: dict[tuple[int, tuple[int, ...] | str], int] = {}
-    for row, match_id in _with_matches(noted, matches):
-        codes = tuple(noted[row])
+    for row, match_id in _with_matches(noted.codes, matches):
+        codes = tuple(noted.codes[row])
         if (number := number_of.get((match_id, codes))) is None:
             number = number_of[match_id, codes] = len(texts)
             texts.append(writer.valid(match_id, codes))

@@ -6,6 +6,7 @@ It defines the result: the fast CSV engine must write the same bytes.
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import compress
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -49,6 +50,7 @@ from worker.batches.engine import (
     row_error,
     row_notes,
 )
+from worker.batches.mileages import MILEAGE, unusual_mileages
 from worker.batches.names import (
     NAME_FIELDS,
     ReadPair,
@@ -171,6 +173,8 @@ class GeneralEngine:
                 quoted = units.quote(field, code, row, cells[field][row])
                 notes[row].append(RowNote(field, code, quoted))
         valid = [row for row in range(len(chunk)) if row not in errors]
+        for index, code, km_driven in _unusual_mileages(values):
+            notes[valid[index]].append(RowNote(MILEAGE, code, km_driven))
         changed = units.count_changed(cells)
         return ReadRows(valid, values, pairs, pair_numbers, errors, notes, changed)
 
@@ -195,6 +199,14 @@ class GeneralEngine:
             verdicts=verdict_cells(asking_mad, quantiles),
             asking_sides=asking_sides(asking_mad, quantiles),
         )
+
+
+def _unusual_mileages(values: Mapping[str, Sequence[Any]]) -> Iterator[tuple[int, str, str]]:
+    """See `unusual_mileages`, of valid rows."""
+    if MILEAGE not in values:
+        return iter(())
+    years, km_driven = (np.array(values[name], dtype=np.float64) for name in ("year", MILEAGE))
+    return unusual_mileages(years, km_driven, datetime.now(UTC).year)
 
 
 def _row_errors(
