@@ -74,12 +74,12 @@ class UnitColumn:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class OtherColumn:
-    """The column that holds a field's value in another unit, where its own column is blank."""
+    """A second column of a field, perhaps in another unit, read where its own column is blank."""
 
     index: int
     """Its index in the header, from 0."""
     unit: str
-    """The unit of its numbers."""
+    """The unit of its numbers; empty for that of the field's own column."""
 
 
 LATER_MEMBERS = ("unit_columns", "other_columns")

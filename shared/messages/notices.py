@@ -77,9 +77,9 @@ NOTICE_MESSAGES: dict[str, Texts] = {
     },
     "read-where-blank": {
         "fr": "Colonne « {column} » : là où elle est vide, la valeur est lue dans une autre "
-        "colonne (colonne, unité : {values}).",
-        "en": "Column {column}: where it is blank, the value is read from another column (column, "
-        "unit: {values}).",
+        "colonne : {values}.",
+        "en": "Column {column}: where it is blank, the value is read from another column: "
+        "{values}.",
     },
     "unpriced-constant": {
         "fr": "« {label} » : la valeur commune donnée à l'envoi ({values}) ne change pas le prix, "

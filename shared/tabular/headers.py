@@ -8,6 +8,7 @@ from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import ColumnMatch, Notice, OtherColumn, UnitColumn
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
+from shared.fields.columns import NAME_FIELDS
 from shared.fields.units import UNSTATED, find_unit, own_unit
 from shared.tabular import cell_evidence
 from shared.tabular.cell_evidence import Column, unit_share
@@ -164,27 +165,36 @@ class _Matcher:
         others = [
             self.header[each.column]
             for each in candidates
-            if each.column != best.column and not self._add_other_unit(best, each)
+            if each.column != best.column and not self._add_other(best, each)
         ]
         if others:
             values = tuple(shorten(name) for name in others)
             self.notices.append(Notice(code="other-column", field=field, values=values))
         return best
 
-    def _add_other_unit(self, best: _Candidate, other: _Candidate) -> bool:
-        """Whether a column holds the values of another one in another unit; it is kept then."""
+    def _add_other(self, best: _Candidate, other: _Candidate) -> bool:
+        """Whether a column holds the values of another one, perhaps in another unit.
+
+        It is read where the other one is blank, then.
+        """
         field, units = best.field, (best.unit, other.unit)
-        if None in units or best.unit == other.unit or field in self.other_columns:
+        if field in self.other_columns:
+            return False
+        if are_of_two_objects(*(self.names[each.column] for each in (best, other))):
             return False
         cells, other_cells = self.cells_of(best.column), self.cells_of(other.column)
         if cell_evidence.agreement(field, cells, other_cells, units) < AGREEMENT:
             return False
-        self._read_where_blank(field, other.column, str(other.unit))
+        is_compared = any(map(_are_filled, cells, other_cells))
+        if not is_compared and (field in NAME_FIELDS or None in units):
+            return False
+        same = best.unit == other.unit
+        self._read_where_blank(field, other.column, "" if same else other.unit or own_unit(field))
         return True
 
-    def _read_where_blank(self, field: str, index: int, unit: str) -> None:
-        self.other_columns[field] = OtherColumn(index=index, unit=unit)
-        values = (shorten(self.header[index]), unit)
+    def _read_where_blank(self, field: str, index: int, unit: str | None) -> None:
+        self.other_columns[field] = OtherColumn(index=index, unit=unit or "")
+        values = tuple(filter(None, (shorten(self.header[index]), unit)))
         self.notices.append(Notice(code="read-where-blank", field=field, values=values))
 
     def add_merged(self, stated: Mapping[int, str]) -> None:
@@ -472,6 +482,10 @@ def match_columns(
         currency=prices.currency,
         notices=notices,
     )
+
+
+def _are_filled(one: str, other: str) -> bool:
+    return not is_blank(one) and not is_blank(other)
 
 
 def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidate | None:

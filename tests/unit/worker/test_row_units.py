@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def lines(*members: dict[str, object]) -> bytes:
     return "\n".join(map(json.dumps, rows)).encode()
 
 
-def read(path: BulkPath, batch: Batch, field: str) -> list[float | None]:
+def read(path: BulkPath, batch: Batch, field: str) -> list[Any]:
     """What was valued, by row."""
     records = [json.loads(line) for line in path.audit_lines()]
     mine = [record for record in records if record.get("batch_id") == batch.manifest.id]

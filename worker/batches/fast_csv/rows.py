@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
 from shared.domain.batch import source_columns
 from shared.domain.table import Dialect
+from shared.fields.blanks import is_blank
 from shared.tabular.cells import escape_formula
 from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.fast_csv import read_kernels
@@ -124,6 +125,11 @@ def read_rows(
     positions = positions[:rows]
     if not _have_usual_units(text, delimiter, positions, dialect):
         return None
+    for name, other in dialect.other_columns.items():
+        is_blank_row = _lack_value(interner, codes[FIELD_INDEX[name]])
+        at = other.index + form.is_numbered
+        if _are_filled(text, delimiter, positions[is_blank_row], at):
+            return None
     pairs = interner.pair_table(constants.get("company"), constants.get("model"))
     company, model = (
         codes[FIELD_INDEX[name]] if name in columns else None for name in ("company", "model")
@@ -187,6 +193,22 @@ def _have_usual_units(
         if stated_unit(field, column, cell) != column.usual:
             return False
     return True
+
+
+def _lack_value(interner: StringInterner, codes: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether rows have no value in a column: a blank cell, or one that cannot be read."""
+    values = interner.values.values
+    blank = [code for code in np.unique(codes).tolist() if code >= 0 and values[code] is None]
+    return np.isin(codes, blank) if blank else np.zeros(len(codes), dtype=np.bool_)
+
+
+def _are_filled(text: bytes, delimiter: int, positions: NDArray[np.int64], column: int) -> bool:
+    """Whether one of some rows has a value in a column."""
+    between = bytes([delimiter])
+    return any(
+        not is_blank(decode_cell(text[start:stop].split(between)[column]))
+        for _, start, stop in positions.tolist()
+    )
 
 
 def _constant_column(value: Any, n: int) -> Column:

@@ -128,8 +128,7 @@ def supports_fast_csv(dialect: Dialect) -> bool:
     """Whether rows of a file of this dialect can be cut as byte spans."""
     form = dialect.text_form
     is_cuttable = form.encoding in ENCODINGS and form.delimiter.isascii()
-    has_one_unit = dialect.has_usual_units and not dialect.other_columns
-    return is_cuttable and dialect.is_plain_csv and has_one_unit
+    return is_cuttable and dialect.is_plain_csv and dialect.has_usual_units
 
 
 def find_byte_span(
@@ -198,9 +197,7 @@ def _may_repeat_header(text: bytes, dialect: Dialect) -> bool:
     return bool(names) and all(name.encode(encoding, "replace") in text for name in names)
 
 
-def _has_inner_header(
-    text: bytes, index: RowIndex, dialect: Dialect, inner: InnerHeaders
-) -> bool:
+def _has_inner_header(text: bytes, index: RowIndex, dialect: Dialect, inner: InnerHeaders) -> bool:
     """Whether a row is a header, or states units; only rows without digits in a column may be."""
     if inner.probe is None or not inner.can_probe_digits:
         return False
@@ -212,8 +209,10 @@ def _has_inner_header(
     )
     width = len(dialect.header)
     for start, stop in places[:found].tolist():
-        row = text[start:stop].decode(form.encoding, "replace")
-        cells = next(csv.reader([row], delimiter=form.delimiter), [])[form.is_numbered :]
+        row = io.StringIO(
+            text[start:stop].decode(form.encoding, "replace").rstrip("\r"), newline=""
+        )
+        cells = next(csv.reader(row, delimiter=form.delimiter), [])[form.is_numbered :]
         cells = (cells + [""] * (width - len(cells)))[:width]
         if inner.find(cells) is not None:
             return True

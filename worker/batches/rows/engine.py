@@ -163,7 +163,7 @@ class GeneralEngine:
             for pair in zip(values.pop("company", absent), values.pop("model", absent), strict=True)
         ]
         pairs = [read_pair(*pair) for pair in number_of]
-        errors = _row_errors(manifest, chunk, cell_errors, pairs, pair_numbers)
+        errors = _row_errors(manifest, chunk, cell_errors, pairs, pair_numbers, cells=cells)
         if errors:
             is_valid = [row not in errors for row in range(len(chunk))]
             values = {field: list(compress(column, is_valid)) for field, column in values.items()}
@@ -215,6 +215,8 @@ def _row_errors(
     cell_errors: Sequence[CellError],
     pairs: Sequence[ReadPair],
     pair_numbers: Sequence[int],
+    *,
+    cells: Mapping[str, Sequence[str]],
 ) -> RowErrors:
     """The errors of the rows that are rejected."""
     header, columns = manifest.dialect.header, manifest.dialect.column_indexes
@@ -227,10 +229,12 @@ def _row_errors(
     summaries = _summary_rows(pairs, pair_numbers)
     for row, field, code in cell_errors:
         if row not in chunk.faults and row not in summaries:
-            index = columns[field]
+            index, value = columns[field], cells[field][row]
+            if value != chunk.columns[index][row]:
+                index = manifest.dialect.other_columns[field].index
             error = row_error(
                 chunk.lines[row], code, row_key=keys[row], column=header[index], field=field,
-                value=chunk.columns[index][row],
+                value=value,
             )  # fmt: skip
             errors[row].append(error)
             if field in NAME_FIELDS:

@@ -33,7 +33,8 @@ def fill_blanks(cells: Sequence[str], others: Sequence[str], unit: str) -> list[
     Args:
         cells: of the field's own column.
         others: of the other column, in the same rows.
-        unit: of the other column; a unit in a cell takes precedence.
+        unit: of the other column, empty for that of the field's own one; a unit in a cell takes
+            precedence.
     """
     return [
         _with_unit(other, unit) if is_blank(cell) and not is_blank(other) else cell
@@ -42,7 +43,7 @@ def fill_blanks(cells: Sequence[str], others: Sequence[str], unit: str) -> list[
 
 
 def _with_unit(cell: str, unit: str) -> str:
-    return cell if parse_number(cell, whole=True) is None else f"{cell} {unit}"
+    return f"{cell} {unit}" if unit and parse_number(cell, whole=True) is not None else cell
 
 
 def _segments(chunk: CellChunk) -> Iterator[tuple[int, int, Mapping[str, str]]]:

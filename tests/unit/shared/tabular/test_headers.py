@@ -235,7 +235,7 @@ def test_of_two_columns_of_one_field_the_better_one_is_read_and_said() -> None:
         "company;model;Année modèle;Date de mise en circulation", "Kia;Rio;2017;12/11/2016"
     )
     assert indexes(year)["year"] == 2
-    assert codes(year)["other-column"] == ("Date de mise en circulation",)
+    assert codes(year)["read-where-blank"] == ("Date de mise en circulation",)
     gearbox = matched("company;model;year;transmission;Boîte", "Kia;Rio;2017;4x2;Automatique")
     assert indexes(gearbox)["transmission"] == 4, "by its cells"
 
