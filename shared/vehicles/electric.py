@@ -110,13 +110,41 @@ def other_motor(brand: Brand, name: str, rest: Sequence[str]) -> str | None:
         return None
     if brand.name in _ELECTRIC_BRANDS or name in _ELECTRIC_MODELS.get(brand.name, ()):
         return None
-    base = compact(name.rpartition(" ")[0] if name in brand.generations else name)
     if is_plug_in:
+        base = _base(brand, name)
         return None if name.endswith(" phev") else brand.spellings.get(f"{base}phev", name)
+    return _electric_model(brand, name) or name
+
+
+def electric_of_letter(brand: Brand, name: str, rest: Sequence[str]) -> str | None:
+    """The electric model that an E behind a name may mean, where it may be a version: "208 e".
+
+    Args:
+        brand: the brand.
+        name: the known model, or generation, that the text begins with.
+        rest: the words behind its first one.
+    """
+    if not rest or rest[0] != "e" or (len(rest) > 1 and rest[1] in _AFTER_E):
+        return None
+    if name in _ELECTRIC_MODELS.get(brand.name, ()) or _tells_electric(brand, name, rest):
+        return None
+    is_combustion = not (_HYBRID_WORDS | _COMBUSTION_WORDS).isdisjoint(rest)
+    if is_combustion or any(map(_ENGINE_SIZE.fullmatch, rest)):
+        return None
+    return _electric_model(brand, name)
+
+
+def _electric_model(brand: Brand, name: str) -> str | None:
+    """The electric model with the name of another one; None if there is none."""
+    base = _base(brand, name)
     spellings = [f"e{base}", f"{base}e", f"{base}etech", f"{base}etron", f"{base}ev", f"i{base}"]
     names = (brand.spellings.get(spelling) for spelling in spellings)
     electric = _ELECTRIC_MODELS.get(brand.name, frozenset())
-    return next((each for each in names if each in electric), name)
+    return next((each for each in names if each in electric), None)
+
+
+def _base(brand: Brand, name: str) -> str:
+    return compact(name.rpartition(" ")[0] if name in brand.generations else name)
 
 
 def _tells_electric(brand: Brand, name: str, rest: Sequence[str]) -> bool:

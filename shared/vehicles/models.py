@@ -10,11 +10,12 @@ from shared.domain.reading import MAX_SUGGESTIONS, Match
 from shared.vehicles.arabic import may_name
 from shared.vehicles.catalogue import Brand, compact, digits_of, is_run_together
 from shared.vehicles.designations import MERCEDES, designated
-from shared.vehicles.electric import hybrid_base, other_motor
+from shared.vehicles.electric import electric_of_letter, hybrid_base, other_motor
 from shared.vehicles.several import (
     OR_WORDS,
     is_engine_size,
     is_year,
+    member_or_generation,
     model_of_letter_and_number,
     model_of_number,
     models_among,
@@ -73,6 +74,8 @@ def find_known(brand: Brand, text: str) -> ModelReading | None:
     """
     if classes := two_classes(brand, text):
         return ModelReading(text, Match.AMBIGUOUS, _some(classes))
+    if open_names := member_or_generation(brand, text):
+        return ModelReading(" ou ".join(open_names), Match.AMBIGUOUS, _some(open_names))
     reading = _begin_known(brand, text)
     if reading is None:
         return _electric_version(brand, text)
@@ -87,6 +90,8 @@ def _read_rest(brand: Brand, name: str, text: str) -> ModelReading:
         return ModelReading(certain, Match.AMBIGUOUS, _some([name, *others]))
     if (base := hybrid_base(brand, name, words[1:])) is not None:
         return ModelReading(base, Match.AMBIGUOUS, (base, name))
+    if (electric := electric_of_letter(brand, name, words[1:])) is not None:
+        return ModelReading(text, Match.AMBIGUOUS, _some([name, electric]))
     meant = other_motor(brand, name, words[1:])
     if meant == name:
         return ModelReading(name, Match.AMBIGUOUS, (name,))
@@ -244,6 +249,7 @@ def _with_other_models(brand: Brand, name: str, text: str, rest: Sequence[str]) 
         others.append(number)
     mixed = [model_of_letter_and_number(brand, word, name) for word in rest]
     others += [other for other in mixed if other and not _same_car(brand, name, other)]
+    are_named = bool(others)
     others = others or _models_ending_with(brand, rest)
     if not others:
         return ModelReading(name, Match.ALIAS)
@@ -252,7 +258,7 @@ def _with_other_models(brand: Brand, name: str, text: str, rest: Sequence[str]) 
     is_class = brand.name == MERCEDES and name.isdigit()  # "220 cdi classe c"
     if len(set(others)) == 1 and (is_longer or is_class or joined == others[0]):
         return ModelReading(others[0], Match.ALIAS)
-    near = similar_models(brand, compact(text), 1)
+    near = [] if are_named else similar_models(brand, compact(text), 1)
     return ModelReading(text, Match.AMBIGUOUS, _some([name, *near, *others]))
 
 

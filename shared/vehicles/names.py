@@ -5,8 +5,9 @@ from functools import cache, lru_cache
 
 from shared.domain.names import fold_name
 from shared.domain.reading import Match, NameReading, NamesMissing, VehicleName
-from shared.vehicles.catalogue import catalogue, compact
+from shared.vehicles.catalogue import Brand, catalogue, compact
 from shared.vehicles.reading import NameReader
+from shared.vehicles.several import OR_WORDS, member_or_generation
 from shared.vehicles.similar import similar_models
 
 __all__ = [
@@ -24,6 +25,9 @@ __all__ = [
 _CACHED_NAMES = 20_000
 """About 15 MB if all are distinct and unknown."""
 
+
+_MAX_NAME_WORDS = 4
+_SMALL_WORDS = OR_WORDS | {"et", "and"}
 
 _UNNAMED = re.compile(r"rare \d+")
 """Names of generated cars whose model has no name ("(rare 17)", see `data.market.generator`): each
@@ -58,12 +62,32 @@ def display_names(company: str, model: str) -> tuple[str, str]:
 
     >>> display_names("mercedes benz", "classe c"), display_names("nobody", "model x9")
     (('Mercedes-Benz', 'Classe C'), ('Nobody', 'Model X9'))
+    >>> display_names("honda", "cr v ou hr v")
+    ('Honda', 'CR-V ou HR-V')
     """
     brand = catalogue().brands.get(company)
     if brand is None:
         return company.title(), model.title()
+    if model in brand.generations and member_or_generation(brand, model):
+        base, _, number = model.rpartition(" ")  # "A3 4" may be an A4
+        return brand.display, f"{brand.models[base].display} Mk{number}"
     known = brand.models.get(model)
-    return brand.display, known.display if known else model.title()
+    return brand.display, known.display if known else _display_parts(brand, model)
+
+
+def _display_parts(brand: Brand, text: str) -> str:
+    """A text that is no model's name, the names of models in it as their maker writes them."""
+    words, parts, place = text.split(" "), [], 0
+    while place < len(words):
+        for length in range(min(_MAX_NAME_WORDS, len(words) - place), 0, -1):
+            if (known := brand.models.get(" ".join(words[place : place + length]))) is not None:
+                parts.append(known.display)
+                break
+        else:
+            length, word = 1, words[place]
+            parts.append(word if word in _SMALL_WORDS else word.title())
+        place += length
+    return " ".join(parts)
 
 
 def is_generation(company: str, model: str) -> bool:

@@ -56,7 +56,10 @@ class NameOwners:
             if other is None or word in owner.spellings:
                 continue
             name = other.spellings[word]
-            if other.popularity(name) < _MIN_LISTINGS_OF_COMMON_WORD or name in other.generations:
+            is_code = compact(name) == word and not is_word  # "107 c1"
+            least = _MIN_LISTINGS_OF_LETTERS if is_code else _MIN_LISTINGS_OF_COMMON_WORD
+            least = MIN_LISTINGS_OF_NUMBER if is_number else least
+            if other.popularity(name) < least or name in other.generations:
                 continue
             is_part = name.startswith(f"{word} ")  # "model 3 long range" names no Range Rover
             if compact(name) == word or (is_word and not is_part):  # "f30" is a code of a series

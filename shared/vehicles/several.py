@@ -29,6 +29,9 @@ _MIN_FAMILY = 2
 _MAX_SHORT_NAME = 3
 _MAX_NAME_WORDS = 4
 _MIN_LISTINGS_OF_ROUND_NUMBER = 100
+_NO_VERSIONS = frozenset({("mini", "one"), ("nissan", "note")})
+"""Models whose names are words of versions, but not of versions of their own brands."""
+_BARE_GENERATION = re.compile(r"(?P<family>[a-z]+)(?P<member>\d) (?P<number>\d)(?: .*)?")
 _TWO_CLASSES = re.compile(r"(?:classe )?([abcegsvx]) (?:ou |or )?([abcegsvx])(?: ?\d{2,3}\b.*)?")
 _MERCEDES_WORD = re.compile(
     r"(?:[abcegsv](?:1[4-9]0|2[0-9]0|[3-6][05]0|43|45|53|55|63|65)[a-z]{0,3}"
@@ -57,7 +60,34 @@ def other_models(brand: Brand, name: str, words: Sequence[str]) -> list[str]:
     found = [*_numbered(brand, name, words[: len(words) - len(rest)], rest)]
     found += _designated(brand, name, words)
     found += _short_names(brand, name, rest)
+    found += _behind_or(brand, rest)
     return [other for other in dict.fromkeys(found) if other != name and not _is_part(other, name)]
+
+
+def member_or_generation(brand: Brand, text: str) -> list[str]:
+    """The two models that a text like "a3 4" may name, of which it may also be a generation.
+
+    Empty if it leaves no such doubt.
+    """
+    found = _BARE_GENERATION.fullmatch(text)
+    if found is None or counts(found["number"], text.split(" ")[2:]):
+        return []
+    family, member, number = found.groups()
+    names = [f"{family}{member}", f"{family}{number}"]
+    return names if member != number and all(name in brand.models for name in names) else []
+
+
+def _behind_or(brand: Brand, rest: Sequence[str]) -> Iterator[str]:
+    """Models that a word like "or" stands before, whatever words they are: "cooper ou one"."""
+    for place, word in enumerate(rest[:-1]):
+        if word not in OR_WORDS and (word not in _AND or place > 0):
+            continue
+        following = rest[place + 1 :]
+        for length in range(min(_MAX_NAME_WORDS, len(following)), 0, -1):
+            name = brand.spellings.get("".join(following[:length]))
+            if name is not None and (word in OR_WORDS or length == len(following)):
+                yield name
+                break
 
 
 def rest_of(brand: Brand, name: str, words: Sequence[str]) -> Sequence[str]:
@@ -93,6 +123,8 @@ def _model_of_words(brand: Brand, words: Sequence[str]) -> str | None:
     spelling, spaced = "".join(words), " ".join(words)
     if len(words) > 1 and spaced in brand.models and spelling.isalpha():
         return spaced  # "hr v"
+    if (brand.name, spelling) in _NO_VERSIONS:
+        return spelling
     if len(spelling) <= _MAX_SHORT_NAME or (len(words) == 1 and spelling in VERSION_WORDS):
         return None
     name = brand.spellings.get(spelling)
