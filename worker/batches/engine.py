@@ -20,6 +20,7 @@ from shared.domain.table import Dialect
 from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds.number import CONVERTED
+from shared.fields.kinds.text import WRONG_TYPE
 from shared.messages.texts import Language, describe_note, describe_row_error, describe_warning
 from shared.tabular.sample import key_index
 from worker.batches.names import MODEL_UNKNOWN, ReadPair, summary_field
@@ -112,7 +113,7 @@ def row_error(
         "row_key": row_key,
         "column": column,
         "field": field,
-        "value": None if value is None else value[:VALUE_MAX_CHARS],
+        "value": None if value is None else value[:VALUE_MAX_CHARS].removesuffix(WRONG_TYPE),
         "code": code,
     }
 
@@ -185,7 +186,7 @@ def _note_sentence(field: str, code: str, value: str, language: Language) -> str
     """The sentence of `row_notes` about an ignored cell; empty for one that is only counted."""
     if code == CONVERTED:
         return ""
-    return describe_note(field, code, value[:VALUE_MAX_CHARS], language)
+    return describe_note(field, code, value[:VALUE_MAX_CHARS].removesuffix(WRONG_TYPE), language)
 
 
 def count_missing(counter: NoteCounter, missing: Callable[[str], int]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from shared.fields.dates import parse_year
-from shared.fields.kinds.text import CarField
+from shared.fields.kinds.text import WRONG_TYPE, CarField
 from shared.fields.numbers import parse_number
 from shared.fields.prices import (
     DIRHAM,
@@ -221,7 +221,8 @@ class Number(CarField):
             return Quantity(value)
         if isinstance(value, dict) and self.unit:
             raise self.make_error(OBJECT)
-        if not isinstance(value, str) or len(value) > NUMBER_MAX_CHARS:
+        is_text = isinstance(value, str) and not value.endswith(WRONG_TYPE)
+        if not is_text or len(value) > NUMBER_MAX_CHARS:
             raise self.make_error("not-a-number")
         try:
             return self._read_text(value)

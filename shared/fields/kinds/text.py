@@ -21,6 +21,10 @@ ERROR_CODES: dict[str, str | list[Any] | dict[Any, Any]] = {
     **{code: code for code in _RULES.split()},
 }
 _CONTROL_CHARS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+WRONG_TYPE = "\x7f"
+"""Ends a text that was of another type in a JSON file, which no field takes for a text: DEL."""
+_BOOLEANS = frozenset({"true", "false", "vrai", "faux"})
+"""Texts of booleans, which name no car."""
 
 
 class CarField(fields.Field[Any]):
@@ -180,7 +184,7 @@ class FoldedText(CarField):
         folded = (fold_name if self.is_name else fold)(value) or self._transliterate(value)
         # Folding may lengthen a text; the result must be accepted as input again.
         folded = folded[: self.max_length].strip()
-        if not folded and self.required:
+        if self.required and (not folded or folded in _BOOLEANS):
             raise self.make_error("not-text")
         return folded or None
 

@@ -14,8 +14,12 @@ from collections.abc import Collection, Generator, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import orjson
+from marshmallow import ValidationError
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
+from shared.fields.car import CAR_FIELDS
+from shared.fields.kinds.number import Number
+from shared.fields.kinds.text import WRONG_TYPE, CarField, FoldedText
 from shared.tabular.column_names import field_for_header
 from shared.tabular.csv_reader import COLUMNS_MAX, replace_unreadable
 from worker.batches.tables.json_shapes import (
@@ -100,10 +104,11 @@ def convert_json(stream: BinaryIO, writer: RowWriter) -> None:
         del names[name]
     if not names:
         return
+    kinds = {name: CAR_FIELDS.get(field_for_header(name) or "") for name in names}
     if not reader.has_nameless_rows:
         writer.header([replace_unreadable(name) for name in names])
     rows = (
-        (number, [_text(cells.get(name)) for name in names])
+        (number, [_cell(cells.get(name), kinds[name]) for name in names])
         for number, cells in (
             (number, _rename(_flatten(record), amounts))
             for number, record in _JsonReader(stream).records()
@@ -173,6 +178,30 @@ def _rename(cells: dict[str, Any], amounts: Mapping[str, str]) -> Mapping[str, A
         if cells[name] is not None:
             cells[amounts[name]] = cells[name]
     return cells
+
+
+def _cell(value: Any, kind: CarField | None) -> str:
+    """A value of a field as a CSV would have it, marked if it is of a type that is refused.
+
+    Args:
+        value: of a member.
+        kind: its field; None if it is none.
+    """
+    if isinstance(value, str) or value is None or kind is None:
+        return _text(value)
+    is_refusable = isinstance(value, bool) or isinstance(kind, FoldedText) or kind.required
+    is_number = type(value) in {int, float} and isinstance(kind, Number)
+    if is_refusable and not is_number:
+        return _text(value) + ("" if _is_accepted(value, kind) else WRONG_TYPE)
+    return _text(value)
+
+
+def _is_accepted(value: Any, kind: CarField) -> bool:
+    try:
+        kind.read(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def _text(value: Any) -> str:

@@ -86,7 +86,7 @@ def test_a_brand_that_may_be_a_version_of_another_brands_car_is_ambiguous():
 
 
 def test_digits_of_two_words_are_not_joined_in_a_title():
-    assert shown(None, "C3 2")[0] == "Citroën C3 2"
+    assert shown(None, "C3 2") == ("Citroën C3 ou C2", "ambiguous")
 
 
 @pytest.mark.parametrize("title", ["Seat diesel", "kia 2019", "voiture skoda", "vw tdi occasion"])
