@@ -34,15 +34,24 @@ _SQL = re.compile(
     re.IGNORECASE,
 )
 """A dump of a database: statements, after comments and settings."""
-_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*\]\s*$|\[\s*\{\s*["}]|\[\s*\[\s*")')
-"""An object, a list of objects, or a list of lists."""
+_JSON = re.compile(
+    r"""(?:\s|//[^\n]*\n|/\*.*?\*/)*  # comments, although JSON has none
+    (?:[A-Za-z_$][\w$.]*\s*\(\s*(?=[\[{]))?  # a call around it: JSONP
+    (?:\{\s*["}]|\[\s*\]\s*$|\[\s*[\[{]\s*["}\[]
+    |\[\s*(?:"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null)\s*[,\]]
+    |(?:-?\d+(?:\.\d+)?|true|false|null)\s*$)""",
+    re.DOTALL | re.VERBOSE,
+)
+"""An object, a list, or a single value."""
 
 
 def is_json(first: bytes) -> bool:
-    """Whether a text is JSON, by its first bytes.
+    r"""Whether a text is JSON, by its first bytes.
 
-    >>> is_json(b'[{"make": "Kia"}]'), is_json(b"[make];[model]")
-    (True, False)
+    >>> is_json(b'[{"make": "Kia"}]'), is_json(b'cars([{"make": "Kia"}]);'), is_json(b"12")
+    (True, True, True)
+    >>> is_json(b"[make];[model]"), is_json(b"// make,model\\nKia,Rio"), is_json(b"12,13")
+    (False, False, False)
     """
     return _JSON.match(_decoded(first).lstrip("\ufeff")) is not None
 

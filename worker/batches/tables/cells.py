@@ -1,9 +1,16 @@
-"""Texts of workbook cells, as a person reads them in a CSV of the same sheet."""
+"""Texts of cells of workbooks and values of JSON, as a person reads them in a CSV of them."""
 
 import math
 import re
 from datetime import MAXYEAR, date, datetime, time, timedelta
+from typing import Any
 
+import orjson
+from marshmallow import ValidationError
+
+from shared.fields.kinds.number import Number
+from shared.fields.kinds.text import WRONG_TYPE, CarField, FoldedText
+from shared.tabular.csv_reader import replace_unreadable
 from worker.batches.tables.rows import truncate_cell
 
 _THREE_DECIMALS = re.compile(r"-?\d+\.\d{3}")
@@ -70,3 +77,43 @@ def _duration_text(value: timedelta) -> str:
     hours, rest = divmod(abs(seconds), _HOUR_S)
     sign = "-" if seconds < 0 else ""
     return f"{sign}{hours}:{rest // _MINUTE_S:02}:{rest % _MINUTE_S:02}"
+
+
+def json_cell(value: Any, kind: CarField | None) -> str:
+    """A value of a field as a CSV would have it, marked if it is of a type that is refused.
+
+    Args:
+        value: of a member.
+        kind: its field; None if it is none.
+    """
+    if isinstance(value, str) or value is None or kind is None:
+        return _json_text(value)
+    is_refusable = isinstance(value, bool) or isinstance(kind, FoldedText) or kind.required
+    is_number = type(value) in {int, float} and isinstance(kind, Number)
+    if is_refusable and not is_number:
+        return _json_text(value) + ("" if _is_accepted(value, kind) else WRONG_TYPE)
+    return _json_text(value)
+
+
+def _is_accepted(value: Any, kind: CarField) -> bool:
+    try:
+        kind.read(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def _json_text(value: Any) -> str:
+    """A value as a CSV would have it."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, str):
+        return truncate_cell(replace_unreadable(value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        # "25.125" could be a grouped 25,125; with one more zero it could not.
+        text = str(value)
+        return text + "0" if _THREE_DECIMALS.fullmatch(text) else text
+    text = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return truncate_cell(replace_unreadable(text))

@@ -8,20 +8,16 @@ also stand in an object around it: `{"data": [...]}`.
 import codecs
 import itertools
 import json
-import math
 import re
 from collections.abc import Collection, Generator, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
-import orjson
-from marshmallow import ValidationError
-
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.fields.car import CAR_FIELDS
-from shared.fields.kinds.number import Number
-from shared.fields.kinds.text import WRONG_TYPE, CarField, FoldedText
+from shared.tabular.cell_evidence import is_brand
 from shared.tabular.column_names import field_for_header
 from shared.tabular.csv_reader import COLUMNS_MAX, replace_unreadable
+from worker.batches.tables.cells import json_cell
 from worker.batches.tables.json_shapes import (
     MIN_NAMES,
     cars_in,
@@ -29,7 +25,7 @@ from worker.batches.tables.json_shapes import (
     known_names,
     named_rows,
 )
-from worker.batches.tables.rows import RowWriter, truncate_cell
+from worker.batches.tables.rows import RowWriter
 
 BLOCK_BYTES = 1 << 18
 RECORD_MAX_CHARS = 2_000_000
@@ -48,6 +44,8 @@ MAX_DEPTH = 4
 SEEN_CHARS, NAME_MAX_CHARS = 20, 60
 """Characters of the text, and of a name, that a refusal quotes."""
 
+COMPANY = "company"
+_WORD = re.compile(r"(?:true|false|null)\b")
 _SPACES = re.compile(r"[ \t\r\n]*")
 
 
@@ -72,7 +70,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 _NEXT_LINE = re.compile(r"\n\{")
 """The next object of JSON Lines."""
-_THREE_DECIMALS = re.compile(r"-?\d+\.\d{3}")
 
 Record = Mapping[str, Any]
 Walk = Generator["NumberedRecord", None, dict[str, Any] | None]
@@ -108,7 +105,7 @@ def convert_json(stream: BinaryIO, writer: RowWriter) -> None:
     if not reader.has_nameless_rows:
         writer.header([replace_unreadable(name) for name in names])
     rows = (
-        (number, [_cell(cells.get(name), kinds[name]) for name in names])
+        (number, [json_cell(cells.get(name), kinds[name]) for name in names])
         for number, cells in (
             (number, _rename(_flatten(record), amounts))
             for number, record in _JsonReader(stream).records()
@@ -180,48 +177,14 @@ def _rename(cells: dict[str, Any], amounts: Mapping[str, str]) -> Mapping[str, A
     return cells
 
 
-def _cell(value: Any, kind: CarField | None) -> str:
-    """A value of a field as a CSV would have it, marked if it is of a type that is refused.
-
-    Args:
-        value: of a member.
-        kind: its field; None if it is none.
-    """
-    if isinstance(value, str) or value is None or kind is None:
-        return _text(value)
-    is_refusable = isinstance(value, bool) or isinstance(kind, FoldedText) or kind.required
-    is_number = type(value) in {int, float} and isinstance(kind, Number)
-    if is_refusable and not is_number:
-        return _text(value) + ("" if _is_accepted(value, kind) else WRONG_TYPE)
-    return _text(value)
-
-
-def _is_accepted(value: Any, kind: CarField) -> bool:
-    try:
-        kind.read(value)
-    except ValidationError:
-        return False
-    return True
-
-
-def _text(value: Any) -> str:
-    """A value as a CSV would have it."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    if isinstance(value, str):
-        return truncate_cell(replace_unreadable(value))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        # "25.125" could be a grouped 25,125; with one more zero it could not.
-        text = str(value)
-        return text + "0" if _THREE_DECIMALS.fullmatch(text) else text
-    text = orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    return truncate_cell(replace_unreadable(text))
-
-
 def _names_fields(record: Record) -> bool:
     return any(field_for_header(name) is not None for name in _flatten(record))
+
+
+def _is_brand_of(name: str, car: Record) -> bool:
+    """Whether a list's name is the brand of its cars, the first of which states none."""
+    fields = {field_for_header(member) for member in _flatten(car)}
+    return COMPANY not in fields and is_brand(name)
 
 
 def _encoding(stream: BinaryIO) -> str:
@@ -252,6 +215,10 @@ class _JsonReader:
         self._at = 0
         self._lines_before = 0
         self._is_whole = False
+        self._cars = 0
+        """Cars given out from the lists within an object."""
+        self._are_by_brand = False
+        """Whether the name of such a list is the brand of its cars."""
 
     def records(self) -> Iterator[NumberedRecord]:
         """The objects, with their numbers.
@@ -264,6 +231,8 @@ class _JsonReader:
             if self._peek():
                 raise self._error("wrong-json")
             return
+        if self._peek() not in ("{", ""):
+            raise self._no_object()
         line = self._line()
         members = yield from self._first_object({}, 0)
         if members is not None:
@@ -285,7 +254,10 @@ class _JsonReader:
             self._at += 1
             return
         if self._peek() == "[":
-            yield from self._rows()
+            yield from self._rows(self._lists())
+            return
+        if self._peek() != "{":
+            yield from self._lines_of_lists()
             return
         yield NumberedRecord(1, self._element())
         yield from self._rest_of_array()
@@ -299,14 +271,44 @@ class _JsonReader:
             yield NumberedRecord(number, self._element())
         self._at += 1
 
-    def _rows(self) -> Iterator[NumberedRecord]:
-        """The lists of an array as objects, by the names in the first list."""
+    def _lines_of_lists(self) -> Iterator[NumberedRecord]:
+        """The rows of a file with a list in each line, the first of which has begun."""
+        at = self._at
+        self._at = start = self._text.rindex("[", 0, at)
+        self._value()
+        is_table = self._peek() == "["
+        self._at = start if is_table else at
+        if not is_table:
+            raise self._no_object()
+
+        def following() -> Iterator[list[Any]]:
+            while sign := self._peek():
+                if sign != "[":
+                    raise self._error("wrong-json")
+                yield self._value()
+
+        yield from self._rows(following())
+
+    def _no_object(self) -> UnreadableUpload:
+        """The error at what is no object."""
+        sign = self._peek()
+        if not sign:
+            return self._error("truncated-json")
+        is_value = sign in '["-0123456789' or _WORD.match(self._text, self._at) is not None
+        return self._error("json-shape" if is_value else "wrong-json")
+
+    def _rows(self, following: Iterator[list[Any]]) -> Iterator[NumberedRecord]:
+        """Lists as objects, by the names in the first one, which begins at this place.
+
+        Args:
+            following: the other lists.
+        """
         first: list[Any] = self._value()
         self.has_nameless_rows = is_nameless(first)
         if not self.has_nameless_rows and known_names(first) < MIN_NAMES:
             self._at = self._text.rindex("[", 0, self._at)
             raise self._error("json-shape")
-        rows = itertools.chain([first], self._lists())
+        rows = itertools.chain([first], following)
         yield from itertools.starmap(
             NumberedRecord, enumerate(named_rows(rows), start=1 + (not self.has_nameless_rows))
         )
@@ -314,9 +316,8 @@ class _JsonReader:
     def _lists(self) -> Iterator[list[Any]]:
         while self._peek() != "]":
             self._expect(",")
-            sign = self._peek()
-            if sign != "[":
-                raise self._error("json-shape" if sign else "truncated-json")
+            if self._peek() != "[":
+                raise self._no_object()
             yield self._value()
         self._at += 1
 
@@ -335,9 +336,8 @@ class _JsonReader:
         return values
 
     def _element(self) -> dict[str, Any]:
-        sign = self._peek()
-        if sign != "{":
-            raise self._error("json-shape" if sign else "truncated-json")
+        if self._peek() != "{":
+            raise self._no_object()
         element: dict[str, Any] = self._value()
         return element
 
@@ -360,11 +360,16 @@ class _JsonReader:
                 self._expect("[")
                 first = self._element()
                 if _names_fields(first):
-                    if found_list:
+                    by_brand = _is_brand_of(name, first)
+                    if found_list and not (by_brand and self._are_by_brand):
                         raise self._error("several-json-lists", seen=name)
-                    found_list = True
-                    yield NumberedRecord(1, first)
-                    yield from self._rest_of_array()
+                    found_list, self._are_by_brand = True, by_brand
+                    cars = itertools.chain([first], (car for _, car in self._rest_of_array()))
+                    for car in cars:
+                        self._cars += 1
+                        yield NumberedRecord(
+                            self._cars, {COMPANY: name, **car} if by_brand else car
+                        )
                 else:
                     rest = itertools.islice(self._rest_of_array(), INNER_LIST_MAX)
                     self._keep(members, name, [first, *(record for _, record in rest)])
