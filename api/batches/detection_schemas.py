@@ -1,5 +1,6 @@
 """The `input` of a batch: the uploaded file and its detected dialect."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from marshmallow import Schema, fields
 
 from api.http.responses import described
 from shared.domain.batch import Batch
-from shared.domain.notes import AskingSides, NoteCount
+from shared.domain.notes import MAX_EXAMPLES, AskingSides, NoteCount
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.fields.car import CAR_FIELDS
 from shared.messages.notices import (
@@ -129,13 +130,31 @@ def _dump_notices(
         for notice in batch.manifest.dialect.notices
         if (notice.field, notice.code) not in replaced
     ]
-    return [_dump_notice(notice, columns, language) for notice in (*found, *counted)]
+    notices = (*found, *_joined(counted))
+    return [_dump_notice(notice, columns, language) for notice in notices]
+
+
+def _joined(counted: Sequence[Notice]) -> list[Notice]:
+    """Counted notices, those of one column with the same text as one."""
+    joined: dict[tuple[str | None, str], Notice] = {}
+    for notice in counted:
+        text = notice.code if notice.code in COUNTED_MESSAGES else UNREADABLE_CELLS
+        before = joined.get((notice.field, text))
+        if before is not None:
+            values = tuple(dict.fromkeys((*before.values, *notice.values)))[:MAX_EXAMPLES]
+            count = (before.count or 0) + (notice.count or 0)
+            notice = dataclasses.replace(before, code=text, values=values, count=count)  # noqa: PLW2901
+        joined[notice.field, text] = notice
+    return list(joined.values())
 
 
 def _counted_notice(note: NoteCount) -> Notice:
     """The notice of a note that is counted."""
     return Notice(code=note.code, field=note.field, values=note.examples, count=note.rows)
 
+
+UNREADABLE_CELLS = "unreadable-cells"
+"""Code of a notice about values that are ignored for several reasons."""
 
 ONE_SIDED_MIN_ROWS = 20
 ONE_SIDED_MIN_SHARE = 0.9
@@ -155,7 +174,7 @@ def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language)
     if notice.count is None:
         messages = NOTICE_MESSAGES.get(notice.code, UNKNOWN_CODE)
     else:
-        messages = COUNTED_MESSAGES.get(notice.code, COUNTED_MESSAGES["unreadable-cells"])
+        messages = COUNTED_MESSAGES.get(notice.code, COUNTED_MESSAGES[UNREADABLE_CELLS])
     field = CAR_FIELDS.get(notice.field or "")
     detail = messages[language].format(
         column=column or (field.label(language) if field else ""),

@@ -23,7 +23,13 @@ from shared.fields.kinds.number import CONVERTED
 from shared.fields.kinds.text import WRONG_TYPE
 from shared.messages.texts import Language, describe_note, describe_row_error, describe_warning
 from shared.tabular.sample import key_index
-from worker.batches.names import MODEL_UNKNOWN, ReadPair, summary_field
+from worker.batches.names import (
+    MODEL_UNKNOWN,
+    SUMMARY_ROW,
+    ReadPair,
+    summary_cell,
+    summary_field,
+)
 
 ChunkT_contra = TypeVar("ChunkT_contra", contravariant=True)
 
@@ -161,6 +167,16 @@ def pair_error(
         line, pair.error_code, row_key=row_key, column=None if column is None else header[column],
         field=field, value=pair.given.model,
     )  # fmt: skip
+
+
+def summary_error(
+    line: int, cells: Sequence[str], header: Sequence[str], row_key: str | None
+) -> dict[str, Any] | None:
+    """The entry of the error report for a row without names that adds up others; None if none."""
+    index = summary_cell(cells)
+    if index is None:
+        return None
+    return row_error(line, SUMMARY_ROW, row_key=row_key, column=header[index], value=cells[index])
 
 
 def row_notes(notes: Iterable[RowNote], language: Language, *, has_statistics: bool) -> str:

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import orjson
 
+from shared.domain.names import fold_name
 from shared.domain.notes import NoteCounter
 from shared.domain.reading import Match, NameReading, VehicleName
 from shared.domain.valuation import audit_names
+from shared.fields.blanks import is_blank
 from shared.vehicles.names import NamesMissing, display_names, read_names
 
 NAME_FIELDS = frozenset({"company", "model"})
@@ -23,13 +25,23 @@ NAME_NOTES = {
 
 
 SUMMARY_ROW = "summary-row"
+SUMMARY_MAX_CHARS = 40
 _SUMMARY_MAX_WORDS = 3
 _SUMMARY = (
     r"(?:(?:grand|sub|sous) ?)?(?:totals?|totaux|totales?)(?: general| generaux)?"
     r"|somme|sum|moyenne|average|summe|gesamt(?:summe|ergebnis)?|zwischensumme|mittelwert|suma"
     r"|(?:ال)?مجموع(?: الكلي| العام)?|(?:ال)?اجمالي|(?:ال)?معدل"
 )
-_IS_SUMMARY = re.compile(_SUMMARY)
+_COUNT = (
+    r"(?:nombre|nb|nbre|number|no|count|anzahl|عدد) (?:d |de |des |of )?"
+    r"(?:vehicules?|voitures?|annonces?|lignes?|cars?|vehicles?|rows?|fahrzeuge|السيارات)(?: \d+)?"
+)
+_SHORT_SUMMARY = re.compile(
+    r"(?:moy|moyen|mini?|minimum|maxi?|maximum|mean|avg|median|mediane|mittel|ecart type|std|count)"
+    r"(?: \d.*)?"
+)
+"""Words that could be a part of a model's name: they count if nothing else is named."""
+_IS_SUMMARY = re.compile(rf"{_SUMMARY}|{_COUNT}")
 _BEGINS_AS_SUMMARY = re.compile(rf"(?:{_SUMMARY}) .*")
 _ENDS_AS_SUMMARY = re.compile(rf".* (?:{_SUMMARY})")
 
@@ -45,6 +57,11 @@ class ReadPair(NamedTuple):
     """The field that is not stated: `company` or `model`."""
     is_summary: bool = False
     """Whether the texts say that the row adds up others; it has no reading then."""
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether neither brand nor model is stated."""
+        return not self.given.company and not self.given.model
 
     @property
     def error_code(self) -> str:
@@ -67,12 +84,28 @@ def is_summary(name: VehicleName) -> bool:
     if _IS_SUMMARY.fullmatch(name.company) or _IS_SUMMARY.fullmatch(name.model):
         return True
     if name.company and name.model:
-        return False
+        are_numbers = name.model.replace(" ", "").isdigit()
+        return are_numbers and _SHORT_SUMMARY.fullmatch(name.company) is not None
     text = name.company or name.model
+    if _SHORT_SUMMARY.fullmatch(text):
+        return True
     if _BEGINS_AS_SUMMARY.fullmatch(text):
         return True
     is_short = len(text.split()) <= _SUMMARY_MAX_WORDS
     return is_short and _ENDS_AS_SUMMARY.fullmatch(text) is not None
+
+
+def summary_cell(cells: Iterable[str]) -> int | None:
+    """Index of the first filled cell of a row that names no car, if it says that it adds up others.
+
+    >>> summary_cell(["", "Moyenne", "", "81000"]), summary_cell(["R7", "", "", "81000"])
+    (1, None)
+    """
+    for index, cell in enumerate(cells):
+        if not is_blank(cell):
+            found = is_summary(VehicleName("", fold_name(cell[:SUMMARY_MAX_CHARS])))
+            return index if found else None
+    return None
 
 
 def summary_field(name: VehicleName) -> str:

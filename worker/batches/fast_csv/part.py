@@ -26,6 +26,7 @@ from worker.batches.engine import (
     pair_error,
     rejection_reasons,
     row_error,
+    summary_error,
 )
 from worker.batches.fast_csv import write_kernels
 from worker.batches.fast_csv.interner import (
@@ -144,9 +145,7 @@ def _row_errors(
     lines = rows.lines[rejected].tolist()
     keys: Sequence[str | None] = [None] * len(rejected)
     if (key := key_column(manifest)) is not None:
-        spans = rows.positions[rejected].tolist()
-        texts = (decode_cell(rows.text[start:stop]) for _, start, stop in spans)
-        keys = [text.split(chr(rows.delimiter))[key] for text in texts]
+        keys = [_cells(rows, row)[key] for row in rejected.tolist()]
     numbers = rejected.tolist()
     errors: RowErrors = {row: [] for row in numbers}
     for field, nth in np.argwhere(interner.refused_matrix(codes)).tolist():
@@ -163,9 +162,20 @@ def _row_errors(
         pair = rows.pairs.pairs[rows.pair_numbers[numbers[nth]]]
         if pair.is_summary:
             found.clear()
+        if pair.is_blank:
+            summary = summary_error(lines[nth], _cells(rows, numbers[nth]), header, keys[nth])
+            if summary is not None:
+                errors[numbers[nth]] = [summary]
+                continue
         if not any(error["field"] in NAME_FIELDS for error in found):
             found.append(pair_error(lines[nth], pair, rows.columns, header, keys[nth]))
     return errors
+
+
+def _cells(rows: FastCsvRows, row: int) -> list[str]:
+    """The cells of a row."""
+    _, start, stop = rows.positions[row].tolist()
+    return decode_cell(rows.text[start:stop]).split(chr(rows.delimiter))
 
 
 def _verdicts(

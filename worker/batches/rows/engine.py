@@ -49,6 +49,7 @@ from worker.batches.engine import (
     rejection_reasons,
     row_error,
     row_notes,
+    summary_error,
 )
 from worker.batches.mileages import MILEAGE, unusual_mileages
 from worker.batches.names import (
@@ -227,6 +228,10 @@ def _row_errors(
         errors[row].append(error | {"found": count, "expected": len(header)})
     judged = set(chunk.faults)
     summaries = _summary_rows(pairs, pair_numbers)
+    for row, error in _summaries_without_names(chunk, header, keys, pairs, pair_numbers):
+        errors[row].append(error)
+        judged.add(row)
+        summaries.add(row)
     for row, field, code in cell_errors:
         if row not in chunk.faults and row not in summaries:
             index, value = columns[field], cells[field][row]
@@ -244,6 +249,25 @@ def _row_errors(
             if (pair := pairs[number]).reading is None and row not in judged:
                 errors[row].append(pair_error(chunk.lines[row], pair, columns, header, keys[row]))
     return errors
+
+
+def _summaries_without_names(
+    chunk: CellChunk,
+    header: Sequence[str],
+    keys: Sequence[str | None],
+    pairs: Sequence[ReadPair],
+    pair_numbers: Sequence[int],
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows that add up others and say so in another column, and their errors."""
+    nameless = {number for number, pair in enumerate(pairs) if pair.is_blank}
+    if not nameless:
+        return
+    for row, number in enumerate(pair_numbers):
+        if number in nameless and row not in chunk.faults:
+            cells = [column[row] for column in chunk.columns]
+            error = summary_error(chunk.lines[row], cells, header, keys[row])
+            if error is not None:
+                yield row, error
 
 
 def _summary_rows(pairs: Sequence[ReadPair], pair_numbers: Sequence[int]) -> set[int]:
