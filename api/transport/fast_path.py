@@ -11,6 +11,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -33,7 +34,7 @@ from api.valuations.service import TickBatcher
 from shared.domain.errors import RateLimited
 from shared.domain.ids import CallerId
 from shared.domain.job import Job
-from shared.domain.valuation import DEFAULT_COVERAGE, Valuation
+from shared.domain.valuation import DEFAULT_COVERAGE, CarRequest, Valuation
 from shared.fields.requests import load_car_request
 from shared.heartbeat import Heartbeat
 from shared.messages.texts import Language
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 PATH = "/predict"
 FAST_PATH_MAX_BYTES = 16_384
 """Bodies above this are handled by Flask, so that reading them does not block the event loop."""
+
+KEPT_REQUESTS, KEPT_REQUEST_MAX_BYTES = 4096, 1024
+"""Bodies whose car is kept, and their size: callers ask for the same car with the same bytes."""
 
 PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 PROBE_THREADS = 4
@@ -250,7 +254,7 @@ class FastPathMiddleware:
         body = await self._body_reader.read(receive, fast_request.length)
         if fast_request.limited is not None:
             await self._admit(fast_request.limited)
-        request = load_car_request(parse_json(body, fast_request.length))
+        request = _load_request(body, fast_request.length)
         wait_s = resolve_wait_s(fast_request.prefer, self._services.settings)
         self.active_peers.add(fast_request.peer)
         try:
@@ -306,6 +310,23 @@ class FastPathMiddleware:
         await send(start | {"headers": [*headers, length, *limits, *_SECURITY_HEADERS]})
         await send({"type": "http.response.body", "body": response.body})
         observe_http("POST", PATH, response.status, time.perf_counter() - fast_request.started)
+
+
+def _load_request(raw: bytes, length: int) -> CarRequest:
+    """Read the car of a body; `length` is what its `Content-Length` says.
+
+    Raises:
+        InvalidInput: it is incomplete, not JSON, or not a valid car.
+    """
+    if len(raw) == length <= KEPT_REQUEST_MAX_BYTES:
+        return _load_short_request(raw, time.gmtime().tm_year)
+    return load_car_request(parse_json(raw, length))
+
+
+@lru_cache(maxsize=KEPT_REQUESTS)
+def _load_short_request(raw: bytes, this_year: int) -> CarRequest:  # noqa: ARG001 - part of the key
+    """Read a car, whose limits and warnings depend on the current year; errors are not kept."""
+    return load_car_request(parse_json(raw, None))
 
 
 def _observe_answers(took_s: Sequence[float]) -> None:

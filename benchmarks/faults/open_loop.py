@@ -114,7 +114,7 @@ class OpenLoop:
         await self._connect(64)
         begun_at = time.monotonic()
         while (now := time.monotonic()) < begun_at + seconds:
-            due = int((now - begun_at) * rate) if rate else tally.started + len(self._idle)
+            due = int((now - begun_at) * rate) + 1 if rate else tally.started + len(self._idle)
             await self._start(due - tally.started, begun_at, rate)
             await asyncio.sleep(TICK_S)
         until = time.monotonic() + TIMEOUT_S

@@ -11,6 +11,7 @@ import json
 import re
 import threading
 import time
+from types import SimpleNamespace
 
 import msgpack
 import pytest
@@ -18,7 +19,8 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from api.app import create_app, create_asgi_app
-from shared.domain.errors import ModelNotLoaded, ValuationFailed
+from api.transport import fast_path
+from shared.domain.errors import InvalidInput, ModelNotLoaded, ValuationFailed
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.keys.entries import KeyLimits, Scope, new_key
@@ -363,3 +365,31 @@ def broken(app):
 def test_outages_are_told_alike(both_ways, prepare, changes, status):
     requests = [sent(), sent(), sent({}, ENGLISH)]
     assert assert_same(both_ways(requests, prepare, **changes))[-1][0] == status
+
+
+def test_a_repeated_body_is_read_once_a_year(monkeypatch):
+    read, year = [], [2026]
+
+    def load(body):
+        read.append(body)
+        return load_car_request(body)
+
+    monkeypatch.setattr(fast_path, "load_car_request", load)
+    clock = SimpleNamespace(gmtime=lambda: SimpleNamespace(tm_year=year[0]))
+    monkeypatch.setattr(fast_path, "time", clock)
+    raw = json.dumps(CAR | {"km_driven": 77_001}).encode()
+    first = fast_path._load_request(raw, len(raw))
+    assert first.car.km_driven == 77_001
+    assert fast_path._load_request(raw, len(raw)) is first
+    assert len(read) == 1
+    year[0] = 2027
+    assert fast_path._load_request(raw, len(raw)) == first
+    assert len(read) == 2
+    with pytest.raises(InvalidInput) as cut:
+        fast_path._load_request(raw, len(raw) + 1)
+    assert [each.code for each in cut.value.problems] == ["truncated-body"]
+    wrong = json.dumps(CAR | {"year": 1700}).encode()
+    for _ in range(2):
+        with pytest.raises(InvalidInput) as refused:
+            fast_path._load_request(wrong, len(wrong))
+        assert [each.pointer for each in refused.value.problems] == ["/year"]
