@@ -110,6 +110,13 @@ def build_services(settings: Settings) -> ApiServices:
         fsync=Fsync(settings.audit_fsync),
         checkpoints=checkpoints,
     )
+    sale_reports = SaleReportLog(
+        settings.audit_folder,
+        f"api-{os.getpid()}-{new_id()}",
+        clock,
+        fsync=Fsync(settings.audit_fsync),
+        checkpoints=checkpoints,
+    )
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)
     lists = SubmissionIndex(broker)
@@ -182,18 +189,13 @@ def build_services(settings: Settings) -> ApiServices:
             cache=cache,
             audit_folder=settings.audit_folder,
             storage_folder=None if settings.blob_url else settings.batches_path,
+            audit_flushes=(audit.check, sale_reports.check),
         ),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder, settings.checkpoints_folder),
         sale_reports=SaleReports(
             search=AuditSearch(settings.audit_folder),
-            log=SaleReportLog(
-                settings.audit_folder,
-                f"api-{os.getpid()}-{new_id()}",
-                clock,
-                fsync=Fsync(settings.audit_fsync),
-                checkpoints=checkpoints,
-            ),
+            log=sale_reports,
             jobs=store,
             clock=clock,
             window_s=settings.outcome_window_s,

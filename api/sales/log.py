@@ -17,13 +17,13 @@ import orjson
 from shared.audit.chain import OUTCOMES_PREFIX
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog, Fsync
+from shared.audit.sales_index import SALES_INDEX
 from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId
 from shared.domain.sale import Sale, SaleAccuracy, SaleReport, SaleReportKind
 from shared.logging import describe, get_logger
 
-INDEX_FILE = "outcomes.sqlite3"
 BUSY_TIMEOUT_S = 2.0
 INDEX_VERSION = 2
 """`user_version` of the SQLite file; an index of another version is rebuilt."""
@@ -124,6 +124,10 @@ class SaleReportLog:
                 for version, count, corrections, mean_ratio, coverage in index.execute(_FIGURES)
             ]
 
+    def check(self) -> None:
+        """Check that the last flush succeeded; raises `AuditUnavailable` if it did not."""
+        self._lines.check()
+
     def close(self) -> None:
         """Close the log file."""
         self._lines.close()
@@ -133,7 +137,7 @@ class SaleReportLog:
         """The index; built from the log if it is missing or of another version."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / INDEX_FILE
+            path = self._folder / SALES_INDEX
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             with contextlib.closing(connection) as index:
                 if _version(index) != INDEX_VERSION:

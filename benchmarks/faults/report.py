@@ -20,7 +20,8 @@ def markdown(results: Sequence[Result], *, machine: str, other_load: str, comman
         f"({_total(results, Kind.JOB) + _total(results, Kind.LIST):,} jobs, "
         f"{_total(results, Kind.BATCH):,} batches).\n"
         f"- Lost {_sum(results, 'lost'):,}, duplicated {_sum(results, 'duplicated'):,}, unrecorded "
-        f"{_sum(results, 'unrecorded'):,}; refused without a true reason "
+        f"{_sum(results, 'unrecorded'):,}, answered otherwise than recorded "
+        f"{_sum(results, 'wrong'):,}; refused without a true reason "
         f"{sum(sum(result.unclear.values()) for result in results):,}.\n"
         f"- Not as promised: {', '.join(wrong) or 'nothing'}.\n\n"
         "Accepted: what the service answered 200, 201 or 202, with an id that was then compared: "
@@ -34,8 +35,8 @@ def markdown(results: Sequence[Result], *, machine: str, other_load: str, comman
         "A busy machine starts processes slowly: the times are upper limits, the counts are "
         "not.\n\n"
         "| fault | cars | jobs | lists | batches | sale reports | lost | duplicated | unrecorded "
-        "| refused | unclear | cars s | jobs s | batches s | remarks |\n"
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        "| wrong | refused | unclear | cars s | jobs s | batches s | remarks |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
         + "".join(map(_row, results))
     )
 
@@ -52,7 +53,8 @@ def _row(result: Result) -> str:
     remarks = "; ".join(result.remarks).replace("|", "/").replace("\n", " ")
     return (
         f"| {result.fault} | {counts} | {result.lost} | {result.duplicated} "
-        f"| {result.unrecorded} | {refused:,} | {unclear} | {times} | {remarks} |\n"
+        f"| {result.unrecorded} | {result.wrong} | {refused:,} | {unclear} | {times} "
+        f"| {remarks} |\n"
     )
 
 

@@ -10,10 +10,11 @@ import threading
 import pytest
 from click.testing import CliRunner
 
-from api.sales.log import INDEX_FILE, SaleReportLog
+from api.sales.log import SaleReportLog
 from cli.audit import audit
 from shared.audit.chain import OUTCOMES_PREFIX
 from shared.audit.log import AuditLog
+from shared.audit.sales_index import SALES_INDEX
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, new_id
 from shared.domain.sale import Sale, SaleReport, SaleReportKind
@@ -77,7 +78,7 @@ def test_a_line_whose_writer_died_before_the_index_is_known_to_the_next(log, tmp
 def test_an_index_of_another_version_is_rebuilt(log, tmp_path):
     outcome = outcome_of(90.0)
     log.put(outcome)
-    with contextlib.closing(sqlite3.connect(tmp_path / INDEX_FILE)) as index:
+    with contextlib.closing(sqlite3.connect(tmp_path / SALES_INDEX)) as index:
         index.execute("DROP TABLE files")
         index.execute("PRAGMA user_version = 1")
     assert log.put(outcome) == (outcome, SaleReportKind.REPEATED)
@@ -118,7 +119,7 @@ def test_a_lost_index_is_rebuilt_from_the_log(log, tmp_path):
         )
     )
     figures = log.figures()
-    (tmp_path / INDEX_FILE).unlink()
+    (tmp_path / SALES_INDEX).unlink()
     again = SaleReportLog(tmp_path, "api-2", lambda: NOW)
     assert again.get(first.valuation_id) == corrected
     assert again.figures() == figures
