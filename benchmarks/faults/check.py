@@ -101,6 +101,8 @@ class Checker:
         until = time.monotonic() + DRAIN_S
         connection = self._ground.connection()
         while (open_works := self._ledger.open_works()) and time.monotonic() < until:
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                replay_dead_letters(connection)
             for work in open_works:
                 with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
                     judge(connection, work)
@@ -179,8 +181,16 @@ def _recovery(works: Sequence[Work], kinds: Sequence[Kind], ended_at: float) -> 
     return max(open_then + sorted(later)[:1], default=None)
 
 
+def replay_dead_letters(connection: Connection) -> int:
+    """Replay all dead letters, as an operator would; return how many there were."""
+    letters = json.loads(connection.request("GET", "/dead-letters")[1]).get("dead_letters", ())
+    for letter in letters:
+        connection.request("POST", f"/dead-letters/{letter['id']}/replay", "")
+    return len(letters)
+
+
 def judge(connection: Connection, work: Work) -> None:
-    """Look at open work; if it has ended, set its verdict."""
+    """Look at open work; if it has ended, set its verdict. A dead letter stays open."""
     path = f"/batches/{work.id}" if work.kind is Kind.BATCH else f"/jobs/{work.id}"
     status, body = connection.request("GET", path)
     if status in {404, 410}:
@@ -190,6 +200,10 @@ def judge(connection: Connection, work: Work) -> None:
         return
     found = json.loads(body)
     if found["state"] not in ENDED:
+        return
+    error = found.get("error") or {}
+    if error.get("code") == "attempts-exhausted":
+        work.remark = "a dead letter"
         return
     work.finished_at = datetime.fromisoformat(found["finished_at"]).timestamp()
     if found["state"] != "SUCCEEDED":

@@ -23,7 +23,9 @@ def markdown(results: Sequence[Result], *, machine: str, other_load: str, comman
         f"{_sum(results, 'unrecorded'):,}, answered otherwise than recorded "
         f"{_sum(results, 'wrong'):,}; refused without a true reason "
         f"{sum(sum(result.unclear.values()) for result in results):,}.\n"
-        f"- Not as promised: {', '.join(wrong) or 'nothing'}.\n\n"
+        f"- Not as promised: {', '.join(wrong) or 'nothing'}.\n"
+        f"- Later than the targets: {', '.join(filter(None, map(_late, results))) or 'nothing'}."
+        "\n\n"
         "Accepted: what the service answered 200, 201 or 202, with an id that was then compared: "
         "each car and each row must have its answer, and exactly one audit record; a submission "
         "that was repeated with its Idempotency-Key must not be valued twice. Refused: requests "
@@ -56,6 +58,13 @@ def _row(result: Result) -> str:
         f"| {result.unrecorded} | {result.wrong} | {refused:,} | {unclear} | {times} "
         f"| {remarks} |\n"
     )
+
+
+def _late(result: Result) -> str:
+    """The fault with its recovery times that miss a target; empty if none does."""
+    times = zip(TARGETS_S.items(), (result.car_s, result.job_s, result.batch_s), strict=True)
+    late = [f"{kind} {took:.1f} s" for (kind, limit), took in times if took and took > limit]
+    return f"{result.fault} ({', '.join(late)})" if late else ""
 
 
 def _total(results: Sequence[Result], kind: Kind) -> int:

@@ -20,11 +20,13 @@ class Ground:
     def __init__(self, folder: Path, answers: dict[str, Any]) -> None:
         self.seen_home = folder
         self._answers = answers
+        self.asked: list[str] = []
 
     def connection(self) -> "Ground":
         return self
 
-    def request(self, _method: str, path: str) -> tuple[int, bytes]:
+    def request(self, _method: str, path: str, _body: object = None) -> tuple[int, bytes]:
+        self.asked.append(path)
         answer = self._answers.get(path, 404)
         if isinstance(answer, int):
             return answer, b"{}"
@@ -61,6 +63,17 @@ def test_answers_with_one_record_each_are_well(tmp_path: Path) -> None:
     result = checked(tmp_path, ledger, {"/jobs/list": ended_job([{"price_mad": 1.0}] * 2)})
     assert result.is_well
     assert result.items == 3
+
+
+def test_a_dead_letter_is_replayed_and_one_that_stays_is_lost(tmp_path: Path) -> None:
+    ledger = Ledger()
+    ledger.accept(Kind.JOB, "job", 1)
+    dead = ended_job(state="FAILED") | {"error": {"code": "attempts-exhausted"}}
+    answers = {"/jobs/job": dead, "/dead-letters": {"dead_letters": [{"id": "letter"}]}}
+    ground: Any = Ground(tmp_path, answers)
+    result = Checker(ground, ledger).check("a fault", None)
+    assert (result.lost, ledger.works[0].remark) == (1, "not ended within 0.3 s")
+    assert "/dead-letters/letter/replay" in ground.asked
 
 
 def test_answers_without_and_with_two_records_are_found(tmp_path: Path) -> None:
