@@ -118,7 +118,7 @@ def build_services(settings: Settings) -> ApiServices:
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
     batch_files = BatchFiles(open_blob_store(settings))
     ledger = make_ledger(broker, clock, settings)
-    batches_of = CallerBatches(broker, batch_files)
+    batches_of = CallerBatches(broker)
     batches = Batches(
         files=batch_files,
         ledger=ledger,

@@ -1,5 +1,6 @@
 """The context of Flask's current request: services, caller, language."""
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from flask import current_app, g, request
@@ -27,7 +28,7 @@ def caller_id() -> CallerId:
 
 def admission() -> "Admission":
     """The limits that apply to what the caller submits."""
-    return services().submission_limits.of(g.caller)
+    return services().submission_limits.of(g.caller, partial(setattr, g, "rate_state"))
 
 
 def language() -> Language:
