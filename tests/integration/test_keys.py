@@ -58,6 +58,7 @@ def secrets(home):
             "frugal": ("--cars-per-day", "20"),
             "busy": ("--open-jobs", "2", "--open-batches", "1", "--weight", "3"),
             "hoarder": ("--stored-bytes", "20000"),
+            "files": ("--scope", "bulk"),
         }.items()
     }
 
@@ -122,6 +123,18 @@ def test_a_key_opens_the_routes_of_its_scopes_only(keyed, car):
     assert keyed["shop"].post("/batches", files=upload).status_code == 403
     assert keyed["shop"].post("/models/rollback").status_code == 403
     assert keyed["boss"].post("/predict", json=car).status_code == 403
+    assert keyed["boss"].get("/models/active").status_code == 200
+    assert keyed["files"].get("/models").status_code == 403
+
+
+def test_a_key_for_files_lists_its_batches_and_no_jobs(keyed):
+    files = keyed["files"]
+    csv = {"Content-Type": "text/csv", "Idempotency-Key": "mine"}
+    batch = files.post("/batches", content=cars_csv(2), headers=csv).json()["id"]
+    for query in ("", "?kind=batch", "?kind=batch&idempotency_key=mine"):
+        assert [item["id"] for item in files.get(f"/jobs{query}").json()["items"]] == [batch]
+    assert code(files.get("/jobs?kind=job")) == (403, "not-permitted")
+    assert files.get("/jobs/x").status_code == 403
 
 
 def test_a_job_of_another_caller_is_404(keyed, car):
@@ -138,6 +151,11 @@ def test_only_the_caller_of_a_valuation_or_an_admin_reports_its_sale(keyed, car)
     answers = [keyed[name].post(path, json=sale) for name in ("nobody", "garage", "shop", "boss")]
     assert [answer.status_code for answer in answers] == [401, 404, 201, 200]
     assert keyed["garage"].post(path, json=sale).status_code == 404, "also after the report"
+    counts = {
+        name: [each["outcomes"] for each in keyed[name].get("/outcomes/stats").json()["versions"]]
+        for name in ("garage", "shop", "boss")
+    }
+    assert counts == {"garage": [], "shop": [1], "boss": [1]}
 
 
 @pytest.mark.timeout(60)
@@ -206,8 +224,12 @@ def test_a_limit_is_changed_without_a_restart(faults, home, keyed, car):
 def test_cars_of_a_day_are_counted_on_every_way(keyed, car):
     frugal = keyed["frugal"]
 
+    def told(answer):
+        """The cars that are left, as a response says."""
+        return int(answer.headers["RateLimit"].split("r=")[1].split(";")[0])
+
     def left():
-        return int(frugal.get("/jobs").headers["RateLimit"].split("r=")[1].split(";")[0])
+        return told(frugal.get("/jobs"))
 
     def upload(data, query=""):
         answer = frugal.post(f"/batches{query}", content=data, headers={"Content-Type": "text/csv"})
@@ -215,11 +237,14 @@ def test_cars_of_a_day_are_counted_on_every_way(keyed, car):
 
     assert left() == 20
     assert frugal.post("/predict", json=car).status_code == 200
-    assert frugal.post("/predict", json=car | {"year": 1800}).status_code == 422
+    for query in ("", "?coverage=0.5"):
+        invalid = frugal.post(f"/predict{query}", json=car | {"year": 1800})
+        assert (invalid.status_code, told(invalid)) == (422, 19)
     assert left() == 19
     retried = {"Idempotency-Key": "once"}
-    jobs = [frugal.post("/jobs", json=[car] * 3, headers=retried).json()["id"] for _ in "12"]
-    assert jobs[0] == jobs[1]
+    jobs = [frugal.post("/jobs", json=[car] * 3, headers=retried) for _ in "12"]
+    assert jobs[0].json()["id"] == jobs[1].json()["id"]
+    assert [told(answer) for answer in jobs] == [16, 16]
     assert left() == 16
     assert upload(cars_csv(10), "?dry_run=true")["state"] == "SUCCEEDED"
     assert left() == 16
@@ -283,7 +308,18 @@ def test_bytes_of_a_caller_are_limited_until_they_are_deleted(keyed, car):
     for answer in too_large:
         assert code(answer) == (429, "storage-limit-reached")
         assert "you hold 0" in answer.json()["detail"]
-    assert upload(20).status_code == 202
+    batch = upload(20)
+    assert batch.status_code == 202
+    path = batch.headers["Location"]
+    assert hoarder.get(f"{path}?wait=20").json()["state"] == "SUCCEEDED"
+
+    def export(form):
+        return hoarder.get(f"{path}/results?format={form}")
+
+    for form in ("ndjson", "xlsx", "parquet"):
+        wait_until(lambda form=form: export(form).status_code == 200, 30)
+    assert code(upload(1)) == (429, "storage-limit-reached"), "results and exports count"
+    assert hoarder.delete(path).status_code == 204
     jobs = []
     while (answer := hoarder.post("/jobs", json=[car] * 5)).status_code == 202:
         jobs.append(answer.headers["Location"])
