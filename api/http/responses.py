@@ -62,6 +62,7 @@ USUAL_PROBLEMS = {
     415: "Not JSON",
     422: "A query parameter",
     429: "A limit of the key: see `Retry-After` and `RateLimit`",
+    503: "The API keys cannot be read",
 }
 """Descriptions of the failures that many views have."""
 
@@ -84,7 +85,7 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc] # flask-smorest has no type
 
         def decorate(view: View) -> View:
             if getattr(view, "required_scopes", ()):
-                for status in (401, 403, 429):
+                for status in (401, 403, 429, 503):
                     texts.setdefault(status, USUAL_PROBLEMS[status])
             for status, description in texts.items():
                 view = self.alt_response(
