@@ -180,6 +180,19 @@ def test_streams_end_once_their_key_is_revoked(faults, home, keyed, secrets):
     assert leaver.get(url).status_code == 401
 
 
+def answer_to_head(client, headers):
+    """The beginning of the answer to an upload of which only the head is sent."""
+    given = {
+        "Host": "localhost", "Content-Type": "text/csv", "Content-Length": "1000000",
+        "Authorization": client.headers["Authorization"], **headers,
+    }  # fmt: skip
+    lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+    where = (client.base_url.host, client.base_url.port)
+    with socket.create_connection(where, timeout=10) as connection:
+        connection.sendall(f"POST /batches HTTP/1.1\r\n{lines}\r\n".encode())
+        return connection.recv(100).decode()
+
+
 LONG_LIST = 300
 """Cars of a job that the bulk workers value."""
 
@@ -281,9 +294,13 @@ def test_open_jobs_and_batches_of_a_caller_are_limited_until_they_end(faults, ke
         refused = next(answer for answer in answers if answer.status_code == 429)
         assert code(refused) == (429, "open-jobs-limit-reached")
         assert refused.headers["Retry-After"]
-        batch = busy.post("/batches", **csv)
+        repeated = csv["headers"] | {"Idempotency-Key": "same"}
+        batch = busy.post("/batches", content=csv["content"], headers=repeated)
         assert batch.status_code == 202
         assert code(busy.post("/batches", **csv)) == (429, "open-batches-limit-reached")
+        assert answer_to_head(busy, {"Idempotency-Key": "new"}).startswith("HTTP/1.1 429")
+        again = busy.post("/batches", content=csv["content"], headers=repeated)
+        assert (again.status_code, again.json()["id"]) == (202, batch.json()["id"])
         assert busy.post("/predict", json=car).status_code == 200
         assert keyed["garage"].post("/jobs", json=cars).status_code == 202
     finally:
