@@ -22,7 +22,7 @@ from api.http.responses import JSON, HttpResponse
 from api.jobs.schemas import accepted_response
 from api.middleware.authentication import Authenticator, Scope
 from api.middleware.key_directory import Caller
-from api.middleware.key_limits import rate_headers
+from api.middleware.rate_headers import rate_headers
 from api.middleware.security_headers import DATA_HEADERS
 from api.transport.connections import Peer
 from api.transport.loop_heartbeat import LoopHeartbeat

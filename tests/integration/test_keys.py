@@ -294,12 +294,12 @@ def test_open_jobs_and_batches_of_a_caller_are_limited_until_they_end(faults, ke
         refused = next(answer for answer in answers if answer.status_code == 429)
         assert code(refused) == (429, "open-jobs-limit-reached")
         assert refused.headers["Retry-After"]
-        repeated = csv["headers"] | {"Idempotency-Key": "same"}
-        batch = busy.post("/batches", content=csv["content"], headers=repeated)
+        repeated = {"Content-Type": "text/csv", "Idempotency-Key": "same"}
+        batch = busy.post("/batches", content=cars_csv(5), headers=repeated)
         assert batch.status_code == 202
         assert code(busy.post("/batches", **csv)) == (429, "open-batches-limit-reached")
         assert answer_to_head(busy, {"Idempotency-Key": "new"}).startswith("HTTP/1.1 429")
-        again = busy.post("/batches", content=csv["content"], headers=repeated)
+        again = busy.post("/batches", content=cars_csv(5), headers=repeated)
         assert (again.status_code, again.json()["id"]) == (202, batch.json()["id"])
         assert busy.post("/predict", json=car).status_code == 200
         assert keyed["garage"].post("/jobs", json=cars).status_code == 202
