@@ -265,7 +265,7 @@ def test_cars_of_a_day_are_counted_on_every_way(keyed, car):
     assert left() == 6
     refused = frugal.post("/jobs", json=[car] * 7, headers={"Accept-Language": "en"})
     assert code(refused) == (429, "car-limit-reached")
-    assert "6 are left, and 7 are asked for" in refused.json()["detail"]
+    assert "left: 6, asked for: 7" in refused.json()["detail"]
     assert 1 <= int(refused.headers["Retry-After"]) <= 4320
     stopped = upload(cars_csv(7))
     assert (stopped["state"], stopped["error"]["code"]) == ("FAILED", "car-limit-reached")
@@ -342,7 +342,7 @@ def test_bytes_of_a_caller_are_limited_until_they_are_deleted(keyed, car):
         jobs.append(answer.headers["Location"])
         assert len(jobs) < 100
     assert code(answer) == (429, "storage-limit-reached")
-    assert upload(20).status_code == 429
+    assert upload(300).status_code == 429
     for job in jobs:
         assert hoarder.get(f"{job}?wait=20").json()["state"] == "SUCCEEDED"
         assert hoarder.delete(job).status_code == 204
