@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, g, request
 
+from api.http.responses import rate_headers
 from api.middleware.key_directory import Caller, KeyDirectory, KeyUpkeep
 from api.middleware.key_limits import RequestLimits
-from api.middleware.rate_headers import rate_headers
 from shared.domain.errors import DomainError, NotPermitted, RateLimited
 from shared.keys.entries import Scope
 from shared.keys.store import FileKeyStore

@@ -25,6 +25,8 @@ from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 if TYPE_CHECKING:
     from shared.audit.checkpoints import Checkpoints
 
+SECONDS_PER_DAY = 86_400
+
 log = get_logger("audit")
 
 
@@ -85,7 +87,8 @@ class AuditLog:
         self._checkpoints = checkpoints
         self._lock = threading.Lock()
         self._waiting: deque[_PendingWrite] = deque()  # its appends are atomic
-        self._day = ""
+        self._day_ends_at = 0.0
+        """Unix time, seconds."""
         self._descriptor = -1
         self._file = FileState("")
         self._written = 0
@@ -171,7 +174,7 @@ class AuditLog:
     def recorded(self, ids: Collection[str]) -> set[str]:
         """Which of the ids have a record of today or yesterday, by any writer."""
         now = self._clock()
-        return recorded_ids(self._folder, ids, (day_of(now), day_of(now - 86_400)))
+        return recorded_ids(self._folder, ids, (day_of(now), day_of(now - SECONDS_PER_DAY)))
 
     def close(self) -> None:
         """Close the current file."""
@@ -180,7 +183,7 @@ class AuditLog:
                 self._finish_file()
                 os.close(self._descriptor)
                 self._descriptor = -1
-                self._day = ""
+                self._day_ends_at = 0.0
 
     def _write_waiting(self) -> None:
         """Write all waiting records or none."""
@@ -190,7 +193,8 @@ class AuditLog:
             if self._sync_failed:
                 os.fdatasync(self._descriptor)
                 self._sync_failed = False
-            self._rotate(day_of(self._clock()))
+            if (now := self._clock()) >= self._day_ends_at:
+                self._rotate(now)
             lines, last, count = chain(bodies, self._file.head)
             self._write(lines)
         except OSError as error:
@@ -208,13 +212,12 @@ class AuditLog:
             self._is_flush_due = True
             schedule_flush(self)
 
-    def _rotate(self, day: str) -> None:
+    def _rotate(self, now: float) -> None:
         """Open the file of a new day, with a new chain.
 
         If the clock goes back over midnight, the file of the later day stays open.
         """
-        if day <= self._day:
-            return
+        day = day_of(now)
         self._folder.mkdir(parents=True, exist_ok=True)
         name = file_name(day, self._writer, self._kind)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -222,7 +225,8 @@ class AuditLog:
         if self._descriptor >= 0:
             self._finish_file()
             os.close(self._descriptor)
-        self._descriptor, self._day, self._file = descriptor, day, FileState(name)
+        self._descriptor, self._file = descriptor, FileState(name)
+        self._day_ends_at = now - now % SECONDS_PER_DAY + SECONDS_PER_DAY
         if self._fsync is not Fsync.NO:
             fsync_folder(self._folder)
         self._list_file()
