@@ -125,7 +125,7 @@ def build_services(settings: Settings) -> ApiServices:
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
     batch_files = BatchFiles(open_blob_store(settings))
     ledger = make_ledger(broker, clock, settings)
-    batches_of = CallerBatches(broker, batch_files)
+    batches_of = CallerBatches(broker)
     batches = Batches(
         files=batch_files,
         ledger=ledger,
@@ -176,7 +176,9 @@ def build_services(settings: Settings) -> ApiServices:
         dead_letters=open_dead_letters(settings, broker, batch_files, work, clock),
         listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
         state_streams=StateStreams(
-            events, max_streams=settings.api_threads // 4, long_waits=long_waits
+            events,
+            slots=ConcurrencyLimiter(settings.api_threads // 4),
+            long_waits=long_waits,
         ),
         registry=ModelRegistry(
             settings.versions_path, self_test=partial(run_self_test, settings.versions_path)

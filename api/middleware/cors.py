@@ -12,11 +12,12 @@ from flask import Flask, Response, request
 from shared.settings import Settings
 
 ALLOWED_HEADERS = (
-    "Accept-Language, Authorization, Content-Type, Idempotency-Key, If-Range, Last-Event-ID, "
-    "Prefer, Range"
+    "Accept-Language, Authorization, Content-Disposition, Content-Type, Idempotency-Key, "
+    "If-Modified-Since, If-None-Match, If-Range, Last-Event-ID, Prefer, Range"
 )
 EXPOSED_HEADERS = (
-    "Cache-Status, Carprice-Results, Content-Range, ETag, Location, Preference-Applied, Retry-After"
+    "Cache-Status, Carprice-Results, Content-Disposition, Content-Range, ETag, Location, "
+    "Preference-Applied, RateLimit, RateLimit-Policy, Retry-After"
 )
 PUBLIC_PATHS = frozenset(
     {"/predict", "/health", "/docs", "/redoc", "/openapi.json", "/docs/problems"}

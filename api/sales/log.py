@@ -45,11 +45,14 @@ SELECT caller, sale_price_mad, sold_at, price_mad, low_mad, high_mad, model_vers
 """
 _FIGURES = """
 SELECT model_version, COUNT(*), SUM(is_correction), AVG(ratio), AVG(is_inside)
-FROM outcomes GROUP BY model_version ORDER BY model_version DESC
+FROM outcomes WHERE :caller IS NULL OR caller = :caller
+GROUP BY model_version ORDER BY model_version DESC
 """
 _MEDIAN = """
 SELECT AVG(ape) FROM (
-  SELECT ape FROM outcomes WHERE model_version = ? ORDER BY ape LIMIT ? OFFSET ?
+  SELECT ape FROM outcomes
+  WHERE model_version = :version AND (:caller IS NULL OR caller = :caller)
+  ORDER BY ape LIMIT :many OFFSET :first
 )
 """
 
@@ -109,19 +112,25 @@ class SaleReportLog:
             index.commit()
         return report, SaleReportKind.NEW if known is None else SaleReportKind.CORRECTION
 
-    def figures(self) -> list[SaleAccuracy]:
-        """The accuracy of each model version, newest first."""
+    def figures(self, caller: CallerId | None = None) -> list[SaleAccuracy]:
+        """The accuracy of each model version, newest first.
+
+        Args:
+            caller: whose valuations are compared with their sales; None: those of all callers.
+        """
         with self._index() as index:
             return [
                 SaleAccuracy(
                     model_version=version,
                     outcomes=count,
                     corrections=corrections,
-                    median_ape=_median_ape(index, version, count),
+                    median_ape=_median_ape(index, version, count, caller),
                     mean_ratio=mean_ratio,
                     coverage_90=coverage,
                 )
-                for version, count, corrections, mean_ratio, coverage in index.execute(_FIGURES)
+                for version, count, corrections, mean_ratio, coverage in index.execute(
+                    _FIGURES, {"caller": caller}
+                )
             ]
 
     def check(self) -> None:
@@ -217,8 +226,11 @@ def _put(index: sqlite3.Connection, report: SaleReport) -> None:
     index.execute(_PUT, (identity, caller, *rest, version, at, corrected, *derived))
 
 
-def _median_ape(index: sqlite3.Connection, version: str, count: int) -> float:
+def _median_ape(
+    index: sqlite3.Connection, version: str, count: int, caller: CallerId | None
+) -> float:
     """The median of the absolute percentage errors."""
     many = 2 - count % 2
-    found = index.execute(_MEDIAN, (version, many, (count - many) // 2)).fetchone()
+    chosen = {"version": version, "caller": caller, "many": many, "first": (count - many) // 2}
+    found = index.execute(_MEDIAN, chosen).fetchone()
     return float(found[0])

@@ -19,22 +19,17 @@ import orjson
 from api.container import ApiServices
 from api.http.problems import error_response
 from api.http.requests import parse_json, preferred_language, resolve_wait_s
-from api.http.responses import JSON, HttpResponse
+from api.http.responses import JSON, HttpResponse, rate_headers
 from api.jobs.schemas import accepted_response
 from api.middleware.authentication import Authenticator, Scope
 from api.middleware.cors import allowed_origins, response_headers
 from api.middleware.key_directory import Caller
-from api.middleware.key_limits import rate_headers
 from api.middleware.security_headers import DATA_HEADERS
 from api.transport.admission import AdmissionControl, AdmittedRequest, effort_of_query
 from api.transport.bodies import BodyReader, replay
 from api.transport.connections import Peer
 from api.transport.loop_heartbeat import LoopHeartbeat
-from api.transport.wsgi_bridge import (
-    Receive,
-    Send,
-    WsgiBridge,
-)
+from api.transport.wsgi_bridge import Receive, Send, WsgiBridge
 from api.transport.wsgi_bridge import Scope as AsgiScope
 from api.valuations.schemas import CACHE_STATUS, cache_status, serialize_valuation
 from api.valuations.service import TickBatcher
@@ -46,6 +41,7 @@ from shared.fields.requests import load_car_request
 from shared.heartbeat import Heartbeat
 from shared.messages.texts import Language
 from shared.metrics import PREDICTIONS, observe_http
+from shared.redis.rate_limits import RateState
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -92,10 +88,18 @@ class LimitedRequest:
     """What the limits of a key make of its request."""
 
     caller: Caller
-    headers: Sequence[tuple[bytes, bytes]] = ()
-    """`RateLimit` headers of the response."""
+    state: RateState | None = None
+    """What is left; None if nothing could be counted."""
     is_paid: bool = False
     """Whether the car was counted."""
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """`RateLimit` headers of the response."""
+        return [
+            (name.lower().encode(), value.encode())
+            for name, value in rate_headers(self.caller.limits, self.state)
+        ]
 
 
 class FastPathMiddleware:
@@ -282,27 +286,22 @@ class FastPathMiddleware:
     async def _admit(self, limited: LimitedRequest) -> None:
         """Count the request against the limits of its key; raises `RateLimited`."""
         limits, caller = self._authenticator.limits, limited.caller
-        state = None
         try:
             limits.check(caller)
-            state = await self._services.valuations.run_in_thread(
+            limited.state = await self._services.valuations.run_in_thread(
                 lambda: limits.admit(caller, cars=1)
             )
-            limited.is_paid = state is not None
         except RateLimited as error:
-            state = error.params["state"]
+            limited.state = error.params["state"]
             raise
-        finally:
-            limited.headers = [
-                (name.lower().encode(), value.encode())
-                for name, value in rate_headers(caller.limits, state)
-            ]
+        limited.is_paid = limited.state is not None and limited.state.cars is not None
 
     async def _refund(self, limited: LimitedRequest) -> None:
         """Give the car of a failed request back."""
-        if limited.is_paid:
+        if limited.is_paid and limited.state is not None:
             refund, caller = self._authenticator.limits.refund, limited.caller
             await self._services.valuations.run_in_thread(lambda: refund(caller, 1))
+            limited.state = limited.state._replace(cars=(limited.state.cars or 0.0) + 1)
 
     def _serialize(self, valuation: Valuation, language: Language) -> bytes:
         model = self._services.active_model.identity(valuation.estimate.model_version)

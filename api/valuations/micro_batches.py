@@ -217,20 +217,20 @@ class QueueGuard:
         waiting = self._load(QueueName.INTERACTIVE, None).total
         if waiting >= self._max_messages:
             raise QueueFull(waiting=waiting)
-        if self._memory is not None:
-            self._memory.check()
+        self.check_memory()
 
     def check_job(self, queue: QueueName, caller: CallerId) -> None:
         """Return if a queue takes another job of a caller.
 
-        Raises:
-            QueueFull: too many jobs wait, or too many of this caller.
-            BrokerFull: the broker has no memory for more work.
-            BrokerUnavailable: the broker does not answer.
+        Raises: as `check`; QueueFull also if too many of this caller wait.
         """
         load = self._load(queue, caller)
         if not has_space(own=load.own, total=load.total, maximum=self._max_messages):
             raise QueueFull(waiting=load.total)
+        self.check_memory()
+
+    def check_memory(self) -> None:
+        """Return if the broker has memory for more work; raises as `check`."""
         if self._memory is not None:
             self._memory.check()
 

@@ -27,10 +27,10 @@ def log(tmp_path):
     return SaleReportLog(tmp_path, "api-1", lambda: NOW)
 
 
-def outcome_of(price_mad, *, version="v1", valuation_id=None, at=NOW):
+def outcome_of(price_mad, *, version="v1", valuation_id=None, at=NOW, caller="me"):
     return SaleReport(
         valuation_id=valuation_id or new_id(),
-        caller=CallerId("me"),
+        caller=CallerId(caller),
         sale=Sale(price_mad=price_mad, sold_at=dt.date(2026, 1, 2)),
         price_mad=100.0,
         low_mad=80.0,
@@ -108,6 +108,19 @@ def test_the_figures_count_the_last_report(log):
     assert (first.outcomes, first.corrections, first.coverage_90) == (4, 1, 0.75)
     assert first.median_ape == pytest.approx((0.2 + 0.25) / 2)
     assert first.mean_ratio == pytest.approx((0.8 + 1.25 + 2.0 + 1.0) / 4)
+
+
+def test_the_figures_of_a_caller_have_its_own_sales_alone(log):
+    for price in (80.0, 125.0):
+        log.put(outcome_of(price))
+    log.put(outcome_of(1.0, caller="other"))
+    log.put(outcome_of(50.0, caller="other", version="v2"))
+    (own,) = log.figures(CallerId("me"))
+    assert (own.model_version, own.outcomes) == ("v1", 2)
+    assert own.median_ape == pytest.approx((0.25 + 0.2) / 2)
+    assert own.mean_ratio == pytest.approx((0.8 + 1.25) / 2)
+    assert log.figures(CallerId("nobody")) == []
+    assert [each.outcomes for each in log.figures()] == [1, 3]
 
 
 def test_a_lost_index_is_rebuilt_from_the_log(log, tmp_path):
