@@ -10,7 +10,7 @@ from api.batches import result_views
 from api.batches import views as batches
 from api.container import ApiServices, build_services
 from api.events import views as events
-from api.http.context import EXTENSION
+from api.http.context import EXTENSION, transferring_caller
 from api.http.openapi import complete_document
 from api.http.requests import load_query
 from api.http.responses import json_response
@@ -78,7 +78,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     cors.register(app, settings)
     security_headers.register(app)
     problems.register(app)
-    limits.register(app, settings.api_threads)
+    limits.register(app, settings.api_threads, transferring_caller)
     return app
 
 

@@ -110,6 +110,13 @@ def build_services(settings: Settings) -> ApiServices:
         fsync=Fsync(settings.audit_fsync),
         checkpoints=checkpoints,
     )
+    sale_reports = SaleReportLog(
+        settings.audit_folder,
+        f"api-{os.getpid()}-{new_id()}",
+        clock,
+        fsync=Fsync(settings.audit_fsync),
+        checkpoints=checkpoints,
+    )
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)
     lists = SubmissionIndex(broker)
@@ -118,7 +125,7 @@ def build_services(settings: Settings) -> ApiServices:
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
     batch_files = BatchFiles(open_blob_store(settings))
     ledger = make_ledger(broker, clock, settings)
-    batches_of = CallerBatches(broker, batch_files)
+    batches_of = CallerBatches(broker)
     batches = Batches(
         files=batch_files,
         ledger=ledger,
@@ -169,7 +176,9 @@ def build_services(settings: Settings) -> ApiServices:
         dead_letters=open_dead_letters(settings, broker, batch_files, work, clock),
         listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
         state_streams=StateStreams(
-            events, max_streams=settings.api_threads // 4, long_waits=long_waits
+            events,
+            slots=ConcurrencyLimiter(settings.api_threads // 4),
+            long_waits=long_waits,
         ),
         registry=ModelRegistry(
             settings.versions_path, self_test=partial(run_self_test, settings.versions_path)
@@ -182,18 +191,13 @@ def build_services(settings: Settings) -> ApiServices:
             cache=cache,
             audit_folder=settings.audit_folder,
             storage_folder=None if settings.blob_url else settings.batches_path,
+            audit_flushes=(audit.check, sale_reports.check),
         ),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder, settings.checkpoints_folder),
         sale_reports=SaleReports(
             search=AuditSearch(settings.audit_folder),
-            log=SaleReportLog(
-                settings.audit_folder,
-                f"api-{os.getpid()}-{new_id()}",
-                clock,
-                fsync=Fsync(settings.audit_fsync),
-                checkpoints=checkpoints,
-            ),
+            log=sale_reports,
             jobs=store,
             clock=clock,
             window_s=settings.outcome_window_s,

@@ -5,7 +5,8 @@ server gives it a thread for all that time. Only a bounded number of threads may
 """
 
 import threading
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from io import RawIOBase
 from typing import TYPE_CHECKING, Any
 
@@ -24,25 +25,46 @@ ACQUIRE_TIMEOUT_S = 1.0
 class ConcurrencyLimiter:
     """Bounds the number of threads that wait for one kind of transfer.
 
+    A quarter of the slots is left to others than the caller that has the rest.
+
     Args:
         count: how many threads.
     """
 
     def __init__(self, count: int) -> None:
-        self._semaphore = threading.BoundedSemaphore(max(1, count))
+        self._count = max(1, count)
+        self._count_of_one = self._count - self._count // 4
+        self._taken: Counter[str] = Counter()
+        self._changed = threading.Condition()
 
-    def acquire(self) -> None:
+    def acquire(self, caller: str = "", timeout_s: float = ACQUIRE_TIMEOUT_S) -> None:
         """Take a slot.
 
-        Raises:
-            TooManyTransfers: all are taken, and none became free in time.
-        """
-        if not self._semaphore.acquire(timeout=ACQUIRE_TIMEOUT_S):
-            raise TooManyTransfers
+        Args:
+            caller: who transfers; empty while all callers are one, which may take all slots.
+            timeout_s: how long to wait for one.
 
-    def release(self) -> None:
-        """Return a slot."""
-        self._semaphore.release()
+        Raises:
+            TooManyTransfers: all are taken, or all that this caller may have, and none became free
+                in time.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._has_slot(caller), timeout_s):
+                raise TooManyTransfers
+            self._taken[caller] += 1
+
+    def release(self, caller: str = "") -> None:
+        """Return a slot of a caller."""
+        with self._changed:
+            self._taken[caller] -= 1
+            if not self._taken[caller]:
+                del self._taken[caller]
+            self._changed.notify_all()
+
+    def _has_slot(self, caller: str) -> bool:
+        if caller and self._taken[caller] >= self._count_of_one:
+            return False
+        return self._taken.total() < self._count
 
 
 class LimitedBody(RawIOBase):
@@ -52,12 +74,21 @@ class LimitedBody(RawIOBase):
         body: the server's `wsgi.input`.
         limiter: the limiter of all bodies.
         content_length: its `Content-Length`; -1 if it has none.
+        find_caller: returns the caller of the current request, as `ConcurrencyLimiter` names it.
     """
 
-    def __init__(self, body: Any, limiter: ConcurrencyLimiter, content_length: int = -1) -> None:
+    def __init__(
+        self,
+        body: Any,
+        limiter: ConcurrencyLimiter,
+        content_length: int = -1,
+        find_caller: Callable[[], str] = str,
+    ) -> None:
         super().__init__()
         self._body = body
         self._limiter = limiter
+        self._find_caller = find_caller
+        self._caller = ""
         self._has_slot = False
         self._remaining_bytes = content_length
 
@@ -73,7 +104,8 @@ class LimitedBody(RawIOBase):
     def read(self, size: int = -1, /) -> bytes:
         """Read from the client; the end of the body returns the slot."""
         if not self._has_slot and self._remaining_bytes != 0:
-            self._limiter.acquire()
+            self._caller = self._find_caller()
+            self._limiter.acquire(self._caller)
             self._has_slot = True
         data: bytes = self._body.read(size)
         self._remaining_bytes -= len(data)
@@ -91,15 +123,21 @@ class LimitedBody(RawIOBase):
         """Return the slot, if it is held."""
         if self._has_slot:
             self._has_slot = False
-            self._limiter.release()
+            self._limiter.release(self._caller)
 
 
 class BodyConcurrencyLimit:
     """WSGI middleware that bounds the number of threads that read bodies."""
 
-    def __init__(self, application: "WSGIApplication", limiter: ConcurrencyLimiter) -> None:
+    def __init__(
+        self,
+        application: "WSGIApplication",
+        limiter: ConcurrencyLimiter,
+        find_caller: Callable[[], str] = str,
+    ) -> None:
         self._application = application
         self._limiter = limiter
+        self._find_caller = find_caller
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -107,7 +145,8 @@ class BodyConcurrencyLimit:
         """Answer one request."""
         if environ["REQUEST_METHOD"] in {"GET", "HEAD"}:
             return self._application(environ, start_response)
-        body = LimitedBody(environ["wsgi.input"], self._limiter, _content_length(environ))
+        length = _content_length(environ)
+        body = LimitedBody(environ["wsgi.input"], self._limiter, length, self._find_caller)
         environ["wsgi.input"] = body
         try:
             answer = self._application(environ, start_response)
@@ -124,6 +163,13 @@ def _content_length(environ: "WSGIEnvironment") -> int:
     return int(length) if length.isdecimal() else -1
 
 
-def register(app: "Flask", threads: int) -> None:
-    """Let at most a quarter of the threads read bodies."""
-    app.wsgi_app = BodyConcurrencyLimit(app.wsgi_app, ConcurrencyLimiter(threads // 4))  # type: ignore[method-assign]
+def register(app: "Flask", threads: int, find_caller: Callable[[], str]) -> None:
+    """Let at most a quarter of the threads read bodies.
+
+    Args:
+        app: the application.
+        threads: how many it has.
+        find_caller: returns the caller of the current request, as `ConcurrencyLimiter` names it.
+    """
+    limiter = ConcurrencyLimiter(threads // 4)
+    app.wsgi_app = BodyConcurrencyLimit(app.wsgi_app, limiter, find_caller)  # type: ignore[method-assign]

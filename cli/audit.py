@@ -12,6 +12,7 @@ from shared.audit.inventory import Kind
 from shared.audit.retention import remove_before
 from shared.audit.state import CheckpointError
 from shared.audit.verification import Report, verify_log
+from shared.logging import log_errors_only
 from shared.settings import Settings
 
 INCOMPLETE = 3
@@ -21,6 +22,7 @@ INCOMPLETE = 3
 @click.group()
 def audit() -> None:
     """Verify the audit log, or delete records from it."""
+    log_errors_only()
 
 
 @audit.command()
@@ -57,6 +59,13 @@ def verify(folder: Path | None, checkpoints: Path | None, key_file: Path | None)
     click.echo(
         f"{report.records} records in {report.files} files are whole, {report.broken} files are not"
     )
+    for remark in report.torn:
+        click.echo(f"{remark}; nothing that was recorded is missing")
+    if report.uncovered:
+        click.echo(
+            f"{report.uncovered} records are after the last checkpoint of their file: its process"
+            " runs, was killed within that second, or somebody added them"
+        )
     _describe_inventory(report, checkpoints)
     if report.broken:
         raise SystemExit(1)

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from launcher.append_only.repair import Damage, RepairError, find_damage, repair
+from launcher.append_only.repair import (
+    Damage,
+    ManifestMissingError,
+    RepairError,
+    check_manifest,
+    find_damage,
+    repair,
+    write_manifest,
+)
 from launcher.embedded import EmbeddedServerError, lock_data
 from shared.settings import Settings, SettingsError
 
@@ -27,17 +35,20 @@ def repair_broker(*, check: bool, drop_base: bool) -> None:
     """
     try:
         folder = _data_folder(Settings.from_env())
-        lock = lock_data(folder)
+        lock = _lock(folder)
         try:
+            if is_repaired := _repair_manifest(folder, check=check):
+                click.echo("the list of the files was written anew")
             damaged = find_damage(folder)
-            _report(damaged)
+            if damaged or not is_repaired:
+                _report(damaged)
             if check or not damaged:
                 sys.exit(1 if damaged else 0)
             _check_base(damaged, drop_base=drop_base)
             backup = repair(folder, damaged, dt.datetime.now(tz=dt.UTC))
         finally:
             os.close(lock)
-    except (SettingsError, RepairError, EmbeddedServerError) as error:
+    except (SettingsError, RepairError) as error:
         click.echo(f"carprice: {error}", err=True)
         sys.exit(2)
     except OSError as error:
@@ -53,6 +64,27 @@ def _data_folder(settings: Settings) -> Path:
     if not folder.is_dir():
         raise RepairError(f"{folder} does not exist")
     return folder
+
+
+def _lock(folder: Path) -> int:
+    """Lock the files; raises `RepairError` if the broker is running."""
+    try:
+        return lock_data(folder)
+    except EmbeddedServerError:
+        raise RepairError(f"{folder} is in use: stop the service first") from None
+
+
+def _repair_manifest(folder: Path, *, check: bool) -> bool:
+    """Write a missing list of the files anew; return whether it was missing."""
+    try:
+        check_manifest(folder)
+    except ManifestMissingError as error:
+        click.echo(str(error))
+        if check:
+            sys.exit(1)
+        write_manifest(folder)
+        return True
+    return False
 
 
 def _report(damaged: list[Damage]) -> None:

@@ -10,6 +10,7 @@ import click
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
 from shared.domain.errors import DeadLetterNotFound, DeadLetterNotReplayable, DomainError
+from shared.logging import log_errors_only
 from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.work import make_work_sender
 from shared.redis.connections import connect
@@ -20,6 +21,7 @@ from shared.settings import Settings
 @click.group()
 def dead() -> None:
     """List, replay and drop work that was given up."""
+    log_errors_only()
 
 
 @dead.command("list")
@@ -56,10 +58,11 @@ def _apply(action: str, ids: tuple[str, ...], *, is_all: bool) -> None:
         raise click.UsageError("name the ids, or use --all")
     failed = False
     with _service() as letters:
-        for letter_id in [letter.id for letter in letters.list()] if is_all else ids:
+        found = [letter.id for letter in letters.list()] if is_all else list(ids)
+        while found:
+            letter_id = found.pop(0)
             try:
-                letters.replay(letter_id) if action == "replay" else letters.drop(letter_id)
-                click.echo(f"{letter_id}\t{action}")
+                done = _apply_to(letters, action, letter_id, with_batch=is_all)
             except DeadLetterNotFound:
                 failed = True
                 click.echo(f"carprice: {letter_id} is not listed", err=True)
@@ -70,8 +73,23 @@ def _apply(action: str, ids: tuple[str, ...], *, is_all: bool) -> None:
                     "runs or was corrected since",
                     err=True,
                 )
+            else:
+                for each in done:
+                    click.echo(f"{each}\t{action}")
+                found = [each for each in found if each not in done]
     if failed:
         raise SystemExit(1)
+
+
+def _apply_to(
+    letters: DeadLetterService, action: str, letter_id: str, *, with_batch: bool
+) -> list[str]:
+    """Replay or drop a dead letter; return the ids of those for which that was done."""
+    if action == "drop":
+        return [letters.drop(letter_id).id]
+    if with_batch:
+        return [letter.id for letter in letters.replay_of_batch(letter_id)]
+    return [letters.replay(letter_id).id]
 
 
 @contextlib.contextmanager

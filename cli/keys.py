@@ -40,10 +40,11 @@ class _Expiry(click.ParamType):  # type: ignore[type-arg] # generic in stubs onl
 
 
 class _Limit(click.ParamType):  # type: ignore[type-arg] # as above
-    """A positive number, or `none`."""
+    """A limit by its name in an entry, or `none`."""
 
-    def __init__(self, kind: type[int] | type[float]) -> None:
+    def __init__(self, kind: type[int] | type[float], limit: str) -> None:
         self._kind = kind
+        self._limit = limit
         self.name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -52,9 +53,13 @@ class _Limit(click.ParamType):  # type: ignore[type-arg] # as above
             return value
         try:
             number = self._kind(value)
-            KeyLimits.from_json({"requests_per_s" if self._kind is float else "burst": number})
         except ValueError:
             self.fail(f"{value!r}: expected a positive number or none", param, ctx)
+        try:
+            KeyLimits.from_json({self._limit: number})
+        except ValueError as error:
+            reason = str(error).partition(": ")[2]
+            self.fail(f"{value!r}: {reason}, or none", param, ctx)
         return number
 
 
@@ -73,7 +78,7 @@ def _with_limits(command: Command) -> Command:
     """Add the options of expiry and limits."""
     for name, (kind, meaning) in reversed(LIMITS.items()):
         words = "requests-per-second" if name == "requests_per_s" else name.replace("_", "-")
-        command = click.option(f"--{words}", name, type=_Limit(kind), help=meaning)(command)
+        command = click.option(f"--{words}", name, type=_Limit(kind, name), help=meaning)(command)
     expires = click.option(
         "--expires", type=_Expiry(), help="Last day (UTC), like 2027-01-31, or 90d, or never."
     )

@@ -15,7 +15,7 @@ import httpx
 from client.downloads import download
 from client.errors import WaitTimeoutError
 from client.models import Batch, Job, RowError, Valuation
-from client.transport import Transport, read_answer
+from client.transport import REFUSALS, Transport, read_answer
 
 LONG_POLL_S = 20.0
 UPLOAD_BLOCK_BYTES = 1 << 18
@@ -35,7 +35,9 @@ class CarPriceClient:
         api_key: sent as bearer token, if given.
         language: `fr` or `en`: language of problems, warnings and error reports.
         timeout_s: time limit of a response.
-        retries: how often an idempotent call is repeated.
+        retries: how often a call is repeated that was refused for now (429, 503), and an
+            idempotent one without an answer, after the pause that the service asks for. If it
+            asks for more than a minute, the call fails at once.
         http: `httpx` transport to use instead of the network.
 
     Example:
@@ -175,25 +177,32 @@ class CarPriceClient:
             file: streamed; never read into memory as a whole.
             name: sent instead of the name of `file`.
             idempotency_key: an upload with the same key returns the same batch.
-            on_sent: called with the size of each sent block, bytes.
+            on_sent: called with the size of each sent block, bytes; with 0 at the beginning, also
+                of a file that was refused for now and is sent again.
             corrects: the batch whose rejected rows `file` holds, corrected; without options.
             options: `dry_run`, `on_error`, `key_column`, `encoding`, `delimiter`, `decimal`, …
         """
-        with file.open("rb") as source:
-            response = self._transport.call(
-                "POST",
-                "/batches" if corrects is None else f"/batches/{corrects}/corrections",
-                # A retry would continue in the middle of the file.
-                is_idempotent=False,
-                content=_blocks(source, on_sent),
-                params=_option_params(options),
-                headers={
-                    "Content-Type": "application/octet-stream",
-                    "Content-Length": str(file.stat().st_size),
-                    "Content-Disposition": _disposition(name or file.name),
-                    "Idempotency-Key": idempotency_key or uuid4().hex,
-                },
-            )
+        path = "/batches" if corrects is None else f"/batches/{corrects}/corrections"
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(file.stat().st_size),
+            "Content-Disposition": _disposition(name or file.name),
+            "Idempotency-Key": idempotency_key or uuid4().hex,
+        }
+
+        def send() -> httpx.Response:
+            with file.open("rb") as source:
+                return self._transport.call(
+                    "POST",
+                    path,
+                    # Repeated by `repeat`, which reads the file from its beginning.
+                    is_idempotent=False,
+                    content=_blocks(source, on_sent),
+                    params=_option_params(options),
+                    headers=headers,
+                )
+
+        response = self._transport.repeat(send, REFUSALS)
         return read_answer(Batch.of, response)
 
     def find_batch(self, idempotency_key: str) -> Batch | None:
@@ -279,7 +288,7 @@ class CarPriceClient:
     def batch_errors(self, batch_id: str) -> Iterator[RowError]:
         """The entries of the error report, in the order of the file."""
         with self._transport.stream(
-            f"/batches/{batch_id}/errors", params={}, headers={}
+            f"/batches/{batch_id}/errors", params={}, headers={}, is_repeated=True
         ) as response:
             for line in response.iter_lines():
                 yield RowError.of(json.loads(line))
@@ -303,6 +312,8 @@ def _option_params(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _blocks(source: BinaryIO, on_sent: Callable[[int], None] | None) -> Iterator[bytes]:
+    if on_sent is not None:
+        on_sent(0)
     while block := source.read(UPLOAD_BLOCK_BYTES):
         yield block
         if on_sent is not None:

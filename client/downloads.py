@@ -5,13 +5,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 
-from client.errors import (
-    ConflictError,
-    ServiceUnreachableError,
-    TooManyRequestsError,
-    UnavailableError,
-)
-from client.transport import Transport, retry_delay_s
+from client.errors import ConflictError, ServiceUnreachableError
+from client.transport import RETRYABLE, Transport, pause
 
 MAX_STALLED_ATTEMPTS = 5
 """Successive attempts without new bytes after which a download fails."""
@@ -43,16 +38,16 @@ def download(transport: Transport, batch_id: str, name: str, path: Path, *, form
         try:
             _fetch(transport, f"/batches/{batch_id}/{name}", part, PARAMS[form])
         except ConflictError as error:
-            if error.code != "form-not-ready" or time.monotonic() > until:
+            if error.code != "form-not-ready":
                 raise
-            time.sleep(retry_delay_s(error, attempt))
-        except (ServiceUnreachableError, UnavailableError, TooManyRequestsError) as error:
+            pause(error, attempt, until=until)
+        except RETRYABLE as error:
             attempt, had, have = attempt + 1, have, _size(part)
             if have > had:
                 attempt = 1
             elif attempt > MAX_STALLED_ATTEMPTS:
                 raise
-            time.sleep(retry_delay_s(error, attempt))
+            pause(error, attempt)
         else:
             part.replace(path)
             _tag_file(part).unlink(missing_ok=True)

@@ -89,7 +89,7 @@ class ConflictError(ProblemError):
 
 
 class TooManyRequestsError(ProblemError):
-    """Rate limit exceeded; retry after `retry_after_s` (429)."""
+    """A limit of the API key is reached; retry after `retry_after_s` (429)."""
 
 
 class UnavailableError(ProblemError):
@@ -131,7 +131,6 @@ def problem_from_response(response: httpx.Response) -> ProblemError:
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:
-    try:
-        return float(response.headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
+    """The seconds of `Retry-After`; a date, which this service does not send, is left out."""
+    given = response.headers.get("Retry-After", "").strip()
+    return float(given) if given.isascii() and given.isdigit() else None

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -25,13 +25,20 @@ PROBLEM_JSON = "application/problem+json"
 SOCKS_HINT = "a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'"
 RETRY_DELAY_S = 0.5
 MAX_RETRY_DELAY_S = 10.0
+"""Longest delay before a repetition if the service asks for none."""
+MAX_RETRY_AFTER_S = 60.0
+"""A service that asks for a longer pause is not called again: the caller gets its answer."""
+RETRYABLE = (ServiceUnreachableError, UnavailableError, TooManyRequestsError)
+"""Failures after which a call may succeed a little later."""
+REFUSALS = (UnavailableError, TooManyRequestsError)
+"""Those of them by which the service says that it has done nothing."""
 
 
 class Transport:
     """Connection pool of one service.
 
     Args: as for `CarPriceClient`; an idempotent call is repeated when the service cannot be reached
-        or answers 429 or 503.
+        or answers 429 or 503, after the pause that it asks for.
     """
 
     def __init__(
@@ -87,24 +94,53 @@ class Transport:
             ProblemError: the response is an error.
             ServiceUnreachableError: there is no response.
         """
-        attempts = self._retries if is_idempotent else 0
-        for attempt in range(attempts + 1):
+        if not is_idempotent:
+            return self._call(method, path, options)
+        return self.repeat(lambda: self._call(method, path, options))
+
+    def repeat(
+        self,
+        send: Callable[[], Answer],
+        failures: tuple[type[CarPriceError], ...] = RETRYABLE,
+    ) -> Answer:
+        """Call `send`, and again after each of these failures, as often as the client repeats."""
+        for attempt in range(self._retries):
             try:
-                return self._call(method, path, options)
-            except (ServiceUnreachableError, UnavailableError, TooManyRequestsError) as error:
-                if attempt == attempts:
-                    raise
-                time.sleep(retry_delay_s(error, attempt))
-        raise AssertionError("not reached")
+                return send()
+            except failures as error:
+                pause(error, attempt)
+        return send()
 
     @contextmanager
     def stream(
-        self, path: str, *, params: Mapping[str, str], headers: Mapping[str, str]
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        is_repeated: bool = False,
     ) -> Iterator[httpx.Response]:
         """Send a GET whose body is streamed inside the context.
 
         A response 416 raises no exception: it means that there are no more bytes.
+
+        Args:
+            path: below the base URL.
+            params: query parameters.
+            headers: of the request.
+            is_repeated: whether a refused call is repeated; a body that broke off is not.
         """
+        with ExitStack() as stack:
+
+            def begin() -> httpx.Response:
+                return stack.enter_context(self._stream(path, params, headers))
+
+            yield self.repeat(begin) if is_repeated else begin()
+
+    @contextmanager
+    def _stream(
+        self, path: str, params: Mapping[str, str], headers: Mapping[str, str]
+    ) -> Iterator[httpx.Response]:
         with (
             self._wrap_transport_errors(),
             self._client.stream("GET", path, params=params, headers=headers) as response,
@@ -167,6 +203,23 @@ def read_answer(read: Callable[[Any], Answer], response: httpx.Response) -> Answ
 
 
 def retry_delay_s(error: CarPriceError, attempt: int) -> float:
-    """Delay before an attempt is repeated."""
+    """Delay before an attempt is repeated: what the service asks for, else growing."""
     asked_s: float | None = getattr(error, "retry_after_s", None)
-    return min(asked_s or RETRY_DELAY_S * 2**attempt, MAX_RETRY_DELAY_S)
+    return asked_s or min(RETRY_DELAY_S * 2**attempt, MAX_RETRY_DELAY_S)
+
+
+def pause(error: CarPriceError, attempt: int, *, until: float = float("inf")) -> None:
+    """Wait before a call is repeated.
+
+    Args:
+        error: why it is repeated.
+        attempt: how often it was repeated before.
+        until: time (`time.monotonic`) at which it is given up.
+
+    Raises:
+        CarPriceError: `error`, if the call may not be repeated so soon.
+    """
+    delay_s = retry_delay_s(error, attempt)
+    if delay_s > MAX_RETRY_AFTER_S or time.monotonic() + delay_s > until:
+        raise error
+    time.sleep(delay_s)

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 RESTART_DELAYS_S = (0.1, 0.5, 1.0, 2.0, 4.0)
@@ -37,15 +37,25 @@ class Child:
         line: shell command.
         env: environment of the process.
         cwd: its working directory.
+        keep_open: file descriptors that it inherits (locks).
     """
 
-    def __init__(self, *, name: str, line: str, env: Mapping[str, str], cwd: Path) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        line: str,
+        env: Mapping[str, str],
+        cwd: Path,
+        keep_open: Sequence[int] = (),
+    ) -> None:
         self.name = name
         self.restart_at: float | None = None
         self.output_open = False
         self._line = line
         self._env = env
         self._cwd = cwd
+        self._keep_open = tuple(keep_open)
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._restarts_in_a_row = 0
@@ -82,6 +92,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=self._keep_open,
         )
         self.output_open = True
         os.set_blocking(self.output_fd, False)

@@ -135,16 +135,26 @@ def exec_server(settings: Settings, name: ServerName) -> None:
     prepare_folders(settings, name)
     lock_data(settings.home.resolve() / name)
     if name == "broker":
-        _trim_zeros(settings.home.resolve() / name)
+        _prepare_files(settings.home.resolve() / name)
     os.umask(0o077)
     os.execv(binary, [f"carprice-{name}", *server_arguments(settings, name)])  # noqa: S606
 
 
-def _trim_zeros(folder: Path) -> None:
-    """Remove what a loss of power may leave at the end of the append-only file."""
-    from launcher.append_only.repair import trim_zeros  # noqa: PLC0415 - it imports this module
+def _prepare_files(folder: Path) -> None:
+    """Remove what a loss of power may leave at the end of the append-only file.
 
-    if count := trim_zeros(folder):
+    Raises:
+        EmbeddedServerError: there are files that the server would not find.
+    """
+    from launcher.append_only import repair  # noqa: PLC0415 - it imports this module
+
+    try:
+        repair.check_manifest(folder)
+    except repair.ManifestMissingError as error:
+        raise EmbeddedServerError(
+            f"{error}: stop the service and run `carprice repair-broker`"
+        ) from None
+    if count := repair.trim_zeros(folder):
         print(f"broker: removed {count} zero bytes at the end of its file", file=sys.stderr)  # noqa: T201
 
 

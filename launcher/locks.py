@@ -48,3 +48,15 @@ def lock_file(path: Path, timeout_s: float, *, waits_for_live_holder: bool = Tru
     with contextlib.suppress(OSError):  # on a full disk the holder stays unknown
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     return handle
+
+
+def processes_with(path: Path) -> list[int]:
+    """The processes of this user that have a file open."""
+    wanted, found = path.resolve(), []
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # it has ended, or is of another user
+            if process.name.isdecimal() and any(
+                descriptor.readlink() == wanted for descriptor in (process / "fd").iterdir()
+            ):
+                found.append(int(process.name))
+    return sorted(found)

@@ -41,6 +41,8 @@ SERVER_NOTICE = re.compile(
     r"WARNING Memory overcommit|WARNING:? |.* is now ready to exit|Received SIG"
 )
 """Warnings about the machine, and what it says when it is stopped."""
+SERVER_SIGNAL = re.compile(r"\d+:signal-handler \(\d+\) ")
+"""What a server says about a signal, in a form of its own."""
 SERVER_FILE_ERROR = re.compile(
     r"(reading|open) the append only file|AOF (file .*exist|manifest)|reading RDB|RDB (file|CRC)"
     r"|load(ing)? DB|Unknown command",
@@ -62,6 +64,8 @@ def terminal_text(line: str) -> str | None:
     Other lines are.
     """
     if not line.strip():
+        return None
+    if SERVER_SIGNAL.match(line):
         return None
     if entry := SERVER_LINE.fullmatch(line):
         return _server_text(entry["level"], entry["text"])

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from launcher.embedded import FULL_DISK_ERRORS
-from launcher.locks import LockHeldError, lock_file
+from launcher.environment import SHARED_MEMORY
+from launcher.locks import LockHeldError, lock_file, processes_with
 from shared.keys.store import FileKeyStore, close_folder
 from shared.metric_files import is_in_use
 from shared.redis.connections import connect
@@ -22,6 +23,9 @@ MIN_FREE_BYTES = 50_000_000
 
 PROBE_BYTES = 1_000_000
 """A disk that cannot reserve this is full."""
+
+SHARED_MEMORY_PROBE_BYTES = 65_536
+"""Shared memory that cannot reserve this is full: the pool of a worker has its locks there."""
 
 SPACE_POLL_S = 0.5
 HOME_LOCK_TIMEOUT_S = 10.0
@@ -166,13 +170,20 @@ def await_home(settings: Settings, say: Callable[[str], None]) -> None:
         time.sleep(SPACE_POLL_S)
 
 
-def is_disk_full(folder: Path) -> bool:
-    """Whether the disk of a folder, or its user's quota, has no space for `PROBE_BYTES`."""
-    probe = folder / f"space-{os.getpid()}"
+def lacks_space(settings: Settings) -> bool:
+    """Whether the disk of the home or the shared memory of the machine is full."""
+    return is_disk_full(settings.home / "run") or is_disk_full(
+        SHARED_MEMORY, SHARED_MEMORY_PROBE_BYTES
+    )
+
+
+def is_disk_full(folder: Path, size: int = PROBE_BYTES) -> bool:
+    """Whether the disk of a folder, or its user's quota, has no space for `size` bytes."""
+    probe = folder / f"carprice-space-{os.getpid()}"
     try:
         handle = os.open(probe, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            os.posix_fallocate(handle, 0, PROBE_BYTES)
+            os.posix_fallocate(handle, 0, size)
         finally:
             os.close(handle)
     except OSError as error:
@@ -199,11 +210,17 @@ def lock_home(home: Path) -> int:
     """Lock the home while the returned file descriptor is open in any process.
 
     Raises:
-        CannotStartError: another run uses this home.
+        CannotStartError: another run uses this home, or processes that such a run left behind.
     """
+    path = home / "run" / "up.lock"
     try:
-        return lock_file(home / "run" / "up.lock", HOME_LOCK_TIMEOUT_S, waits_for_live_holder=False)
+        return lock_file(path, HOME_LOCK_TIMEOUT_S, waits_for_live_holder=False)
     except LockHeldError as error:
+        if not Path("/proc", error.holder or "-").exists() and (left := processes_with(path)):
+            raise CannotStartError(
+                f"{home} is in use by processes that an earlier run left behind: "
+                f"kill {' '.join(map(str, left))}, then start again"
+            ) from None
         raise CannotStartError(
             f"{home} is in use by process {error.holder or '?'}: stop that one, or choose another "
             "folder with CARPRICE_HOME (and PORT and FLOWER_PORT)"

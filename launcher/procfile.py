@@ -1,6 +1,6 @@
 """Decides the order in which the processes of the Procfile start and stop."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from honcho.environ import parse_procfile
@@ -25,6 +25,7 @@ def make_tiers(
     counts: Mapping[str, int],
     env: Mapping[str, str],
     heartbeats: Path | None = None,
+    keep_open: Sequence[int] = (),
 ) -> list[list[Child]]:
     """A child for every process to run, by tier.
 
@@ -33,6 +34,7 @@ def make_tiers(
         counts: number of processes of each kind, 1 if missing; several are numbered.
         env: the environment of all processes.
         heartbeats: folder of the files of heartbeats; None: there are none.
+        keep_open: file descriptors that all processes inherit (locks).
     """
     commands = read_procfile(procfile)
     return [
@@ -46,6 +48,7 @@ def make_tiers(
                     **(heartbeat_environment(heartbeats / name) if heartbeats else {}),
                 },
                 cwd=procfile.parent,
+                keep_open=keep_open,
             )
             for kind in tier
             for name in _names(kind, counts.get(kind, 1))

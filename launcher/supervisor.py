@@ -16,6 +16,9 @@ from launcher.output import OUTAGE_QUIET_S, Output
 from launcher.watchdog import Watchdog
 
 POLL_INTERVAL_S = 0.1
+START_RETRY_S = 1.0
+"""Delay after the system has refused to start a process."""
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SIGNAL_DEBOUNCE_S = 1.0
 """Signals within this time count once: terminal, shell and `make` may send the same one."""
@@ -51,7 +54,7 @@ class Supervisor:
         self._watchdog: Final = watchdog
         self._hangs: Final = hangs
         self._is_disk_full: Final = is_disk_full
-        self._full_disk_said_at: Final[dict[str, float]] = {}
+        self._repeated_said_at: Final[dict[str, float]] = {}
         self._selector: Final = selectors.DefaultSelector()
         self.stop_requests = 0
         self._last_request_at = float("-inf")
@@ -130,7 +133,13 @@ class Supervisor:
                     self._reap(child)
 
     def _start(self, child: Child) -> None:
-        child.start()
+        """Start a child, later if the system has no process or memory for it now."""
+        try:
+            child.start()
+        except OSError as error:
+            child.restart_at = time.monotonic() + START_RETRY_S
+            self._say_once(child.name, f"{child.name} cannot be started ({error}); trying again")
+            return
         self._watchdog.watch(child.pid)
         self._selector.register(child.output_fd, selectors.EVENT_READ, child)
 
@@ -139,7 +148,11 @@ class Supervisor:
         code = self._reap(child)
         if self._is_disk_full():
             child.schedule_restart(code, is_disk_full=True)
-            self._say_disk_is_full(child.name, code)
+            self._say_once(
+                child.name,
+                f"{child.name} {describe_exit(code)} while the disk is full (or /dev/shm); "
+                "it starts again until there is space",
+            )
             return
         delay_s = child.schedule_restart(code)
         if child.is_crash_looping:
@@ -148,15 +161,12 @@ class Supervisor:
             )
         self._output.say(f"{child.name} {describe_exit(code)}; it starts again in {delay_s:g} s")
 
-    def _say_disk_is_full(self, name: str, code: int) -> None:
-        """Report an exit on a full disk, once a minute for each process."""
+    def _say_once(self, name: str, text: str) -> None:
+        """Say something about a process that is repeated, once a minute."""
         now = time.monotonic()
-        if now - self._full_disk_said_at.get(name, float("-inf")) > OUTAGE_QUIET_S:
-            self._full_disk_said_at[name] = now
-            self._output.say(
-                f"{name} {describe_exit(code)} while the disk is full; "
-                "it starts again until there is space"
-            )
+        if now - self._repeated_said_at.get(name, float("-inf")) > OUTAGE_QUIET_S:
+            self._repeated_said_at[name] = now
+            self._output.say(text)
 
     def _reap(self, child: Child) -> int:
         """Relay the remaining output of an exited child, then reap it."""

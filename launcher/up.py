@@ -29,7 +29,7 @@ from launcher.preflight import (
     check_flower,
     check_keys,
     check_ports,
-    is_disk_full,
+    lacks_space,
     lock_home,
     wipe_metrics,
 )
@@ -123,7 +123,11 @@ class ServiceRun:
         self._heartbeats = metrics_folder(settings, os.environ) / "heartbeats"
         self._systemd = SystemdNotifier()
         self._tiers = make_tiers(
-            CODE_ROOT / "Procfile", process_counts(settings), self._env, self._heartbeats
+            CODE_ROOT / "Procfile",
+            process_counts(settings),
+            self._env,
+            self._heartbeats,
+            keep_open=[lock],
         )
         names = [child.name for tier in self._tiers for child in tier]
         self._output = Output(settings.home / "logs", names)
@@ -142,7 +146,7 @@ class ServiceRun:
             output=self._output,
             watchdog=self._watchdog,
             hangs=self._hang_detector(),
-            is_disk_full=lambda: is_disk_full(self._settings.home / "run"),
+            is_disk_full=lambda: lacks_space(self._settings),
         ) as supervisor:
             final_message = "stopped"
             try:

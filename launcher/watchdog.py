@@ -49,7 +49,10 @@ class Watchdog:
         """Start the watchdog again if it was killed."""
         if self._process.poll() is not None:
             self.close()
-            self._process = self._start()
+            try:
+                self._process = self._start()
+            except OSError:  # no process or memory for it now: the next round tries again
+                return
             for group in self._groups:
                 self._send_line(f"+{group}")
 
@@ -71,7 +74,7 @@ class Watchdog:
 
     def _send_line(self, line: str) -> None:
         """Write to the pipe; a dead watchdog is ignored, as `restart_if_dead` replaces it."""
-        if self._process.stdin is not None:
+        if self._process.stdin is not None and not self._process.stdin.closed:
             try:
                 self._process.stdin.write(f"{line}\n".encode())
             except BrokenPipeError:

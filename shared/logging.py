@@ -49,6 +49,14 @@ def configure_logging(level: str, process: str) -> None:
     structlog.contextvars.bind_contextvars(process=process)
 
 
+def log_errors_only() -> None:
+    """Write errors alone, to standard error: a command prints its own results."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def format_exception(
     _: Any, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:

@@ -90,14 +90,17 @@ class ProcessSlot:
     """
 
     def __init__(self) -> None:
-        self._pid = 0
-        self._slot: int | str = ""
+        self._slot: int | str | None = None
+        os.register_at_fork(after_in_child=self._forget)
 
     def __call__(self) -> int | str:
         """Return the slot; a forked child gets one of its own at its first call."""
-        if self._pid != os.getpid():
-            self._pid, self._slot = os.getpid(), self._claim()
+        if self._slot is None:
+            self._slot = self._claim()
         return self._slot
+
+    def _forget(self) -> None:
+        self._slot = None
 
     def _claim(self) -> int | str:
         """Lock the first free slot; without a lock file the process id is the slot."""

@@ -234,6 +234,13 @@ class Settings:
         "Length of a queue from which work is refused; one caller gets eight ninths of it.",
         minimum=1,
     )
+    queue_max_delay_ms: int = setting(
+        "QUEUE_MAX_DELAY_MS",
+        50,
+        "Single cars that would wait longer than this for others are refused: 503 `queue-full`.",
+        "ms",
+        minimum=1,
+    )
     metrics_port: int = setting("METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none.")
     pushgateway_url: str = setting(
         "PUSHGATEWAY_URL", "", "Pushgateway to which workers push their metrics; empty: none."

@@ -1,6 +1,7 @@
 """`/batches/{id}/results`, `/rejected`, `/errors`: result files with byte ranges (RFC 9110)."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
@@ -18,7 +19,7 @@ from api.batches.schemas import (
 )
 from api.batches.views import current_batch
 from api.http.conditional import is_known
-from api.http.context import language, services
+from api.http.context import language, services, transferring_caller
 from api.http.file_names import attachment_header
 from api.http.problems import NotAcceptable, RangeNotSatisfiable
 from api.http.requests import load_query
@@ -299,10 +300,10 @@ def _attachment(batch: Batch, body: Iterator[bytes], media_type: str, suffix: st
     if after is None:
         response = Response(b"".join(first), mimetype=media_type)
     else:
-        downloads = services().downloads
-        downloads.acquire()
+        downloads, caller = services().downloads, transferring_caller()
+        downloads.acquire(caller)
         response = Response(chain(first, [after], body), mimetype=media_type)
-        response.call_on_close(downloads.release)
+        response.call_on_close(partial(downloads.release, caller))
     response.headers["Content-Disposition"] = attachment_header(
         batch.manifest.file_name, suffix, batch.manifest.id
     )

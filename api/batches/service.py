@@ -160,7 +160,7 @@ class Batches:
         self.ledger.ping()
         if self.memory is not None:
             self.memory.check(LEDGER_BYTES)
-        max_bytes = self._max_bytes(options, admission, idempotency_key)
+        max_bytes = self._max_bytes(options, caller, admission, idempotency_key)
         batch_id = BatchId(new_id())
         with contextlib.ExitStack() as undo:
             undo.callback(self._discard, batch_id)
@@ -206,13 +206,20 @@ class Batches:
         return CorrectionGate(self.files, self.ledger).admit(manifest, corrects)
 
     def _max_bytes(
-        self, options: BatchOptions, admission: Admission | None, idempotency_key: str | None
+        self,
+        options: BatchOptions,
+        caller: CallerId,
+        admission: Admission | None,
+        idempotency_key: str | None,
     ) -> int:
         """The largest file that the caller may send now.
 
-        Whether an upload with a key is a repetition is known only when it has been read.
+        An upload with a known key may be a repetition, which no limit refuses: whether it is one is
+        known only when the file has been read.
         """
-        if admission is None or idempotency_key is not None:
+        if admission is None or not admission.limits_batches:
+            return self.max_bytes
+        if idempotency_key and self.idempotency.find(caller, "batches", idempotency_key):
             return self.max_bytes
         free = admission.check_batch(is_valued=not options.dry_run)
         return self.max_bytes if free is None else min(self.max_bytes, free)
@@ -352,6 +359,7 @@ class Batches:
         self.ledger.index_by_caller(
             manifest.id, manifest.caller, self.retention_s * TOMBSTONE_TTL_FACTOR
         )
+        self.ledger.record_bytes(manifest.id, manifest.caller, manifest.size_bytes)
         self.ledger.create(manifest.id, manifest.accepted_at, manifest.caller)
         # Other files than CSV are converted by the first step, and corrections are merged.
         is_slow = manifest.dialect.kind is not FileKind.CSV or manifest.corrects is not None

@@ -1,7 +1,6 @@
 """What the batches of a caller take up."""
 
-from shared.blobs.batch_files import BatchFiles
-from shared.domain.ids import BatchId, CallerId
+from shared.domain.ids import CallerId
 from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
 
@@ -11,12 +10,10 @@ class CallerBatches:
 
     Args:
         client: connection to the broker instance.
-        files: records of batches.
     """
 
-    def __init__(self, client: RedisClient, files: BatchFiles) -> None:
+    def __init__(self, client: RedisClient) -> None:
         self._client = client
-        self._files = files
 
     def count_open(self, caller: CallerId) -> int:
         """The batches that have not ended; `BrokerUnavailable` if the broker does not answer."""
@@ -24,13 +21,13 @@ class CallerBatches:
             return len(self._client.zinter([keys.batches_by_caller(caller), keys.OPEN_BATCHES]))
 
     def stored_bytes(self, caller: CallerId) -> int:
-        """The size of the uploaded files that are kept, decompressed.
+        """What they take up in the blob store, as last recorded.
+
+        An open batch counts with its file. What is lost with the broker's data, or missing since
+        an update, is recorded by the next scan of the sweep.
 
         Raises:
             BrokerUnavailable: the broker does not answer.
-            OSError: the store does not answer.
         """
         with broker_errors():
-            ids = self._client.zrange(keys.batches_by_caller(caller), 0, -1)
-        manifests = (self._files.manifest(BatchId(each.decode())) for each in ids)
-        return sum(manifest.size_bytes for manifest in manifests if manifest is not None)
+            return sum(map(int, self._client.hvals(keys.batch_bytes_of(caller))))

@@ -8,7 +8,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Generic, NamedTuple, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import redis
 
@@ -16,6 +17,9 @@ from shared.domain.errors import TooManyTransfers
 from shared.logging import get_logger
 from shared.redis import keys
 from shared.redis.connections import RedisClient
+
+if TYPE_CHECKING:
+    from api.limits import ConcurrencyLimiter
 
 RETRY_S = 0.5
 POLL_S = 1.0
@@ -162,29 +166,31 @@ class StateStreams:
 
     Args:
         events: wakes a stream when the state has changed.
-        max_streams: most streams at once.
+        slots: bounds the streams that are open at once.
         long_waits: bounds all waiting threads of the process.
     """
 
     def __init__(
-        self, events: JobEvents, *, max_streams: int, long_waits: threading.Semaphore
+        self, events: JobEvents, *, slots: "ConcurrencyLimiter", long_waits: threading.Semaphore
     ) -> None:
         self._events = events
-        self._semaphore = threading.BoundedSemaphore(max(1, max_streams))
+        self._slots = slots
         self._long_waits = long_waits
 
-    def acquire(self) -> Callable[[], None]:
+    def acquire(self, caller: str) -> Callable[[], None]:
         """Take a slot for a stream; returns the function that releases it, to be called once.
+
+        Args:
+            caller: see `ConcurrencyLimiter.acquire`.
 
         Raises:
             TooManyTransfers: no slot is free.
         """
-        if not self._semaphore.acquire(blocking=False):
-            raise TooManyTransfers
+        self._slots.acquire(caller, timeout_s=0.0)
         if not self._long_waits.acquire(blocking=False):
-            self._semaphore.release()
+            self._slots.release(caller)
             raise TooManyTransfers
-        return self._release
+        return partial(self._release, caller)
 
     def follow(
         self, job_id: str, poll: Callable[[], StateSnapshot[T]], last_event_id: str | None
@@ -213,6 +219,6 @@ class StateStreams:
                 listener.wait(POLL_S)
                 listener.clear()
 
-    def _release(self) -> None:
+    def _release(self, caller: str) -> None:
         self._long_waits.release()
-        self._semaphore.release()
+        self._slots.release(caller)

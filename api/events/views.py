@@ -9,7 +9,7 @@ from flask import Response, request, stream_with_context
 
 from api.batches.schemas import dump_batch
 from api.events.subscriptions import StateSnapshot
-from api.http.context import caller_id, services
+from api.http.context import caller_id, services, transferring_caller
 from api.http.requests import load_query
 from api.http.responses import ApiBlueprint, header_parameter
 from api.jobs.schemas import dump_job
@@ -114,7 +114,7 @@ def _stream(job_id: str, read: Callable[[], Snapshot], scope: Scope) -> Response
     first = poll()  # before the response starts, so that an unknown id is answered with 404
     if first.is_last and first.event_id == last_event_id:
         return Response(status=204)
-    release = services().state_streams.acquire()
+    release = services().state_streams.acquire(transferring_caller())
     response = Response(
         stream_with_context(_events(job_id, poll, last_event_id)), mimetype=EVENT_STREAM
     )

@@ -1,5 +1,6 @@
 """The context of Flask's current request: services, caller, language."""
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from flask import current_app, g, request
@@ -25,9 +26,14 @@ def caller_id() -> CallerId:
     return CallerId(g.caller.id)
 
 
+def transferring_caller() -> str:
+    """The caller, as `ConcurrencyLimiter` names it: empty while there are no keys."""
+    return g.caller.id if g.caller is not None and g.caller.key_id else ""
+
+
 def admission() -> "Admission":
     """The limits that apply to what the caller submits."""
-    return services().submission_limits.of(g.caller)
+    return services().submission_limits.of(g.caller, partial(setattr, g, "rate_state"))
 
 
 def language() -> Language:

@@ -1,5 +1,6 @@
 """Responses: status, headers and body, JSON by orjson, and the documentation of problems."""
 
+import math
 from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
@@ -8,6 +9,9 @@ import orjson
 from flask import Response
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields
+
+from shared.keys.entries import KeyLimits
+from shared.redis.rate_limits import DAY_S, RateState
 
 View = TypeVar("View", bound=Callable[..., Any])
 JSON = "application/json"
@@ -62,6 +66,7 @@ USUAL_PROBLEMS = {
     415: "Not JSON",
     422: "A query parameter",
     429: "A limit of the key: see `Retry-After` and `RateLimit`",
+    503: "The API keys cannot be read",
 }
 """Descriptions of the failures that many views have."""
 
@@ -84,7 +89,7 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc] # flask-smorest has no type
 
         def decorate(view: View) -> View:
             if getattr(view, "required_scopes", ()):
-                for status in (401, 403, 429):
+                for status in (401, 403, 429, 503):
                     texts.setdefault(status, USUAL_PROBLEMS[status])
             for status, description in texts.items():
                 view = self.alt_response(
@@ -93,6 +98,29 @@ class ApiBlueprint(Blueprint):  # type: ignore[misc] # flask-smorest has no type
             return view
 
         return decorate
+
+
+def rate_headers(limits: KeyLimits, state: RateState | None) -> list[tuple[str, str]]:
+    """`RateLimit-Policy` and `RateLimit` of a response (draft-ietf-httpapi-ratelimit-headers-10).
+
+    `r` is what is left of the quota `q`; it is whole again after `t` seconds.
+    """
+    if state is None:
+        return []
+    policies, items = [], []
+    if limits.requests_per_s is not None and state.requests is not None:
+        quota, rate = limits.capacity, limits.requests_per_s
+        policies.append(f'"requests";q={quota};w={math.ceil(quota / rate)}')
+        items.append(f'"requests";{_left(state.requests, quota, rate)}')
+    if limits.cars_per_day is not None and state.cars is not None:
+        quota = limits.cars_per_day
+        policies.append(f'"cars";q={quota};qu="cars";w={DAY_S}')
+        items.append(f'"cars";{_left(state.cars, quota, quota / DAY_S)}')
+    return [("RateLimit-Policy", ", ".join(policies)), ("RateLimit", ", ".join(items))]
+
+
+def _left(tokens: float, quota: int, rate: float) -> str:
+    return f"r={max(0, math.floor(tokens))};t={max(0, math.ceil((quota - tokens) / rate))}"
 
 
 def query_parameters(schema: type[Schema]) -> dict[str, Any]:

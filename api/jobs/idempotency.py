@@ -1,14 +1,17 @@
 """Idempotency keys: the first request with a key fixes the id that later requests get."""
 
 import json
+from contextlib import suppress
 from typing import NamedTuple
 
-from shared.domain.errors import IdempotencyConflict
+from shared.domain.errors import BrokerUnavailable, IdempotencyConflict
 from shared.domain.ids import CallerId
 from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
 
 IDEMPOTENCY_TTL_S = 86_400
+REFUSED_TTL_S = 10
+"""How long the key of a refused request is kept: refused requests must not fill the broker."""
 
 
 # KEYS: entry.  ARGV: the entry to replace, the new one, its time to live.  Returns the entry now.
@@ -17,6 +20,14 @@ local stored = redis.call('GET', KEYS[1])
 if stored and stored ~= ARGV[1] then return stored end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return ARGV[2]
+"""
+
+
+# KEYS: entry, what has the id.  ARGV: the entry, its time to live.
+_SHORTEN = """
+if redis.call('EXISTS', KEYS[2]) == 0 and redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
 """
 
 
@@ -37,6 +48,7 @@ class RedisIdempotency:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
         self._replace = client.register_script(_REPLACE)
+        self._shorten = client.register_script(_SHORTEN)
 
     def claim(
         self, caller: CallerId, route: str, key: str, fingerprint: str, new_id: str
@@ -85,6 +97,23 @@ class RedisIdempotency:
             self._client.set(
                 _name(caller, route, key), json.dumps([fingerprint, new_id]), ex=IDEMPOTENCY_TTL_S
             )
+
+    def shorten(  # noqa: PLR0917 - the parts of one entry
+        self, caller: CallerId, route: str, key: str, fingerprint: str, refused_id: str, stored: str
+    ) -> None:
+        """Keep the key of a refused request for `REFUSED_TTL_S` only.
+
+        Args:
+            caller: owner of the key.
+            route: as for `claim`.
+            key: value of the header.
+            fingerprint: digest of the body.
+            refused_id: the id that the key is mapped to.
+            stored: key in Redis that exists if another request was accepted under this id.
+        """
+        entry = json.dumps([fingerprint, refused_id])
+        with suppress(BrokerUnavailable), broker_errors():
+            self._shorten(keys=[_name(caller, route, key), stored], args=[entry, REFUSED_TTL_S])
 
     def replace(  # noqa: PLR0917 - the parts of one entry
         self, caller: CallerId, route: str, key: str, fingerprint: str, old_id: str, new_id: str

@@ -15,16 +15,26 @@ from model_store.registry.registry import ActiveVersionCache
 from shared.domain.clock import Clock
 from shared.domain.errors import (
     TEMPORARY_CODES,
+    BrokerFull,
     JobExpired,
     JobNotFound,
+    JobStorageFull,
     ModelNotLoaded,
+    QueueFull,
+    RateLimited,
     UnreadableRecord,
 )
 from shared.domain.ids import CallerId, JobId, is_id, new_id
 from shared.domain.job import Job, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import CarRequest
 from shared.queue.names import QueueName
+from shared.redis import keys
 from shared.redis.job_store.store import JobStore
+
+ROUTE = "jobs"
+"""Of the Idempotency-Keys of jobs."""
+REFUSALS = (RateLimited, QueueFull, BrokerFull, JobStorageFull)
+"""Errors that say for sure that nothing was stored."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +46,11 @@ class Submission:
     body: bytes
     """Raw body and query; requests with the same idempotency key must not differ in it."""
     idempotency_key: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of `body`."""
+        return hashlib.sha256(self.body).hexdigest()
 
 
 class _AlreadyStoredError(Exception):
@@ -72,13 +87,22 @@ class Jobs:
         """
         if self.active_model.version_id() is None:
             raise ModelNotLoaded
-        job_id = JobId(new_id())
-        if submission.idempotency_key is not None:
-            found = self._find_repeated(submission, job_id, caller)
-            if isinstance(found, Job):
-                return self._sent(found)
-            job_id = found
-        return self._accept(job_id, submission, caller, admission)
+        key, job_id = submission.idempotency_key, JobId(new_id())
+        if key is None:
+            return self._accept(job_id, submission, caller, admission)
+        self._require_memory(key, caller)
+        found = self._find_repeated(submission, job_id, caller)
+        if isinstance(found, Job):
+            return self._sent(found)
+        entry = (caller, ROUTE, key, submission.fingerprint)
+        try:
+            job = self._accept(found, submission, caller, admission)
+        except REFUSALS:
+            self.idempotency.shorten(*entry, found, keys.job(found))
+            raise
+        if found != job_id:  # an earlier request with the key was refused
+            self.idempotency.rebind(*entry, found)
+        return job
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
         """Read a job of this caller; raises `JobNotFound` or `JobExpired`."""
@@ -121,13 +145,25 @@ class Jobs:
             return None
         return self.store.request_cancel(job_id, caller)
 
+    def _require_memory(self, key: str, caller: CallerId) -> None:
+        """Refuse a new key while the broker lacks memory: to keep it would take more of it.
+
+        Raises:
+            BrokerFull: there is no memory, and no earlier request with this key.
+        """
+        try:
+            self.queue_guard.check_memory()
+        except BrokerFull:
+            if self.idempotency.find(caller, ROUTE, key) is None:
+                raise
+
     def _find_repeated(
         self, submission: Submission, new_job_id: JobId, caller: CallerId
     ) -> Job | JobId:
         """The job of an earlier request with the same Idempotency-Key, or the id of a new job."""
         key = submission.idempotency_key or ""
-        fingerprint = hashlib.sha256(submission.body).hexdigest()
-        claim = self.idempotency.claim(caller, "jobs", key, fingerprint, new_job_id)
+        fingerprint = submission.fingerprint
+        claim = self.idempotency.claim(caller, ROUTE, key, fingerprint, new_job_id)
         if claim.is_new:
             return new_job_id
         first_id = JobId(claim.id)
@@ -141,7 +177,7 @@ class Jobs:
         except JobExpired:  # a new id, because the audit log has records of the old one
             pass
         job_id = JobId(
-            self.idempotency.replace(caller, "jobs", key, fingerprint, first_id, new_job_id)
+            self.idempotency.replace(caller, ROUTE, key, fingerprint, first_id, new_job_id)
         )
         with suppress(JobNotFound, JobExpired):
             return self.store.get(job_id, caller)

@@ -1,12 +1,13 @@
 """`/jobs`: submit, list, read and cancel jobs."""
 
+import dataclasses
 import hashlib
 import threading
 from contextlib import nullcontext
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Response, request
+from flask import Response, g, request
 
 from api.http.context import admission, caller_id, language, services
 from api.http.requests import (
@@ -26,6 +27,7 @@ from api.http.responses import (
     no_content,
     query_parameters,
 )
+from api.jobs.listing import ListFilter
 from api.jobs.schemas import (
     JobListQuery,
     JobListSchema,
@@ -38,9 +40,9 @@ from api.jobs.schemas import (
 from api.jobs.service import Submission
 from api.middleware.authentication import Scope, require_scope
 from api.valuations.views import accepted
-from shared.domain.errors import FieldProblem, InvalidInput
+from shared.domain.errors import FieldProblem, InvalidInput, NotPermitted
 from shared.domain.ids import JobId
-from shared.domain.job import JobSummary
+from shared.domain.job import JobKind, JobSummary
 from shared.domain.valuation import CarRequest, Extra
 from shared.fields.requests import load_car_request
 
@@ -136,11 +138,15 @@ def _submission(extras: tuple[Extra, ...]) -> Submission:
 @blueprint.problems(
     status_422="Invalid parameter", status_503="Queue down, or the store of batches"
 )
-@require_scope(Scope.PREDICT)
+@require_scope(Scope.PREDICT, Scope.BULK)
 def list_all() -> Response:
-    """List the jobs and batches of the caller, page by page."""
+    """List the jobs and batches of the caller, page by page.
+
+    A key with the scope `bulk` alone sees batches only.
+    """
     query = load_query(JobListQuery)
-    page = services().listing.page(caller_id(), load_filter(query), query["cursor"], query["limit"])
+    wanted = _readable(load_filter(query))
+    page = services().listing.page(caller_id(), wanted, query["cursor"], query["limit"])
     links = {}
     if page.cursor is not None:
         links["next"] = "/jobs?" + urlencode(dict(request.args) | {"cursor": page.cursor})
@@ -148,6 +154,20 @@ def list_all() -> Response:
     response = json_response({"items": items, "next_cursor": page.cursor, "links": links})
     response.headers["Cache-Control"] = "private, no-cache"
     return response
+
+
+def _readable(wanted: ListFilter) -> ListFilter:
+    """The part of a filter that the caller's key may read.
+
+    Raises:
+        NotPermitted: it may read nothing of it.
+    """
+    if Scope.PREDICT in g.caller.scopes:
+        return wanted
+    kinds = [kind for kind in wanted.kinds if kind is not JobKind.JOB]
+    if not kinds:
+        raise NotPermitted(scope=str(Scope.PREDICT))
+    return dataclasses.replace(wanted, kinds=kinds)
 
 
 @blueprint.get("/jobs/<job_id>")

@@ -8,14 +8,15 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, g, request
 
+from api.http.responses import rate_headers
 from api.middleware.key_directory import Caller, KeyDirectory, KeyUpkeep
-from api.middleware.key_limits import RequestLimits, rate_headers
+from api.middleware.key_limits import RequestLimits
 from shared.domain.errors import DomainError, NotPermitted, RateLimited
 from shared.keys.entries import Scope
 from shared.keys.store import FileKeyStore
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
 from shared.redis.fair_queues.weights import WeightPublisher
-from shared.redis.rate_limits import RateLimits
+from shared.redis.rate_limits import RateLimits, RateState
 from shared.settings import Settings, SettingsError
 
 __all__ = ["Authenticator", "Scope", "accept_basic_auth", "require_scope", "scope_rechecker"]
@@ -165,12 +166,13 @@ def require_scope(*scopes: Scope, cars: int = 0) -> Callable[[Callable[P, R]], C
             caller = _permitted(g.caller, scopes, authenticator, g.authorization)
             if not caller.key_id:
                 return view(*args, **kwargs)
-            _count(authenticator, caller, cars)
+            are_counted = _count(authenticator, caller, cars)
             try:
                 return view(*args, **kwargs)
             except BaseException:
-                if cars:
+                if are_counted:
                     authenticator.limits.refund(caller, cars)
+                    _note_refund(cars)
                 raise
 
         checked.required_scopes = scopes  # type: ignore[attr-defined] # read by `ApiBlueprint.problems`
@@ -184,8 +186,12 @@ def is_admin() -> bool:
     return g.caller is not None and Scope.ADMIN in g.caller.scopes
 
 
-def _count(authenticator: Authenticator, caller: Caller, cars: int) -> None:
-    """Count the current request once, though a view may call another one, and its cars."""
+def _count(authenticator: Authenticator, caller: Caller, cars: int) -> bool:
+    """Count the current request once, though a view may call another one, and its cars.
+
+    Returns:
+        Whether cars were counted: not without such a limit, nor while the broker is down.
+    """
     is_first = "is_counted" not in g
     if is_first:
         g.is_counted = True
@@ -197,6 +203,14 @@ def _count(authenticator: Authenticator, caller: Caller, cars: int) -> None:
             g.rate_state = error.params.get("state")
             raise
         g.rate_state = state or g.get("rate_state")
+        return cars > 0 and state is not None and state.cars is not None
+    return False
+
+
+def _note_refund(cars: int) -> None:
+    """Have the response say that cars were given back."""
+    state: RateState = g.rate_state
+    g.rate_state = state._replace(cars=(state.cars or 0.0) + cars)
 
 
 def scope_rechecker(*scopes: Scope) -> Callable[[], None]:

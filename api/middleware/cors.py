@@ -12,11 +12,12 @@ from flask import Flask, Response, request
 from shared.settings import Settings
 
 ALLOWED_HEADERS = (
-    "Accept-Language, Authorization, Content-Type, Idempotency-Key, If-Range, Last-Event-ID, "
-    "Prefer, Range"
+    "Accept-Language, Authorization, Content-Disposition, Content-Type, Idempotency-Key, "
+    "If-Modified-Since, If-None-Match, If-Range, Last-Event-ID, Prefer, Range"
 )
 EXPOSED_HEADERS = (
-    "Cache-Status, Carprice-Results, Content-Range, ETag, Location, Preference-Applied, Retry-After"
+    "Cache-Status, Carprice-Results, Content-Disposition, Content-Range, ETag, Location, "
+    "Preference-Applied, RateLimit, RateLimit-Policy, Retry-After"
 )
 PUBLIC_PATHS = frozenset(
     {"/predict", "/health", "/docs", "/redoc", "/openapi.json", "/docs/problems"}
@@ -54,20 +55,35 @@ def is_public(path: str) -> bool:
     return (path.rstrip("/") or path) in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX)
 
 
+def response_headers(
+    origin: str | None, path: str, allowed: frozenset[str]
+) -> list[tuple[str, str]]:
+    """The headers, besides `Vary`, that let a page read a response; none if it must not.
+
+    Args:
+        origin: `Origin` header of the request, if it has one.
+        path: of the request.
+        allowed: what `allowed_origins` returned.
+    """
+    is_for_all = ANY_ORIGIN in allowed and is_public(path)
+    if origin is None or not (is_for_all or is_named(origin, allowed)):
+        return []
+    return [
+        ("Access-Control-Allow-Origin", ANY_ORIGIN if is_for_all else origin),
+        ("Access-Control-Expose-Headers", EXPOSED_HEADERS),
+    ]
+
+
 def register(app: Flask, settings: Settings) -> None:
     """Answer preflight requests and add CORS headers for `settings.cors_origins`."""
     allowed = allowed_origins(settings)
 
     @app.after_request
     def allow_origin(response: Response) -> Response:
-        origin = request.headers.get("Origin")
-        if origin is None:
+        headers = response_headers(request.headers.get("Origin"), request.path, allowed)
+        if not headers:
             return response
-        is_for_all = ANY_ORIGIN in allowed and is_public(request.path)
-        if not (is_for_all or is_named(origin, allowed)):
-            return response
-        response.headers["Access-Control-Allow-Origin"] = ANY_ORIGIN if is_for_all else origin
-        response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+        response.headers.update(headers)
         response.vary.add("Origin")
         if request.method == "OPTIONS":
             is_admin = request.path.startswith(ADMIN_PREFIXES)

@@ -2,10 +2,9 @@
 
 import contextlib
 import dataclasses
-import math
 import threading
-import time
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from api.middleware.key_directory import Caller
 from shared.domain.errors import (
@@ -14,20 +13,19 @@ from shared.domain.errors import (
     OpenJobsLimitReached,
     RateLimited,
     StorageLimitReached,
-    StorageUnavailable,
 )
 from shared.domain.ids import BatchId, CallerId
-from shared.keys.entries import KeyLimits
 from shared.metrics import count_key_refusal
 from shared.redis.job_store.records import JobUsage
-from shared.redis.rate_limits import DAY_S, RateLimits, RateState
+from shared.redis.rate_limits import RateLimits, RateState
 
 BUSY_RETRY_S = 5
 """`Retry-After` while too much of a caller is open."""
 STORAGE_RETRY_S = 60
 LOCK_TIMEOUT_S = 2.0
-STORED_MAX_AGE_S = 5.0
-"""How long the size of a caller's files is not measured again."""
+
+
+NoteState: TypeAlias = Callable[[RateState], None]
 
 
 class RequestLimits:
@@ -75,29 +73,6 @@ def counted_refusals(caller: Caller) -> Iterator[None]:
         raise
 
 
-def rate_headers(limits: KeyLimits, state: RateState | None) -> list[tuple[str, str]]:
-    """`RateLimit-Policy` and `RateLimit` of a response (draft-ietf-httpapi-ratelimit-headers-10).
-
-    `r` is what is left of the quota `q`; it is whole again after `t` seconds.
-    """
-    if state is None:
-        return []
-    policies, items = [], []
-    if limits.requests_per_s is not None and state.requests is not None:
-        quota, rate = limits.capacity, limits.requests_per_s
-        policies.append(f'"requests";q={quota};w={math.ceil(quota / rate)}')
-        items.append(f'"requests";{_left(state.requests, quota, rate)}')
-    if limits.cars_per_day is not None and state.cars is not None:
-        quota = limits.cars_per_day
-        policies.append(f'"cars";q={quota};qu="cars";w={DAY_S}')
-        items.append(f'"cars";{_left(state.cars, quota, quota / DAY_S)}')
-    return [("RateLimit-Policy", ", ".join(policies)), ("RateLimit", ", ".join(items))]
-
-
-def _left(tokens: float, quota: int, rate: float) -> str:
-    return f"r={max(0, math.floor(tokens))};t={max(0, math.ceil((quota - tokens) / rate))}"
-
-
 class SubmissionLimits:
     """Admits jobs and batches of keys with limits.
 
@@ -108,7 +83,7 @@ class SubmissionLimits:
         rates: the token buckets.
         job_usage: what the jobs of a caller take up.
         open_batches: how many batches of a caller have not ended.
-        stored_bytes: size of the files of a caller that are kept.
+        stored_bytes: what the batches of a caller take up in the blob store.
         quota_ttl_s: how long the rows of a batch may be counted.
     """
 
@@ -124,18 +99,29 @@ class SubmissionLimits:
         self._rates = rates
         self._job_usage = job_usage
         self._open_batches = open_batches
-        self._measure_files = stored_bytes
+        self._batch_bytes = stored_bytes
         self._quota_ttl_s = quota_ttl_s
         self._locks: dict[str, threading.Lock] = {}
-        self._file_bytes: dict[str, tuple[float, int]] = {}
 
-    def of(self, caller: Caller) -> "Admission":
-        """The limits of one caller."""
-        return Admission(self, caller)
+    def of(self, caller: Caller, on_state: NoteState = lambda _: None) -> "Admission":
+        """The limits of one caller.
+
+        Args:
+            caller: who submits.
+            on_state: called with what is left of the limits of its key whenever that changes.
+        """
+        return Admission(self, caller, on_state)
 
     @contextlib.contextmanager
-    def job(self, caller: Caller, cars: int) -> Iterator[None]:
+    def job(
+        self, caller: Caller, cars: int, on_state: NoteState = lambda _: None
+    ) -> Iterator[None]:
         """Admit a job of so many cars, which is stored within the context.
+
+        Args:
+            caller: whose it is.
+            cars: how many.
+            on_state: see `of`.
 
         Raises:
             RateLimited: a limit does not allow it.
@@ -147,8 +133,7 @@ class SubmissionLimits:
                 stack.enter_context(self._one_at_a_time(caller))
                 self._check_jobs(caller)
             if limits.cars_per_day is not None:
-                self._rates.spend(caller.key_id, limits, requests=0, cars=cars)
-                stack.enter_context(self._refunded(caller, cars))
+                stack.enter_context(self._paid(caller, cars, on_state))
             yield
 
     def check_batch(self, caller: Caller, *, is_valued: bool) -> int | None:
@@ -160,7 +145,7 @@ class SubmissionLimits:
 
         Raises:
             RateLimited: a limit allows no other batch.
-            BrokerUnavailable, StorageUnavailable: it cannot be found out.
+            BrokerUnavailable: it cannot be found out.
         """
         limits = caller.limits
         with counted_refusals(caller):
@@ -185,17 +170,15 @@ class SubmissionLimits:
 
         Raises:
             RateLimited: a limit does not allow it.
-            BrokerUnavailable, StorageUnavailable: it cannot be found out.
+            BrokerUnavailable: it cannot be found out.
         """
         limits = caller.limits
         with counted_refusals(caller), contextlib.ExitStack() as stack:
             if limits.open_batches is not None or limits.stored_bytes is not None:
                 stack.enter_context(self._one_at_a_time(caller))
                 self._check_open_batches(caller)
-                self._file_bytes.pop(caller.id, None)
                 if limits.stored_bytes is not None:
                     self._check_bytes(caller, size)
-                    self._file_bytes.pop(caller.id, None)
             if limits.cars_per_day is not None and is_valued:
                 self._check_cars(caller)
                 self._rates.open_quota(caller.key_id, limits, batch_id, self._quota_ttl_s)
@@ -221,28 +204,29 @@ class SubmissionLimits:
     def _check_bytes(self, caller: Caller, size: int = 1) -> int:
         """The bytes that a caller holds, if its limit allows `size` more."""
         limit = caller.limits.stored_bytes or 0
-        used = self._job_usage(CallerId(caller.id)).stored_bytes + self._file_size(caller)
+        owner = CallerId(caller.id)
+        used = self._job_usage(owner).stored_bytes + self._batch_bytes(owner)
         if used + size > limit:
             raise _storage_full(limit, used, size)
         return used
 
-    def _file_size(self, caller: Caller) -> int:
-        measured_at, size = self._file_bytes.get(caller.id, (float("-inf"), 0))
-        if time.monotonic() - measured_at >= STORED_MAX_AGE_S:
-            try:
-                size = self._measure_files(CallerId(caller.id))
-            except OSError as error:
-                raise StorageUnavailable(reason=error.strerror or str(error)) from error
-            self._file_bytes[caller.id] = time.monotonic(), size
-        return size
-
     @contextlib.contextmanager
-    def _refunded(self, caller: Caller, cars: int) -> Iterator[None]:
-        """Give cars back if the context raises."""
+    def _paid(self, caller: Caller, cars: int, on_state: NoteState) -> Iterator[None]:
+        """Count cars, and give them back if the context raises."""
+        try:
+            state = self._rates.spend(caller.key_id, caller.limits, requests=0, cars=cars)
+        except RateLimited as error:
+            on_state(error.params["state"])
+            raise
+        if state is None:  # they could not be counted
+            yield
+            return
+        on_state(state)
         try:
             yield
         except BaseException:
             self._rates.refund(caller.key_id, caller.limits, cars)
+            on_state(state._replace(cars=(state.cars or 0.0) + cars))
             raise
 
     @contextlib.contextmanager
@@ -266,10 +250,20 @@ class Admission:
 
     limits: SubmissionLimits
     caller: Caller
+    on_state: NoteState
+
+    @property
+    def limits_batches(self) -> bool:
+        """Whether the caller's key has a limit that can refuse a batch."""
+        limits = self.caller.limits
+        return any(
+            limit is not None
+            for limit in (limits.cars_per_day, limits.open_batches, limits.stored_bytes)
+        )
 
     def job(self, cars: int) -> contextlib.AbstractContextManager[None]:
         """See `SubmissionLimits.job`."""
-        return self.limits.job(self.caller, cars)
+        return self.limits.job(self.caller, cars, self.on_state)
 
     def check_batch(self, *, is_valued: bool) -> int | None:
         """See `SubmissionLimits.check_batch`."""

@@ -74,7 +74,7 @@ def dump_version(version: ModelVersion, active_id: str | None) -> dict[str, Any]
 @blueprint.doc(operationId="list_models", summary="List the versions")
 @blueprint.response(200, ModelListSchema)
 @blueprint.problems((422,))
-@require_scope(Scope.PREDICT)
+@require_scope(Scope.PREDICT, Scope.ADMIN)
 def list_models() -> Response:
     """List all versions in the registry, newest first."""
     load_query()
@@ -88,7 +88,7 @@ def list_models() -> Response:
 @blueprint.response(200, ModelVersionSchema)
 @blueprint.alt_response(304, description=NOT_MODIFIED)
 @blueprint.problems((422,), status_503="No version is active")
-@require_scope(Scope.PREDICT)
+@require_scope(Scope.PREDICT, Scope.ADMIN)
 def active_model() -> Response:
     """Return the active version; its ETag can be sent as `If-Match` with an activation."""
     load_query()

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import redis
@@ -54,6 +54,8 @@ class Health:
     audit_folder: Path
     storage_folder: Path | None
     """Folder of the files of batches; None: they are in an object store, which is not checked."""
+    audit_flushes: Sequence[Callable[[], None]] = ()
+    """Each raises `AuditUnavailable` while the last flush of a log of this process has failed."""
     further: dict[str, Callable[[], None]] = dataclasses.field(default_factory=dict)
     """Further required checks by name: each raises a domain error if it fails."""
 
@@ -120,6 +122,8 @@ class Health:
             check_folder(self.audit_folder)
         except OSError as error:
             raise AuditUnavailable(reason=error.strerror or str(error)) from error
+        for check_flush in self.audit_flushes:
+            check_flush()
 
     def _check_storage(self) -> None:
         if self.storage_folder is None:

@@ -17,13 +17,13 @@ import orjson
 from shared.audit.chain import OUTCOMES_PREFIX
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog, Fsync
+from shared.audit.sales_index import SALES_INDEX
 from shared.domain.clock import Clock
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId
 from shared.domain.sale import Sale, SaleAccuracy, SaleReport, SaleReportKind
 from shared.logging import describe, get_logger
 
-INDEX_FILE = "outcomes.sqlite3"
 BUSY_TIMEOUT_S = 2.0
 INDEX_VERSION = 2
 """`user_version` of the SQLite file; an index of another version is rebuilt."""
@@ -45,11 +45,14 @@ SELECT caller, sale_price_mad, sold_at, price_mad, low_mad, high_mad, model_vers
 """
 _FIGURES = """
 SELECT model_version, COUNT(*), SUM(is_correction), AVG(ratio), AVG(is_inside)
-FROM outcomes GROUP BY model_version ORDER BY model_version DESC
+FROM outcomes WHERE :caller IS NULL OR caller = :caller
+GROUP BY model_version ORDER BY model_version DESC
 """
 _MEDIAN = """
 SELECT AVG(ape) FROM (
-  SELECT ape FROM outcomes WHERE model_version = ? ORDER BY ape LIMIT ? OFFSET ?
+  SELECT ape FROM outcomes
+  WHERE model_version = :version AND (:caller IS NULL OR caller = :caller)
+  ORDER BY ape LIMIT :many OFFSET :first
 )
 """
 
@@ -109,20 +112,30 @@ class SaleReportLog:
             index.commit()
         return report, SaleReportKind.NEW if known is None else SaleReportKind.CORRECTION
 
-    def figures(self) -> list[SaleAccuracy]:
-        """The accuracy of each model version, newest first."""
+    def figures(self, caller: CallerId | None = None) -> list[SaleAccuracy]:
+        """The accuracy of each model version, newest first.
+
+        Args:
+            caller: whose valuations are compared with their sales; None: those of all callers.
+        """
         with self._index() as index:
             return [
                 SaleAccuracy(
                     model_version=version,
                     outcomes=count,
                     corrections=corrections,
-                    median_ape=_median_ape(index, version, count),
+                    median_ape=_median_ape(index, version, count, caller),
                     mean_ratio=mean_ratio,
                     coverage_90=coverage,
                 )
-                for version, count, corrections, mean_ratio, coverage in index.execute(_FIGURES)
+                for version, count, corrections, mean_ratio, coverage in index.execute(
+                    _FIGURES, {"caller": caller}
+                )
             ]
+
+    def check(self) -> None:
+        """Check that the last flush succeeded; raises `AuditUnavailable` if it did not."""
+        self._lines.check()
 
     def close(self) -> None:
         """Close the log file."""
@@ -133,7 +146,7 @@ class SaleReportLog:
         """The index; built from the log if it is missing or of another version."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / INDEX_FILE
+            path = self._folder / SALES_INDEX
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             with contextlib.closing(connection) as index:
                 if _version(index) != INDEX_VERSION:
@@ -213,8 +226,11 @@ def _put(index: sqlite3.Connection, report: SaleReport) -> None:
     index.execute(_PUT, (identity, caller, *rest, version, at, corrected, *derived))
 
 
-def _median_ape(index: sqlite3.Connection, version: str, count: int) -> float:
+def _median_ape(
+    index: sqlite3.Connection, version: str, count: int, caller: CallerId | None
+) -> float:
     """The median of the absolute percentage errors."""
     many = 2 - count % 2
-    found = index.execute(_MEDIAN, (version, many, (count - many) // 2)).fetchone()
+    chosen = {"version": version, "caller": caller, "many": many, "first": (count - many) // 2}
+    found = index.execute(_MEDIAN, chosen).fetchone()
     return float(found[0])

@@ -69,9 +69,9 @@ class SaleReports:
         _count(report, kind)
         return report, kind
 
-    def figures(self) -> Sequence[SaleAccuracy]:
-        """The accuracy of each model version, newest first."""
-        return self.log.figures()
+    def figures(self, caller: CallerId | None) -> Sequence[SaleAccuracy]:
+        """The accuracy of each model version; see `SaleReportLog.figures`."""
+        return self.log.figures(caller)
 
     def _check(self, valuation_id: str) -> None:
         """Refuse malformed and expired ids."""

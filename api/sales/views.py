@@ -1,11 +1,11 @@
 """`/valuations/{id}/outcome` and `/outcomes/stats`: sale reports and their statistics."""
 
-from flask import Response, g
+from flask import Response
 
 from api.http.context import caller_id, services
 from api.http.requests import load_json, load_query
 from api.http.responses import ApiBlueprint, json_response
-from api.middleware.authentication import Scope, require_scope
+from api.middleware.authentication import Scope, is_admin, require_scope
 from api.sales.schemas import (
     OutcomeSchema,
     OutcomeStatsSchema,
@@ -47,7 +47,7 @@ def report(valuation_id: str) -> Response:
         valuation_id,
         load_sale(load_json()),
         caller_id(),
-        is_admin=Scope.ADMIN in g.caller.scopes,
+        is_admin=is_admin(),
     )
     return json_response(dump_outcome(report), 201 if kind is SaleReportKind.NEW else 200)
 
@@ -58,7 +58,10 @@ def report(valuation_id: str) -> Response:
 @blueprint.problems((422,), status_503="The index is locked")
 @require_scope(Scope.PREDICT, Scope.ADMIN)
 def stats() -> Response:
-    """Return error, bias and coverage of each model version over all reported sales."""
+    """Return error, bias and coverage of each model version over the reported sales.
+
+    Callers see the sales of their own valuations; a key with the scope `admin` sees all.
+    """
     load_query()
-    found = services().sale_reports.figures()
+    found = services().sale_reports.figures(None if is_admin() else caller_id())
     return json_response({"versions": [dump_figures(each) for each in found]})

@@ -4,13 +4,14 @@ Flask's context, routing, hooks and response object cost more than a cached valu
 needs a thread for each request that waits. The fast path takes requests that need none of that:
 JSON of known length, no query, no `Origin` header, an authorised caller. It answers them by the
 functions that Flask's view and error handlers call too. `FAST_PATH=off` leaves every request to
-Flask.
+Flask. Requests for single cars that would wait too long are refused here, before both.
 """
 
 import asyncio
 import dataclasses
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -18,26 +19,29 @@ import orjson
 from api.container import ApiServices
 from api.http.problems import error_response
 from api.http.requests import parse_json, preferred_language, resolve_wait_s
-from api.http.responses import JSON, HttpResponse
+from api.http.responses import JSON, HttpResponse, rate_headers
 from api.jobs.schemas import accepted_response
 from api.middleware.authentication import Authenticator, Scope
+from api.middleware.cors import allowed_origins, response_headers
 from api.middleware.key_directory import Caller
-from api.middleware.key_limits import rate_headers
 from api.middleware.security_headers import DATA_HEADERS
+from api.transport.admission import AdmissionControl, AdmittedRequest, effort_of_query
+from api.transport.bodies import BodyReader, replay
 from api.transport.connections import Peer
 from api.transport.loop_heartbeat import LoopHeartbeat
-from api.transport.wsgi_bridge import HTTP_DISCONNECT, Receive, Send, WsgiBridge
+from api.transport.wsgi_bridge import Receive, Send, WsgiBridge
 from api.transport.wsgi_bridge import Scope as AsgiScope
 from api.valuations.schemas import CACHE_STATUS, cache_status, serialize_valuation
 from api.valuations.service import TickBatcher
-from shared.domain.errors import RateLimited
+from shared.domain.errors import QueueFull, RateLimited
 from shared.domain.ids import CallerId
 from shared.domain.job import Job
-from shared.domain.valuation import DEFAULT_COVERAGE, Valuation
+from shared.domain.valuation import DEFAULT_COVERAGE, CarRequest, Valuation
 from shared.fields.requests import load_car_request
 from shared.heartbeat import Heartbeat
 from shared.messages.texts import Language
-from shared.metrics import observe_http
+from shared.metrics import PREDICTIONS, observe_http
+from shared.redis.rate_limits import RateState
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -46,66 +50,15 @@ PATH = "/predict"
 FAST_PATH_MAX_BYTES = 16_384
 """Bodies above this are handled by Flask, so that reading them does not block the event loop."""
 
+KEPT_REQUESTS, KEPT_REQUEST_MAX_BYTES = 4096, 1024
+"""Bodies whose car is kept, and their size: callers ask for the same car with the same bytes."""
+
 PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 PROBE_THREADS = 4
 """Threads for probes only: a health check must not wait for slow clients."""
 
 FLASK_DEADLOCK_S, PROBES_DEADLOCK_S = 180.0, 60.0
 """Pools that take no request for this time are deadlocked: some threads never wait long."""
-
-BODY_TIMEOUT_S = 10.0
-"""Time in which a body must arrive: an open connection without a body holds memory."""
-SWEEP_INTERVAL_S = 1.0
-
-
-class BodyReader:
-    """Reads request bodies and gives up those that are late.
-
-    One sweep a second finds the late ones: a timer per request costs a cache hit 8 us.
-    """
-
-    def __init__(self) -> None:
-        self._started_at: dict[asyncio.Task[Any], float] = {}
-        self._timed_out: set[asyncio.Task[Any]] = set()
-        self._is_sweep_scheduled = False
-
-    async def read(self, receive: Receive, length: int) -> bytes:
-        """Read a body; it is shorter than `length` if the client left or was too slow."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine runs in a task
-        self._started_at[task] = time.monotonic()
-        if not self._is_sweep_scheduled:
-            self._schedule_sweep()
-        data = b""
-        try:
-            while len(data) < length:
-                message = await receive()
-                if message["type"] == HTTP_DISCONNECT:
-                    break
-                data += message["body"]
-        except asyncio.CancelledError:
-            if task not in self._timed_out:
-                raise
-            task.uncancel()
-        finally:
-            del self._started_at[task]
-            self._timed_out.discard(task)
-        return data
-
-    def _schedule_sweep(self) -> None:
-        self._is_sweep_scheduled = True
-        asyncio.get_running_loop().call_later(SWEEP_INTERVAL_S, self._sweep)
-
-    def _sweep(self) -> None:
-        """Cancel late reads; sweep again while any read is under way."""
-        cutoff = time.monotonic() - BODY_TIMEOUT_S
-        for task, started_at in self._started_at.items():
-            if started_at < cutoff and task not in self._timed_out:
-                self._timed_out.add(task)
-                task.cancel()
-        self._is_sweep_scheduled = False
-        if self._started_at:
-            self._schedule_sweep()
 
 
 _SECURITY_HEADERS = [(name.lower().encode(), value.encode()) for name, value in DATA_HEADERS]
@@ -135,10 +88,18 @@ class LimitedRequest:
     """What the limits of a key make of its request."""
 
     caller: Caller
-    headers: Sequence[tuple[bytes, bytes]] = ()
-    """`RateLimit` headers of the response."""
+    state: RateState | None = None
+    """What is left; None if nothing could be counted."""
     is_paid: bool = False
     """Whether the car was counted."""
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """`RateLimit` headers of the response."""
+        return [
+            (name.lower().encode(), value.encode())
+            for name, value in rate_headers(self.caller.limits, self.state)
+        ]
 
 
 class FastPathMiddleware:
@@ -158,7 +119,12 @@ class FastPathMiddleware:
         self._flask = WsgiBridge(application, services.settings.api_threads)
         self._probes = WsgiBridge(application, PROBE_THREADS)
         self._latencies: TickBatcher[float] = TickBatcher(_observe_answers)
-        self._body_reader = BodyReader()
+        self._refusals: TickBatcher[float] = TickBatcher(_observe_refusals)
+        self._admission = AdmissionControl(
+            services.settings.queue_max_delay_ms / 1000, services.valuations.is_stalled
+        )
+        self._body_reader = BodyReader(self._admission)
+        self._origins = allowed_origins(services.settings)
         self._heartbeat = LoopHeartbeat(
             {
                 self._flask.submit: FLASK_DEADLOCK_S,
@@ -166,32 +132,54 @@ class FastPathMiddleware:
             },
             Heartbeat(),
         )
-        self._path = PATH if services.settings.fast_path == "on" else None
+        self._is_fast = services.settings.fast_path == "on"
         self._max_bytes = min(FAST_PATH_MAX_BYTES, services.settings.body_max_bytes)
         self.active_peers: set[Peer] = set()
         """Peers whose requests are being answered; on the fast path, once the body is complete."""
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        path = scope["path"]
-        fast_request = self._parse_fast_path(scope) if path == self._path else None
-        if fast_request is None:
-            loop = asyncio.get_running_loop()
-            self._services.valuations.use_loop(loop)
-            self._heartbeat.start(loop)
-            bridge = self._probes if path in PROBES else self._flask
-            self.active_peers.add(scope["client"])
-            try:
-                await bridge(scope, receive, send)
-            finally:
-                self.active_peers.discard(scope["client"])
+        if scope["path"] != PATH or scope["method"] != "POST":
+            await self._call_flask(scope, receive, send)
+            return
+        fast_request = self._parse_fast_path(scope) if self._is_fast else None
+        caller = fast_request.caller if fast_request is not None else self._find_caller(scope)
+        admitted = self._admission.admit(caller, effort_of_query(scope["query_string"]))
+        if admitted is None:
+            await self._refuse(scope, send)
             return
         try:
-            result = await self._value(fast_request, receive)
+            if fast_request is not None:
+                await self._answer(fast_request, admitted, receive, send)
+                return
+            receive = await self._read_ahead(admitted, scope, receive)
+            await self._call_flask(scope, receive, send)
+        except QueueFull:
+            await self._refuse(scope, send)
+        finally:
+            self._admission.leave(admitted)
+
+    async def _call_flask(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        self._services.valuations.use_loop(loop)
+        self._heartbeat.start(loop)
+        bridge = self._probes if scope["path"] in PROBES else self._flask
+        self.active_peers.add(scope["client"])
+        try:
+            await bridge(scope, receive, send)
+        finally:
+            self.active_peers.discard(scope["client"])
+
+    async def _answer(
+        self, fast_request: FastPathRequest, admitted: AdmittedRequest, receive: Receive, send: Send
+    ) -> None:
+        try:
+            body = await self._body_reader.read(receive, fast_request.length, admitted)
+            result = await self._value(fast_request, body)
             if isinstance(result, Job):
                 await self._send(await self._accepted(result, fast_request), fast_request, send)
                 return
-            body = self._serialize(result, fast_request.language)
+            answer = self._serialize(result, fast_request.language)
         except Exception as error:  # noqa: BLE001 - the client gets a problem document
             if fast_request.limited is not None:
                 await self._refund(fast_request.limited)
@@ -200,14 +188,53 @@ class FastPathMiddleware:
             return
         headers = [
             *_OK_HEADERS,
-            (b"content-length", b"%d" % len(body)),
+            (b"content-length", b"%d" % len(answer)),
             (_CACHE_STATUS, cache_status(result).encode()),
         ]
         if fast_request.limited is not None:
             headers += fast_request.limited.headers
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": answer})
         self._latencies.add(time.perf_counter() - fast_request.started)
+
+    async def _read_ahead(
+        self, admitted: AdmittedRequest, scope: AsgiScope, receive: Receive
+    ) -> Receive:
+        """Read the body of a request that is Flask's, so that a slow client is noticed.
+
+        A body of unknown or great length is left to Flask; its request does not count.
+        """
+        length = dict(scope["headers"]).get(b"content-length", b"")
+        if not length.isdigit() or int(length) > self._max_bytes or not admitted.caller:
+            self._admission.leave(admitted, is_done=False)
+            return receive
+        body = await self._body_reader.read(receive, int(length), admitted)
+        return replay(body, receive, is_complete=len(body) == int(length))
+
+    async def _refuse(self, scope: AsgiScope, send: Send) -> None:
+        """Refuse a request that would wait too long."""
+        started = time.perf_counter()
+        given = dict(scope["headers"])
+        language, origin = given.get(b"accept-language"), given.get(b"origin")
+        response = error_response(
+            QueueFull(), preferred_language(language and _text(language)), PATH
+        )
+        response.headers.extend(response_headers(origin and _text(origin), PATH, self._origins))
+        await send(
+            {
+                "type": "http.response.start",
+                "status": response.status,
+                "headers": [*_encoded(response), *_SECURITY_HEADERS],
+            }
+        )
+        await send({"type": "http.response.body", "body": response.body})
+        self._refusals.add(time.perf_counter() - started)
+
+    def _find_caller(self, scope: AsgiScope) -> CallerId:
+        """Who sends a request that is Flask's; empty for an unknown caller."""
+        headers = dict(scope["headers"])
+        caller = self._authenticator.caller(_text(headers.get(b"authorization", b"")))
+        return CallerId(caller.id if caller is not None else "")
 
     def _parse_fast_path(self, scope: AsgiScope) -> FastPathRequest | None:
         """Read the headers of a request; None if it is Flask's.
@@ -217,8 +244,7 @@ class FastPathMiddleware:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         length = headers.get(b"content-length", b"")
         if (
-            scope["method"] != "POST"
-            or scope["query_string"]
+            scope["query_string"]
             or headers.get(b"content-type") != JSON.encode()
             or not length.isdigit()
             or int(length) > self._max_bytes
@@ -246,11 +272,10 @@ class FastPathMiddleware:
             limited=LimitedRequest(caller) if caller.limits.has_rate else None,
         )
 
-    async def _value(self, fast_request: FastPathRequest, receive: Receive) -> Valuation | Job:
-        body = await self._body_reader.read(receive, fast_request.length)
+    async def _value(self, fast_request: FastPathRequest, body: bytes) -> Valuation | Job:
         if fast_request.limited is not None:
             await self._admit(fast_request.limited)
-        request = load_car_request(parse_json(body, fast_request.length))
+        request = _load_request(body, fast_request.length)
         wait_s = resolve_wait_s(fast_request.prefer, self._services.settings)
         self.active_peers.add(fast_request.peer)
         try:
@@ -261,27 +286,22 @@ class FastPathMiddleware:
     async def _admit(self, limited: LimitedRequest) -> None:
         """Count the request against the limits of its key; raises `RateLimited`."""
         limits, caller = self._authenticator.limits, limited.caller
-        state = None
         try:
             limits.check(caller)
-            state = await self._services.valuations.run_in_thread(
+            limited.state = await self._services.valuations.run_in_thread(
                 lambda: limits.admit(caller, cars=1)
             )
-            limited.is_paid = state is not None
         except RateLimited as error:
-            state = error.params["state"]
+            limited.state = error.params["state"]
             raise
-        finally:
-            limited.headers = [
-                (name.lower().encode(), value.encode())
-                for name, value in rate_headers(caller.limits, state)
-            ]
+        limited.is_paid = limited.state is not None and limited.state.cars is not None
 
     async def _refund(self, limited: LimitedRequest) -> None:
         """Give the car of a failed request back."""
-        if limited.is_paid:
+        if limited.is_paid and limited.state is not None:
             refund, caller = self._authenticator.limits.refund, limited.caller
             await self._services.valuations.run_in_thread(lambda: refund(caller, 1))
+            limited.state = limited.state._replace(cars=(limited.state.cars or 0.0) + 1)
 
     def _serialize(self, valuation: Valuation, language: Language) -> bytes:
         model = self._services.active_model.identity(valuation.estimate.model_version)
@@ -299,17 +319,43 @@ class FastPathMiddleware:
         self, response: HttpResponse, fast_request: FastPathRequest, send: Send
     ) -> None:
         """Send a response that is not a valuation."""
-        headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
-        length = (b"content-length", b"%d" % len(response.body))
         limits = fast_request.limited.headers if fast_request.limited is not None else ()
         start: dict[str, Any] = {"type": "http.response.start", "status": response.status}
-        await send(start | {"headers": [*headers, length, *limits, *_SECURITY_HEADERS]})
+        await send(start | {"headers": [*_encoded(response), *limits, *_SECURITY_HEADERS]})
         await send({"type": "http.response.body", "body": response.body})
         observe_http("POST", PATH, response.status, time.perf_counter() - fast_request.started)
 
 
+def _load_request(raw: bytes, length: int) -> CarRequest:
+    """Read the car of a body; `length` is what its `Content-Length` says.
+
+    Raises:
+        InvalidInput: it is incomplete, not JSON, or not a valid car.
+    """
+    if len(raw) == length <= KEPT_REQUEST_MAX_BYTES:
+        return _load_short_request(raw, time.gmtime().tm_year)
+    return load_car_request(parse_json(raw, length))
+
+
+@lru_cache(maxsize=KEPT_REQUESTS)
+def _load_short_request(raw: bytes, this_year: int) -> CarRequest:  # noqa: ARG001 - part of the key
+    """Read a car, whose limits and warnings depend on the current year; errors are not kept."""
+    return load_car_request(parse_json(raw, None))
+
+
+def _encoded(response: HttpResponse) -> list[tuple[bytes, bytes]]:
+    """The headers of a response, with its length."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
+    return [*headers, (b"content-length", b"%d" % len(response.body))]
+
+
 def _observe_answers(took_s: Sequence[float]) -> None:
     observe_http("POST", PATH, 200, *took_s)
+
+
+def _observe_refusals(took_s: Sequence[float]) -> None:
+    observe_http("POST", PATH, 503, *took_s)
+    PREDICTIONS.labels(status="error").inc(len(took_s))
 
 
 def _text(value: bytes) -> str:

@@ -27,7 +27,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApplication: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[str, str]]
 
-HTTP_DISCONNECT = "http.disconnect"
+HTTP_REQUEST, HTTP_DISCONNECT = "http.request", "http.disconnect"
 
 STALL_TIMEOUT_S, MIN_STALL_BYTES = 20.0, 4096
 """A body that brings fewer bytes in this time is given up, so that no client holds a thread, and a

@@ -160,6 +160,9 @@ LOST_BATCH_GRACE_S = 2.0
 MAX_WAITING_REQUESTS = 5000
 """Requests that may wait in one process."""
 
+STALL_S = 0.5
+"""Workers that have work and have not replied for this long are stopped, not busy."""
+
 MICRO_BATCH_MAX_EFFORT = 200
 """Effort of a micro-batch, in cars without extras: some 15 ms, for which all its callers wait. It
 limits requests with extras; cars without are limited by their number."""
@@ -214,20 +217,20 @@ class QueueGuard:
         waiting = self._load(QueueName.INTERACTIVE, None).total
         if waiting >= self._max_messages:
             raise QueueFull(waiting=waiting)
-        if self._memory is not None:
-            self._memory.check()
+        self.check_memory()
 
     def check_job(self, queue: QueueName, caller: CallerId) -> None:
         """Return if a queue takes another job of a caller.
 
-        Raises:
-            QueueFull: too many jobs wait, or too many of this caller.
-            BrokerFull: the broker has no memory for more work.
-            BrokerUnavailable: the broker does not answer.
+        Raises: as `check`; QueueFull also if too many of this caller wait.
         """
         load = self._load(queue, caller)
         if not has_space(own=load.own, total=load.total, maximum=self._max_messages):
             raise QueueFull(waiting=load.total)
+        self.check_memory()
+
+    def check_memory(self) -> None:
+        """Return if the broker has memory for more work; raises as `check`."""
         if self._memory is not None:
             self._memory.check()
 
@@ -291,6 +294,8 @@ class MicroBatchDispatcher:
         self._lock = threading.Lock()
         self._waiting = WaitingRequests(lambda: MAX_WAITING_REQUESTS)
         self._in_flight: dict[str, MicroBatch] = {}
+        self._replied_at = 0.0
+        """Monotonic seconds of the last reply, or of the first message after an idle time."""
         self._is_running = False
         self._stopping = False
         self._failures = 0
@@ -333,6 +338,10 @@ class MicroBatchDispatcher:
             raise full
         set_results((future, full) for future in refused)
         self._send_waiting()
+
+    def is_stalled(self) -> bool:
+        """Whether the workers have work and do not reply."""
+        return bool(self._in_flight) and time.monotonic() - self._replied_at > STALL_S
 
     def close(self) -> None:
         """Stop the thread and delete the reply list."""
@@ -380,6 +389,8 @@ class MicroBatchDispatcher:
             )
             for future in taken:
                 future.group_id = micro_batch.id
+            if not self._in_flight:
+                self._replied_at = time.monotonic()
             self._in_flight[micro_batch.id] = micro_batch
         return micro_batch
 
@@ -446,6 +457,7 @@ class MicroBatchDispatcher:
 
     def _handle_reply(self, packed: bytes) -> None:
         group_id, answered = unpack_reply(packed)
+        self._replied_at = time.monotonic()
         micro_batch = self._release(group_id)
         if micro_batch is None:
             DISPATCH_LATE_REPLIES.labels(outcome="unknown").inc()

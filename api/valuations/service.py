@@ -308,6 +308,7 @@ class Valuations:
         self._clock = clock
         self._queue_guard = queue_guard
         self._long_waits = long_waits
+        self.is_stalled = dispatcher.is_stalled
         self._reset()
         reset = weakref.WeakMethod(self._reset)
         os.register_at_fork(after_in_child=lambda: (own := reset()) and own())

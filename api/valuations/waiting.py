@@ -16,7 +16,7 @@ MAX_KEPT_TAGS = 64
 """Callers without requests whose next start is kept before those in the past are dropped."""
 
 
-def has_space(*, own: int, total: int, maximum: int, more: int = 1) -> bool:
+def has_space(*, own: int, total: int, maximum: float, more: int = 1) -> bool:
     """Whether a queue takes more of a caller.
 
     Args:

@@ -111,8 +111,8 @@ def _on_one_service(
     ground = Ground(folder, registry, ENV)
     ground.create_keys()
     ground.start()
+    run = FaultRun(ground, _say)
     try:
-        run = FaultRun(ground, _say)
         jobs = rows = 0
         for round_number in itertools.count(1):
             for fault in faults:
@@ -126,6 +126,7 @@ def _on_one_service(
                 break
     finally:
         ground.stop()
+    yield run.recheck()
     yield verify_log(ground)
 
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from benchmarks.faults.load import JOBS_CC
+from benchmarks.faults.work import Answer
 
 
 class AuditReader:
@@ -17,6 +18,8 @@ class AuditReader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.answers: collections.Counter[str] = collections.Counter()
+        self.answered: dict[str, Answer] = {}
+        """Car and price of each record, except those of batches."""
         self.sales: collections.Counter[str] = collections.Counter()
         self.cars_of_jobs: dict[tuple[int, float], set[str]] = collections.defaultdict(set)
         """Ids by car, of cars that were submitted once, in jobs."""
@@ -44,6 +47,13 @@ class AuditReader:
         identity = str(record["id"])
         self.answers[identity] += 1
         features = record.get("features")
+        if isinstance(features, dict):
+            price = record.get("price_mad")
+            self.answered[identity] = Answer(
+                features.get("km_driven"),
+                features.get("engine_cc"),
+                price if isinstance(price, float) else None,
+            )
         if isinstance(features, dict) and (features.get("engine_cc") or 0) >= JOBS_CC:
             self.cars_of_jobs[features["km_driven"], features["engine_cc"]].add(identity)
 

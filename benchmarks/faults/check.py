@@ -34,6 +34,8 @@ class Result:
     lost: int = 0
     duplicated: int = 0
     unrecorded: int = 0
+    wrong: int = 0
+    """Answers whose audit record has another car or another price."""
     unclear: dict[str, int] = field(default_factory=dict)
     """Refusals without a true reason."""
     refusals: dict[str, int] = field(default_factory=dict)
@@ -44,8 +46,9 @@ class Result:
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing was lost, duplicated, unrecorded or refused without a reason."""
-        return not (self.lost or self.duplicated or self.unrecorded or self.unclear)
+        """Whether nothing was lost, duplicated, unrecorded, wrong or refused without a reason."""
+        wrongs = self.lost + self.duplicated + self.unrecorded + self.wrong
+        return not (wrongs or self.unclear)
 
 
 class Checker:
@@ -61,6 +64,8 @@ class Checker:
         self._ledger = ledger
         self._audit = AuditReader(ground.seen_home / "audit")
         self._duplicates_before = 0
+        self._unrecorded = self._duplicated = 0
+        """Reported so far."""
         self._first_work = self._first_sale = self._first_answer = 0
 
     def check(self, fault: str, ended_at: float | None) -> Result:
@@ -96,6 +101,8 @@ class Checker:
         until = time.monotonic() + DRAIN_S
         connection = self._ground.connection()
         while (open_works := self._ledger.open_works()) and time.monotonic() < until:
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                replay_dead_letters(connection)
             for work in open_works:
                 with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
                     judge(connection, work)
@@ -112,6 +119,7 @@ class Checker:
             counts = [answers[each] for each in work.audit_ids]
             result.unrecorded += counts.count(0)
             result.duplicated += sum(count - 1 for count in counts if count > 1)
+            self._compare(result, work)
             if 0 in counts and len(result.remarks) < MAX_REMARKS:
                 result.remarks.append(f"{work.kind} {work.id}: {counts.count(0)} not recorded")
         twice = self._audit.valued_twice()
@@ -122,6 +130,34 @@ class Checker:
         result.accepted[Kind.SALE] = len(reports)
         result.unrecorded += sum(sales[each] == 0 for each in reports)
         result.duplicated += sum(sales[each] > 1 for each in reports)
+        self._unrecorded += result.unrecorded
+        self._duplicated += result.duplicated
+
+    def _compare(self, result: Result, work: Work) -> None:
+        """Count the answers that differ from their records."""
+        for identity, answer in zip(work.audit_ids, work.answers, strict=False):
+            record = self._audit.answered.get(identity)
+            if record is not None and record != answer:
+                result.wrong += 1
+                if len(result.remarks) < MAX_REMARKS:
+                    result.remarks.append(f"{identity}: answered {answer}, recorded {record}")
+
+    def recheck(self) -> Result:
+        """Count the records of all work of the run again: those that came later included."""
+        self._audit.read()
+        result = Result(fault="records of the whole run counted again")
+        for work in self._ledger.works:
+            if work.verdict is Verdict.COMPLETE:
+                counts = [self._audit.answers[each] for each in work.audit_ids]
+                result.unrecorded += counts.count(0)
+                result.duplicated += sum(count - 1 for count in counts if count > 1)
+        for identity in self._ledger.sales:
+            result.unrecorded += self._audit.sales[identity] == 0
+            result.duplicated += self._audit.sales[identity] > 1
+        result.duplicated += self._audit.valued_twice()
+        result.unrecorded -= self._unrecorded
+        result.duplicated -= self._duplicated
+        return result
 
     def _measure(self, result: Result, works: Sequence[Work], ended_at: float) -> None:
         """Measure the seconds from the end of the fault until everything was normal again.
@@ -145,8 +181,16 @@ def _recovery(works: Sequence[Work], kinds: Sequence[Kind], ended_at: float) -> 
     return max(open_then + sorted(later)[:1], default=None)
 
 
+def replay_dead_letters(connection: Connection) -> int:
+    """Replay all dead letters, as an operator would; return how many there were."""
+    letters = json.loads(connection.request("GET", "/dead-letters")[1]).get("dead_letters", ())
+    for letter in letters:
+        connection.request("POST", f"/dead-letters/{letter['id']}/replay", "")
+    return len(letters)
+
+
 def judge(connection: Connection, work: Work) -> None:
-    """Look at open work; if it has ended, set its verdict."""
+    """Look at open work; if it has ended, set its verdict. A dead letter stays open."""
     path = f"/batches/{work.id}" if work.kind is Kind.BATCH else f"/jobs/{work.id}"
     status, body = connection.request("GET", path)
     if status in {404, 410}:
@@ -156,6 +200,10 @@ def judge(connection: Connection, work: Work) -> None:
         return
     found = json.loads(body)
     if found["state"] not in ENDED:
+        return
+    error = found.get("error") or {}
+    if error.get("code") == "attempts-exhausted":
+        work.remark = "a dead letter"
         return
     work.finished_at = datetime.fromisoformat(found["finished_at"]).timestamp()
     if found["state"] != "SUCCEEDED":
@@ -167,6 +215,10 @@ def judge(connection: Connection, work: Work) -> None:
         result = found["result"]
         prices = [each["price_mad"] for each in (result if isinstance(result, list) else [result])]
         is_whole = len(prices) == work.items and all(price > 0 for price in prices)
+        work.answers = [
+            answer._replace(price_mad=price)
+            for answer, price in zip(work.answers, prices, strict=False)
+        ]
         work.verdict = Verdict.COMPLETE if is_whole else Verdict.LOST
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import psutil
 import redis
 
+from benchmarks.faults.check import replay_dead_letters
 from benchmarks.faults.ground import Ground, wait_until
 from benchmarks.faults.load import MIXED, ONLY_BATCHES, Connection, Mix, rows_csv
 from model_store.registry.registry import ModelRegistry
@@ -246,7 +247,7 @@ def poison(ground: Ground) -> float:
     wait_until(lambda: _state(connection, path) in {"SUCCEEDED", "FAILED"}, 90.0, "it ends")
     quiet_from = time.monotonic()
     while time.monotonic() < quiet_from + QUIET_S:  # batches of the load may have failed as well
-        if _replay_all(connection):
+        if replay_dead_letters(connection):
             quiet_from = time.monotonic()
         time.sleep(0.5)
     wait_until(lambda: _valid(connection, path) == valid, 60.0, "replayed rows are valued")
@@ -254,14 +255,6 @@ def poison(ground: Ground) -> float:
     if len(results.splitlines()) != POISON_ROWS + 1:
         raise RuntimeError(f"{len(results.splitlines())} lines of results")
     return ended_at
-
-
-def _replay_all(connection: Connection) -> int:
-    """Replay all dead letters; return how many there were."""
-    letters = json.loads(connection.request("GET", "/dead-letters")[1])["dead_letters"]
-    for letter in letters:
-        connection.request("POST", f"/dead-letters/{letter['id']}/replay", "")
-    return len(letters)
 
 
 def lose_keys(ground: Ground) -> float:

@@ -7,13 +7,13 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from benchmarks.faults.work import Kind, Ledger
+from benchmarks.faults.work import Answer, Kind, Ledger
 
 TIMEOUT_S = 40.0
 RETRY_S = 0.25
@@ -41,6 +41,15 @@ def car(number: int, base_cc: int = CARS_CC) -> dict[str, Any]:
         "km_driven": number % 1_900_000,
         "engine_cc": base_cc + number // 1_900_000,
     }
+
+
+def answers_of(cars: Sequence[Mapping[str, Any]], prices_mad: Sequence[float] = ()) -> list[Answer]:
+    """What was asked, and answered if that is known."""
+    known: Sequence[float | None] = prices_mad or [None] * len(cars)
+    return [
+        Answer(one["km_driven"], one["engine_cc"], price)
+        for one, price in zip(cars, known, strict=True)
+    ]
 
 
 def rows_csv(rows: int) -> tuple[bytes, int]:
@@ -102,8 +111,11 @@ def reason_of(status: int, body: bytes) -> str:
 
 
 def is_unclear(reason: str) -> bool:
-    """Whether a refusal hides its true reason."""
-    return "without a reason" in reason or any(f": {code} " in reason for code in UNCLEAR)
+    """Whether a refusal hides its true reason; no answer at all within `TIMEOUT_S` is one."""
+    return any(
+        mark in reason
+        for mark in ("without a reason", "TimeoutError", *(f": {code} " for code in UNCLEAR))
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +171,8 @@ class Caller:
 
     def job(self) -> None:
         """Submit one car."""
-        self._submit(Kind.JOB, "/jobs", json.dumps(car(next(_numbers), JOBS_CC)), 1)
+        one = car(next(_numbers), JOBS_CC)
+        self._submit(Kind.JOB, "/jobs", json.dumps(one), 1, cars=[one])
 
     def list(self) -> None:
         """Submit a list, sometimes with extras, which take much longer."""
@@ -167,7 +180,7 @@ class Caller:
         path = "/jobs" + (
             "?include=contributions,depreciation" if random.random() < EXTRAS_SHARE else ""
         )
-        self._submit(Kind.LIST, path, json.dumps(cars), LIST_CARS)
+        self._submit(Kind.LIST, path, json.dumps(cars), LIST_CARS, cars=cars)
 
     def batch(self) -> None:
         """Upload a file."""
@@ -194,9 +207,11 @@ class Caller:
         status, answer = self._connection.request("POST", "/predict", json.dumps(body))
         if status == http.client.OK:
             found = json.loads(answer)
-            self._ledger.answer(found["id"], started_at, is_cached=found["cached"])
+            work = self._ledger.answer(found["id"], started_at, is_cached=found["cached"])
+            work.answers = answers_of([body], [found["price_mad"]])
         elif status == http.client.ACCEPTED:
-            self._ledger.accept(Kind.JOB, json.loads(answer)["id"], 1)
+            work = self._ledger.accept(Kind.JOB, json.loads(answer)["id"], 1)
+            work.answers = answers_of([body])
         else:
             self._ledger.refuse(Kind.CAR, reason_of(status, answer))
 
@@ -208,11 +223,13 @@ class Caller:
         items: int,
         valid: int | None = None,
         *,
+        cars: Sequence[Mapping[str, Any]] = (),
         media_type: str = "application/json",
     ) -> None:
         headers = {"Idempotency-Key": uuid.uuid4().hex, "Content-Type": media_type}
         if answer := self._repeat(kind, path, body, headers, {http.client.ACCEPTED, 200}):
-            self._ledger.accept(kind, json.loads(answer)["id"], items, valid)
+            work = self._ledger.accept(kind, json.loads(answer)["id"], items, valid)
+            work.answers = answers_of(cars)
 
     def _repeat(
         self,

@@ -14,6 +14,7 @@ from benchmarks.faults.load import car
 
 MAX_CONNECTIONS = 900
 """Fewer than the API admits."""
+CLOSED_LOOP = 64
 TIMEOUT_S = 30.0
 TICK_S = 0.002
 HEAD_END = b"\r\n\r\n"
@@ -108,14 +109,15 @@ class OpenLoop:
     async def run(self, rate: float, seconds: float) -> Tally:
         """Send at a rate (requests per second) for some time; wait for the answers.
 
-        A rate of 0 is a closed loop of 64 connections, which measures the capacity.
+        A rate of 0 is a closed loop of `CLOSED_LOOP` connections, which measures the capacity.
         """
         self._tally = tally = Tally()
-        await self._connect(64)
+        await self._connect(CLOSED_LOOP - self._count)
         begun_at = time.monotonic()
         while (now := time.monotonic()) < begun_at + seconds:
-            due = int((now - begun_at) * rate) if rate else tally.started + len(self._idle)
-            await self._start(due - tally.started, begun_at, rate)
+            closed = CLOSED_LOOP - self._in_flight
+            wanted = int((now - begun_at) * rate) + 1 - tally.started if rate else closed
+            await self._start(wanted, begun_at, rate)
             await asyncio.sleep(TICK_S)
         until = time.monotonic() + TIMEOUT_S
         while self._in_flight and time.monotonic() < until:  # noqa: ASYNC110 - counts answers

@@ -35,6 +35,10 @@ class FaultRun:
         """Carry out the faults; the service is healthy before each of them."""
         return [self._one(fault) for fault in faults]
 
+    def recheck(self) -> Result:
+        """Count the records of all work again; the service may be stopped."""
+        return self._checker.recheck()
+
     def _one(self, fault: Fault) -> Result:
         begun_at = time.monotonic()
         remarks = []
@@ -84,6 +88,7 @@ def describe(result: Result) -> str:
     verdict = "well" if result.is_well and not result.remarks else "NOT WELL"
     return (
         f"{verdict}: {result.fault}: {result.accepted}, lost {result.lost}, duplicated "
-        f"{result.duplicated}, unrecorded {result.unrecorded}, unclear {result.unclear}, "
+        f"{result.duplicated}, unrecorded {result.unrecorded}, wrong {result.wrong}, "
+        f"unclear {result.unclear}, "
         f"recovery {times} s {result.refusals} {result.remarks}"
     )

@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Kind(StrEnum):
@@ -23,6 +24,14 @@ class Verdict(StrEnum):
     OPEN = "open"
     COMPLETE = "complete"
     LOST = "lost"
+
+
+class Answer(NamedTuple):
+    """A car and the price that was answered for it."""
+
+    km_driven: float | None
+    engine_cc: float | None
+    price_mad: float | None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,6 +56,8 @@ class Work:
     verdict: Verdict = Verdict.OPEN
     finished_at: float = 0.0
     remark: str = ""
+    answers: list[Answer] = field(default_factory=list)
+    """Of each car; empty for batches, whose rows are compared as text."""
 
     @property
     def audit_ids(self) -> list[str]:
@@ -86,12 +97,13 @@ class Ledger:
             self.works.append(work)
         return work
 
-    def answer(self, work_id: str, started_at: float, *, is_cached: bool) -> None:
+    def answer(self, work_id: str, started_at: float, *, is_cached: bool) -> Work:
         """Record the answer to a single car."""
         work = self.accept(Kind.CAR, work_id, 1)
         work.verdict, work.finished_at = Verdict.COMPLETE, time.time()
         if not is_cached:
             self.answered.append((started_at, work.finished_at))
+        return work
 
     def report_sale(self, valuation_id: str) -> None:
         """Record that a sale report was accepted."""

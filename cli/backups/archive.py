@@ -163,17 +163,30 @@ def extract(path: Path, target: Path) -> dict[str, Any]:
                 digests[name] = size, writer.add(name, file, size)
     except (tarfile.TarError, EOFError) as error:
         raise BackupError(f"{path}: not a whole backup ({error})") from error
-    try:
-        info: dict[str, Any] = orjson.loads((target / INFO).read_bytes())
-    except (FileNotFoundError, ValueError):
-        raise BackupError(f"{path}: not a complete backup, it has no {INFO}") from None
-    if info["schema"] > SCHEMA:
-        raise BackupError(f"{path}: a newer version wrote it; restore it with that version")
+    info = _read_info(path, target)
     for name, given in info["files"].items():
         if digests.get(name) != (given["size"], given["sha256"]):
             raise BackupError(f"{path}: {name} is damaged or missing")
     for name in digests.keys() - info["files"].keys():
         (target / name).unlink()
+    return info
+
+
+def _read_info(path: Path, target: Path) -> dict[str, Any]:
+    """The content of `INFO`; raises `BackupError` if it is not that of a backup."""
+    try:
+        info: dict[str, Any] = orjson.loads((target / INFO).read_bytes())
+    except (FileNotFoundError, ValueError):
+        raise BackupError(f"{path}: not a complete backup, it has no {INFO}") from None
+    try:
+        if int(info["schema"]) > SCHEMA:
+            raise BackupError(f"{path}: a newer version wrote it; restore it with that version")
+        files = {name: (file["size"], file["sha256"]) for name, file in info["files"].items()}
+        is_valid = bool(files) and info["at"] >= 0 and all(part for part in info["parts"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        is_valid = False
+    if not is_valid:
+        raise BackupError(f"{path}: {INFO} is not that of a backup")
     return info
 
 

@@ -19,7 +19,7 @@ import redis
 
 from cli.backups.layout import AUDIT, BATCHES, BackupError
 from launcher.environment import CODE_ROOT
-from shared.audit.log import recorded_ids
+from shared.audit.chain import recorded_ids
 from shared.blobs.stores import JOBS_FOLDER
 from shared.domain.ids import JobId
 from shared.redis import keys

@@ -11,11 +11,18 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from client.carprice import CarPriceClient
-from client.errors import ExpiredError, NotFoundError, ServiceUnreachableError, UnavailableError
+from client.errors import (
+    ExpiredError,
+    NotFoundError,
+    ServiceUnreachableError,
+    TooManyRequestsError,
+    UnavailableError,
+)
 from client.models import Batch
+from client.transport import pause
 
 RECONNECT_TIMEOUT_S = 120.0
-"""Longest wait for a service that has become unreachable."""
+"""Longest wait for a service that has become unreachable, or for a limit of the API key."""
 
 POLL_S = 1.0
 
@@ -94,8 +101,9 @@ class BatchRun:
 
             def count(block: int, size: int = size) -> None:
                 nonlocal sent
-                sent += block
-                listener.sending(sent, size)
+                sent = sent + block if block else 0
+                if sent:
+                    listener.sending(sent, size)
 
             try:
                 batch = self.client.upload_batch(
@@ -106,6 +114,8 @@ class BatchRun:
                 if not sent or time.monotonic() > until:
                     raise
                 time.sleep(POLL_S)
+            except TooManyRequestsError as error:  # like the limit of open batches
+                pause(error, 0, until=until)
             else:
                 self._write_state({"key": key, "batch_id": batch.id})
                 return batch
@@ -122,6 +132,8 @@ class BatchRun:
         while True:
             try:
                 return self.client.wait_batch(batch_id, poll_s=POLL_S, on_progress=note)
+            except TooManyRequestsError as error:
+                pause(error, 0, until=reconnect_deadline)
             except (ServiceUnreachableError, UnavailableError):
                 if time.monotonic() > reconnect_deadline:
                     raise

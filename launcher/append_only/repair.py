@@ -9,6 +9,7 @@ import dataclasses
 import datetime as dt
 import mmap
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +20,18 @@ from launcher.embedded import AOF_FOLDER, server_binary
 MANIFEST = "appendonly.aof.manifest"
 BLOCK_BYTES = 1 << 20
 CHECK_TIMEOUT_S = 600.0
+EMPTY_BYTES = 1024
+"""More than the files of a server that was killed at its first start."""
+
+_FILE_NAME = re.compile(r"appendonly\.aof\.(?P<seq>\d+)\.(?P<kind>base|incr)\.(?:rdb|aof)")
 
 
 class RepairError(RuntimeError):
     """The files cannot be repaired; the message says why and what to do."""
+
+
+class ManifestMissingError(RepairError):
+    """There are append-only files, but not the list of them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +102,47 @@ def repair(folder: Path, damaged: list[Damage], now: dt.datetime) -> Path:
     return backup
 
 
+def write_manifest(folder: Path) -> None:
+    """Write the list of the append-only files anew, from their names.
+
+    Args:
+        folder: the data folder of the broker; no server uses it.
+
+    Raises:
+        RepairError: the names do not tell which files belong together.
+        OSError: the disk refuses.
+    """
+    files = folder / AOF_FOLDER
+    found: dict[str, list[tuple[int, str]]] = {"base": [], "incr": []}
+    for path in files.iterdir():
+        if match := _FILE_NAME.fullmatch(path.name):
+            found[match["kind"]].append((int(match["seq"]), path.name))
+    if len(found["base"]) != 1:
+        raise RepairError(
+            f"{files}: {len(found['base'])} base files instead of one: restore it from a backup"
+        )
+    lines = [
+        f"file {name} seq {number} type {kind}\n"
+        for kind, names in (("b", found["base"]), ("i", sorted(found["incr"])))
+        for number, name in names
+    ]
+    _write_text(files / MANIFEST, lines)
+
+
+def check_manifest(folder: Path) -> None:
+    """Check that a server would find its files.
+
+    Raises:
+        ManifestMissingError: it would begin without data, and write over the files that are there.
+    """
+    try:
+        _listed_files(folder / AOF_FOLDER)
+    except ManifestMissingError:
+        raise
+    except (RepairError, OSError):  # the server reports it
+        return
+
+
 def trim_zeros(folder: Path) -> int:
     """Cut zero bytes off the end of the last append-only file.
 
@@ -126,6 +176,11 @@ def _listed_files(folder: Path) -> list[tuple[Path, str]]:
     """The files of the manifest with their kinds: b (base) or i (changes since)."""
     manifest = folder / MANIFEST
     if not manifest.exists():
+        sizes = [path.stat().st_size for path in folder.glob("appendonly.aof.*")]
+        if sum(sizes) > EMPTY_BYTES:
+            raise ManifestMissingError(
+                f"{manifest} is missing, and without it the server would begin without any data"
+            )
         return []
     try:
         lines = [line.split() for line in manifest.read_text(encoding="utf-8").splitlines()]
@@ -177,11 +232,15 @@ def _keep_ranges(path: Path, kept: tuple[Range, ...]) -> None:
 def _remove_from_manifest(manifest: Path, path: Path) -> None:
     """Take a file out of the manifest, then remove it."""
     lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
-    new = manifest.with_suffix(".repaired")
+    _write_text(manifest, [line for line in lines if line.split()[1:2] != [path.name]])
+    path.unlink()
+
+
+def _write_text(path: Path, lines: list[str]) -> None:
+    new = path.with_suffix(".repaired")
     with new.open("w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o600)
-        file.writelines(line for line in lines if line.split()[1:2] != [path.name])
+        file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())
-    new.replace(manifest)
-    path.unlink()
+    new.replace(path)

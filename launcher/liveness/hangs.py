@@ -131,9 +131,12 @@ class HangDetector:
         if limit_s is None:
             return
         seen = self._sign_of(child.name)
-        if seen is None:
-            return
         sign = self._signs.get(child.name)
+        if seen is None:
+            if sign is not None and sign.has_lived:
+                # Shared memory was cleared; the process goes on with a new file.
+                create_heartbeats(self._heartbeats, [child.name])
+            return
         if sign is None or sign.pid != child.pid:
             self._signs[child.name] = _Sign(child.pid, seen)
             self._wake(child.name, is_needed=True)

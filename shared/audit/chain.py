@@ -11,7 +11,7 @@ the next line that has them, whose `prev` is then the SHA-256 of the hash before
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -121,3 +121,16 @@ def last_hash(path: Path, end: int) -> str | None:
         found = os.pread(file.fileno(), tail, end - tail)
     match = _LINE_END.fullmatch(found)
     return match[1].decode() if match else None
+
+
+def recorded_ids(folder: Path, ids: Collection[str], days: Collection[str]) -> set[str]:
+    """Which of `ids` have a record in the files of `days`; reads whole files, so use it rarely."""
+    marks = {f'{{"id":"{each}",'.encode(): each for each in ids}
+    found = set()
+    for day in days:
+        for path in folder.glob(f"predictions_{day}.*.jsonl"):
+            with path.open("rb") as file:
+                found |= {
+                    marks[mark] for line in file if (mark := line[: line.find(b",") + 1]) in marks
+                }
+    return found

@@ -53,8 +53,8 @@ class Checkpoints:
 
     def __init__(self, audit_folder: Path, folder: Path, key_file: Path, clock: Clock) -> None:
         self._audit_folder = audit_folder
-        self._folder = folder
-        self._key_file = key_file
+        self.folder = folder
+        self.key_file = key_file
         self._clock = clock
         self._lock = threading.Lock()
         self._key = b""
@@ -82,7 +82,7 @@ class Checkpoints:
                 "head": state.head, "at": self._clock(), "callers": state.sums.to_json(),
             }  # fmt: skip
             body = orjson.dumps(members)
-            path = checkpoint_path(self._folder, state.name)
+            path = checkpoint_path(self.folder, state.name)
             with temporary_file(path) as (temporary, file):
                 file.write(signed(body, mac_of(self._key, body)))
                 file.flush()
@@ -101,7 +101,7 @@ class Checkpoints:
 
     def forget(self, name: str) -> None:
         """Delete the checkpoint of a file that was deleted or replaced."""
-        checkpoint_path(self._folder, name).unlink(missing_ok=True)
+        checkpoint_path(self.folder, name).unlink(missing_ok=True)
 
     def append(self, entries: list[Entry]) -> None:
         """Append entries to the inventory; the first call on a host begins it."""
@@ -122,8 +122,8 @@ class Checkpoints:
         if not self._lock.acquire(blocking=wait):
             raise BlockingIOError
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with (self._folder / LOCK_FILE).open("ab") as lock:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with (self.folder / LOCK_FILE).open("ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
                 yield self._open_inventory()
         finally:
@@ -131,13 +131,13 @@ class Checkpoints:
 
     def _open_inventory(self) -> Inventory:
         """Open the inventory; begin it, with all files that are there, if it is missing."""
-        path = self._folder / INVENTORY_FILE
-        key = read_key(self._key_file)
+        path = self.folder / INVENTORY_FILE
+        key = read_key(self.key_file)
         is_new = not path.exists()
         if key is None:
             if not is_new:
-                raise CheckpointError(f"{self._key_file}: the key of the audit log is missing")
-            key = create_key(self._key_file)
+                raise CheckpointError(f"{self.key_file}: the key of the audit log is missing")
+            key = create_key(self.key_file)
         self._key = key
         inventory = Inventory(path, key)
         if is_new:
@@ -147,13 +147,13 @@ class Checkpoints:
     def _begin(self, inventory: Inventory) -> None:
         """Begin an inventory; files that are there already are listed as they are."""
         now = self._clock()
-        was_removed = has_inventory(self._key_file) or has_checkpoints(self._folder)
+        was_removed = has_inventory(self.key_file) or has_checkpoints(self.folder)
         kind = Kind.RESTARTED if was_removed else Kind.STARTED
         found = [path for path in sorted(self._audit_folder.glob("*.jsonl")) if is_log_file(path)]
         entries = [Entry(Kind.ADOPTED, now, complete_entry(path)) for path in found]
         inventory.create([Entry(kind, now), *entries])
         with contextlib.suppress(OSError):
-            note_inventory(self._key_file)
+            note_inventory(self.key_file)
         report = log.warning if was_removed else log.info
         report("audit_inventory_begun", files=len(found), restarted=was_removed)
 

@@ -16,12 +16,12 @@ from shared.audit.chain import (
 )
 from shared.audit.checkpoints import Checkpoints, complete_entry
 from shared.audit.inventory import Entry, Kind
+from shared.audit.sales_index import empty_sales_index
 from shared.audit.state import CheckpointError
-from shared.audit.verification import check_file
+from shared.audit.sums import forget_sums
+from shared.audit.verification import verify_files
 from shared.blobs.local import fsync, fsync_folder, temporary_file
 
-SALES_INDEX = "outcomes.sqlite3"
-"""Index over the sale reports; it is built again from the files at its next use."""
 _FILE = file_pattern(PREDICTIONS_PREFIX, OUTCOMES_PREFIX)
 
 
@@ -33,27 +33,41 @@ def erase_caller(folder: Path, caller: str, before: str, checkpoints: Checkpoint
 
     Raises:
         OSError: the disk refuses.
-        CheckpointError: a file is damaged, which a new chain would hide; or the inventory is.
+        CheckpointError: a file is damaged or was changed, which a new chain would hide, or the
+            inventory is; nothing was deleted.
     """
-    count = 0
     mark = b'"caller":' + orjson.dumps(caller)
-    for path in sorted(folder.glob("*.jsonl")):
-        match = _FILE.fullmatch(path.name)
-        if match is None or match[1] >= before or mark not in path.read_bytes():
-            continue
-        erased = _erase(path, caller, checkpoints)
-        count += erased
-        if erased and path.name.startswith(OUTCOMES_PREFIX):
-            (folder / SALES_INDEX).unlink(missing_ok=True)
+    paths = [
+        path
+        for path in sorted(folder.glob("*.jsonl"))
+        if _day_of(path) < before and mark in path.read_bytes()
+    ]
+    if not paths:
+        return 0
+    report = verify_files(paths, checkpoints.folder, checkpoints.key_file)
+    if report.faults:
+        raise CheckpointError("; ".join(report.faults))
+    count = 0
+    for path in paths:
+        if erased := _erase(path, caller, checkpoints):
+            count += erased
+            forget_sums(folder, _day_of(path), path.name)
+            if path.name.startswith(OUTCOMES_PREFIX):
+                empty_sales_index(folder)
     fsync_folder(folder)
     return count
 
 
+def _day_of(path: Path) -> str:
+    """The day of a file of the log; of other files one that is never over."""
+    match = _FILE.fullmatch(path.name)
+    return match[1] if match else "9999"
+
+
 def _erase(path: Path, caller: str, checkpoints: Checkpoints) -> int:
-    _, fault = check_file(path)
-    if fault:
-        raise CheckpointError(f"{path.name}: {fault}")
-    lines = path.read_bytes().splitlines()
+    text = path.read_bytes()
+    # What stands after the last line feed is no record: its writer died.
+    lines = text[: text.rfind(b"\n") + 1].splitlines()
     kept = list(_without(lines, caller))
     if len(kept) == len(lines):
         return 0

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from typing import Protocol
 
 from shared.audit.state import CheckpointError
@@ -9,6 +10,7 @@ from shared.domain.errors import AuditUnavailable
 from shared.logging import get_logger
 
 FLUSH_INTERVAL_S = 1.0
+WARNING_INTERVAL_S = 60.0
 
 log = get_logger("audit.flusher")
 
@@ -30,10 +32,12 @@ class _Flusher:
         self._lock = threading.Lock()
         self._due: list[Flushable] = []
         self._is_running = False
+        self._warned_at = float("-inf")
 
     def schedule(self, target: Flushable) -> None:
         with self._lock:
-            self._due.append(target)
+            if target not in self._due:
+                self._due.append(target)
             if not self._is_running:
                 thread = threading.Thread(target=self._run, name="audit-flusher", daemon=False)
                 try:
@@ -50,7 +54,8 @@ class _Flusher:
             failed = self._flush_due()
             with self._lock:
                 if main.is_alive():
-                    self._due += failed
+                    # A record that was added meanwhile has scheduled its log again.
+                    self._due += [target for target in failed if target not in self._due]
                 if not self._due:
                     self._is_running = False
                     return
@@ -63,9 +68,19 @@ class _Flusher:
             try:
                 target.flush()
             except (AuditUnavailable, CheckpointError, OSError) as error:
-                log.warning("audit_not_flushed", error=repr(error))
+                self._warn(error)
+                failed.append(target)
+            except Exception:  # the thread must not end: nothing would be flushed any more
+                log.exception("audit_not_flushed")
                 failed.append(target)
         return failed
+
+    def _warn(self, error: Exception) -> None:
+        """Log a failure, once a minute: the flush is repeated every second."""
+        now = time.monotonic()
+        if now - self._warned_at > WARNING_INTERVAL_S:
+            self._warned_at = now
+            log.warning("audit_not_flushed", error=repr(error))
 
 
 _flusher = _Flusher()

@@ -115,7 +115,7 @@ class Inventory:
             whole = tail[: tail.rfind(b"\n") + 1]
             if len(whole) < len(tail):
                 os.ftruncate(descriptor, start + len(whole))
-            lines, _ = self._encode(entries, _last_mac(whole))
+            lines, _ = self._encode(entries, self._last_mac(whole))
             written = os.write(descriptor, lines)
             if written < len(lines):
                 os.ftruncate(descriptor, start + len(whole))
@@ -147,6 +147,16 @@ class Inventory:
             prev = given["mac"]
         return entries
 
+    def _last_mac(self, lines: bytes) -> str:
+        """The MAC to which the next line is chained; raises `CheckpointError` if it is damaged."""
+        if not lines:
+            return FIRST_MAC
+        try:
+            mac: str = orjson.loads(lines.splitlines()[-1])["mac"]
+        except (KeyError, TypeError, ValueError):
+            raise CheckpointError(f"{self._path}: the last line is damaged") from None
+        return mac
+
     def _encode(self, entries: Iterable[Entry], prev: str) -> tuple[bytes, str]:
         lines = []
         for entry in entries:
@@ -154,10 +164,3 @@ class Inventory:
             prev = mac_of(self._key, body)
             lines.append(signed(body, prev) + b"\n")
         return b"".join(lines), prev
-
-
-def _last_mac(lines: bytes) -> str:
-    if not lines:
-        return FIRST_MAC
-    mac: str = orjson.loads(lines.splitlines()[-1])["mac"]
-    return mac

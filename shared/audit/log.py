@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from shared.audit.chain import PREDICTIONS_PREFIX, chain, day_of, file_name
+from shared.audit.chain import PREDICTIONS_PREFIX, chain, day_of, file_name, recorded_ids
 from shared.audit.flusher import schedule_flush
 from shared.audit.state import CheckpointError, FileState
 from shared.blobs.local import fsync_folder
 from shared.domain.clock import Clock
-from shared.domain.errors import AuditUnavailable
+from shared.domain.errors import AuditNotFlushed, AuditUnavailable
 from shared.domain.sale import SaleReport
 from shared.domain.valuation import AuditRecord
 from shared.logging import get_logger
@@ -24,6 +24,8 @@ from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 
 if TYPE_CHECKING:
     from shared.audit.checkpoints import Checkpoints
+
+SECONDS_PER_DAY = 86_400
 
 log = get_logger("audit")
 
@@ -85,7 +87,8 @@ class AuditLog:
         self._checkpoints = checkpoints
         self._lock = threading.Lock()
         self._waiting: deque[_PendingWrite] = deque()  # its appends are atomic
-        self._day = ""
+        self._day_ends_at = 0.0
+        """Unix time, seconds."""
         self._descriptor = -1
         self._file = FileState("")
         self._written = 0
@@ -93,7 +96,17 @@ class AuditLog:
         self._sync_lock = threading.Lock()
         self._synced = 0
         self._is_flush_due = False
-        self._sync_failed = False
+        self._sync_failure = ""
+        """Why the last flush failed; "" if it did not."""
+
+    def check(self) -> None:
+        """Check that the last flush succeeded; a failed one is repeated in the background.
+
+        Raises:
+            AuditUnavailable: it failed, and records are refused.
+        """
+        if self._sync_failure:
+            raise AuditUnavailable(reason=self._sync_failure)
 
     @property
     def syncs_before_answer(self) -> bool:
@@ -104,8 +117,8 @@ class AuditLog:
         """Write the records as one block; with `Fsync.ALWAYS` they are then on the disk.
 
         Raises:
-            AuditUnavailable: the write failed and the file contains nothing of the block, or the
-                flush failed.
+            AuditNotFlushed: the file contains the block, but the flush failed.
+            AuditUnavailable: the write failed; the file contains nothing of the block.
         """
         self.write(records)
         if self._fsync is Fsync.ALWAYS:
@@ -129,15 +142,18 @@ class AuditLog:
         """Flush all written records to the disk; threads that call at once share one flush.
 
         Raises:
-            AuditUnavailable: the disk refuses. Later records are refused until it accepts.
+            AuditNotFlushed: the disk refuses. Later records are refused until it accepts.
         """
         wanted = self._written
         with self._sync_lock:
-            if self._synced >= wanted and not self._sync_failed:
+            if self._synced >= wanted and not self._sync_failure:
                 return
             try:
                 with self._lock:
                     if self._descriptor < 0:
+                        return
+                    if self._sync_failure:
+                        self._sync_again()
                         return
                     written, descriptor = self._written, os.dup(self._descriptor)
                 try:
@@ -145,10 +161,29 @@ class AuditLog:
                 finally:
                     os.close(descriptor)
             except OSError as error:
-                self._sync_failed = True
+                self._sync_failure = error.strerror or str(error)
                 AUDIT_FAILURES.inc()
-                raise AuditUnavailable(reason=error.strerror or str(error)) from error
-            self._synced, self._sync_failed = written, False
+                raise AuditNotFlushed(reason=self._sync_failure) from error
+            self._synced = written
+
+    def _sync_again(self) -> None:
+        """Write what a failed flush may have dropped again, and flush it; the lock is held.
+
+        The operating system reports an error once and then takes the lost pages for written:
+        another fsync alone would succeed without their data.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        start = max(0, self._file.size - (self._written - self._synced))
+        # Not the open descriptor: it appends, wherever it is told to write.
+        with (self._folder / self._file.name).open("r+b", buffering=0) as file:
+            unsure = os.pread(file.fileno(), self._file.size - start, start)
+            while unsure:
+                written = os.pwrite(file.fileno(), unsure, start)
+                unsure, start = unsure[written:], start + written
+            os.fdatasync(file.fileno())
+        self._synced, self._sync_failure = self._written, ""
 
     def flush(self) -> None:
         """Flush the file to the disk and write its checkpoint.
@@ -171,7 +206,7 @@ class AuditLog:
     def recorded(self, ids: Collection[str]) -> set[str]:
         """Which of the ids have a record of today or yesterday, by any writer."""
         now = self._clock()
-        return recorded_ids(self._folder, ids, (day_of(now), day_of(now - 86_400)))
+        return recorded_ids(self._folder, ids, (day_of(now), day_of(now - SECONDS_PER_DAY)))
 
     def close(self) -> None:
         """Close the current file."""
@@ -180,17 +215,17 @@ class AuditLog:
                 self._finish_file()
                 os.close(self._descriptor)
                 self._descriptor = -1
-                self._day = ""
+                self._day_ends_at = 0.0
 
     def _write_waiting(self) -> None:
         """Write all waiting records or none."""
         blocks = [self._waiting.popleft() for _ in range(len(self._waiting))]
         bodies = [body for block in blocks for body in block.bodies]
         try:
-            if self._sync_failed:
-                os.fdatasync(self._descriptor)
-                self._sync_failed = False
-            self._rotate(day_of(self._clock()))
+            if self._sync_failure:
+                self._sync_again()
+            if (now := self._clock()) >= self._day_ends_at:
+                self._rotate(now)
             lines, last, count = chain(bodies, self._file.head)
             self._write(lines)
         except OSError as error:
@@ -208,13 +243,12 @@ class AuditLog:
             self._is_flush_due = True
             schedule_flush(self)
 
-    def _rotate(self, day: str) -> None:
+    def _rotate(self, now: float) -> None:
         """Open the file of a new day, with a new chain.
 
         If the clock goes back over midnight, the file of the later day stays open.
         """
-        if day <= self._day:
-            return
+        day = day_of(now)
         self._folder.mkdir(parents=True, exist_ok=True)
         name = file_name(day, self._writer, self._kind)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -222,7 +256,8 @@ class AuditLog:
         if self._descriptor >= 0:
             self._finish_file()
             os.close(self._descriptor)
-        self._descriptor, self._day, self._file = descriptor, day, FileState(name)
+        self._descriptor, self._file = descriptor, FileState(name)
+        self._day_ends_at = now - now % SECONDS_PER_DAY + SECONDS_PER_DAY
         if self._fsync is not Fsync.NO:
             fsync_folder(self._folder)
         self._list_file()
@@ -235,7 +270,9 @@ class AuditLog:
         if self._checkpoints is not None:
             try:
                 self._checkpoints.write(self._file, wait=False)
-            except (CheckpointError, BlockingIOError) as error:  # the first checkpoint lists it
+            except BlockingIOError:  # the first checkpoint lists it
+                log.info("audit_file_not_listed", file=self._file.name)
+            except CheckpointError as error:
                 log.warning("audit_file_not_listed", file=self._file.name, error=str(error))
 
     def _finish_file(self) -> None:
@@ -262,16 +299,3 @@ class AuditLog:
         except OSError:
             os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
             raise
-
-
-def recorded_ids(folder: Path, ids: Collection[str], days: Collection[str]) -> set[str]:
-    """Which of `ids` have a record in the files of `days`; reads whole files, so use it rarely."""
-    marks = {f'{{"id":"{each}",'.encode(): each for each in ids}
-    found = set()
-    for day in days:
-        for path in folder.glob(f"predictions_{day}.*.jsonl"):
-            with path.open("rb") as file:
-                found |= {
-                    marks[mark] for line in file if (mark := line[: line.find(b",") + 1]) in marks
-                }
-    return found

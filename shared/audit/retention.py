@@ -8,6 +8,7 @@ from pathlib import Path
 from shared.audit.chain import OUTCOMES_PREFIX, PREDICTIONS_PREFIX, day_of, file_pattern
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.inventory import Entry, Kind
+from shared.audit.sales_index import empty_sales_index
 from shared.audit.sums import SUMS_FOLDER
 from shared.domain.clock import Clock
 from shared.logging import get_logger
@@ -79,6 +80,8 @@ def remove_before(folder: Path, day: str, checkpoints: Checkpoints) -> int:
     for path in paths:
         path.unlink(missing_ok=True)
         checkpoints.forget(path.name)
+    if any(path.name.startswith(OUTCOMES_PREFIX) for path in paths):
+        empty_sales_index(folder)
     for sums in (folder / SUMS_FOLDER).glob("*.ndjson"):
         if sums.stem < day:
             with contextlib.suppress(FileNotFoundError):

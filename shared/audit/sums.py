@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import orjson
 
+from shared.blobs.local import temporary_file
 from shared.domain.sale import SaleReport
 from shared.domain.valuation import AuditRecord
 
@@ -171,6 +172,25 @@ class StoredSums:
 def sums_file(folder: Path, day: str) -> Path:
     """The file of the stored sums of a day; `folder` is the audit log."""
     return folder / SUMS_FOLDER / f"{day}.ndjson"
+
+
+def forget_sums(folder: Path, day: str, file: str) -> None:
+    """Delete the stored sums of a file of which records were deleted.
+
+    Sums that another process stores at the same time may be lost: the lines are then read again.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    path = sums_file(folder, day)
+    if not path.exists():
+        return
+    lines = path.read_bytes().splitlines(keepends=True)
+    found = [(line, StoredSums.decode(line)) for line in lines]
+    with temporary_file(path) as (temporary, target):
+        target.writelines(line for line, sums in found if sums is not None and sums.file != file)
+        target.flush()
+        temporary.replace(path)
 
 
 def store_sums(folder: Path, day: str, stored: Iterable[StoredSums]) -> None:

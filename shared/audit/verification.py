@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from shared.audit.chain import (
     OUTCOMES_PREFIX,
@@ -38,6 +39,10 @@ class Report:
     files: int = 0
     records: int = 0
     """Valid records, up to the first fault of each file."""
+    uncovered: int = 0
+    """Those of them that came after the last checkpoint of their file."""
+    torn: list[str] = dataclasses.field(default_factory=list)
+    """Files whose last line was cut off, although nothing that was recorded is missing."""
     broken: int = 0
     """Files with faults; those that are missing are not among `files`."""
     faults: list[str] = dataclasses.field(default_factory=list)
@@ -52,6 +57,19 @@ class Report:
         """Add a fault of a file."""
         self.faults.append(fault)
         self.broken += 1
+
+
+class FileCheck(NamedTuple):
+    """What was found in one file."""
+
+    records: int
+    """Valid records at its beginning."""
+    fault: str = ""
+    """The first fault; "" if there is none."""
+    is_torn: bool = False
+    """Whether the fault is a last line without its end: an answer that was never given."""
+    covered: int = 0
+    """Valid records up to the anchor."""
 
 
 def verify_log(
@@ -74,16 +92,7 @@ def verify_log(
         expected = _read_inventory(checkpoints, key_file, report)
     present = sorted(path for path in folder.glob("*.jsonl") if is_log_file(path))
     for path in present:
-        report.files += 1
-        fault = ""
-        try:
-            anchor = expected.anchor(path) if expected else None
-        except CheckpointError as error:
-            anchor, fault = None, str(error)
-        count, broken = check_file(path, anchor)
-        report.records += count
-        if broken or fault:
-            report.add(f"{path.name}: {broken or fault}")
+        _verify_file(path, expected, report)
     if expected is not None:
         report.open_segments = expected.open_segments
         for name in expected.missing({path.name for path in present}):
@@ -92,38 +101,78 @@ def verify_log(
     return report
 
 
-def check_file(path: Path, anchor: FileEntry | None = None) -> tuple[int, str]:
-    """Number of valid records at the beginning of a file, and its first fault or "".
+def verify_files(paths: Sequence[Path], checkpoints: Path, key_file: Path) -> Report:
+    """Verify some files of a log; others that are missing are not found.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    report = Report()
+    expected = _read_inventory(checkpoints, key_file, report)
+    for path in paths:
+        _verify_file(path, expected, report)
+    return report
+
+
+def _verify_file(path: Path, expected: "_Expected | None", report: Report) -> None:
+    report.files += 1
+    anchor, fault, is_complete = None, "", False
+    if expected is not None:
+        is_complete = expected.is_complete(path.name)
+        try:
+            anchor = expected.anchor(path)
+        except CheckpointError as error:
+            fault = str(error)
+    found = check_file(path, anchor)
+    report.records += found.records
+    if anchor is not None and not is_complete:
+        report.uncovered += found.records - found.covered
+        if found.is_torn:  # the checkpoint shows that nothing is missing before it
+            report.torn.append(f"{path.name}: {found.fault}")
+            return
+    if found.fault or fault:
+        report.add(f"{path.name}: {found.fault or fault}")
+    elif is_complete and anchor is not None and path.stat().st_size > anchor.size:
+        report.add(f"{path.name}: something was added after it was complete")
+
+
+def check_file(path: Path, anchor: FileEntry | None = None) -> FileCheck:
+    """Verify the chain of one file.
 
     Args:
         path: the file.
         anchor: a line that the file must contain, and where it ends.
     """
     chain = ChainVerifier()
-    offset, must_reach = 0, anchor is not None and anchor.size > 0
+    offset, covered, must_reach = 0, 0, anchor is not None and anchor.size > 0
     with path.open("rb") as file:
         for line in file:
             number = chain.verified + chain.open + 1
             if not line.endswith(b"\n"):
                 fault = f"line {number} is torn: its writer died, or is writing it now"
-                return chain.verified, _cut(anchor, offset) if must_reach else fault
+                if must_reach:
+                    fault = _cut(anchor, offset)
+                return FileCheck(chain.verified, fault, is_torn=not must_reach, covered=covered)
             if not chain.follow(line):
                 lines = (
                     f"line {number} was"
                     if chain.verified + 1 >= number
-                    else (f"a line from {chain.verified + 1} to {number} was")
+                    else f"a line from {chain.verified + 1} to {number} was"
                 )
-                return chain.verified, f"{lines} changed, or what stood before it is missing"
+                fault = f"{lines} changed, or what stood before it is missing"
+                return FileCheck(chain.verified, fault)
             offset += len(line)
             if must_reach and anchor is not None and offset >= anchor.size:
                 if offset > anchor.size or chain.open or chain.head != anchor.head:
-                    return 0, f"a line up to {number} was changed and the chain computed again"
-                must_reach = False
+                    fault = f"a line up to {number} was changed and the chain computed again"
+                    return FileCheck(0, fault)
+                must_reach, covered = False, chain.verified
+    fault = ""
     if must_reach:
-        return chain.verified, _cut(anchor, offset)
-    if chain.open:
-        return chain.verified, f"what stood after line {chain.verified + chain.open} is missing"
-    return chain.verified, ""
+        fault = _cut(anchor, offset)
+    elif chain.open:
+        fault = f"what stood after line {chain.verified + chain.open} is missing"
+    return FileCheck(chain.verified, fault, covered=covered)
 
 
 def _cut(anchor: FileEntry | None, size: int) -> str:
@@ -165,6 +214,7 @@ class _Expected:
         self._key = key
         self._files: dict[str, FileEntry | None] = {}
         self._adopted: set[str] = set()
+        self._complete: set[str] = set()
         self._removed_before = ""
         self.open_segments = 0
         report.since = entries[0].at if entries else None
@@ -184,6 +234,12 @@ class _Expected:
             (self._adopted.add if entry.kind is Kind.ADOPTED else self._adopted.discard)(
                 entry.file.name
             )
+            is_complete = entry.kind in {Kind.COMPLETE, Kind.ERASED}
+            (self._complete.add if is_complete else self._complete.discard)(entry.file.name)
+
+    def is_complete(self, name: str) -> bool:
+        """Whether a file gets no more lines."""
+        return name in self._complete
 
     def anchor(self, path: Path) -> FileEntry | None:
         """The line that a file must contain; None if it may have no record yet.

@@ -4,7 +4,7 @@ import os
 import shutil
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -73,6 +73,10 @@ class LocalBlobStore:
             return self._path(batch_id, name).stat().st_size
         except FileNotFoundError:
             return None
+
+    def total_size(self, batch_id: BatchId) -> int:
+        """Size of all files of a batch, also of incomplete ones."""
+        return _folder_size(self._path(batch_id, ""))
 
     def local_path(self, batch_id: BatchId, name: str) -> Path | None:
         """The file of a blob."""
@@ -145,6 +149,22 @@ def fsync(file: BinaryIO) -> None:
     """Sync a file to the disk."""
     file.flush()
     os.fsync(file.fileno())
+
+
+def _folder_size(folder: Path) -> int:
+    """Bytes of the files below a folder; files may come and go meanwhile."""
+    size = 0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    size += _folder_size(Path(entry.path))
+                    continue
+                with suppress(FileNotFoundError):
+                    size += entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return size
+    return size
 
 
 def _unless_missing(_: object, __: str, failure: Any) -> None:

@@ -110,6 +110,12 @@ class S3BlobStore:
         except FileNotFoundError:
             return None
 
+    @_storage_errors()
+    def total_size(self, batch_id: BatchId) -> int:
+        """Size of all objects of a batch."""
+        found = self._files.find(self._path(batch_id, ""), detail=True, refresh=True)
+        return sum(int(entry["size"]) for entry in found.values())
+
     def local_path(self, batch_id: BatchId, name: str) -> None:
         """None: an object is no file."""
 

@@ -58,6 +58,10 @@ class BlobStore(Protocol):
         """Size in bytes; None if there is no such blob."""
         ...
 
+    def total_size(self, batch_id: BatchId) -> int:
+        """Size of all blobs of a batch, bytes."""
+        ...
+
     def local_path(self, batch_id: BatchId, name: str) -> Path | None:
         """The file of a blob, if it is one; it may be linked to, but not changed."""
         ...

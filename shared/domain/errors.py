@@ -199,6 +199,13 @@ class AuditUnavailable(DomainError, code="audit-unavailable"):
     """The audit log cannot be written: answers that cannot be recorded are not given."""
 
 
+class AuditNotFlushed(AuditUnavailable, code="audit-unavailable"):
+    """The records are in the audit log, but the disk has not confirmed it.
+
+    They are not repeated, and the answers are not given until it has.
+    """
+
+
 class StatisticsPending(DomainError, code="statistics-pending"):
     """The audit log is being read for the first time; the statistics follow."""
 

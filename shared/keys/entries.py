@@ -10,6 +10,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Self
 
+MIN_REQUESTS_PER_S = 1e-5
+"""About one request a day."""
+MAX_LIMITS = {"requests_per_s": 1e6, "burst": 10**6, "weight": 1000}
+MAX_LIMIT = 10**15 - 1
+"""Largest value of the other limits: of an integer in a structured header (RFC 9651)."""
 KEY_BYTES = 32
 ID_LENGTH = 12
 _CALLER = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -49,7 +54,7 @@ class KeyLimits:
         """Read the limits of an entry.
 
         Raises:
-            ValueError: an unknown name, or no positive number.
+            ValueError: an unknown name, no positive number, or one that cannot be counted with.
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
         for name, value in members.items():
@@ -59,6 +64,10 @@ class KeyLimits:
             is_number = isinstance(value, allowed) and not isinstance(value, bool)
             if not is_number or not math.isfinite(value) or value <= 0:
                 raise ValueError(f"{name}={value!r}: expected a positive number")
+            lowest = MIN_REQUESTS_PER_S if name == "requests_per_s" else 1
+            highest = MAX_LIMITS.get(name, MAX_LIMIT)
+            if not lowest <= value <= highest:
+                raise ValueError(f"{name}={value!r}: expected {lowest:g} to {highest:,}")
         return cls(**members)
 
     def to_json(self) -> dict[str, Any]:

@@ -120,7 +120,8 @@ class FileKeyStore:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise KeyStoreError(
-                f"{self.path}: not a file of API keys ({error}); see `make key`"
+                f"{self.path}: not a file of API keys ({error}); restore it from a "
+                "backup, or remove it and create keys"
             ) from error
         if len({entry.id for entry in entries}) < len({entry.hash for entry in entries}):
             raise KeyStoreError(f"{self.path}: two keys have the same id; revoke one of them")

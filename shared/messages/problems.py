@@ -198,26 +198,26 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
     "car-limit-reached": {
         "fr": (
             "Limite de voitures atteinte",
-            "Votre clé permet {limit} voitures par jour ; il en reste {left}, demandées : {cars}.",
+            "Voitures par jour avec votre clé : {limit} ; restantes : {left}, demandées : {cars}.",
         ),
         "en": (
             "Car limit reached",
-            "Your key allows {limit} cars per day; {left} are left, and {cars} are asked for.",
+            "Cars per day with your key: {limit}; left: {left}, asked for: {cars}.",
         ),
     },
     "open-jobs-limit-reached": {
         "fr": (
             "Trop de tâches en cours",
-            "{limit} tâches au plus peuvent être en cours avec votre clé.",
+            "Tâches en cours permises par votre clé : {limit}.",
         ),
-        "en": ("Too many open jobs", "With your key, at most {limit} jobs may be open."),
+        "en": ("Too many open jobs", "Open jobs that your key allows: {limit}."),
     },
     "open-batches-limit-reached": {
         "fr": (
             "Trop de lots en cours",
-            "{limit} lots au plus peuvent être en cours avec votre clé.",
+            "Lots en cours permis par votre clé : {limit}.",
         ),
-        "en": ("Too many open batches", "With your key, at most {limit} batches may be open."),
+        "en": ("Too many open batches", "Open batches that your key allows: {limit}."),
     },
     "storage-limit-reached": {
         "fr": (

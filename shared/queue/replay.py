@@ -1,5 +1,7 @@
 """Replays and drops dead letters: work that failed the maximum number of times."""
 
+from collections.abc import Sequence
+
 from shared.blobs.batch_files import BatchFiles, part_name
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_job_store
@@ -76,13 +78,31 @@ class DeadLetterService:
             DeadLetterNotReplayable: what is needed for it is gone.
         """
         letter = self._letters.get(letter_id)
-        if letter.kind is DeadKind.JOB:
-            self._replay_job(letter)
-        else:
-            self._replay_step(letter)
-        self._letters.remove(letter.id)
-        log.warning("dead_letter_replayed", id=letter.id)
+        self._replay([letter])
         return letter
+
+    def replay_of_batch(self, letter_id: str) -> Sequence[DeadLetter]:
+        """Replay a dead letter with all others of its batch, which then runs again once.
+
+        Raises:
+            DeadLetterNotFound: there is none with this id.
+            DeadLetterNotReplayable: what is needed for it is gone.
+        """
+        letter = self._letters.get(letter_id)
+        is_step = letter.kind is DeadKind.STEP
+        letters = self._letters.of_batch(letter.work_id) if is_step else [letter]
+        self._replay(letters)
+        return letters
+
+    def _replay(self, letters: Sequence[DeadLetter]) -> None:
+        """Replay a job, or steps of one batch."""
+        if letters[0].kind is DeadKind.JOB:
+            self._replay_job(letters[0])
+        else:
+            self._replay_steps(letters)
+        for letter in letters:
+            self._letters.remove(letter.id)
+            log.warning("dead_letter_replayed", id=letter.id)
 
     def drop(self, letter_id: str) -> DeadLetter:
         """Forget a dead letter: its job stays failed, its rows stay without a price.
@@ -107,8 +127,8 @@ class DeadLetterService:
             raise DeadLetterNotReplayable(id=letter.id)
         self._work.send_job(job)
 
-    def _replay_step(self, letter: DeadLetter) -> None:
-        batch_id = BatchId(letter.work_id)
+    def _replay_steps(self, letters: Sequence[DeadLetter]) -> None:
+        batch_id = BatchId(letters[0].work_id)
         manifest, final = self._files.manifest(batch_id), self._files.final(batch_id)
         if (
             manifest is None
@@ -117,9 +137,9 @@ class DeadLetterService:
             or final.corrections
             or not self._files.has_intermediates(batch_id)
         ):
-            raise DeadLetterNotReplayable(id=letter.id)
-        if letter.step.isdigit():
-            self._files.blobs.remove(batch_id, [part_name(int(letter.step))])
+            raise DeadLetterNotReplayable(id=letters[0].id)
+        chunks = [int(letter.step) for letter in letters if letter.step.isdigit()]
+        self._files.blobs.remove(batch_id, [part_name(chunk) for chunk in chunks])
         # Without final record and ledger it is an unfinished batch whose ledger was lost: the next
         # sweep restores it from its parts and sends what is missing.
         self._files.reopen(batch_id)

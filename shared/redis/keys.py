@@ -33,8 +33,8 @@ OPEN_USAGE = f"{PREFIX}jobs:open-usage"
 `n:`, `m:` and `d:`, their number, bytes in Redis with those needed, and bytes in the blob store."""
 
 ended_usage = (PREFIX + "jobs-kept-of:{}").format
-"""Hash of what a caller's ended jobs take up: `m:` and `d:` as in `OPEN_USAGE`, by the Unix time
-until which they count."""
+"""Hash of what a caller's ended jobs take up: `m:` and `d:` as in `OPEN_USAGE`, and `t:`, bytes of
+the tombstones of deleted jobs, by the Unix time until which they count."""
 
 USAGE_RECOUNT_MARKER = f"{PREFIX}jobs:recounted"
 """Exists for a while after the usage of the open jobs was counted again."""
@@ -53,6 +53,10 @@ jobs_by_caller = (PREFIX + "jobs-of:{}").format
 
 batches_by_caller = (PREFIX + "batches-of:{}").format
 """As `jobs_by_caller`, of batches."""
+
+
+batch_bytes_of = (PREFIX + "batch-bytes-of:{}").format
+"""Hash of what the batches of one caller take up in the blob store, bytes, by their ids."""
 
 
 def batch_export(batch_id: str, name: str) -> str:

@@ -211,7 +211,8 @@ class RateLimits:
             self._refused_until[key_id, limits] = self._clock() + wait_s
             raise _too_many_requests(limits, wait_s, state)
         per_day, left = limits.cars_per_day or 1, state.cars or 0.0
-        wait_s = (min(cars, per_day) - left) * DAY_S / per_day
+        # More cars than in a full bucket are refused however long the caller waits.
+        wait_s = DAY_S if cars > per_day else (cars - left) * DAY_S / per_day
         raise CarLimitReached(
             limit=per_day,
             left=max(0, int(left)),

@@ -11,6 +11,8 @@ from shared.tabular.csv_reader import FIELD_MAX_CHARS
 
 _FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """A spreadsheet runs a cell that begins with one of these."""
+_SIGN_STARTS = tuple("=+-@")
+"""Begin a mark for an empty cell, such as "-"; white space before a mark is not part of it."""
 
 
 def escape_formula(cell: str) -> str:
@@ -21,7 +23,7 @@ def escape_formula(cell: str) -> str:
     """
     if (
         not cell.startswith(_FORMULA_STARTS)
-        or is_blank(cell)
+        or (cell.startswith(_SIGN_STARTS) and is_blank(cell))
         or parse_number(cell, whole=False) is not None
     ):
         return cell

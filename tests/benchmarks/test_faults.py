@@ -10,7 +10,7 @@ import pytest
 from benchmarks.faults import check
 from benchmarks.faults.audit import AuditReader
 from benchmarks.faults.check import Checker, Result
-from benchmarks.faults.load import JOBS_CC, car, is_unclear, reason_of, rows_csv
+from benchmarks.faults.load import JOBS_CC, answers_of, car, is_unclear, reason_of, rows_csv
 from benchmarks.faults.work import Kind, Ledger, Verdict
 
 
@@ -20,11 +20,13 @@ class Ground:
     def __init__(self, folder: Path, answers: dict[str, Any]) -> None:
         self.seen_home = folder
         self._answers = answers
+        self.asked: list[str] = []
 
     def connection(self) -> "Ground":
         return self
 
-    def request(self, _method: str, path: str) -> tuple[int, bytes]:
+    def request(self, _method: str, path: str, _body: object = None) -> tuple[int, bytes]:
+        self.asked.append(path)
         answer = self._answers.get(path, 404)
         if isinstance(answer, int):
             return answer, b"{}"
@@ -61,6 +63,17 @@ def test_answers_with_one_record_each_are_well(tmp_path: Path) -> None:
     result = checked(tmp_path, ledger, {"/jobs/list": ended_job([{"price_mad": 1.0}] * 2)})
     assert result.is_well
     assert result.items == 3
+
+
+def test_a_dead_letter_is_replayed_and_one_that_stays_is_lost(tmp_path: Path) -> None:
+    ledger = Ledger()
+    ledger.accept(Kind.JOB, "job", 1)
+    dead = ended_job(state="FAILED") | {"error": {"code": "attempts-exhausted"}}
+    answers = {"/jobs/job": dead, "/dead-letters": {"dead_letters": [{"id": "letter"}]}}
+    ground: Any = Ground(tmp_path, answers)
+    result = Checker(ground, ledger).check("a fault", None)
+    assert (result.lost, ledger.works[0].remark) == (1, "not ended within 0.3 s")
+    assert "/dead-letters/letter/replay" in ground.asked
 
 
 def test_answers_without_and_with_two_records_are_found(tmp_path: Path) -> None:
@@ -112,6 +125,38 @@ def test_each_row_of_a_batch_comes_once_and_in_order(
     assert work.verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("number", "price_mad", "wrong"), [(7, 10.5, 0), (7, 11.0, 1), (8, 10.5, 1)]
+)
+def test_an_answer_that_differs_from_its_record_is_found(
+    tmp_path: Path, number: int, price_mad: float, wrong: int
+) -> None:
+    ledger = Ledger()
+    ledger.accept(Kind.LIST, "list", 2).answers = answers_of([car(6), car(7)])
+    ledger.answer("a", time.time(), is_cached=False).answers = answers_of([car(7)], [10.5])
+    record = {"features": car(number), "price_mad": price_mad}
+    write_log(tmp_path, {"id": "list-1", "features": car(6), "price_mad": 9.5})
+    write_log(tmp_path, *({"id": each} | record for each in ("list-2", "a")))
+    result = checked(
+        tmp_path, ledger, {"/jobs/list": ended_job([{"price_mad": 9.5}, {"price_mad": 10.5}])}
+    )
+    assert (result.lost, result.wrong) == (0, 2 * wrong)
+    assert result.is_well is not bool(wrong)
+
+
+def test_a_second_record_that_comes_after_the_check_is_found_at_the_end(tmp_path: Path) -> None:
+    ledger = Ledger()
+    for each in ("a", "b"):
+        ledger.answer(each, time.time(), is_cached=False)
+    write_log(tmp_path, {"id": "a"}, {"id": "a"}, {"id": "b"})
+    ground: Any = Ground(tmp_path, {})
+    checker = Checker(ground, ledger)
+    assert checker.check("a fault", None).duplicated == 1
+    assert checker.recheck().is_well
+    write_log(tmp_path, {"id": "b"})
+    assert checker.recheck().duplicated == 1
+
+
 def test_a_sale_report_without_a_record_is_found(tmp_path: Path) -> None:
     ledger = Ledger()
     ledger.report_sale("a")
@@ -146,8 +191,13 @@ def test_refusals_without_a_true_reason_are_unclear() -> None:
     for status, body in ((503, full), (503, b"oops"), (500, full)):
         ledger.refuse(Kind.JOB, reason_of(status, body))
     ledger.refuse(Kind.JOB, "connection: ConnectionRefusedError")
+    ledger.refuse(Kind.JOB, "connection: TimeoutError")
     unclear = [reason for reason in ledger.refusals if is_unclear(reason)]
-    assert unclear == ["job: 503 without a reason", "job: 500 broker-full"]
+    assert unclear == [
+        "job: 503 without a reason",
+        "job: 500 broker-full",
+        "job: connection: TimeoutError",
+    ]
 
 
 def test_the_last_rows_of_a_file_are_the_invalid_ones() -> None:

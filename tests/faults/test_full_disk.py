@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -121,7 +122,7 @@ def test_processes_killed_on_a_full_disk_come_back(faults: DiskFaults) -> None:
     faults.ends(f"/jobs/{accepted['job'].json()['id']}", "SUCCEEDED")
     faults.ends(f"/batches/{accepted['batch'].json()['id']}", "SUCCEEDED")
     printed = (faults.service.home / "up.log").read_text()
-    assert "while the disk is full; it starts again until there is space" in printed
+    assert "while the disk is full (or /dev/shm); it starts again until there is space" in printed
     assert "Traceback" not in printed
     assert "Logging error" not in printed
 
@@ -131,3 +132,27 @@ def _answers(client: httpx.Client, path: str) -> bool:
         return client.get(path).is_success
     except httpx.HTTPError:
         return False
+
+
+def test_full_shared_memory_stops_nothing_for_good(models_path: Any) -> None:
+    memory = Path("/dev/shm")
+    with short_folder() as home:
+        prefix = mounting(home, HOME_MB, (memory, 1))
+        with running_service(home, models_path, prefix=prefix) as service:
+            faults = DiskFaults(service)
+            wait_until(faults.all_answer, what="answers before")
+            accepted = faults.answers()["batch"].json()["id"]
+            with kept_full(SmallDisk(service.process.pid, memory)):
+                (bulk,) = [each for each in faults.processes() if "--queues bulk" in _command(each)]
+                bulk.kill()
+                log = service.home / "up.log"
+                wait_until(lambda: "while the disk is full" in log.read_text(), 60, "it is said")
+                time.sleep(8)  # five crashes in a row would take that long
+                assert service.process.poll() is None
+                assert faults.answers()["miss"].is_success
+            wait_until(faults.all_answer, what="answers after")
+            faults.ends(f"/batches/{accepted}", "SUCCEEDED")
+
+
+def _command(process: psutil.Process) -> str:
+    return " ".join(process.cmdline())

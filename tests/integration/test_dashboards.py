@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +17,18 @@ import yaml
 from model_store.registry.bundle import save_bundle
 from model_store.registry.registry import ShadowPointer
 from scripts.ports import reserve_port
-from tests.conftest import REFERENCE_CAR, ROOT, Service, stop, wait_until
+from shared.keys.entries import KeyLimits, Scope, new_key
+from shared.keys.store import FileKeyStore
+from shared.settings import Settings
+from tests.conftest import (
+    REFERENCE_CAR,
+    ROOT,
+    Service,
+    running_service,
+    short_folder,
+    stop,
+    wait_until,
+)
 from tests.unit.model_store import small_models
 
 pytestmark = [
@@ -47,22 +59,41 @@ def panels() -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
+def keyed(models_path: Path) -> Iterator[httpx.Client]:
+    """A client of another service, whose key has a limit of ten requests per second."""
+    with short_folder() as home:
+        secret, entry = new_key(
+            "shop", frozenset(Scope), limits=KeyLimits(requests_per_s=10.0, burst=1)
+        )
+        store = FileKeyStore.of(Settings.from_env({"CARPRICE_HOME": str(home)}))
+        store.change(lambda _: [entry])
+        with (
+            running_service(home, models_path) as service,
+            service.client(headers={"Authorization": f"Bearer {secret}"}) as client,
+        ):
+            yield client
+
+
+@pytest.fixture(scope="module")
 def prometheus(
-    service: Service, tmp_path_factory: pytest.TempPathFactory
+    service: Service, keyed: httpx.Client, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[httpx.Client]:
-    """A Prometheus that scrapes the API and Flower every second."""
+    """A Prometheus that scrapes both APIs and Flower every second."""
     folder = tmp_path_factory.mktemp("prometheus")
     port = reserve_port()
-    targets = {"carprice-api": service.url, "flower": service.flower_url}
+    targets = {
+        "carprice-api": [service.url, str(keyed.base_url)],
+        "flower": [service.flower_url],
+    }
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(ROOT / "monitoring" / "prometheus" / "rules.yml")],
         "scrape_configs": [
             {
                 "job_name": name,
-                "static_configs": [{"targets": [url.removeprefix("http://")]}],
+                "static_configs": [{"targets": [url.removeprefix("http://") for url in urls]}],
             }
-            for name, url in targets.items()
+            for name, urls in targets.items()
         ],
     }
     (folder / "prometheus.yml").write_text(json.dumps(config))
@@ -115,9 +146,11 @@ def traffic(service: Service) -> None:
 
 @pytest.mark.parametrize(("panel", "query"), list(panels()))
 def test_the_panel_shows_data(
-    prometheus: httpx.Client, service: Service, panel: str, query: str
+    prometheus: httpx.Client, service: Service, keyed: httpx.Client, panel: str, query: str
 ) -> None:
     def numbers() -> list[Any]:
+        for _ in range(3):
+            keyed.get("/models/active")
         with service.client() as http:
             # One more miss and hit: rates need a change between two scrapes.
             new_car = {**REFERENCE_CAR, "km_driven": next(MILEAGES)}

@@ -58,6 +58,7 @@ def secrets(home):
             "frugal": ("--cars-per-day", "20"),
             "busy": ("--open-jobs", "2", "--open-batches", "1", "--weight", "3"),
             "hoarder": ("--stored-bytes", "20000"),
+            "files": ("--scope", "bulk"),
         }.items()
     }
 
@@ -122,6 +123,18 @@ def test_a_key_opens_the_routes_of_its_scopes_only(keyed, car):
     assert keyed["shop"].post("/batches", files=upload).status_code == 403
     assert keyed["shop"].post("/models/rollback").status_code == 403
     assert keyed["boss"].post("/predict", json=car).status_code == 403
+    assert keyed["boss"].get("/models/active").status_code == 200
+    assert keyed["files"].get("/models").status_code == 403
+
+
+def test_a_key_for_files_lists_its_batches_and_no_jobs(keyed):
+    files = keyed["files"]
+    csv = {"Content-Type": "text/csv", "Idempotency-Key": "mine"}
+    batch = files.post("/batches", content=cars_csv(2), headers=csv).json()["id"]
+    for query in ("", "?kind=batch", "?kind=batch&idempotency_key=mine"):
+        assert [item["id"] for item in files.get(f"/jobs{query}").json()["items"]] == [batch]
+    assert code(files.get("/jobs?kind=job")) == (403, "not-permitted")
+    assert files.get("/jobs/x").status_code == 403
 
 
 def test_a_job_of_another_caller_is_404(keyed, car):
@@ -138,6 +151,11 @@ def test_only_the_caller_of_a_valuation_or_an_admin_reports_its_sale(keyed, car)
     answers = [keyed[name].post(path, json=sale) for name in ("nobody", "garage", "shop", "boss")]
     assert [answer.status_code for answer in answers] == [401, 404, 201, 200]
     assert keyed["garage"].post(path, json=sale).status_code == 404, "also after the report"
+    counts = {
+        name: [each["outcomes"] for each in keyed[name].get("/outcomes/stats").json()["versions"]]
+        for name in ("garage", "shop", "boss")
+    }
+    assert counts == {"garage": [], "shop": [1], "boss": [1]}
 
 
 @pytest.mark.timeout(60)
@@ -160,6 +178,19 @@ def test_streams_end_once_their_key_is_revoked(faults, home, keyed, secrets):
         faults.resume("bulk")
     assert all(b"event: progress" in text and b"event: end" not in text for text in sent)
     assert leaver.get(url).status_code == 401
+
+
+def answer_to_head(client, headers):
+    """The beginning of the answer to an upload of which only the head is sent."""
+    given = {
+        "Host": "localhost", "Content-Type": "text/csv", "Content-Length": "1000000",
+        "Authorization": client.headers["Authorization"], **headers,
+    }  # fmt: skip
+    lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+    where = (client.base_url.host, client.base_url.port)
+    with socket.create_connection(where, timeout=10) as connection:
+        connection.sendall(f"POST /batches HTTP/1.1\r\n{lines}\r\n".encode())
+        return connection.recv(100).decode()
 
 
 LONG_LIST = 300
@@ -206,8 +237,12 @@ def test_a_limit_is_changed_without_a_restart(faults, home, keyed, car):
 def test_cars_of_a_day_are_counted_on_every_way(keyed, car):
     frugal = keyed["frugal"]
 
+    def told(answer):
+        """The cars that are left, as a response says."""
+        return int(answer.headers["RateLimit"].split("r=")[1].split(";")[0])
+
     def left():
-        return int(frugal.get("/jobs").headers["RateLimit"].split("r=")[1].split(";")[0])
+        return told(frugal.get("/jobs"))
 
     def upload(data, query=""):
         answer = frugal.post(f"/batches{query}", content=data, headers={"Content-Type": "text/csv"})
@@ -215,11 +250,14 @@ def test_cars_of_a_day_are_counted_on_every_way(keyed, car):
 
     assert left() == 20
     assert frugal.post("/predict", json=car).status_code == 200
-    assert frugal.post("/predict", json=car | {"year": 1800}).status_code == 422
+    for query in ("", "?coverage=0.5"):
+        invalid = frugal.post(f"/predict{query}", json=car | {"year": 1800})
+        assert (invalid.status_code, told(invalid)) == (422, 19)
     assert left() == 19
     retried = {"Idempotency-Key": "once"}
-    jobs = [frugal.post("/jobs", json=[car] * 3, headers=retried).json()["id"] for _ in "12"]
-    assert jobs[0] == jobs[1]
+    jobs = [frugal.post("/jobs", json=[car] * 3, headers=retried) for _ in "12"]
+    assert jobs[0].json()["id"] == jobs[1].json()["id"]
+    assert [told(answer) for answer in jobs] == [16, 16]
     assert left() == 16
     assert upload(cars_csv(10), "?dry_run=true")["state"] == "SUCCEEDED"
     assert left() == 16
@@ -227,7 +265,7 @@ def test_cars_of_a_day_are_counted_on_every_way(keyed, car):
     assert left() == 6
     refused = frugal.post("/jobs", json=[car] * 7, headers={"Accept-Language": "en"})
     assert code(refused) == (429, "car-limit-reached")
-    assert "6 are left, and 7 are asked for" in refused.json()["detail"]
+    assert "left: 6, asked for: 7" in refused.json()["detail"]
     assert 1 <= int(refused.headers["Retry-After"]) <= 4320
     stopped = upload(cars_csv(7))
     assert (stopped["state"], stopped["error"]["code"]) == ("FAILED", "car-limit-reached")
@@ -256,9 +294,13 @@ def test_open_jobs_and_batches_of_a_caller_are_limited_until_they_end(faults, ke
         refused = next(answer for answer in answers if answer.status_code == 429)
         assert code(refused) == (429, "open-jobs-limit-reached")
         assert refused.headers["Retry-After"]
-        batch = busy.post("/batches", **csv)
+        repeated = {"Content-Type": "text/csv", "Idempotency-Key": "same"}
+        batch = busy.post("/batches", content=cars_csv(5), headers=repeated)
         assert batch.status_code == 202
         assert code(busy.post("/batches", **csv)) == (429, "open-batches-limit-reached")
+        assert answer_to_head(busy, {"Idempotency-Key": "new"}).startswith("HTTP/1.1 429")
+        again = busy.post("/batches", content=cars_csv(5), headers=repeated)
+        assert (again.status_code, again.json()["id"]) == (202, batch.json()["id"])
         assert busy.post("/predict", json=car).status_code == 200
         assert keyed["garage"].post("/jobs", json=cars).status_code == 202
     finally:
@@ -283,13 +325,24 @@ def test_bytes_of_a_caller_are_limited_until_they_are_deleted(keyed, car):
     for answer in too_large:
         assert code(answer) == (429, "storage-limit-reached")
         assert "you hold 0" in answer.json()["detail"]
-    assert upload(20).status_code == 202
+    batch = upload(20)
+    assert batch.status_code == 202
+    path = batch.headers["Location"]
+    assert hoarder.get(f"{path}?wait=20").json()["state"] == "SUCCEEDED"
+
+    def export(form):
+        return hoarder.get(f"{path}/results?format={form}")
+
+    for form in ("ndjson", "xlsx", "parquet"):
+        wait_until(lambda form=form: export(form).status_code == 200, 30)
+    assert code(upload(1)) == (429, "storage-limit-reached"), "results and exports count"
+    assert hoarder.delete(path).status_code == 204
     jobs = []
     while (answer := hoarder.post("/jobs", json=[car] * 5)).status_code == 202:
         jobs.append(answer.headers["Location"])
         assert len(jobs) < 100
     assert code(answer) == (429, "storage-limit-reached")
-    assert upload(20).status_code == 429
+    assert upload(300).status_code == 429
     for job in jobs:
         assert hoarder.get(f"{job}?wait=20").json()["state"] == "SUCCEEDED"
         assert hoarder.delete(job).status_code == 204

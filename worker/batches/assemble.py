@@ -102,6 +102,8 @@ class BatchAssembler:
             log.info("batch_ended", batch_id=batch_id, state=final.state, outcome=final.outcome)
         if not may_be_replayed(manifest, final):
             self._files.delete_intermediates(batch_id)
+        for each in filter(None, (batch_id, manifest.corrects)):
+            self._ledger.record_bytes(each, manifest.caller, self._files.blobs.total_size(each))
 
     def _return_rows(
         self, manifest: BatchManifest, corrected: BatchId, final: BatchProgress

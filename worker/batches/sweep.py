@@ -107,6 +107,11 @@ class BatchSweeper:
             self._restore(manifest)
         elif max(final.finished_at or 0, final.corrected_at or 0) + self._retention_s < now:
             self._files.reap(batch_id, manifest.caller, now)
+            self._ledger.forget_bytes(batch_id, manifest.caller)
+            return
+        if not self._ledger.has_bytes(batch_id, manifest.caller):
+            size = self._files.blobs.total_size(batch_id)
+            self._ledger.record_bytes(batch_id, manifest.caller, size)
 
     def _restore(self, manifest: BatchManifest) -> None:
         """Restore the ledger of an unfinished batch if it is lost."""

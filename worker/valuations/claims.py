@@ -194,9 +194,14 @@ class RedisClaims:
         """
         self._owner.ended_work = self._owner.work
 
-    def release(self, claim: Claim) -> None:
-        """Give up a claim whose records could not be written, so that any worker may retry."""
-        is_unwritten = claim.state is ClaimState.FRESH
+    def release(self, claim: Claim, *, may_be_recorded: bool = False) -> None:
+        """Give up a claim after a failure, so that any worker may retry.
+
+        Args:
+            claim: of this process.
+            may_be_recorded: whether this attempt may have written its records.
+        """
+        is_unwritten = claim.state is ClaimState.FRESH and not may_be_recorded
         with broker_errors():
             self._release_script(
                 keys=[keys.audit_claim(claim.message_id)],

@@ -13,6 +13,7 @@ from shared.domain.car import CarFeatures
 from shared.domain.clock import Clock
 from shared.domain.errors import (
     TEMPORARY_ERRORS,
+    AuditNotFlushed,
     BrokerUnavailable,
     DomainError,
     StorageUnavailable,
@@ -174,7 +175,7 @@ class ValuationService:
                     raise result
             self._record(claim, self._micro_batch_records(answered))
         except TEMPORARY_ERRORS as error:
-            self._claims.release(claim)
+            self._claims.release(claim, may_be_recorded=isinstance(error, AuditNotFlushed))
             return [(item, error) for item, _ in answered], []
         return answered, done_commands(claim.message_id)
 
@@ -287,7 +288,7 @@ class ValuationService:
     def _retry(
         self, job: Job, claim: Claim, delay_s: float, error: Exception, *, counts_attempt: bool
     ) -> None:
-        self._claims.release(claim)
+        self._claims.release(claim, may_be_recorded=isinstance(error, AuditNotFlushed))
         # The text of an exception may contain what the caller sent: only its kind is kept.
         failure = error.code if isinstance(error, DomainError) else type(error).__name__
         self._jobs.retry_at(
@@ -317,6 +318,7 @@ class ValuationService:
         """Append the records that the log does not have yet.
 
         Raises:
+            AuditNotFlushed: they were written, but may not be on the disk.
             AuditUnavailable: none was written.
             ClaimLost: another worker has taken the message over.
         """
@@ -326,6 +328,8 @@ class ValuationService:
         if claim.state is ClaimState.DOUBTFUL:
             known = self._audit.recorded([record.id for record in records])
             records = [record for record in records if record.id not in known]
+            if known and self._audit.syncs_before_answer:
+                self._audit.sync()  # an earlier attempt may have failed to
         if records:
             self._audit.append(records)
 

@@ -102,8 +102,9 @@ class BatchLedger:
         self._scripts = {
             name: client.register_script(ALLOW_OOM + scripts.HEAD + source)
             for name, source in vars(scripts).items()
-            if name.isupper() and name != "HEAD"
+            if name.isupper() and name not in {"HEAD", "RECORD_BYTES"}
         }
+        self._record_bytes = client.register_script(ALLOW_OOM + scripts.RECORD_BYTES)
 
     def ping(self) -> None:
         """Check that Redis answers."""
@@ -131,7 +132,24 @@ class BatchLedger:
             pipeline.zremrangebylex(name, "-", f"({oldest}")
             pipeline.zadd(name, {batch_id: 0})
             pipeline.expire(name, keep_s)
+            pipeline.expire(keys.batch_bytes_of(caller), keep_s)
             pipeline.execute()
+
+    def record_bytes(self, batch_id: BatchId, caller: CallerId, size: int) -> None:
+        """Record what a batch takes up in the blob store, bytes, unless it was deleted."""
+        names = [keys.batches_by_caller(caller), keys.batch_bytes_of(caller)]
+        with broker_errors():
+            self._record_bytes(keys=names, args=[batch_id, size])
+
+    def has_bytes(self, batch_id: BatchId, caller: CallerId) -> bool:
+        """Whether it is recorded what a batch takes up."""
+        with broker_errors():
+            return bool(self._client.hexists(keys.batch_bytes_of(caller), batch_id))
+
+    def forget_bytes(self, batch_id: BatchId, caller: CallerId) -> None:
+        """Record that a batch takes up nothing any more."""
+        with broker_errors():
+            self._client.hdel(keys.batch_bytes_of(caller), batch_id)
 
     def claim_export(self, batch_id: BatchId, name: str) -> bool:
         """Claim the making of an export; False if it is under way."""
@@ -238,6 +256,7 @@ class BatchLedger:
             pipeline = self._client.pipeline(transaction=True)
             pipeline.delete(*(key(batch_id) for key in own))
             pipeline.zrem(keys.batches_by_caller(caller), batch_id)
+            pipeline.hdel(keys.batch_bytes_of(caller), batch_id)
             pipeline.execute()
 
     def renew(self, batch_id: BatchId, step: str) -> None:

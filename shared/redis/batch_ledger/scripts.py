@@ -209,3 +209,12 @@ redis.call('EXPIRE', batch, ARGV[6])
 redis.call('PUBLISH', ARGV[7], ARGV[1])
 return 1
 """
+
+# Without `HEAD`.  KEYS: batches of the caller, their bytes.  ARGV: batch, bytes.  A batch that is
+# not listed was deleted meanwhile.
+RECORD_BYTES = """
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+  redis.call('EXPIRE', KEYS[2], redis.call('TTL', KEYS[1]))
+end
+"""

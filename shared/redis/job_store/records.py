@@ -23,6 +23,9 @@ INLINE_MAX_BYTES = 16_384
 RECORD_BYTES = 2_048
 """Upper limit of what a job takes in Redis besides its payloads: hash, tombstone, list entries."""
 
+TOMBSTONE_BYTES = 640
+"""Upper limit of what stays of a deleted job: its tombstone and its Idempotency-Key."""
+
 MESSAGE_BYTES = 2_048
 """Upper limit of what an open job takes besides: its message, once more while it is unacknowledged,
 and its claim."""

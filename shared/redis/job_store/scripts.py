@@ -29,7 +29,8 @@ if limit > 0 then
   local kept = redis.call('HGETALL', KEYS[7])
   for i = 1, #kept, 2 do
     local kind, until_ = kept[i]:match('^(%a):(%d+)$')
-    if kind == 'm' and tonumber(until_) > tonumber(ARGV[7]) then held = held + kept[i + 1] end
+    local is_memory = kind == 'm' or kind == 't'
+    if is_memory and tonumber(until_) > tonumber(ARGV[7]) then held = held + kept[i + 1] end
   end
   if held > limit then return -1 end
 end
@@ -133,7 +134,8 @@ local function move_usage(results_memory, results_disk)
       if tonumber(name:sub(3)) <= tonumber(ARGV[1]) then redis.call('HDEL', kept, name) end
     end
   end
-  redis.call('EXPIRE', kept, math.ceil(ARGV[6] - ARGV[1]))
+  local keep_s = math.ceil(ARGV[6] - ARGV[1])
+  if redis.call('TTL', kept) < keep_s then redis.call('EXPIRE', kept, keep_s) end
 end
 local function finish(state, results_memory, results_disk)
   move_usage(results_memory, results_disk)
@@ -179,7 +181,8 @@ return 'CANCEL_REQUESTED'
 )
 
 # KEYS: job, tombstone, jobs of the caller, usage of the caller's ended jobs.
-# ARGV: id, content of the tombstone, its time to live.
+# ARGV: id, content of the tombstone, its time to live, end of the period in which it expires, what
+# it takes. A caller that deletes all its jobs still fills the memory with their tombstones.
 # Returns nil: gone, 0: it has not ended, 1: deleted.
 DELETE = (
     ALLOW_OOM
@@ -195,6 +198,10 @@ end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
+redis.call('HINCRBY', KEYS[4], 't:' .. ARGV[4], ARGV[5])
+if redis.call('TTL', KEYS[4]) < tonumber(ARGV[3]) then
+  redis.call('EXPIRE', KEYS[4], ARGV[3])
+end
 return 1
 """
 )

@@ -40,6 +40,7 @@ from shared.redis.job_store.records import (
     INLINE_MAX_BYTES,
     MESSAGE_BYTES,
     RECORD_BYTES,
+    TOMBSTONE_BYTES,
     from_hash,
     max_result_bytes,
     pack_estimates,
@@ -347,8 +348,9 @@ class JobStore:
             keys.ended_usage(caller),
         ]
         keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
+        tombstone = [caller + keys.DELETED_MARK, keep_s, self._period_end(keep_s), TOMBSTONE_BYTES]
         with broker_errors():
-            deleted = self._delete(keys=names, args=[job_id, caller + keys.DELETED_MARK, keep_s])
+            deleted = self._delete(keys=names, args=[job_id, *tombstone])
         if deleted is None:
             raise JobDeleted(id=job_id)
         if deleted and self._payloads is not None:
@@ -471,11 +473,13 @@ class JobStore:
         return int(self._clock() // RATE_WINDOW_S)
 
     def _script_arguments(self, job_id: JobId) -> list[Any]:
-        now = self._clock()
-        period_s = math.ceil(max(self._retention_s / USAGE_PERIODS, 60))
-        kept_until = math.ceil((now + self._retention_s) / period_s) * period_s
-        usage = [keys.ended_usage(""), kept_until]
-        return [now, self._retention_s, job_id, keys.ENDED_CHANNEL, *usage]
+        usage = [keys.ended_usage(""), self._period_end(self._retention_s)]
+        return [self._clock(), self._retention_s, job_id, keys.ENDED_CHANNEL, *usage]
+
+    def _period_end(self, keep_s: int) -> int:
+        """End of the period of usage in which something expires that is kept from now on."""
+        period_s = math.ceil(max(keep_s / USAGE_PERIODS, 60))
+        return math.ceil((self._clock() + keep_s) / period_s) * period_s
 
 
 def _count_job_end(end: JobEnd, *, has_ended: bool) -> bool:

@@ -184,6 +184,8 @@ def test_an_origin_may_be_written_as_people_write_it(settings, given):
     origin = "https://named.example"
     answer = client.get("/livez", headers={"Origin": origin})
     assert answer.headers["Access-Control-Allow-Origin"] == origin
+    exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
+    assert {"RateLimit", "RateLimit-Policy", "Retry-After"} <= set(exposed)
 
 
 @pytest.mark.parametrize(

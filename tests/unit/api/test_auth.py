@@ -318,6 +318,23 @@ def test_a_limit_is_a_positive_number(run, value):
 
 
 @pytest.mark.parametrize(
+    ("limit", "value"),
+    [
+        ("requests-per-second", "1e-9"),
+        ("requests-per-second", "1e300"),
+        ("burst", "1" + 20 * "0"),
+        ("cars-per-day", "1" + 15 * "0"),
+        ("weight", "1001"),
+    ],
+)
+def test_a_limit_that_cannot_be_counted_with_is_refused(run, limit, value):
+    refused = run("shop", f"--{limit}", value)
+    assert refused.exit_code == 2
+    assert " to " in refused.stderr
+    assert "or none" in refused.stderr
+
+
+@pytest.mark.parametrize(
     "limits", [{"cars": 1}, {"cars_per_day": "1"}, {"open_jobs": True}, {"burst": 0}, []]
 )
 def test_limits_in_a_file_that_cannot_be_understood_are_not_ignored(settings, limits):

@@ -11,6 +11,7 @@ import json
 import re
 import threading
 import time
+from types import SimpleNamespace
 
 import msgpack
 import pytest
@@ -18,7 +19,9 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from api.app import create_app, create_asgi_app
-from shared.domain.errors import ModelNotLoaded, ValuationFailed
+from api.transport import fast_path
+from api.transport.admission import MIN_EFFORT
+from shared.domain.errors import InvalidInput, ModelNotLoaded, ValuationFailed
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.keys.entries import KeyLimits, Scope, new_key
@@ -145,14 +148,15 @@ def counts():
 def both_ways(servers, tmp_path):
     """Send requests with the fast path on and off; responses, counts and log events of each."""
 
-    def send(requests, prepare=lambda _: None, **changes):
+    def send(requests, prepare=lambda _: None, *, at_once=False, **changes):
         told = {}
         for switches in (("on", "off"), ("off", "on")):
             for switch in switches:
-                told["-".join(switches), switch] = one_way(requests, prepare, switch, changes)
+                way = "-".join(switches), switch
+                told[way] = one_way(requests, prepare, switch, changes, at_once=at_once)
         return told
 
-    def one_way(requests, prepare, switch, changes):
+    def one_way(requests, prepare, switch, changes, *, at_once):
         servers.broker.flushall()
         servers.cache.flushall()
         home = tmp_path / str(time.monotonic_ns())
@@ -168,9 +172,8 @@ def both_ways(servers, tmp_path):
         before = counts()
 
         async def ask():
-            return [
-                await call(front, raw, headers, **options) for raw, headers, options in requests
-            ]
+            calls = [call(front, raw, headers, **options) for raw, headers, options in requests]
+            return await asyncio.gather(*calls) if at_once else [await each for each in calls]
 
         with capture_logs() as events, Worker(servers):
             responses = asyncio.run(ask())
@@ -363,3 +366,48 @@ def broken(app):
 def test_outages_are_told_alike(both_ways, prepare, changes, status):
     requests = [sent(), sent(), sent({}, ENGLISH)]
     assert assert_same(both_ways(requests, prepare, **changes))[-1][0] == status
+
+
+def test_requests_beyond_what_the_service_can_do_are_refused_alike(both_ways):
+    others = [sent({"km_driven": 40_000 + n}) for n in range(MIN_EFFORT)]
+    late = [sent({}, ENGLISH), sent({}, {"origin": "https://elsewhere.example"})]
+    told = both_ways([*others, *late], at_once=True)
+    answered = [responses for responses, _, _ in told.values()]
+    assert all(200 in {status for status, _, _ in responses} for responses in answered)
+    (english, elsewhere), *same = [responses[-2:] for responses in answered]
+    assert all(each == [english, elsewhere] for each in same)
+    assert english[0] == elsewhere[0] == 503
+    assert json.loads(english[2])["type"] == "/docs/problems#queue-full"
+    assert json.loads(english[2])["title"] == "Queue full"
+    assert "'retry-after'" in english[1]
+    assert "content-security-policy" in english[1]
+    assert "access-control-allow-origin" not in english[1]
+    assert "('access-control-allow-origin', '*')" in elsewhere[1]
+
+
+def test_a_repeated_body_is_read_once_a_year(monkeypatch):
+    read, year = [], [2026]
+
+    def load(body):
+        read.append(body)
+        return load_car_request(body)
+
+    monkeypatch.setattr(fast_path, "load_car_request", load)
+    clock = SimpleNamespace(gmtime=lambda: SimpleNamespace(tm_year=year[0]))
+    monkeypatch.setattr(fast_path, "time", clock)
+    raw = json.dumps(CAR | {"km_driven": 77_001}).encode()
+    first = fast_path._load_request(raw, len(raw))
+    assert first.car.km_driven == 77_001
+    assert fast_path._load_request(raw, len(raw)) is first
+    assert len(read) == 1
+    year[0] = 2027
+    assert fast_path._load_request(raw, len(raw)) == first
+    assert len(read) == 2
+    with pytest.raises(InvalidInput) as cut:
+        fast_path._load_request(raw, len(raw) + 1)
+    assert [each.code for each in cut.value.problems] == ["truncated-body"]
+    wrong = json.dumps(CAR | {"year": 1700}).encode()
+    for _ in range(2):
+        with pytest.raises(InvalidInput) as refused:
+            fast_path._load_request(wrong, len(wrong))
+        assert [each.pointer for each in refused.value.problems] == ["/year"]

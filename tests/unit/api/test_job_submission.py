@@ -7,12 +7,19 @@ from typing import Any, cast
 
 import pytest
 
-from api.jobs.idempotency import RedisIdempotency
+from api.jobs.idempotency import IDEMPOTENCY_TTL_S, REFUSED_TTL_S, RedisIdempotency
 from api.jobs.service import Jobs, Submission
-from shared.domain.errors import TEMPORARY_CODES, BrokerUnavailable
+from shared.domain.errors import (
+    TEMPORARY_CODES,
+    BrokerFull,
+    BrokerUnavailable,
+    DomainError,
+    QueueFull,
+)
 from shared.domain.ids import CallerId
 from shared.domain.job import Job, JobState
 from shared.fields.requests import load_car_request
+from shared.redis import keys
 from shared.redis.job_store.store import JobStore
 from tests.batch_parts import ActiveV1
 from tests.conftest import REFERENCE_CAR, Servers
@@ -31,11 +38,21 @@ class Dispatcher:
         self.sent.append(job.id)
 
 
-class OpenQueue:
-    """A queue that takes everything."""
+class Queue:
+    """A queue that takes everything, unless one of these errors is set."""
+
+    def __init__(self) -> None:
+        self.full: DomainError | None = None
+        self.broker_full: BrokerFull | None = None
 
     def check_job(self, *_: Any) -> None:
-        """Return: it is not full."""
+        if self.full is not None:
+            raise self.full
+        self.check_memory()
+
+    def check_memory(self) -> None:
+        if self.broker_full is not None:
+            raise self.broker_full
 
 
 @pytest.fixture
@@ -44,7 +61,12 @@ def dispatcher() -> Dispatcher:
 
 
 @pytest.fixture
-def jobs(servers: Servers, dispatcher: Dispatcher) -> Jobs:
+def queue() -> Queue:
+    return Queue()
+
+
+@pytest.fixture
+def jobs(servers: Servers, dispatcher: Dispatcher, queue: Queue) -> Jobs:
     unused: Any = None
     return Jobs(
         active_model=cast("Any", ActiveV1()),
@@ -54,7 +76,7 @@ def jobs(servers: Servers, dispatcher: Dispatcher) -> Jobs:
         send_job=dispatcher.send_job,
         idempotency=RedisIdempotency(servers.broker),
         clock=time.time,
-        queue_guard=cast("Any", OpenQueue()),
+        queue_guard=cast("Any", queue),
         long_waits=threading.Semaphore(),
     )
 
@@ -112,3 +134,43 @@ def test_of_two_repetitions_at_once_one_makes_the_new_job(jobs: Jobs, servers: S
     assert keys.replace(ME, "jobs", "key", "digest", "old", "second") == "first"
     assert keys.find(ME, "jobs", "key") == "first"
     assert jobs.active_model.version_id()
+
+
+def kept_s(servers: Servers) -> int:
+    """How long the Idempotency-Key is kept, seconds; -2: it is not."""
+    return int(servers.broker.ttl(keys.idempotency(ME, "jobs:key")))
+
+
+def test_the_key_of_a_refused_job_is_kept_for_a_short_time(
+    jobs: Jobs, queue: Queue, servers: Servers
+) -> None:
+    queue.full = QueueFull(waiting=1)
+    with pytest.raises(QueueFull):
+        jobs.submit(submission(), ME)
+    assert 0 < kept_s(servers) <= REFUSED_TTL_S
+    queue.full = None
+    job = jobs.submit(submission(), ME)
+    assert kept_s(servers) > IDEMPOTENCY_TTL_S - 10
+    assert jobs.submit(submission(), ME).id == job.id
+
+
+def test_a_refusal_does_not_shorten_the_key_of_a_job_that_was_stored_meanwhile(
+    jobs: Jobs, servers: Servers
+) -> None:
+    job = jobs.submit(submission(), ME)
+    parts = (ME, "jobs", "key", submission().fingerprint, job.id)
+    jobs.idempotency.shorten(*parts, keys.job(job.id))
+    assert kept_s(servers) > IDEMPOTENCY_TTL_S - 10
+
+
+def test_a_full_broker_keeps_no_new_key_and_repeats_the_jobs_of_known_ones(
+    jobs: Jobs, queue: Queue, servers: Servers
+) -> None:
+    queue.broker_full = BrokerFull(reason="test")
+    with pytest.raises(BrokerFull):
+        jobs.submit(submission(), ME)
+    assert kept_s(servers) == -2
+    queue.broker_full = None
+    job = jobs.submit(submission(), ME)
+    queue.broker_full = BrokerFull(reason="test")
+    assert jobs.submit(submission(), ME).id == job.id

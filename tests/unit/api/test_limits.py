@@ -3,6 +3,8 @@
 import contextlib
 import io
 
+import pytest
+
 from api.limits import BodyConcurrencyLimit, ConcurrencyLimiter
 from shared.domain.errors import TooManyTransfers
 
@@ -25,3 +27,34 @@ def test_a_body_that_was_read_to_its_announced_end_holds_no_slot():
     assert BodyConcurrencyLimit(application, slots)(environ, lambda *_: None) == [b""]
     with contextlib.suppress(TooManyTransfers):
         slots.acquire()
+
+
+def test_a_caller_leaves_a_quarter_of_the_slots_to_others():
+    slots = ConcurrencyLimiter(8)
+    for _ in range(6):
+        slots.acquire("greedy", timeout_s=0)
+    with pytest.raises(TooManyTransfers):
+        slots.acquire("greedy", timeout_s=0)
+    for _ in range(2):
+        slots.acquire("modest", timeout_s=0)
+    with pytest.raises(TooManyTransfers):
+        slots.acquire("third", timeout_s=0)
+    slots.release("greedy")
+    slots.acquire("third", timeout_s=0)
+    with pytest.raises(TooManyTransfers):
+        slots.acquire("modest", timeout_s=0)
+
+
+def test_without_keys_all_slots_may_be_taken():
+    slots = ConcurrencyLimiter(4)
+    for _ in range(4):
+        slots.acquire(timeout_s=0)
+    with pytest.raises(TooManyTransfers):
+        slots.acquire(timeout_s=0)
+
+
+def test_a_single_slot_is_for_everybody():
+    slots = ConcurrencyLimiter(1)
+    slots.acquire("shop", timeout_s=0)
+    slots.release("shop")
+    slots.acquire("garage", timeout_s=0)

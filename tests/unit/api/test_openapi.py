@@ -174,3 +174,15 @@ def test_other_methods_hosts_types_and_sizes_are_documented_to_be_refused(docume
         assert client.open(address(path), headers={"Host": "x.example"}).status_code == 421
         assert {"405", "421"} <= responses.keys(), (method, path)
         assert ({"413", "415"} <= responses.keys()) == ("requestBody" in operation)
+
+
+def test_lost_keys_are_documented_wherever_a_key_is_needed(tmp_path, document):
+    settings = with_server_urls(Settings(home=tmp_path))
+    write_keys(settings.keys_file, [new_key("shop", frozenset())[1]])
+    create_app(settings)  # records that there are keys
+    settings.keys_file.unlink()
+    lost = create_app(settings).test_client()
+    for path, method, operation in operations(document):
+        if "401" in operation["responses"]:
+            assert lost.open(address(path), method=method).status_code == 503, (method, path)
+            assert "503" in operation["responses"], (method, path)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -11,11 +11,16 @@ from werkzeug.test import TestResponse
 
 from api.app import create_app
 from api.container import ApiServices, build_services
+from shared.domain.errors import AuditUnavailable
 from shared.keys.entries import Scope, new_key
 from shared.keys.store import write_keys
 from shared.metrics import exposition
 from shared.redis.workers import WorkerRegistry
-from tests.conftest import Servers
+from tests.audit_segments import audit_record
+from tests.conftest import REFERENCE_CAR, Servers
+
+if TYPE_CHECKING:
+    from shared.audit.log import AuditLog
 
 QUEUES = ["interactive", "bulk", "control"]
 
@@ -99,6 +104,23 @@ def test_an_audit_log_that_cannot_be_written_makes_the_process_not_ready(
     answer = api.ready()
     assert answer.status_code == 503
     assert api.failed() == {"audit"}
+
+
+def test_a_failed_flush_of_the_audit_log_makes_the_process_not_ready_until_one_succeeds(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (check, _) = api.services.health.audit_flushes
+    log: AuditLog = check.__self__  # type: ignore[attr-defined]
+    monkeypatch.setattr("shared.audit.log.schedule_flush", lambda _: None)
+    log.append([audit_record(REFERENCE_CAR)])
+    with monkeypatch.context() as failing:
+        failing.setattr("shared.audit.log.os.fdatasync", refuse)
+        with pytest.raises(AuditUnavailable):
+            log.flush()
+        assert api.failed() == {"audit"}
+        assert api.ready().status_code == 503
+    log.flush()
+    assert api.ready().status == "ready"
 
 
 def test_a_full_disk_makes_the_process_not_ready_until_there_is_space(

@@ -48,6 +48,9 @@ class World:
             long_waits=threading.BoundedSemaphore(patience) if patience else threading.Semaphore(0),
         )
 
+    def is_stalled(self):
+        return False
+
     def version_id(self):
         return "v1"
 

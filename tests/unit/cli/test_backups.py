@@ -168,3 +168,24 @@ def test_a_broker_file_that_cannot_be_loaded_is_refused_with_its_reason() -> Non
         (folder / "a.aof").write_bytes(b"*1\r\n$4\r\nJUNK\r\nnonsense\r\n*3\r\n")
         with pytest.raises(BackupError, match="cannot load"):
             prepare(home, has_payloads=True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"schema":"x","at":1,"parts":[],"files":{}}',
+        b'{"schema":1,"at":1,"parts":["audit"],"files":{}}',
+        b'{"schema":1,"at":1,"parts":["audit"],"files":{"a":{"size":1}}}',
+        b'{"schema":1,"at":1,"parts":["audit"],"files":["a"]}',
+        b'{"schema":99}',
+    ],
+)
+def test_a_folder_with_another_list_of_files_is_no_backup(tmp_path: Path, content: bytes) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "backup.json").write_bytes(content)
+    with pytest.raises(BackupError, match=r"not that of a backup|newer version"):
+        extract(source, tmp_path / "target")

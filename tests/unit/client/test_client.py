@@ -146,6 +146,77 @@ def test_idempotent_calls_are_retried_while_the_service_is_unavailable() -> None
     assert client_of(lambda _: next(answers)).predict(CAR).id == "v1"
 
 
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that the client makes; they take no time."""
+    made: list[float] = []
+    monkeypatch.setattr("client.transport.time.sleep", made.append)
+    return made
+
+
+def test_a_refused_call_is_repeated_after_the_pause_that_the_service_asks_for(
+    pauses: list[float],
+) -> None:
+    answers = [problem(429, **{"Retry-After": "45"}), problem(503), httpx.Response(200, json={})]
+    client = client_of(lambda _: answers.pop(0))
+    client.report_sale("v1", 1.0, dt.date(2026, 1, 1))
+    assert pauses == [45.0, 0.0]
+
+
+@pytest.mark.parametrize("given", ["-1", "nan", "1e9", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
+def test_a_pause_that_is_no_number_of_seconds_is_not_followed(
+    pauses: list[float], given: str
+) -> None:
+    answers = [problem(429, **{"Retry-After": given}), httpx.Response(200, json={})]
+    client_of(lambda _: answers.pop(0)).report_sale("v1", 1.0, dt.date(2026, 1, 1))
+    assert pauses == [0.0]
+
+
+def test_a_limit_that_holds_for_hours_is_reported_at_once(pauses: list[float]) -> None:
+    calls: list[str] = []
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        calls.append(request.url.path)
+        return problem(429, **{"Retry-After": "4000"})
+
+    client = client_of(refuse)
+    with pytest.raises(TooManyRequestsError) as caught:
+        client.predict(CAR)
+    assert caught.value.retry_after_s == 4000
+    with pytest.raises(TooManyRequestsError):
+        list(client.batch_errors("b1"))
+    assert (calls, pauses) == (["/predict", "/batches/b1/errors"], [])
+
+
+def test_a_refused_upload_is_sent_again_from_its_beginning(
+    pauses: list[float], tmp_path: Path
+) -> None:
+    file, bodies, keys, sent = tmp_path / "in.csv", [], set(), []
+    file.write_text("a,b\n1,2\n")
+
+    def service(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.read())
+        keys.add(request.headers["Idempotency-Key"])
+        refused = problem(429, **{"Retry-After": "5"})
+        return refused if len(bodies) < 3 else httpx.Response(202, json=batch("QUEUED"))
+
+    assert client_of(service).upload_batch(file, on_sent=sent.append).id == "b1"
+    assert (bodies, len(keys), pauses) == ([b"a,b\n1,2\n"] * 3, 1, [5.0, 5.0])
+    assert sent == [0, 8] * 3
+
+
+def test_an_upload_without_an_answer_is_not_repeated(pauses: list[float], tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text("a,b\n1,2\n")
+
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(ServiceUnreachableError):
+        client_of(fail).upload_batch(file)
+    assert pauses == []
+
+
 def test_a_service_that_does_not_run_is_unreachable() -> None:
     def away(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
@@ -438,6 +509,28 @@ def test_a_run_waits_for_a_service_that_restarts(
         bulk.down = 9 if len(bulk.states) == 2 else 0
 
     assert run_of(bulk, tmp_path).run(Seen(go_down)).state == "SUCCEEDED"
+
+
+def test_a_run_waits_while_a_limit_of_its_key_is_reached(
+    tmp_path: Path, pauses: list[float]
+) -> None:
+    bulk, refusals = Bulk(), {"/batches": 6, "/batches/b1": 6, "/batches/b1/results": 2}
+
+    def limited(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        if refusals.get(path):
+            refusals[path] -= 1
+            return problem(429, **{"Retry-After": "2"})
+        return bulk(request)
+
+    file, seen = tmp_path / "in.csv", Seen()
+    file.write_text("a,b\n1,2\n")
+    run = BatchRun(
+        client=client_of(limited), file=file, output=tmp_path / "out.csv", url="http://service",
+        options={}, form="csv",
+    )  # fmt: skip
+    assert run.run(seen).state == "SUCCEEDED"
+    assert (len(bulk.keys), set(pauses)) == (1, {2.0})
 
 
 # Commands

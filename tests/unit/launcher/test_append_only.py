@@ -166,7 +166,7 @@ def test_the_terminal_shows_why_the_broker_does_not_start_and_the_command_repair
         assert 297 <= broker.dbsize() < 300
         refused = carprice(home)
         assert refused.returncode == 2
-        assert "another server already uses" in refused.stderr
+        assert "stop the service first" in refused.stderr
     assert carprice(home).stdout == "no damage found\n"
 
 
@@ -191,6 +191,45 @@ def test_a_damaged_base_file_is_dropped_only_if_asked(home: Path) -> None:
         broker = broker_of(home)
         wait_until(lambda: answers(broker), what="the repaired broker")
         assert broker.keys() == [b"later"]
+
+
+def test_a_broker_whose_list_of_files_is_missing_does_not_begin_without_data(home: Path) -> None:
+    path = fill(home)
+    former = path.read_bytes()
+    (manifest,) = path.parent.glob("*.manifest")
+    listed = manifest.read_bytes()
+    manifest.unlink()
+    started = subprocess.run(
+        [sys.executable, "-m", "launcher.embedded", "broker"],
+        cwd=ROOT,
+        env={**os.environ, "CARPRICE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert started.returncode == 2
+    assert "run `carprice repair-broker`" in started.stderr
+    assert carprice(home, "--check").returncode == 1
+    assert path.read_bytes() == former
+    assert not manifest.exists()
+    assert carprice(home).returncode == 0
+    assert sorted(manifest.read_bytes().split()) == sorted(listed.split())
+    with running_server(home, "broker"):
+        broker = broker_of(home)
+        wait_until(lambda: answers(broker), what="the broker")
+        assert broker.dbsize() == 300
+
+
+def test_files_that_do_not_belong_together_are_not_listed(home: Path) -> None:
+    path = fill(home)
+    (manifest,) = path.parent.glob("*.manifest")
+    manifest.unlink()
+    (path.parent / "appendonly.aof.7.base.rdb").write_bytes(b"of another server")
+    refused = carprice(home)
+    assert refused.returncode == 2
+    assert "2 base files instead of one" in refused.stderr
+    assert not manifest.exists()
 
 
 def test_zeros_that_a_loss_of_power_left_are_removed_at_the_start(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import socket
 import sys
@@ -153,6 +154,19 @@ def test_a_process_whose_loop_hangs_is_killed(start: Callable[..., Run], tmp_pat
     run.run_for(2.5)
     assert len(run.said) == 1
     assert run.children["interactive.1"].pid == other
+
+
+def test_a_hung_process_is_found_although_the_heartbeats_were_deleted(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = start({"api": beating(tmp_path, "hang")})
+    run.run_for(2.0)
+    shutil.rmtree(tmp_path / "heartbeats")
+    run.run_for(2.0)
+    assert run.said == []
+    (tmp_path / "hang").touch()
+    run.until(lambda: run.said)
+    assert run.said == ["api killed: no sign of life for 1 s"]
 
 
 def test_a_start_may_take_long_but_not_for_ever(

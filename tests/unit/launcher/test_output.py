@@ -115,6 +115,11 @@ def test_of_the_servers_lines_only_errors_reach_the_terminal(text: str, shown: s
     assert terminal_text(f"17:M 29 Nov 2026 13:49:21.976 {text}") == shown
 
 
+def test_the_stop_of_a_server_is_not_shown() -> None:
+    line = "12716:signal-handler (1795969959) Received SIGTERM scheduling shutdown..."
+    assert terminal_text(line) is None
+
+
 def test_a_full_disk_is_shown_once_per_process_and_minute(tmp_path: Path) -> None:
     terminal = io.StringIO()
     output = Output(tmp_path, ["beat", "broker"], terminal)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from launcher import preflight
+from launcher.child import Child
 from launcher.preflight import (
     CannotStartError,
     await_home,
@@ -21,6 +22,7 @@ from launcher.preflight import (
     check_keys,
     check_ports,
     is_disk_full,
+    lacks_space,
     lock_home,
     prepare_home,
     wipe_metrics,
@@ -154,7 +156,45 @@ def test_a_disk_is_full_if_it_cannot_reserve_space(
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     for expected in (True, True, False):
         assert is_disk_full(home.home) is expected
-    assert [each.name for each in home.home.iterdir() if each.name.startswith("space")] == []
+    assert [each.name for each in home.home.iterdir() if "space" in each.name] == []
+
+
+def test_full_shared_memory_is_a_lack_of_space(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    prepare_home(home)
+    monkeypatch.setattr(preflight, "SHARED_MEMORY", tmp_path / "shm")
+    assert not lacks_space(home), "there is none"
+    (tmp_path / "shm").mkdir()
+    assert not lacks_space(home)
+    sizes = []
+
+    def refuse(_handle: int, _offset: int, size: int) -> None:
+        sizes.append(size)
+        if size < preflight.PROBE_BYTES:
+            raise OSError(errno.ENOSPC, "refused")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    assert lacks_space(home)
+    assert len(sizes) == 2
+
+
+def test_processes_that_a_killed_run_left_behind_are_named(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "HOME_LOCK_TIMEOUT_S", 0.2)
+    lock = lock_home(home.home)
+    left = Child(name="api", line="sleep 600", env=os.environ, cwd=home.home, keep_open=[lock])
+    left.start()
+    try:
+        os.pwrite(lock, b"4194305\n", 0)  # no process has this id
+        os.close(lock)
+        with pytest.raises(CannotStartError, match=f"left behind: kill {left.pid}, then"):
+            lock_home(home.home)
+    finally:
+        left.kill_group()
+        left.reap()
+    os.close(lock_home(home.home))
 
 
 def test_two_runs_do_not_share_a_home(home: Settings) -> None:

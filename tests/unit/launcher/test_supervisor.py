@@ -1,5 +1,6 @@
 """The supervisor, with small real processes in place of the service's."""
 
+import errno
 import io
 import os
 import signal
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from launcher import child as child_module
+from launcher import supervisor
 from launcher.child import Child
 from launcher.output import Output
 from launcher.supervisor import CrashLoopError, Supervisor
@@ -150,6 +152,33 @@ def test_exits_on_a_full_disk_are_no_crash_loop_and_are_reported_once(
     one.until(lambda: one.children["writer"].running and not one.children["writer"].has_exited())
     said = "writer ended with exit code 3 while the disk is full"
     assert one.terminal.getvalue().count(said) == 1
+
+
+def test_a_system_without_processes_delays_a_start_and_stops_nothing(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_module, "RESTART_DELAYS_S", (0.0,))
+    monkeypatch.setattr(supervisor, "START_RETRY_S", 0.1)
+    one = bench({"one": SLEEPER, "other": SLEEPER})
+    one.start()
+    one.until(one.printed("up", 2))
+    other = one.children["other"].pid
+    refused = 0
+
+    def refuse(*_: object, **__: object) -> None:
+        nonlocal refused
+        refused += 1
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", refuse)
+        os.kill(one.children["one"].pid, signal.SIGKILL)
+        os.kill(one.supervisor._watchdog.pid, signal.SIGKILL)
+        one.until(lambda: refused > 6)
+        assert one.terminal.getvalue().count("one cannot be started") == 1
+    one.until(one.printed("up", 3))
+    assert one.children["other"].pid == other
+    one.until(lambda: one.supervisor._watchdog._process.poll() is None)
 
 
 def test_a_process_killed_from_outside_is_restarted_every_time(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api.batches.storage import CallerBatches
 from shared.domain.batch import ExportFormat, ResultTable
 from shared.domain.errors import (
     BatchDeleted,
@@ -37,6 +38,43 @@ def test_a_deleted_batch_leaves_its_tombstone_and_its_audit_records(path: BulkPa
         path.batches.delete(batch_id, CALLER)
     assert not path.client.exists(keys.batch(batch_id))
     assert path.client.zscore(keys.batches_by_caller(CALLER), batch_id) is None
+
+
+def test_what_a_batch_takes_up_is_recorded_at_each_change(path: BulkPath) -> None:
+    usage, data = CallerBatches(path.client), cars_csv(25)
+    batch_id = path.accept(data)
+    assert usage.stored_bytes(CALLER) == len(data)
+    path.drain()
+    results = path.blobs.size(batch_id, "results.csv")
+    assert results is not None
+    ended = usage.stored_bytes(CALLER)
+    assert results < ended == path.blobs.total_size(batch_id)
+    form = Export(format=ExportFormat.NDJSON)
+    path.forms.run(batch_id, ResultTable.RESULTS, form, "")
+    assert usage.stored_bytes(CALLER) == path.blobs.total_size(batch_id) > ended
+    path.batches.delete(batch_id, CALLER)
+    assert usage.stored_bytes(CALLER) == 0
+
+
+def test_a_correction_counts_and_so_do_the_rows_that_it_returned(path: BulkPath) -> None:
+    batch = path.run(f"{HEADER}\n{GOOD_ROW}\n{BAD_ROW}".encode())
+    fixed = path.text(batch, "rejected.csv").replace("1890", "1990").replace("a lot", "120000")
+    correction = path.accept_correction(batch, fixed.encode())
+    path.drain()
+    sizes = [path.blobs.total_size(each) for each in (batch.manifest.id, correction)]
+    assert CallerBatches(path.client).stored_bytes(CALLER) == sum(sizes)
+
+
+def test_the_sweep_records_what_is_missing_and_forgets_what_has_expired(path: BulkPath) -> None:
+    usage, batch_id = CallerBatches(path.client), path.run(cars_csv(25)).manifest.id
+    known = usage.stored_bytes(CALLER)
+    path.client.flushall()
+    path.sweep.sweep()
+    assert usage.stored_bytes(CALLER) == known == path.blobs.total_size(batch_id)
+    path.clock.now += 1001
+    path.client.delete(keys.BATCH_SCAN_MARKER)
+    path.sweep.sweep()
+    assert usage.stored_bytes(CALLER) == 0
 
 
 def test_the_tombstone_is_kept_as_long_as_that_of_an_expired_batch(path: BulkPath) -> None:

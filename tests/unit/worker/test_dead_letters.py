@@ -1,5 +1,6 @@
 """Work that was given up: listed with its reason, replayed with its rows, or dropped."""
 
+import contextlib
 import csv
 import io
 import json
@@ -8,7 +9,9 @@ from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
+from click.testing import CliRunner
 
+from cli.dead import dead
 from shared.domain.batch import BatchOutcome, RowCounts
 from shared.domain.errors import DeadLetterNotFound, DeadLetterNotReplayable
 from shared.domain.ids import CallerId, JobId, new_id
@@ -121,6 +124,33 @@ def test_each_chunk_of_a_batch_is_replayed_by_itself(
     service.replay(f"{batch.manifest.id}-0")
     assert path.sweep_until_ended(batch.manifest.id).progress.counts == RowCounts(35, 0, 10)
     service.replay(f"{batch.manifest.id}-2")
+    assert path.sweep_until_ended(batch.manifest.id).progress.counts == RowCounts(valid=45)
+
+
+def test_all_chunks_of_a_batch_are_replayed_at_once(
+    path: BulkPath, service: DeadLetterService
+) -> None:
+    poisoned(path, "R1", "R21")
+    batch = path.sweep_until_ended(path.accept(cars_csv(45)))
+    path.model.fault = None
+    replayed = service.replay_of_batch(f"{batch.manifest.id}-2")
+    assert sorted(letter.step for letter in replayed) == ["0", "2"]
+    assert service.list() == []
+    assert path.sweep_until_ended(batch.manifest.id).progress.counts == RowCounts(valid=45)
+    assert len(recorded(path)) == len(set(recorded(path))) == 45
+
+
+def test_the_command_replays_everything_that_is_listed(
+    path: BulkPath, service: DeadLetterService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned(path, "R1", "R21")
+    batch = path.sweep_until_ended(path.accept(cars_csv(45)))
+    path.model.fault = None
+    monkeypatch.setattr("cli.dead._service", lambda: contextlib.nullcontext(service))
+    done = CliRunner().invoke(dead, ["replay", "--all"])
+    replayed = [line for line in done.output.splitlines() if line.endswith("\treplay")]
+    assert (done.exit_code, len(replayed)) == (0, 2)
+    assert service.list() == []
     assert path.sweep_until_ended(batch.manifest.id).progress.counts == RowCounts(valid=45)
 
 

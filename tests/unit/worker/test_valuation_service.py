@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgpack
 import pytest
 
-from shared.audit.log import AuditLog
+from shared.audit.log import AuditLog, Fsync
 from shared.domain.errors import BrokerUnavailable, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ValuationId, new_id
 from shared.domain.job import DispatchOrigin, Job, JobState
@@ -424,6 +424,32 @@ def test_what_cannot_be_recorded_is_not_answered(bench, request_, tmp_path):
     bench.audit._folder = tmp_path / "blocked"
     bench.audit._folder.write_text("")
     assert [code for _, code in bench.group(bench.item(request_))] == ["audit-unavailable"]
+
+
+@pytest.mark.parametrize("kind", ["job", "micro-batch"])
+def test_what_a_failed_flush_has_recorded_is_not_recorded_again(bench, request_, monkeypatch, kind):
+    bench.audit._fsync = Fsync.ALWAYS
+    flushed = []
+
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    job = bench.stored(request_) if kind == "job" else None
+    with monkeypatch.context() as outage:
+        outage.setattr("shared.audit.log.os.fdatasync", failing)
+        if job is not None:
+            assert bench.work_on(job.id).state is JobState.RUNNING
+        else:
+            item = bench.item(request_)
+            assert [code for _, code in bench.group(item, group_id="g")] == ["audit-unavailable"]
+    monkeypatch.setattr("shared.audit.log.os.fdatasync", flushed.append)
+    if job is not None:
+        assert bench.work_on(job.id).state is JobState.SUCCEEDED
+        assert bench.recorded() == [job.id]
+    else:
+        bench.group(item, group_id="g")
+        assert bench.recorded() == [item.id]
+    assert flushed, "before the answer"
 
 
 @pytest.mark.parametrize("cause", ["audit log", "model", "disk"])

@@ -95,6 +95,7 @@ class BatchExporter:
         if self._files.tombstone(batch_id) is not None:  # deleted meanwhile
             self._files.discard_remains(batch_id)
             return
+        self._ledger.record_bytes(batch_id, manifest.caller, self._files.blobs.total_size(batch_id))
         elapsed_s = round(time.monotonic() - started, 3)
         log.info("batch_form_made", batch_id=batch_id, form=name, elapsed_s=elapsed_s)
 

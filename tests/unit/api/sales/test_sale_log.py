@@ -10,10 +10,11 @@ import threading
 import pytest
 from click.testing import CliRunner
 
-from api.sales.log import INDEX_FILE, SaleReportLog
+from api.sales.log import SaleReportLog
 from cli.audit import audit
 from shared.audit.chain import OUTCOMES_PREFIX
 from shared.audit.log import AuditLog
+from shared.audit.sales_index import SALES_INDEX
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, new_id
 from shared.domain.sale import Sale, SaleReport, SaleReportKind
@@ -26,10 +27,10 @@ def log(tmp_path):
     return SaleReportLog(tmp_path, "api-1", lambda: NOW)
 
 
-def outcome_of(price_mad, *, version="v1", valuation_id=None, at=NOW):
+def outcome_of(price_mad, *, version="v1", valuation_id=None, at=NOW, caller="me"):
     return SaleReport(
         valuation_id=valuation_id or new_id(),
-        caller=CallerId("me"),
+        caller=CallerId(caller),
         sale=Sale(price_mad=price_mad, sold_at=dt.date(2026, 1, 2)),
         price_mad=100.0,
         low_mad=80.0,
@@ -77,7 +78,7 @@ def test_a_line_whose_writer_died_before_the_index_is_known_to_the_next(log, tmp
 def test_an_index_of_another_version_is_rebuilt(log, tmp_path):
     outcome = outcome_of(90.0)
     log.put(outcome)
-    with contextlib.closing(sqlite3.connect(tmp_path / INDEX_FILE)) as index:
+    with contextlib.closing(sqlite3.connect(tmp_path / SALES_INDEX)) as index:
         index.execute("DROP TABLE files")
         index.execute("PRAGMA user_version = 1")
     assert log.put(outcome) == (outcome, SaleReportKind.REPEATED)
@@ -109,6 +110,19 @@ def test_the_figures_count_the_last_report(log):
     assert first.mean_ratio == pytest.approx((0.8 + 1.25 + 2.0 + 1.0) / 4)
 
 
+def test_the_figures_of_a_caller_have_its_own_sales_alone(log):
+    for price in (80.0, 125.0):
+        log.put(outcome_of(price))
+    log.put(outcome_of(1.0, caller="other"))
+    log.put(outcome_of(50.0, caller="other", version="v2"))
+    (own,) = log.figures(CallerId("me"))
+    assert (own.model_version, own.outcomes) == ("v1", 2)
+    assert own.median_ape == pytest.approx((0.25 + 0.2) / 2)
+    assert own.mean_ratio == pytest.approx((0.8 + 1.25) / 2)
+    assert log.figures(CallerId("nobody")) == []
+    assert [each.outcomes for each in log.figures()] == [1, 3]
+
+
 def test_a_lost_index_is_rebuilt_from_the_log(log, tmp_path):
     first = outcome_of(90.0)
     log.put(first)
@@ -118,7 +132,7 @@ def test_a_lost_index_is_rebuilt_from_the_log(log, tmp_path):
         )
     )
     figures = log.figures()
-    (tmp_path / INDEX_FILE).unlink()
+    (tmp_path / SALES_INDEX).unlink()
     again = SaleReportLog(tmp_path, "api-2", lambda: NOW)
     assert again.get(first.valuation_id) == corrected
     assert again.figures() == figures

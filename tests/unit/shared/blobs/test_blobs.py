@@ -121,6 +121,15 @@ def test_what_is_not_there_has_no_size_and_cannot_be_read(blobs: BlobStore) -> N
         blobs.read(BATCH, "manifest.json")
 
 
+def test_a_batch_has_the_size_of_all_its_blobs(blobs: BlobStore) -> None:
+    assert blobs.total_size(BATCH) == 0
+    for name in ("source", "chunks/000000", "results.csv"):
+        put(blobs, name, b"12345")
+    assert blobs.total_size(BATCH) == 15
+    blobs.remove(BATCH, ["chunks/000000"])
+    assert blobs.total_size(BATCH) == 10
+
+
 def test_two_writers_of_one_blob_do_not_mix(blobs: BlobStore) -> None:
     """A step that was sent twice runs twice at once."""
     writers = [

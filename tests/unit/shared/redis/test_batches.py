@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from api.batches.storage import CallerBatches
 from api.jobs.listing import SubmissionIndex
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.errors import BrokerUnavailable
@@ -48,6 +49,26 @@ def opened(store: BatchLedger, chunks: int = 5) -> None:
 def finish(store: BatchLedger, chunk: int, *, abort: bool = False) -> bool:
     store.begin(BATCH, str(chunk))
     return store.finish_chunk(BATCH, chunk, ROWS, abort=abort)
+
+
+def test_what_the_batches_of_a_caller_take_up_is_known_until_they_are_deleted(
+    servers: Servers, store: BatchLedger
+) -> None:
+    usage, other = CallerBatches(servers.broker), BatchId(new_id(1_000_000.0))
+    for batch_id, size in ((BATCH, 100), (other, 30)):
+        store.index_by_caller(batch_id, CALLER, 3600)
+        assert not store.has_bytes(batch_id, CALLER)
+        store.record_bytes(batch_id, CALLER, size)
+    store.record_bytes(other, CALLER, 50)
+    assert store.has_bytes(other, CALLER)
+    assert usage.stored_bytes(CALLER) == 150
+    assert usage.stored_bytes(CallerId("garage")) == 0
+    assert 0 < servers.broker.ttl(redis_keys.batch_bytes_of(CALLER)) <= 3600
+    store.delete_ended(other, CALLER)
+    store.record_bytes(other, CALLER, 50)
+    assert usage.stored_bytes(CALLER) == 100, "an export that ends later counts no more"
+    store.forget_bytes(BATCH, CALLER)
+    assert usage.stored_bytes(CALLER) == 0
 
 
 def test_chunks_are_sent_in_a_sliding_window(store: BatchLedger) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from api.jobs.idempotency import RedisIdempotency
 from api.valuations.micro_batches import QueueGuard
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.local import LocalBlobStore
@@ -31,7 +32,7 @@ from shared.redis.job_store.memory import (
     BrokerMemory,
     JobUsageCounts,
 )
-from shared.redis.job_store.records import JobUsage
+from shared.redis.job_store.records import TOMBSTONE_BYTES, JobUsage
 from shared.redis.job_store.store import JobStore
 from worker.valuations.payload_sweep import GRACE_S, JobPayloadSweeper
 
@@ -322,6 +323,40 @@ def test_a_caller_that_holds_most_of_the_memory_is_refused_before_others(storage
         storage.jobs.delete(job.id, ME)
     storage.now += 1
     assert storage.add(80)
+
+
+def test_a_caller_that_deletes_its_jobs_does_not_fill_the_memory_with_their_ids(storage):
+    kept = keys.ended_usage(ME)
+    job = storage.add()
+    storage.end(job)
+    before = storage.broker.info("memory")["used_memory"]
+    storage.jobs.delete(job.id, ME)
+    assert storage.counts.usage(ME).stored_bytes == 0
+    (until,) = [name[2:] for name in storage.broker.hkeys(kept) if name.startswith(b"t:")]
+    assert float(until) >= storage.now + 8 * 3600
+    storage.end(storage.add())
+    assert storage.broker.ttl(kept) >= 8 * 3600, "jobs that end do not shorten it"
+    # As if the caller had deleted so many that their tombstones take half of the memory.
+    storage.broker.hset(kept, b"t:" + until, LIMIT // 2)
+    used = LIMIT - (16 << 20) - before
+    storage.broker.setrange("filler", used, b"x")
+    storage.now += 1
+    with pytest.raises(JobStorageFull):
+        storage.add()
+    assert storage.add(caller=OTHER)
+    storage.now = float(until) + 1
+    assert storage.add()
+    storage.broker.delete("filler")
+
+
+def test_what_stays_of_a_deleted_job_takes_no_more_than_is_counted(storage):
+    job = storage.add()
+    storage.end(job)
+    storage.jobs.delete(job.id, ME)
+    tombstone = storage.broker.memory_usage(keys.job_tombstone(job.id))
+    RedisIdempotency(storage.broker).claim(ME, "jobs", "k" * 200, "f" * 64, job.id)
+    key = storage.broker.memory_usage(keys.idempotency(ME, f"jobs:{'k' * 200}"))
+    assert tombstone + key + 2 * 64 < TOMBSTONE_BYTES, "64: entry of the time to live"
 
 
 def test_long_lists_hardly_fill_the_memory(storage):

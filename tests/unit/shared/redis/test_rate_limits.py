@@ -81,6 +81,12 @@ def test_cars_are_taken_all_or_not_at_all_and_can_be_given_back(rates):
     assert [spent(rates, "a", TEN_CARS, cars=n) for n in (6, 5)] == [False, True]
 
 
+def test_more_cars_than_a_day_has_are_not_promised_for_later_today(rates):
+    with pytest.raises(CarLimitReached) as refusal:
+        rates.spend("a", TEN_CARS, cars=11)
+    assert refusal.value.params["retry_after_s"] == 86_400
+
+
 def test_a_refused_car_costs_no_request_and_a_request_without_cars_no_car(rates):
     limits = KeyLimits(requests_per_s=0.001, burst=3, cars_per_day=1)
     assert spent(rates, "a", limits, cars=1)
