@@ -24,6 +24,7 @@ COMPILE_GROUPS: tuple[tuple[str, ...], ...] = (
     ("model_store.explain.kernels", "data.hedonic.kernels", "model_store.pricing.kernels"),
     (
         "model_store.forest.kernels",
+        "worker.batches.fast_csv.header_kernels",
         "worker.batches.fast_csv.read_kernels",
         "worker.batches.fast_csv.write_kernels",
     ),

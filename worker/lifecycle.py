@@ -85,6 +85,7 @@ def connect_signals(
             os.nice(BULK_NICENESS)
             # The kernels are loaded once, here, and shared by the processes of the pool.
             import_module("worker.batches.fast_csv.engine")
+            import_module("worker.batches.fast_csv.header_kernels")
         # The collector must not write to, and so copy, the pages that the children share.
         gc.collect()
         gc.freeze()

@@ -11,8 +11,8 @@ from shared.domain.batch import Batch
 from shared.domain.notes import MAX_EXAMPLES, AskingSides, NoteCount
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.fields.car import CAR_FIELDS
+from shared.messages.counted import COUNTED_MESSAGES
 from shared.messages.notices import (
-    COUNTED_MESSAGES,
     FRENCH_UNITS,
     NOTICE_MESSAGES,
     NOTICE_SCOPE,

@@ -33,6 +33,9 @@ OLD_CAR_YEARS, MIN_OLD_CARS = 3, 3
 """Cars of such an age have been driven; so many of them tell the unit of a column."""
 
 MIN_SHARE = 0.5
+AGREEMENT = 0.9
+"""Share of equal rows from which on two columns of one field say the same."""
+
 ROUNDING = 0.0002
 """Relative difference of two numbers that say the same."""
 
@@ -312,6 +315,28 @@ def agreement(
         if not is_blank(left) and not is_blank(right)
     ]
     return sum(_are_equal(*pair) for pair in pairs) / len(pairs) if pairs else 1.0
+
+
+def completes(
+    field: str,
+    one: Column,
+    other: Column,
+    units: tuple[str | None, str | None],
+    *,
+    needs_proof: bool,
+) -> bool:
+    """Whether a column says the same as another one, so that it can be read where that is blank.
+
+    Args:
+        field: the field.
+        one: cells of a column.
+        other: cells of the column that may complete it.
+        units: of whole columns, if their headers state them.
+        needs_proof: whether a row must have both.
+    """
+    pairs = zip(one, other, strict=False)
+    has_proof = any(not is_blank(left) and not is_blank(right) for left, right in pairs)
+    return (has_proof or not needs_proof) and agreement(field, one, other, units) >= AGREEMENT
 
 
 def _normal(field: str, cell: str, unit: str | None) -> object:

@@ -55,9 +55,6 @@ RANKS = {"given": 5, "name": 4, "date": 1, "cells": 1, "near": 0}
 NEAR_FIELDS = (*REQUIRED_FIELDS, "fuel", "transmission", "km_driven")
 """Fields for which a name with one wrong letter is accepted, if they are in no other column."""
 
-AGREEMENT = 0.9
-"""Share of equal rows from which on two columns of one field say the same."""
-
 GOOD_SHARE, BAD_SHARE = 0.5, 0.2
 """Shares of valid cells that make one of two columns clearly better."""
 
@@ -173,20 +170,15 @@ class _Matcher:
         return best
 
     def _add_other(self, best: _Candidate, other: _Candidate) -> bool:
-        """Whether a column holds the values of another one, perhaps in another unit.
-
-        It is read where the other one is blank, then.
-        """
+        """Whether a column is read where another one is blank, perhaps in another unit."""
         field, units = best.field, (best.unit, other.unit)
         if field in self.other_columns:
             return False
         if are_of_two_objects(*(self.names[each.column] for each in (best, other))):
             return False
-        cells, other_cells = self.cells_of(best.column), self.cells_of(other.column)
-        if cell_evidence.agreement(field, cells, other_cells, units) < AGREEMENT:
-            return False
-        is_compared = any(map(_are_filled, cells, other_cells))
-        if not is_compared and (field in NAME_FIELDS or None in units):
+        columns = self.cells_of(best.column), self.cells_of(other.column)
+        needs_proof = field in NAME_FIELDS or None in units
+        if not cell_evidence.completes(field, *columns, units, needs_proof=needs_proof):
             return False
         same = best.unit == other.unit
         self._read_where_blank(field, other.column, "" if same else other.unit or own_unit(field))
@@ -226,7 +218,7 @@ class _Matcher:
         if one.rank != other.rank and not are_apart:
             return max(one, other, key=lambda candidate: candidate.rank)
         agrees = cell_evidence.agreement(one.field, cells, other_cells, (one.unit, other.unit))
-        return one if cells and agrees >= AGREEMENT else None
+        return one if cells and agrees >= cell_evidence.AGREEMENT else None
 
     def _report_contradiction(self, field: str, one: _Candidate, other: _Candidate) -> None:
         if field in REQUIRED_FIELDS:
@@ -482,10 +474,6 @@ def match_columns(
         currency=prices.currency,
         notices=notices,
     )
-
-
-def _are_filled(one: str, other: str) -> bool:
-    return not is_blank(one) and not is_blank(other)
 
 
 def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidate | None:

@@ -20,7 +20,6 @@ from shared.domain.errors import record_errors
 from shared.domain.table import Dialect
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, Position
 from worker.batches.engine import EngineName
-from worker.batches.fast_csv import read_kernels
 from worker.batches.fast_csv.row_index import RowIndex
 from worker.batches.rows.chunk import CHUNK_MAX_CHARS, CellChunk, cut
 from worker.batches.rows.inner_headers import InnerHeaders
@@ -201,10 +200,13 @@ def _has_inner_header(text: bytes, index: RowIndex, dialect: Dialect, inner: Inn
     """Whether a row is a header, or states units; only rows without digits in a column may be."""
     if inner.probe is None or not inner.can_probe_digits:
         return False
+    # The process that cuts files loads kernels only after their cache is filled.
+    from worker.batches.fast_csv import header_kernels  # noqa: PLC0415
+
     form = dialect.text_form
     column = inner.probe + form.is_numbered
     places = np.empty((len(index.rows), 2), dtype=np.int64)
-    found = read_kernels.find_rows_without_digits(
+    found = header_kernels.find_rows_without_digits(
         index.chars, ord(form.delimiter), index.rows, column, places
     )
     width = len(dialect.header)

@@ -1,0 +1,104 @@
+"""French and English texts of remarks that are counted over the rows of a batch."""
+
+from shared.messages.uploads import Texts
+
+COUNTED_MESSAGES: dict[str, Texts] = {
+    "unreadable-cells": {
+        "fr": "Colonne {column} : valeurs non lues et ignorées, leurs lignes sont estimées sans "
+        "elles : {count} ({values}).",
+        "en": "Column {column}: values not read and ignored, their rows are valued without them: "
+        "{count} ({values}).",
+    },
+    "converted": {
+        "fr": "Colonne {column} : valeurs converties de l'unité indiquée : {count} ({values}).",
+        "en": "Column {column}: values converted from the unit that they state: {count} "
+        "({values}).",
+    },
+    "unpriced": {
+        "fr": "Colonne {column} : valeurs qui ne changent pas le prix, faute d'annonces "
+        "comparables ; une voiture endommagée vaut moins : {count} ({values}).",
+        "en": "Column {column}: values that do not change the price, for lack of comparable "
+        "listings; a damaged car is worth less: {count} ({values}).",
+    },
+    "misspelt": {
+        "fr": "Colonne {column} : mots lus avec une faute de frappe supposée : {count} ({values}).",
+        "en": "Column {column}: words read in spite of a typing error: {count} ({values}).",
+    },
+    "open-range": {
+        "fr": "Colonne {column} : tranches ouvertes, lues comme leur borne : {count} ({values}).",
+        "en": "Column {column}: open ranges, read as their bound: {count} ({values}).",
+    },
+    "unknown-unit": {
+        "fr": "Colonne {column} : valeurs ignorées, faute d'unité connue : {count} ({values}).",
+        "en": "Column {column}: values ignored, for lack of a known unit: {count} ({values}).",
+    },
+    "km-high": {
+        "fr": "Colonne {column} : kilométrages très élevés pour l'âge de la voiture, à vérifier : "
+        "{count} ({values}).",
+        "en": "Column {column}: mileages that are very high for the car's age, please check: "
+        "{count} ({values}).",
+    },
+    "km-low": {
+        "fr": "Colonne {column} : kilométrages très bas pour l'âge de la voiture, à vérifier "
+        "(sont-ce des milliers ?) : {count} ({values}).",
+        "en": "Column {column}: mileages that are very low for the car's age, please check "
+        "(are these thousands?): {count} ({values}).",
+    },
+    "unit-changed": {
+        "fr": "Colonne {column} : lignes lues dans l'unité qu'indique une ligne de titres ou "
+        "d'unités au milieu du fichier : {count} ({values}).",
+        "en": "Column {column}: rows read in the unit that a header or a row of units in the "
+        "middle of the file states: {count} ({values}).",
+    },
+    "unclear-unit": {
+        "fr": "Colonne {column} : unité qui n'est plus claire sous une ligne de titres ou "
+        "d'unités au milieu du fichier : {count} lignes, dont seules les valeurs qui indiquent "
+        "leur unité sont lues.",
+        "en": "Column {column}: its unit is not clear below a header or a row of units in the "
+        "middle of the file: {count} rows, of which only values that state their unit are read.",
+    },
+    "foreign-currency": {
+        "fr": "Colonne {column} : prix dans une autre monnaie que le dirham, sans avis : {count} "
+        "({values}).",
+        "en": "Column {column}: prices in another currency than the dirham, without a verdict: "
+        "{count} ({values}).",
+    },
+    "missing-field": {
+        "fr": "{column} : lignes sans valeur utilisable, dont le prix est une moyenne moins sûre : "
+        "{count}.",
+        "en": "{column}: rows without a usable value, whose price is a less certain average: "
+        "{count}.",
+    },
+    "name-corrected": {
+        "fr": "Modèles lus autrement qu'ils ne sont écrits (faute de frappe, marque absente) : "
+        "{count} ({values}).",
+        "en": "Models read otherwise than written (typing error, brand missing): {count} "
+        "({values}).",
+    },
+    "name-ambiguous": {
+        "fr": "Modèles incertains, estimés avec un intervalle plus large : {count} ({values}).",
+        "en": "Uncertain models, valued with a wider interval: {count} ({values}).",
+    },
+    "name-unknown": {
+        "fr": "Marques ou modèles inconnus, estimés avec un intervalle plus large : {count} "
+        "({values}).",
+        "en": "Unknown brands or models, valued with a wider interval: {count} ({values}).",
+    },
+    "model-unknown": {
+        "fr": "Modèles sans statistiques, estimés avec un intervalle plus large : {count} "
+        "({values}).",
+        "en": "Models without statistics, valued with a wider interval: {count} ({values}).",
+    },
+    "asking-prices-low": {
+        "fr": "{count} des {values} prix demandés sont au-dessous de leur intervalle : sont-ils en "
+        "dirhams, et en unités ?",
+        "en": "{count} of {values} asking prices are below their interval: are they in dirhams, "
+        "and in single units?",
+    },
+    "asking-prices-high": {
+        "fr": "{count} des {values} prix demandés sont au-dessus de leur intervalle : sont-ils en "
+        "dirhams ?",
+        "en": "{count} of {values} asking prices are above their interval: are they in dirhams?",
+    },
+}
+"""Remarks on the rows of a batch, by code, counted at its end."""
