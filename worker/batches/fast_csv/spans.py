@@ -172,7 +172,7 @@ def find_byte_span(
     text = block[: len(index.chars)]
     if not _is_fast_csv(text, index, form.width) or _as_utf8(text, form.encoding) is None:
         return None
-    if _may_repeat_header(text, dialect):
+    if (inner is None or not inner.finds_repeated_header) and _may_repeat_header(text, dialect):
         return None
     if inner is not None and _has_inner_header(text, index, dialect, inner):
         return None

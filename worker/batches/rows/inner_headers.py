@@ -8,7 +8,7 @@ from shared.fields.blanks import is_blank
 from shared.fields.units import FIELD_UNITS, UNSTATED, own_unit
 from shared.tabular.cell_evidence import may_describe_car
 from shared.tabular.column_names import ASKING_PRICE, field_for_header, read_name
-from shared.tabular.csv_reader import REPEATED_HEADER
+from shared.tabular.csv_reader import REPEATED_HEADER, repeats_header
 from shared.tabular.header_row import HEADER_MIN_FIELDS, unit_texts, units_in_titles
 from shared.tabular.units import names_field, unit_in_header, unit_in_text
 
@@ -45,12 +45,16 @@ class InnerHeaders:
     def __init__(self, dialect: Dialect, state: InnerState) -> None:
         self.state = state
         self._header = dialect.header
+        self._has_header = dialect.has_header
         columns = dialect.column_indexes
         self._names = [columns[name] for name in _DESCRIBING if name in columns]
         self.probe = next((columns[name] for name in _PROBED if name in columns), None)
         """The column whose cells have digits, or no names of columns, in the rows of cars."""
         self.can_probe_digits = any(name in columns for name in _PROBED[:2])
         """Whether the probed cells of cars have digits."""
+        is_name_probed = self.probe is None or not any(map(str.isdigit, self._header[self.probe]))
+        self.finds_repeated_header = self.can_probe_digits and is_name_probed
+        """Whether a row that repeats the header has no digits in the probed column."""
         if dialect.asking_index is not None:
             columns[ASKING_PRICE] = dialect.asking_index
         self._columns = columns
@@ -76,7 +80,7 @@ class InnerHeaders:
         if self.probe is None or any(map(str.isdigit, cells[self.probe])):
             return None
         filled = {index: cell for index, cell in enumerate(cells) if not is_blank(cell)}
-        if self._is_header(filled):
+        if self._is_header(filled) or (self._has_header and repeats_header(cells, self._header)):
             return REPEATED_HEADER, self._after_header(filled)
         units = self._stated_units(filled)
         if units is None:
