@@ -10,9 +10,9 @@ from shared.domain.batch import REJECTED_COLUMNS, BatchManifest, source_columns
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.names import fold
 from shared.tabular.cells import escape_header
+from shared.tabular.columns.missing_columns import format_header
 from shared.tabular.csv_reader import SourceRow
 from shared.tabular.header_row import name_columns
-from shared.tabular.missing_columns import format_header
 
 LINE_COLUMN = REJECTED_COLUMNS[0]
 """The column that says which row of the batch a corrected row replaces."""

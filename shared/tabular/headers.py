@@ -1,32 +1,32 @@
 """Matches the columns of a file to the fields of the car, with a confidence."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import ColumnMatch, Notice, OtherColumn, UnitColumn
 from shared.fields.blanks import is_blank
-from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import NAME_FIELDS
 from shared.fields.units import UNSTATED, find_unit, own_unit
 from shared.tabular import cell_evidence
-from shared.tabular.cell_evidence import Column, unit_share
+from shared.tabular.cell_evidence import Column
 from shared.tabular.column_names import (
     ASKING_PRICE,
-    NAME_MAX_CHARS,
-    POWER_KEYS,
-    USUAL_KEYS,
     are_of_two_objects,
     find_column,
-    header_key,
-    is_mileage,
     near_field,
     plain_names,
     read_name,
     unit_among_words,
 )
-from shared.tabular.missing_columns import (
+from shared.tabular.columns.candidates import (
+    RANKS,
+    Candidate,
+    better_candidate,
+    find_candidate,
+)
+from shared.tabular.columns.missing_columns import (
     ambiguous_column,
     list_columns,
     missing_columns,
@@ -35,8 +35,7 @@ from shared.tabular.missing_columns import (
     shorten,
     unknown_column,
 )
-from shared.tabular.units import (
-    field_of_mileage,
+from shared.tabular.columns.units import (
     find_prices,
     in_currency_of_titles,
     may_be_miles,
@@ -44,31 +43,12 @@ from shared.tabular.units import (
     unclear_units,
     unit_around,
     unit_column,
-    units_beside,
     units_by_row,
     with_units,
 )
 
-RANKS = {"given": 5, "name": 4, "date": 1, "cells": 1, "near": 0}
-"""Of the columns for one field; a usual alias has 3, another synonym 2."""
-
 NEAR_FIELDS = (*REQUIRED_FIELDS, "fuel", "transmission", "km_driven")
 """Fields for which a name with one wrong letter is accepted, if they are in no other column."""
-
-GOOD_SHARE, BAD_SHARE = 0.5, 0.2
-"""Shares of valid cells that make one of two columns clearly better."""
-
-
-class _Candidate(NamedTuple):
-    """A column that may be the column of a field."""
-
-    column: int
-    """Index of the column."""
-    field: str
-    basis: str
-    unit: str | None = None
-    """The unit that its header states."""
-    rank: int = 3
 
 
 class MatchedColumns(NamedTuple):
@@ -97,7 +77,7 @@ class _Matcher:
         self.names, left_out = plain_names(header)
         """The names of the columns as they are read."""
         self._rows = rows
-        self.found: dict[str, _Candidate] = {}
+        self.found: dict[str, Candidate] = {}
         self._unit_columns: dict[str, int] = {}
         self.other_columns: dict[str, OtherColumn] = {}
         self.notices: list[Notice] = []
@@ -124,37 +104,40 @@ class _Matcher:
             if index is not None:
                 named = read_name(self.names[index])
                 unit = named.unit if named is not None and named.field == field else None
-                self.found[field] = _Candidate(index, field, "given", unit, RANKS["given"])
+                self.found[field] = Candidate(index, field, "given", unit, RANKS["given"])
 
     def add_named(self, settled: set[str]) -> None:
         """The columns whose names are known, except those of settled fields."""
-        rivals: dict[str, list[_Candidate]] = {}
-        for index, name in enumerate(self.names):
-            candidate = None if index in self.taken else self._candidate(index, name)
-            if candidate is not None and candidate.field not in settled:
+        rivals: dict[str, list[Candidate]] = {}
+        for candidate in self._free_candidates():
+            if candidate.field not in settled:
                 rivals.setdefault(candidate.field, []).append(candidate)
         for field, candidates in rivals.items():
             best = self._best(field, candidates)
             if best is not None:
                 self._accept(best)
 
-    def _candidate(self, index: int, name: str) -> _Candidate | None:
-        units = units_beside(self.names, index, self.cells_of)
-        return _candidate(index, name, self.cells_of(index), units)
+    def _free_candidates(self) -> Iterator[Candidate]:
+        """The columns whose names are known, and which are no field's column yet."""
+        for index in range(len(self.names)):
+            if index not in self.taken:
+                candidate = find_candidate(self.names, index, self.cells_of)
+                if candidate is not None:
+                    yield candidate
 
-    def _accept(self, candidate: _Candidate) -> None:
+    def _accept(self, candidate: Candidate) -> None:
         self.found[candidate.field] = candidate
         if candidate.basis == "near":
             name = shorten(self.header[candidate.column])
             self.notices.append(Notice(code="near-header", field=candidate.field, values=(name,)))
 
-    def _best(self, field: str, candidates: Sequence[_Candidate]) -> _Candidate | None:
+    def _best(self, field: str, candidates: Sequence[Candidate]) -> Candidate | None:
         """The best of several columns for one field; None if they contradict each other."""
         best = candidates[0]
         for other in candidates[1:]:
             if self.header[best.column] == self.header[other.column]:
                 continue  # reported as a repeated name
-            better = self._better(best, other)
+            better = better_candidate(best, other, self.names, self.cells_of)
             if better is None:
                 self._report_contradiction(field, best, other)
                 return None
@@ -169,7 +152,7 @@ class _Matcher:
             self.notices.append(Notice(code="other-column", field=field, values=values))
         return best
 
-    def _add_other(self, best: _Candidate, other: _Candidate) -> bool:
+    def _add_other(self, best: Candidate, other: Candidate) -> bool:
         """Whether a column is read where another one is blank, perhaps in another unit."""
         field, units = best.field, (best.unit, other.unit)
         if field in self.other_columns:
@@ -205,22 +188,7 @@ class _Matcher:
             if unit is not None:
                 self._read_where_blank(field, index, unit)
 
-    def _better(self, one: _Candidate, other: _Candidate) -> _Candidate | None:
-        cells, other_cells = self.cells_of(one.column), self.cells_of(other.column)
-        valid, other_valid = (
-            cell_evidence.valid_share(one.field, each) for each in (cells, other_cells)
-        )
-        if valid >= GOOD_SHARE and other_valid < BAD_SHARE:
-            return one
-        if other_valid >= GOOD_SHARE and valid < BAD_SHARE:
-            return other
-        are_apart = are_of_two_objects(*(self.names[each.column] for each in (one, other)))
-        if one.rank != other.rank and not are_apart:
-            return max(one, other, key=lambda candidate: candidate.rank)
-        agrees = cell_evidence.agreement(one.field, cells, other_cells, (one.unit, other.unit))
-        return one if cells and agrees >= cell_evidence.AGREEMENT else None
-
-    def _report_contradiction(self, field: str, one: _Candidate, other: _Candidate) -> None:
+    def _report_contradiction(self, field: str, one: Candidate, other: Candidate) -> None:
         if field in REQUIRED_FIELDS:
             self.problems.append(ambiguous_column(self.header, field, one.column, other.column))
             return
@@ -238,7 +206,7 @@ class _Matcher:
                     near.setdefault(field, []).append(index)
         for field, indexes in near.items():
             if len(indexes) == 1 and self._can_be(field, indexes[0]):
-                self._accept(_Candidate(indexes[0], field, "near", rank=RANKS["near"]))
+                self._accept(Candidate(indexes[0], field, "near", rank=RANKS["near"]))
 
     def _can_be(self, field: str, index: int) -> bool:
         """Whether a column has a cell that the field accepts, or no filled cells."""
@@ -248,10 +216,10 @@ class _Matcher:
     def add_replaced(self, constant: set[str]) -> None:
         """Notices of columns that are not read because their field has one value for all rows."""
         replaced: dict[str, list[str]] = {}
-        for index, name in enumerate(self.names):
-            candidate = None if index in self.taken else self._candidate(index, name)
-            if candidate is not None and candidate.field in constant:
-                replaced.setdefault(candidate.field, []).append(shorten(self.header[index]))
+        for candidate in self._free_candidates():
+            if candidate.field in constant:
+                name = shorten(self.header[candidate.column])
+                replaced.setdefault(candidate.field, []).append(name)
         for field, names in replaced.items():
             notice = Notice(code="constant-over-column", field=field, values=tuple(names))
             self.notices.append(notice)
@@ -276,7 +244,7 @@ class _Matcher:
         if company is not None and company.column == index:
             del self.found["company"]
         basis = model.basis if model is not None and model.basis == "given" else "title"
-        self.found["model"] = _Candidate(index, "model", basis)
+        self.found["model"] = Candidate(index, "model", basis)
         self._has_title = True
         values = (shorten(self.header[index]),)
         self.notices.append(Notice(code="title-column", field="model", values=values))
@@ -289,12 +257,12 @@ class _Matcher:
                 continue
             fits = [at for at in free if cell_evidence.looks_like(field, self.cells_of(at))]
             if fits:
-                self.found[field] = _Candidate(fits[0], field, "cells")
+                self.found[field] = Candidate(fits[0], field, "cells")
                 free.remove(fits[0])
         self._add_model_by_cells(free, settled)
         numbers = [at for at in free if cell_evidence.are_odometers(self.cells_of(at))]
         if len(numbers) == 1 and "km_driven" not in self.found and "km_driven" not in settled:
-            self.found["km_driven"] = _Candidate(numbers[0], "km_driven", "cells")
+            self.found["km_driven"] = Candidate(numbers[0], "km_driven", "cells")
 
     def _add_model_by_cells(self, free: list[int], settled: set[str]) -> None:
         """The models of the brands, in any column or beside them; or a column of both."""
@@ -308,7 +276,7 @@ class _Matcher:
             model = cell_evidence.find_models(free, self.cells_of, company.column)
         if model is not None:
             basis = "title" if company is None else "cells"
-            self.found["model"] = _Candidate(model, "model", basis)
+            self.found["model"] = Candidate(model, "model", basis)
             free.remove(model)
 
     def add_missing(self, settled: set[str]) -> None:
@@ -474,28 +442,3 @@ def match_columns(
         currency=prices.currency,
         notices=notices,
     )
-
-
-def _candidate(index: int, name: str, cells: Column, units: Column) -> _Candidate | None:
-    """The column as that of the field which its name means, or its cells if the name is open.
-
-    Args:
-        index: of the column.
-        name: of the column.
-        cells: its first cells.
-        units: the first cells of the column that states their units, if there is one.
-    """
-    key = header_key(name).removesuffix(" amount") if len(name) <= NAME_MAX_CHARS else ""
-    if is_mileage(name):
-        field = field_of_mileage(cells, units)
-        return _Candidate(index, field, "cells", rank=RANKS["cells"]) if field else None
-    found = read_name(name)
-    if name not in CAR_FIELDS and key in POWER_KEYS:
-        is_real = unit_share("max_power_bhp", units) > unit_share("fiscal_power_cv", units)
-        if not is_real and cell_evidence.is_fiscal_power(cells):
-            return _Candidate(index, "fiscal_power_cv", "cells", rank=RANKS["cells"])
-        return _Candidate(index, "max_power_bhp", "alias", None if found is None else found.unit)
-    if found is None or found.field == ASKING_PRICE:
-        return None
-    rank = RANKS.get(found.basis, 3 if key in USUAL_KEYS else 2)
-    return _Candidate(index, found.field, found.basis, found.unit, rank)

@@ -14,6 +14,7 @@ from shared.fields.kinds.category import UNPRICED, Category
 from shared.fields.kinds.number import Number
 from shared.fields.quantities import OPEN_RANGE
 from shared.tabular.column_names import ASKING_PRICE, find_column
+from shared.tabular.columns.missing_columns import format_header
 from shared.tabular.csv_reader import COLUMNS_MAX
 from shared.tabular.header_row import (
     HeaderPlace,
@@ -23,7 +24,6 @@ from shared.tabular.header_row import (
     units_in_titles,
 )
 from shared.tabular.headers import match_columns
-from shared.tabular.missing_columns import format_header
 
 NOTICE_MAX_VALUES = 5
 """Maximum values that a notice quotes."""

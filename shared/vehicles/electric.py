@@ -26,8 +26,9 @@ _BEFORE_EQUIPMENT = frozenset(
 )
 """English words of equipment behind "electric"."""
 _AFTER_E = frozenset(
-    {"boost", "cdi", "dci", "drive", "four", "hdi", "hybrid", "hybride", "max", "power"}
-    | {"tech", "tense", "turbo", "vgt", "vtec"}
+    {"10", "85", "assist", "boost", "boxer", "cdi", "cvt", "dci", "dct", "drive", "four", "hdi"}
+    | {"hybrid", "hybride", "max", "multijet", "power", "skyactiv", "tec", "tech", "tense", "torq"}
+    | {"torque", "turbo", "vgt", "vtec"}
 )
 """Words that an E belongs to, and that tell no electric car."""
 _ADDING_E = frozenset({"citroen", "fiat", "mini", "opel", "peugeot", "volkswagen"})
@@ -35,6 +36,7 @@ _ADDING_E = frozenset({"citroen", "fiat", "mini", "opel", "peugeot", "volkswagen
 _MIN_NAME_BEFORE_E = 4
 _COMBUSTION_WORDS = frozenset(
     {"diesel", "essence", "petrol", "gasoil", "gasoline", "tdi", "hdi", "dci", "tsi", "crdi"}
+    | {"dtec", "mpi", "vtec"}
 )
 _ENGINE_SIZE = re.compile(r"\d\.\d")
 _ELECTRIC_BRANDS = frozenset(
@@ -117,21 +119,25 @@ def other_motor(brand: Brand, name: str, rest: Sequence[str]) -> str | None:
 
 
 def electric_of_letter(brand: Brand, name: str, rest: Sequence[str]) -> str | None:
-    """The electric model that an E behind a name may mean, where it may be a version: "208 e".
+    """The model that an E behind a name may mean, where it may be a version: "208 e", "kona e".
 
     Args:
         brand: the brand.
         name: the known model, or generation, that the text begins with.
-        rest: the words behind its first one.
+        rest: the words behind it.
+
+    Returns:
+        The electric model of the catalogue; `name` if there is none; None if no E leaves a doubt.
     """
     if not rest or rest[0] != "e" or (len(rest) > 1 and rest[1] in _AFTER_E):
         return None
-    if name in _ELECTRIC_MODELS.get(brand.name, ()) or _tells_electric(brand, name, rest):
+    is_electric = brand.name in _ELECTRIC_BRANDS or name in _ELECTRIC_MODELS.get(brand.name, ())
+    if is_electric or _tells_electric(brand, name, rest):
         return None
-    is_combustion = not (_HYBRID_WORDS | _COMBUSTION_WORDS).isdisjoint(rest)
-    if is_combustion or any(map(_ENGINE_SIZE.fullmatch, rest)):
+    has_engine = not (_HYBRID_WORDS | _PLUG_IN_WORDS | _COMBUSTION_WORDS).isdisjoint(rest)
+    if has_engine or any(map(_ENGINE_SIZE.fullmatch, rest)):
         return None
-    return _electric_model(brand, name)
+    return _electric_model(brand, name) or name
 
 
 def _electric_model(brand: Brand, name: str) -> str | None:

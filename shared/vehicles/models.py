@@ -13,6 +13,7 @@ from shared.vehicles.designations import MERCEDES, designated
 from shared.vehicles.electric import electric_of_letter, hybrid_base, other_motor
 from shared.vehicles.several import (
     OR_WORDS,
+    behind_name,
     is_engine_size,
     is_year,
     member_or_generation,
@@ -90,8 +91,9 @@ def _read_rest(brand: Brand, name: str, text: str) -> ModelReading:
         return ModelReading(certain, Match.AMBIGUOUS, _some([name, *others]))
     if (base := hybrid_base(brand, name, words[1:])) is not None:
         return ModelReading(base, Match.AMBIGUOUS, (base, name))
-    if (electric := electric_of_letter(brand, name, words[1:])) is not None:
-        return ModelReading(text, Match.AMBIGUOUS, _some([name, electric]))
+    if (electric := electric_of_letter(brand, name, behind_name(brand, name, words))) is not None:
+        read_as = name if electric == name else text
+        return ModelReading(read_as, Match.AMBIGUOUS, _some([name, electric]))
     meant = other_motor(brand, name, words[1:])
     if meant == name:
         return ModelReading(name, Match.AMBIGUOUS, (name,))

@@ -20,6 +20,7 @@ _UP_TO = frozenset({"a", "au", "to"})
 _AND = frozenset({"et", "and"})
 _VALVES = frozenset({"s", "v"})
 _YEAR = re.compile(r"(?:19|20)\d\d")
+_GENERATION = re.compile(r"\d{1,2}")
 _GENERATION_MARK = re.compile(r"(?:mk|gen)(?=\d{1,2}$)")
 _LETTERS = re.compile(r"[a-z]*")
 _LAST_MEMBER = re.compile(r"(?P<family>.*?) ?(?P<member>\d+|(?<=[ \d])[a-z])")
@@ -102,6 +103,15 @@ def rest_of(brand: Brand, name: str, words: Sequence[str]) -> Sequence[str]:
         if brand.spellings.get("".join(words[:length])) == known:
             return words[length:]
     return words[1:]
+
+
+def behind_name(brand: Brand, name: str, words: Sequence[str]) -> Sequence[str]:
+    """The words behind a model's name and generation; none behind a designation like "320"."""
+    rest = rest_of(brand, name, words)
+    if "".join(words[: len(words) - len(rest)]) not in brand.spellings:
+        return ()
+    is_numbered = bool(rest) and _GENERATION.fullmatch(ROMAN.get(rest[0], rest[0])) is not None
+    return rest[1:] if is_numbered else rest
 
 
 def models_among(brand: Brand, words: Sequence[str]) -> Iterator[str]:

@@ -20,7 +20,6 @@ from shared.domain.table import Dialect
 from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds.number import CONVERTED
-from shared.fields.kinds.text import WRONG_TYPE
 from shared.messages.texts import Language, describe_note, describe_row_error, describe_warning
 from shared.tabular.sample import key_index
 from worker.batches.names import (
@@ -119,7 +118,7 @@ def row_error(
         "row_key": row_key,
         "column": column,
         "field": field,
-        "value": None if value is None else value[:VALUE_MAX_CHARS].removesuffix(WRONG_TYPE),
+        "value": None if value is None else value[:VALUE_MAX_CHARS],
         "code": code,
     }
 
@@ -151,21 +150,32 @@ def constant_values(dialect: Dialect, validator: ColumnValidator) -> dict[str, A
 
 def pair_error(
     line: int, pair: ReadPair, columns: Mapping[str, int], header: Sequence[str],
-    row_key: str | None,
+    row_key: str | None, *, written: Mapping[str, str],
 ) -> dict[str, Any]:  # fmt: skip
-    """The entry of the error report for a row that states no brand or no model, or is no car."""
+    """The entry of the error report for a row that states no brand or no model, or is no car.
+
+    Args:
+        line: line of the file on which the row begins, from 1.
+        pair: brand and model of the row.
+        columns: index of the column of each field.
+        header: the names of the columns.
+        row_key: the row's cell in the key column, if there is one.
+        written: the row's cells in the columns of brand and model, as far as there are such.
+    """
     if pair.is_summary:
         field = summary_field(pair.given)
         index = columns.get(field)
         return row_error(
-            line, pair.error_code, row_key=row_key, value=getattr(pair.given, field),
+            line, pair.error_code, row_key=row_key,
+            value=written.get(field, getattr(pair.given, field)),
             column=None if index is None else header[index],
         )  # fmt: skip
     field = pair.missing or ""
     column = columns.get(field, columns.get("model"))
+    model = pair.given.model
     return row_error(
         line, pair.error_code, row_key=row_key, column=None if column is None else header[column],
-        field=field, value=pair.given.model,
+        field=field, value=written.get("model", model) if model else model,
     )  # fmt: skip
 
 
@@ -202,7 +212,7 @@ def _note_sentence(field: str, code: str, value: str, language: Language) -> str
     """The sentence of `row_notes` about an ignored cell; empty for one that is only counted."""
     if code == CONVERTED:
         return ""
-    return describe_note(field, code, value[:VALUE_MAX_CHARS].removesuffix(WRONG_TYPE), language)
+    return describe_note(field, code, value[:VALUE_MAX_CHARS], language)
 
 
 def count_missing(counter: NoteCounter, missing: Callable[[str], int]) -> None:

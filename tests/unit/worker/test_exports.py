@@ -19,7 +19,7 @@ from shared.domain.exports import STORED, Export
 from shared.messages.exports import LOCALIZED_HEADERS, RESULT_HEADERS
 from shared.messages.texts import Language
 from shared.tabular.column_names import field_for_header
-from shared.tabular.units import find_prices
+from shared.tabular.columns.units import find_prices
 from tests.batch_parts import BulkPath, cars_csv
 from tests.conftest import Servers
 from tests.workbooks import CAR_HEADER, CAR_ROW, workbook

@@ -20,8 +20,8 @@ from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.table import ColumnMatch, Dialect, UnitColumn
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate
 from shared.fields.columns import ColumnValidator
+from shared.tabular.columns.units import find_prices
 from shared.tabular.csv_reader import START, CsvReader
-from shared.tabular.units import find_prices
 from worker.batches.engine import constant_values
 from worker.batches.fast_csv import engine as fast_csv_engine
 from worker.batches.fast_csv.engine import FastCsvEngine

@@ -50,6 +50,15 @@ def test_a_wrong_type_in_another_field_is_ignored_with_a_note(
     assert "Value ignored" in noted["row_notes"]
 
 
+def test_results_repeat_the_values_without_a_mark(path: BulkPath) -> None:
+    wrong = [CAR | {"model": True}, CAR | {"fuel": False}, CAR | {"year": [2017]}]
+    batch = path.run(json.dumps([CAR, *wrong]).encode(), language="en", key_column="model")
+    model, fuel, year = rows_of(path, batch)[1:]
+    assert (model["model"], fuel["fuel"], year["year"]) == ("true", "false", "[2017]")
+    for name in ("results.csv", "rejected.csv", "errors.ndjson", "final.json"):
+        assert "\x7f" not in path.text(batch, name).replace("\\u007f", "\x7f")
+
+
 def test_types_that_are_accepted_are_read(path: BulkPath) -> None:
     cars = [CAR | {"company": "Peugeot", "model": 208}, CAR | {"year": 2017.0}]
     batch = path.run(json.dumps(cars).encode())

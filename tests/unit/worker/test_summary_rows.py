@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from shared.domain.names import fold_name
 from tests.batch_parts import BulkPath, rows_of
 from tests.conftest import Servers
 
@@ -30,7 +29,8 @@ def test_the_reason_names_the_words(path: BulkPath, row: str, is_plain: bool) ->
     batch = path.run(data.encode())
     error = path.errors(batch)[0]
     assert (error["line"], error["code"]) == (3, "summary-row")
-    assert fold_name(error["value"]) in fold_name(row)
+    words = max(row.split(";")[:3], key=len)
+    assert error["value"] == words
     assert [each["row_status"] for each in rows_of(path, batch)][:3] == [
         "valued", "rejected", "valued",
     ]  # fmt: skip

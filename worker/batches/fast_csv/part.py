@@ -168,7 +168,11 @@ def _row_errors(
                 errors[numbers[nth]] = [summary]
                 continue
         if not any(error["field"] in NAME_FIELDS for error in found):
-            found.append(pair_error(lines[nth], pair, rows.columns, header, keys[nth]))
+            cells = _cells(rows, numbers[nth])
+            written = {name: cells[rows.columns[name]] for name in NAME_FIELDS & set(rows.columns)}
+            found.append(
+                pair_error(lines[nth], pair, rows.columns, header, keys[nth], written=written)
+            )
     return errors
 
 

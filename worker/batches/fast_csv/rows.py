@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
 from shared.domain.batch import source_columns
-from shared.domain.table import Dialect
+from shared.domain.table import Dialect, FileKind
 from shared.fields.blanks import is_blank
+from shared.fields.kinds.text import WRONG_TYPE
 from shared.tabular.cells import escape_formula
 from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.fast_csv import read_kernels
@@ -90,7 +91,8 @@ def read_rows(
         interner: of the file's validator.
         constants: normal forms of the fields that the caller stated for all rows.
     """
-    if len(source_columns(dialect.header)) != len(dialect.header):
+    has_marks = dialect.kind is FileKind.JSON and WRONG_TYPE.encode() in chunk.text
+    if has_marks or len(source_columns(dialect.header)) != len(dialect.header):
         return None
     form = dialect.text_form
     unquoted = _unquote(chunk.text, form.delimiter)

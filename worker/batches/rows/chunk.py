@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import msgpack
 
-from shared.domain.table import NUMBERED_DELIMITER, Dialect
+from shared.domain.table import NUMBERED_DELIMITER, Dialect, FileKind
+from shared.fields.kinds.text import WRONG_TYPE
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, REPEATED_HEADER, SourceRow
 from worker.batches.engine import EngineName
 from worker.batches.rows.inner_headers import InnerHeaders
@@ -37,6 +38,13 @@ class CellChunk:
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.lines)
+
+    def without_marks(self, dialect: Dialect) -> Self:
+        """The chunk without the marks of JSON values of another type; see `WRONG_TYPE`."""
+        if dialect.kind is not FileKind.JSON:
+            return self
+        columns = [[cell.removesuffix(WRONG_TYPE) for cell in column] for column in self.columns]
+        return dataclasses.replace(self, columns=columns)
 
     def pack(self) -> bytes:
         """Encode the chunk for its blob."""

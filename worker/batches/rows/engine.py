@@ -25,6 +25,7 @@ from shared.domain.batch import (
 from shared.domain.clock import Clock
 from shared.domain.notes import AskingSides, NoteCount, NoteCounter
 from shared.domain.reading import Match, NameReading
+from shared.domain.table import Dialect
 from shared.domain.valuation import audit_names
 from shared.fields.columns import CellError
 from shared.messages.texts import Language
@@ -113,7 +114,8 @@ class GeneralEngine:
     def value(self, manifest: BatchManifest, chunk: CellChunk) -> Part:
         """Value the rows of a chunk."""
         started = time.perf_counter()
-        rows = self._read(manifest, chunk)
+        marked, chunk = chunk, chunk.without_marks(manifest.dialect)
+        rows = self._read(manifest, chunk, marked)
         if manifest.options.dry_run:
             names = ChunkNames.of(manifest, rows, NO_PRICES)
             return _make_part(manifest, chunk, rows, NO_PRICES, names)
@@ -126,7 +128,7 @@ class GeneralEngine:
 
     def fail(self, manifest: BatchManifest, chunk: CellChunk) -> Part:
         """The part of a chunk that is given up: none of its rows has a price or an error."""
-        rows = len(chunk)
+        rows, chunk = len(chunk), chunk.without_marks(manifest.dialect)
         keys = _row_keys(manifest, chunk)
         errors = {
             row: [row_error(line, ATTEMPTS_EXHAUSTED, row_key=key)]
@@ -141,20 +143,21 @@ class GeneralEngine:
         results = csv_lines([*_source_cells(manifest, chunk), *added], manifest.result_delimiter)
         return Part(RowCounts(failed=rows), results, error_lines(errors), b"")
 
-    def _read(self, manifest: BatchManifest, chunk: CellChunk) -> ReadRows:
+    def _read(self, manifest: BatchManifest, chunk: CellChunk, marked: CellChunk) -> ReadRows:
         """Validate all rows, column by column, and read their names.
 
         A row that cannot be read as a row has that one error; its cells are not looked at.
+
+        Args:
+            manifest: of the batch.
+            chunk: the rows, as they are quoted.
+            marked: the same, with the marks of values of another type.
         """
-        columns = manifest.dialect.column_indexes
         validator = self._validator_for(manifest.dialect)
-        cells = {field: chunk.columns[index] for field, index in columns.items()}
-        for field, other in manifest.dialect.other_columns.items():
-            cells[field] = fill_blanks(cells[field], chunk.columns[other.index], other.unit)
-        if (asking := manifest.dialect.asking_index) is not None:
-            cells[ASKING_PRICE] = chunk.columns[asking]
+        cells = _cells_by_field(manifest.dialect, chunk)
         units = RowUnits(manifest.dialect, chunk)
-        values, cell_errors, cell_notes = validator.validate(cells, units.by_field)
+        validated = cells if marked is chunk else _cells_by_field(manifest.dialect, marked)
+        values, cell_errors, cell_notes = validator.validate(validated, units.by_field)
         constants = constant_values(manifest.dialect, validator)
         values = {field: [value] * len(chunk) for field, value in constants.items()} | values
         absent = [None] * len(chunk)
@@ -202,6 +205,18 @@ class GeneralEngine:
         )
 
 
+def _cells_by_field(dialect: Dialect, chunk: CellChunk) -> dict[str, Sequence[str]]:
+    """The cells of each field that the file has, and the asking prices."""
+    cells: dict[str, Sequence[str]] = {
+        field: chunk.columns[index] for field, index in dialect.column_indexes.items()
+    }
+    for field, other in dialect.other_columns.items():
+        cells[field] = fill_blanks(cells[field], chunk.columns[other.index], other.unit)
+    if (asking := dialect.asking_index) is not None:
+        cells[ASKING_PRICE] = chunk.columns[asking]
+    return cells
+
+
 def _unusual_mileages(values: Mapping[str, Sequence[Any]]) -> Iterator[tuple[int, str, str]]:
     """See `unusual_mileages`, of valid rows."""
     if MILEAGE not in values:
@@ -247,7 +262,11 @@ def _row_errors(
     if any(pair.reading is None for pair in pairs):
         for row, number in enumerate(pair_numbers):
             if (pair := pairs[number]).reading is None and row not in judged:
-                errors[row].append(pair_error(chunk.lines[row], pair, columns, header, keys[row]))
+                written = {name: cells[name][row] for name in NAME_FIELDS & cells.keys()}
+                error = pair_error(
+                    chunk.lines[row], pair, columns, header, keys[row], written=written
+                )
+                errors[row].append(error)
     return errors
 
 

@@ -8,9 +8,9 @@ from shared.fields.blanks import is_blank
 from shared.fields.units import FIELD_UNITS, UNSTATED, own_unit
 from shared.tabular.cell_evidence import may_describe_car
 from shared.tabular.column_names import ASKING_PRICE, field_for_header, read_name
+from shared.tabular.columns.units import names_field, unit_in_header, unit_in_text
 from shared.tabular.csv_reader import REPEATED_HEADER, repeats_header
 from shared.tabular.header_row import HEADER_MIN_FIELDS, unit_texts, units_in_titles
-from shared.tabular.units import names_field, unit_in_header, unit_in_text
 
 UNITS_ROW, AFTER_OTHER_HEADER = "units-row", "after-other-header"
 """Codes of a row that states units, and of a row below a header with other columns."""

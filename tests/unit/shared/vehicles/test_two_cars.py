@@ -40,6 +40,27 @@ def test_a_name_of_two_cars_is_ambiguous_and_suggests_both(
 @pytest.mark.parametrize(
     ("company", "model", "expected"),
     [
+        ("Kia", "Soul e", "soul"),
+        ("Ford", "Puma e Titanium", "puma"),
+        ("Hyundai", "Kona II e", "kona"),
+        ("Land Rover", "Discovery Sport e", "discovery sport"),
+    ],
+)
+def test_an_e_behind_a_model_without_electric_version_is_not_ignored(
+    company: str, model: str, expected: str
+) -> None:
+    reading = read(company, model)
+    assert (reading.model, reading.match) == (expected, Match.AMBIGUOUS)
+    assert [each.model for each in reading.suggestions] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("company", "model", "expected"),
+    [
+        ("Nissan", "Juke e-Power", "juke"),
+        ("Mazda", "CX-30 e-Skyactiv X", "cx 30"),
+        ("Honda", "Jazz e:HEV", "jazz"),
+        ("BMW", "520 e", "serie 5"),
         ("Audi", "A3 4 portes", "a3"),
         ("Audi", "A3 IV", "a3 4"),
         ("Audi", "A3 mk4", "a3 4"),

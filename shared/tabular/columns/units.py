@@ -34,7 +34,7 @@ from shared.tabular.column_names import (
     split_words,
     unit_among_words,
 )
-from shared.tabular.missing_columns import shorten
+from shared.tabular.columns.missing_columns import shorten
 
 _OURS = frozenset({*RESULT_COLUMNS, *VERDICT_COLUMNS})
 """Columns of a result that is uploaded again: its estimates are no asking prices."""

@@ -11,6 +11,7 @@ from shared.domain.errors import FieldProblem
 from shared.domain.table import ColumnMatch, Notice
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
+from shared.fields.kinds.text import WRONG_TYPE
 from shared.tabular.cell_evidence import Column, is_brand, is_valid, is_year, looks_like
 from shared.tabular.column_names import (
     ASKING_PRICE,
@@ -158,7 +159,8 @@ def list_columns(
 
 def _samples(cells: Column) -> list[str]:
     """The first different cells of a column that are filled, cut short."""
-    filled = dict.fromkeys(cell.strip()[:SAMPLE_MAX_CHARS] for cell in cells if cell.strip())
+    plain = (cell.removesuffix(WRONG_TYPE).strip() for cell in cells)
+    filled = dict.fromkeys(cell[:SAMPLE_MAX_CHARS] for cell in plain if cell)
     return list(islice(filled, SAMPLES_SHOWN))
 
 
