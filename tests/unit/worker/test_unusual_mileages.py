@@ -56,6 +56,14 @@ def test_a_row_with_an_unusual_mileage_has_a_note(
     assert counted(batch)["km_driven", "km-high"] == (1, ("1990000",))
 
 
+def test_rows_that_need_the_general_engine_have_the_note(path: BulkPath) -> None:
+    plain = path.run(table("115", "82000"))
+    general = path.run(table("115", "82000") + b'\nx";;;;;')
+    notes = [[row["row_notes"] for row in rows_of(path, each)] for each in (plain, general)]
+    assert notes[0] == notes[1][:2]
+    assert counted(plain)["km_driven", "km-low"] == counted(general)["km_driven", "km-low"]
+
+
 def test_rejected_rows_and_dry_runs_are_counted_rightly(path: BulkPath) -> None:
     data = table("115", "82000", "120") + b"\nSkoda;Octavia;;Diesel;Manual;130"
     for is_dry in (False, True):

@@ -25,6 +25,8 @@ def read(company: str, model: str) -> NameReading:
         ("Nissan", "Qashqai Note", {"qashqai", "note"}),
         ("Mini", "Clubman ou One", {"clubman", "one"}),
         ("Nissan", "Micra or Juke", {"micra", "juke"}),
+        ("Toyota", "Yaris ou iQ", {"yaris", "iq"}),
+        ("MG", "ZS or HS", {"zs", "hs"}),
         ("Peugeot", "206 207", {"206", "207"}),
         ("Peugeot", "307 308", {"307", "308"}),
     ],
