@@ -333,6 +333,12 @@ def simple_file(delimiter: str = ",", rows: int = 10) -> bytes:
     return "\n".join([delimiter.join(HEADER), *[row] * rows]).encode()
 
 
+def test_examples_of_names_are_in_the_order_of_the_valid_rows() -> None:
+    rows = ["R1,Kia,Zzyx,no year,,,,,", "R2,Seat,Qqux,2020,,,,,", "R3,Kia,Zzyx,2020,,,,,"]
+    data = "\n".join([",".join(HEADER), *rows]).encode()
+    assert check(data, manifest(dry_run=True), 3) == [True]
+
+
 @pytest.mark.parametrize(
     "options", [{"language": "fr"}, {"language": "en"}, {"language": "fr", "dry_run": True}]
 )

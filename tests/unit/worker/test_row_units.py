@@ -242,7 +242,7 @@ def test_a_row_of_totals_is_rejected_as_such(path: BulkPath, cells: str) -> None
 def test_the_reason_of_a_row_of_totals_quotes_its_words(path: BulkPath) -> None:
     text = "Brand;Model;Year;km\nSeat;Leon;2016;9\nSeat;Total;2016;9\nSum;Leon;2016;9\n"
     found = [(each["column"], each["value"]) for each in path.errors(path.run(text.encode()))]
-    assert found == [("Model", "total"), ("Brand", "sum")]
+    assert found == [("Model", "Total"), ("Brand", "Sum")]
 
 
 def test_names_that_contain_such_words_are_cars(path: BulkPath) -> None:

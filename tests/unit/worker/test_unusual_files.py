@@ -393,8 +393,8 @@ def test_a_header_in_a_wrong_encoding_is_suspected(path: BulkPath) -> None:
     [
         ("Seat;?;2015;5000", "model", ""),
         ("Seat;;2015;5000", "model", ""),
-        (";Seat;2015;5000", "model", "seat"),
-        ("-;Zzyx 12;2015;5000", "company", "zzyx 12"),
+        (";Seat;2015;5000", "model", "Seat"),
+        ("-;Zzyx 12;2015;5000", "company", "Zzyx 12"),
     ],
 )
 def test_the_report_on_a_missing_name_quotes_the_text_that_names_no_car(

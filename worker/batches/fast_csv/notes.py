@@ -79,10 +79,11 @@ def count_notes(rows: FastCsvRows, matches: PairMatches, noted: Noted) -> tuple[
             cells[name, message].append(cell)
     for (name, message), found in cells.items():
         counter.add(name, message, len(found), dict.fromkeys(found))
-    counts = np.bincount(matches.ids[rows.is_valid], minlength=len(matches.distinct)).tolist()
-    first = np.empty(len(counts), dtype=np.int64)
+    ids = matches.ids[rows.is_valid]
+    counts = np.bincount(ids, minlength=len(matches.distinct)).tolist()
+    first = np.full(len(counts), len(ids))
     # Of several rows with the same index the last assignment counts.
-    first[matches.ids[::-1]] = np.arange(len(matches.ids))[::-1]
+    first[ids[::-1]] = np.arange(len(ids))[::-1]
     order = np.argsort(first).tolist()
     named = ((matches.distinct[at], counts[at]) for at in order if counts[at])
     count_names(
