@@ -241,6 +241,12 @@ class Settings:
         "ms",
         minimum=1,
     )
+    metrics_public: str = setting(
+        "METRICS_PUBLIC",
+        "on",
+        "`off`: `/metrics` and `/cache/stats` need a key with the scope `admin`.",
+        rule=SWITCH,
+    )
     metrics_port: int = setting("METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none.")
     pushgateway_url: str = setting(
         "PUSHGATEWAY_URL", "", "Pushgateway to which workers push their metrics; empty: none."

@@ -252,15 +252,34 @@ class AuditLog:
         self._folder.mkdir(parents=True, exist_ok=True)
         name = file_name(day, self._writer, self._kind)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._flush_ended_day()
         descriptor = os.open(self._folder / name, flags, 0o640)
+        try:
+            if self._fsync is not Fsync.NO:
+                fsync_folder(self._folder)
+        except OSError:
+            os.close(descriptor)
+            raise
         if self._descriptor >= 0:
             self._finish_file()
             os.close(self._descriptor)
         self._descriptor, self._file = descriptor, FileState(name)
         self._day_ends_at = now - now % SECONDS_PER_DAY + SECONDS_PER_DAY
-        if self._fsync is not Fsync.NO:
-            fsync_folder(self._folder)
         self._list_file()
+
+    def _flush_ended_day(self) -> None:
+        """Flush the file of the day that is over; without that, no other file is begun.
+
+        Raises:
+            OSError: the disk refuses; the records are written again before any other.
+        """
+        if self._descriptor >= 0 and self._fsync is not Fsync.NO:
+            try:
+                os.fdatasync(self._descriptor)
+            except OSError as error:
+                self._sync_failure = error.strerror or str(error)
+                raise
+            self._synced = self._written
 
     def _list_file(self) -> None:
         """List the new file at once: its process may be killed before the first checkpoint.

@@ -174,3 +174,21 @@ def test_a_full_broker_keeps_no_new_key_and_repeats_the_jobs_of_known_ones(
     job = jobs.submit(submission(), ME)
     queue.broker_full = BrokerFull(reason="test")
     assert jobs.submit(submission(), ME).id == job.id
+
+
+def test_a_refused_repetition_keeps_the_key_of_the_job_that_is_being_stored(
+    jobs: Jobs, queue: Queue, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job would otherwise be made twice by a caller who repeats it a little later."""
+
+    def refuse_another(*_: Any) -> None:
+        monkeypatch.undo()
+        queue.full = QueueFull(waiting=1)
+        with pytest.raises(QueueFull):
+            jobs.submit(submission(), ME)
+        queue.full = None
+
+    monkeypatch.setattr(queue, "check_job", refuse_another)
+    job = jobs.submit(submission(), ME)
+    assert kept_s(servers) > IDEMPOTENCY_TTL_S - 10
+    assert jobs.submit(submission(), ME).id == job.id

@@ -18,7 +18,7 @@ from shared.audit.state import CheckpointError
 from shared.audit.sums import CallerSums, FileSums, StoredSums, store_sums, sums_file
 from shared.domain.errors import AuditNotFlushed, AuditUnavailable
 from shared.domain.ids import CallerId
-from shared.domain.sale import Sale, SaleReport
+from shared.domain.sale import Sale, SaleReport, SaleReportKind
 from tests.audit_segments import AT, audit_record, segment, write_segment
 from tests.conftest import wait_until
 from tests.unit.shared.test_audit_checkpoints import DAY, FILE, Log
@@ -80,6 +80,36 @@ def test_records_of_a_failed_flush_are_written_again(tmp_path, car, monkeypatch)
     writer.append([audit_record(car, 3)])
     assert written == [(flushed, len(before) - flushed)]
     assert (tmp_path / FILE).read_bytes()[: len(before)] == before
+
+
+@pytest.mark.parametrize("refused", ["file", "folder"])
+def test_no_file_is_begun_before_that_of_the_last_day_is_flushed(log, car, monkeypatch, refused):
+    writer = log.writer("w", fsync=Fsync.EVERYSEC)
+    writer.append([audit_record(car, 1)])
+    log.now += 86_400
+    with monkeypatch.context() as patch:
+        if refused == "file":
+            patch.setattr(os, "fdatasync", failing)
+        else:
+            patch.setattr("shared.audit.log.fsync_folder", failing)
+        for _ in "12":
+            with pytest.raises(AuditUnavailable, match="Input/output"):
+                writer.append([audit_record(car, 2)])
+        if refused == "file":
+            with pytest.raises(AuditUnavailable):
+                writer.check()
+    written, real = [], os.pwrite
+
+    def pwrite(descriptor: int, content: bytes, offset: int) -> int:
+        written.append((offset, len(content)))
+        return real(descriptor, content, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    writer.append([audit_record(car, 2)])
+    writer.check()
+    ended = (log.folder / file_name(DAY, "w")).stat().st_size
+    assert written == ([(0, ended)] if refused == "file" else [])
+    assert len(log.lines(file_name(TOMORROW, "w"))) == 1
 
 
 def test_a_log_that_fails_is_due_once_however_many_records_come_meanwhile(monkeypatch):
@@ -209,6 +239,19 @@ def sale_report():
         model_version="v1",
         recorded_at=AT,
     )
+
+
+def test_a_repeated_report_is_not_confirmed_while_its_line_may_be_lost(
+    log, sale_report, monkeypatch
+):
+    sales = SaleReportLog(log.folder, "s", lambda: log.now, fsync=Fsync.ALWAYS)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", failing)
+        for _ in "12":
+            with pytest.raises(AuditUnavailable):
+                sales.put(sale_report)
+    sales._lines.sync()
+    assert sales.put(sale_report) == (sale_report, SaleReportKind.REPEATED)
 
 
 @pytest.mark.parametrize("what", ["days", "caller"])
