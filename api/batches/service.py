@@ -372,9 +372,12 @@ class Batches:
             BatchExpired, BatchDeleted, StorageUnavailable: as for `get`.
         """
         until = time.monotonic() + START_TIMEOUT_S
-        # One that stays unknown was accepted: the broker lost it, and the sweep restores it.
-        while time.monotonic() < until and self.files.manifest(batch_id) is not None:
+        while self.files.manifest(batch_id) is not None:
             if self.ledger.progress(batch_id) or self.files.final(batch_id):
+                break
+            if time.monotonic() > until:
+                # Its process died, or the broker lost it: the sweep starts or restores it.
+                self.ledger.request_scan()
                 break
             time.sleep(START_POLL_S)
         return self.get(batch_id, caller)

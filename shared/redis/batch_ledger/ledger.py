@@ -316,6 +316,11 @@ class BatchLedger:
             claimed = self._client.set(keys.BATCH_SCAN_MARKER, 1, nx=True, ex=interval_s)
         return bool(claimed)
 
+    def request_scan(self) -> None:
+        """Have the next sweep scan the blob store: a batch has no ledger."""
+        with broker_errors():
+            self._client.delete(keys.BATCH_SCAN_MARKER)
+
     def _lease_end(self) -> float:
         return self._clock() + self._lease_s
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from api.batches import service as batch_service
 from api.batches.storage import CallerBatches
 from api.jobs.idempotency import IDEMPOTENCY_TTL_S, REFUSED_TTL_S
 from shared.domain.batch import BatchOptions, ExportFormat, ResultTable
@@ -178,6 +179,25 @@ def test_an_upload_does_not_get_the_batch_of_one_at_once_that_is_refused(path: B
         assert received.wait(20)
         batch_id = path.accept(cars_csv(5), "once")
     assert first.result() == "refused"
+    path.drain()
+    assert path.get(batch_id).progress.counts.valid == 5
+
+
+def test_a_repeated_upload_has_a_batch_restored_whose_process_died_before_it_was_started(
+    path: BulkPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_service, "START_TIMEOUT_S", 0.1)
+    path.sweep.sweep()
+    batch_id = path.accept(cars_csv(5), "once")
+    path.queue.clear()
+    path.client.delete(keys.batch(batch_id))
+    path.client.zrem(keys.OPEN_BATCHES, batch_id)
+    path.sweep.sweep()
+    assert not path.queue, "the next scan is minutes away"
+    assert path.accept(cars_csv(5), "once") == batch_id
+    path.sweep.sweep()
+    path.clock.now += 60
+    path.sweep.sweep()
     path.drain()
     assert path.get(batch_id).progress.counts.valid == 5
 
