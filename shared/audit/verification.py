@@ -15,6 +15,7 @@ from shared.audit.chain import (
 )
 from shared.audit.checkpoints import (
     CHECKPOINT_SUFFIX,
+    CLOSED,
     INVENTORY_FILE,
     checkpoint_path,
     has_checkpoints,
@@ -118,11 +119,11 @@ def _verify_file(path: Path, expected: "_Expected | None", report: Report) -> No
     report.files += 1
     anchor, fault, is_complete = None, "", False
     if expected is not None:
-        is_complete = expected.is_complete(path.name)
         try:
             anchor = expected.anchor(path)
         except CheckpointError as error:
             fault = str(error)
+        is_complete = expected.is_complete(path.name)
     found = check_file(path, anchor)
     report.records += found.records
     if anchor is not None and not is_complete:
@@ -238,7 +239,7 @@ class _Expected:
             (self._complete.add if is_complete else self._complete.discard)(entry.file.name)
 
     def is_complete(self, name: str) -> bool:
-        """Whether a file gets no more lines."""
+        """Whether a file gets no more lines, as far as `anchor` found."""
         return name in self._complete
 
     def anchor(self, path: Path) -> FileEntry | None:
@@ -247,7 +248,11 @@ class _Expected:
         Raises:
             CheckpointError: the file is not listed, or its checkpoint is missing or not authentic.
         """
-        listed, written = self._files.get(path.name), self._checkpoint(path.name)
+        listed = self._files.get(path.name)
+        if path.name in self._complete:
+            # A checkpoint would be older: the process had the file open when it was erased.
+            return listed
+        written = self._checkpoint(path.name)
         known = [each for each in (listed, written) if each is not None]
         if known:
             return max(known, key=lambda each: each.size)
@@ -262,11 +267,16 @@ class _Expected:
     def _checkpoint(self, name: str) -> FileEntry | None:
         path = checkpoint_path(self._checkpoints, name)
         try:
-            given = authentic(self._key, path.read_bytes())
+            content = path.read_bytes()
         except FileNotFoundError:
             return None
+        if not content:
+            raise CheckpointError("its checkpoint is empty, as after a power failure")
+        given = authentic(self._key, content)
         if given is None or given["file"] != name:
             raise CheckpointError("its checkpoint is not authentic")
+        if given.get(CLOSED):
+            self._complete.add(name)
         return FileEntry(name, given["bytes"], given["head"])
 
     def missing(self, present: set[str]) -> Iterator[str]:
