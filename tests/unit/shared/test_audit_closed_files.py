@@ -135,7 +135,14 @@ def test_a_file_that_could_not_be_flushed_is_not_closed(log: Log, car, monkeypat
     writer = log.writer(fsync=Fsync.EVERYSEC)
     writer.append([audit_record(car)])
     writer.flush()
-    monkeypatch.setattr(os, "fdatasync", failing)
+    flush = os.fdatasync
+
+    def refuse_records(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == FILE:
+            failing(descriptor)
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", refuse_records)
     writer.close()
     add_record(log)
     assert (log.verify().faults, log.verify().uncovered) == ([], 1)
