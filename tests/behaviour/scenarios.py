@@ -26,7 +26,7 @@ CSV = (
     "R3,BMW,X5,1800,Diesel,Automatic,90000,500000\n"
 )
 SALE = {"sale_price_mad": 75_000, "sold_at": today()}
-VARYING_KEYS = re.compile(r"completions|:workers|:fair:|:owner|jobs-kept-of")
+VARYING_KEYS = re.compile(r"completions|:workers|:fair:|:owner|jobs-kept-of|batch-bytes-of")
 """Keys whose values or times to live depend on the moment or the speed of the machine."""
 CELERY_KEYS = re.compile(r"kombu|unacked|pidbox|celeryev")
 

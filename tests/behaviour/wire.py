@@ -120,7 +120,7 @@ def _is_recorded(arguments: list[bytes]) -> bool:
         return False
     if any(_PERIODIC.search(one) for one in arguments[1:4]):
         return False
-    if arguments[0] == b"EXPIRE" and b"jobs-kept-of" in arguments[1]:
+    if arguments[0] == b"EXPIRE" and re.search(rb"jobs-kept-of|batch-bytes-of", arguments[1]):
         return False  # until the end of a period: it depends on the moment
     return any(one.startswith(PREFIX) or one in QUEUES for one in arguments[1:])
 
@@ -152,6 +152,8 @@ def _few(alike: list[Any]) -> list[Any]:
 
 def _command(arguments: list[bytes], names: Placeholders, *, by_script: bool) -> list[Any]:
     verb = arguments[0].decode().upper()
+    if any(b"batch-bytes-of" in one for one in arguments) and arguments[-1].isdigit():
+        arguments = [*arguments[:-1], b"<bytes>"]  # results contain times
     return [
         f"script: {verb}" if by_script else verb,
         *(readable(one, names) for one in arguments[1:]),
