@@ -216,6 +216,7 @@ class _Expected:
         self._files: dict[str, FileEntry | None] = {}
         self._adopted: set[str] = set()
         self._complete: set[str] = set()
+        self._closed: set[str] = set()
         self._removed_before = ""
         self.open_segments = 0
         report.since = entries[0].at if entries else None
@@ -240,7 +241,7 @@ class _Expected:
 
     def is_complete(self, name: str) -> bool:
         """Whether a file gets no more lines, as far as `anchor` found."""
-        return name in self._complete
+        return name in self._complete or name in self._closed
 
     def anchor(self, path: Path) -> FileEntry | None:
         """The line that a file must contain; None if it may have no record yet.
@@ -249,10 +250,8 @@ class _Expected:
             CheckpointError: the file is not listed, or its checkpoint is missing or not authentic.
         """
         listed = self._files.get(path.name)
-        if path.name in self._complete:
-            # A checkpoint would be older: the process had the file open when it was erased.
-            return listed
-        written = self._checkpoint(path.name)
+        # That of a complete file would be older: its process had it open when it was erased.
+        written = None if path.name in self._complete else self._checkpoint(path.name)
         known = [each for each in (listed, written) if each is not None]
         if known:
             return max(known, key=lambda each: each.size)
@@ -270,13 +269,12 @@ class _Expected:
             content = path.read_bytes()
         except FileNotFoundError:
             return None
-        if not content:
-            raise CheckpointError("its checkpoint is empty, as after a power failure")
         given = authentic(self._key, content)
         if given is None or given["file"] != name:
-            raise CheckpointError("its checkpoint is not authentic")
+            why = "not authentic" if content else "empty, as after a power failure"
+            raise CheckpointError(f"its checkpoint is {why}")
         if given.get(CLOSED):
-            self._complete.add(name)
+            self._closed.add(name)
         return FileEntry(name, given["bytes"], given["head"])
 
     def missing(self, present: set[str]) -> Iterator[str]:
