@@ -98,7 +98,7 @@ class Settings:
     restart_hung: str = setting(
         "RESTART_HUNG",
         "on",
-        "`off`: `make up` does not kill processes that hang, so that a debugger may stop them.",
+        "`off`: `make up` and `carprice run` kill no process that hangs; for debuggers.",
         rule=SWITCH,
     )
     interactive_workers: int = setting(

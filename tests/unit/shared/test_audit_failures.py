@@ -171,8 +171,15 @@ def test_the_flushing_thread_survives_an_unexpected_error():
 # Verification
 
 
+def write_and_die(log, car):
+    """Write records as a process does that is killed after its last checkpoint."""
+    writer = log.writer()
+    writer.append([audit_record(car, number) for number in range(3)])
+    writer.flush()
+
+
 def test_a_torn_last_line_is_no_fault_if_nothing_recorded_is_missing(log, car):
-    log.write(car, 3)
+    write_and_die(log, car)
     whole = b"".join(log.lines())
     (log.folder / FILE).write_bytes(whole + b'{"id":"torn","at":179')
     report = log.verify()
@@ -192,7 +199,7 @@ def test_a_record_that_is_added_to_a_complete_file_is_found(log):
 
 
 def test_records_after_the_last_checkpoint_are_counted(log, car):
-    log.write(car, 3)
+    write_and_die(log, car)
     assert log.verify().uncovered == 0
     log.put([*log.lines(), appended(log.lines())])
     report = log.verify()
