@@ -133,6 +133,11 @@ def test_a_log_that_cannot_be_read_is_an_outage(tmp_path):
         AuditSearch(tmp_path).find(lines[0].record["id"])
 
 
+def write_all(log, *lines):
+    """Write lines to an open log."""
+    log.append(lines)
+
+
 class Clocks:
     """The time of day, which a test sets, and a clock that is never set."""
 
@@ -190,7 +195,7 @@ def test_a_record_on_its_way_while_the_clock_is_set_twice_is_found(tmp_path):
         clocks.elapsed_s += 1.0
         clocks.set_by_s += step_s
         log.append(lines_of(1, clocks.now()))
-    log.append([line])
+    write_all(log, line)
     assert AuditSearch(tmp_path).find(line.record["id"])
 
 
@@ -199,8 +204,8 @@ def test_a_record_of_a_process_that_saw_the_step_later_is_found(tmp_path):
     log = AuditLog(tmp_path, "worker-1", clocks.now, monotonic=clocks.monotonic)
     log.append(lines_of(50))
     clocks.elapsed_s = 60.0
-    line = Line(new_id(NOON + 60 - 3600), NOON + 60.1)
-    log.append([line])
+    line = Line(new_id(NOON + 60 - 3600), NOON + 65)
+    write_all(log, *lines_of(3, NOON + 62), line)
     clocks.set_by_s = -3600.0
     log.append(lines_of(50, clocks.now()))
     assert AuditSearch(tmp_path).find(line.record["id"])
