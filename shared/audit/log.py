@@ -21,7 +21,7 @@ from shared.audit.chain import (
     recorded_ids,
     step_suffix,
 )
-from shared.audit.flusher import schedule_flush
+from shared.audit.flusher import close_at_exit, schedule_flush
 from shared.audit.state import CheckpointError, FileState
 from shared.blobs.local import fsync_folder
 from shared.domain.clock import Clock
@@ -122,6 +122,10 @@ class AuditLog:
         self._is_flush_due = False
         self._sync_failure = ""
         """Why the last flush failed; "" if it did not."""
+        self._checkpoint_lock = threading.Lock()
+        self._closed_file = ""
+        """Name of the last file that was closed."""
+        self._times_closed = 0
 
     def check(self) -> None:
         """Check that the last flush succeeded; a failed one is repeated in the background.
@@ -131,6 +135,10 @@ class AuditLog:
         """
         if self._sync_failure:
             raise AuditUnavailable(reason=self._sync_failure)
+
+    @property
+    def _is_durable(self) -> bool:
+        return self._fsync is not Fsync.NO
 
     @property
     def syncs_before_answer(self) -> bool:
@@ -220,7 +228,7 @@ class AuditLog:
             self._is_flush_due = False
             state = self._file.copy()
         try:
-            if self._fsync is not Fsync.NO:
+            if self._is_durable:
                 self.sync()
             self._write_checkpoint(state)
         except (AuditUnavailable, CheckpointError):
@@ -240,9 +248,13 @@ class AuditLog:
         return recorded_ids(self._folder, ids, last)
 
     def close(self) -> None:
-        """Close the current file."""
+        """Close the current file; a later record opens another one.
+
+        It may come from a thread that still answers while the process stops.
+        """
         with self._lock:
             if self._descriptor >= 0:
+                self._times_closed += 1
                 self._finish_file()
                 os.close(self._descriptor)
                 self._descriptor = -1
@@ -272,7 +284,7 @@ class AuditLog:
             self._file.sums.add_records(block.records)
             block.is_written = True
         AUDIT_RECORDS.inc(count)
-        if not self._is_flush_due and (self._checkpoints or self._fsync is not Fsync.NO):
+        if not self._is_flush_due and (self._checkpoints or self._is_durable):
             self._is_flush_due = True
             schedule_flush(self)
 
@@ -293,17 +305,38 @@ class AuditLog:
         """
         day = day_of(now)
         self._folder.mkdir(parents=True, exist_ok=True)
-        name = file_name(day, self._writer + self._step, self._kind)
+        writer = f"{self._writer}-{self._times_closed}" if self._times_closed else self._writer
+        name = file_name(day, writer + self._step, self._kind)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._flush_ended_day()
         descriptor = os.open(self._folder / name, flags, 0o640)
+        try:
+            if self._is_durable:
+                fsync_folder(self._folder)
+        except OSError:
+            os.close(descriptor)
+            raise
         if self._descriptor >= 0:
             self._finish_file()
             os.close(self._descriptor)
         self._descriptor, self._file = descriptor, FileState(name)
         self._day_ends_at = now - now % SECONDS_PER_DAY + SECONDS_PER_DAY
-        if self._fsync is not Fsync.NO:
-            fsync_folder(self._folder)
+        close_at_exit(self)
         self._list_file()
+
+    def _flush_ended_day(self) -> None:
+        """Flush the file of the day that is over; without that, no other file is begun.
+
+        Raises:
+            OSError: the disk refuses; the records are written again before any other.
+        """
+        if self._descriptor >= 0 and self._is_durable:
+            try:
+                os.fdatasync(self._descriptor)
+            except OSError as error:
+                self._sync_failure = error.strerror or str(error)
+                raise
+            self._synced = self._written
 
     def _list_file(self) -> None:
         """List the new file at once: its process may be killed before the first checkpoint.
@@ -312,26 +345,37 @@ class AuditLog:
         """
         if self._checkpoints is not None:
             try:
-                self._checkpoints.write(self._file, wait=False)
+                self._checkpoints.write(self._file, wait=False, durable=self._is_durable)
             except BlockingIOError:  # the first checkpoint lists it
                 log.info("audit_file_not_listed", file=self._file.name)
             except CheckpointError as error:
                 log.warning("audit_file_not_listed", file=self._file.name, error=str(error))
 
     def _finish_file(self) -> None:
-        """Flush a file that gets no more records, as far as the disk allows, and checkpoint it."""
+        """Flush a file that gets no more records, as far as the disk allows, and close it.
+
+        The last checkpoint says so: records that anybody adds from then on are found.
+        """
         try:
-            if self._fsync is not Fsync.NO:
+            if self._sync_failure:
+                self._sync_again()
+            if self._is_durable:
                 os.fdatasync(self._descriptor)
-            if self._is_flush_due:
-                self._write_checkpoint(self._file)
+            self._file.is_closed = True
+            self._write_checkpoint(self._file)
         except (OSError, CheckpointError) as error:
             AUDIT_FAILURES.inc()
             log.warning("audit_file_not_finished", file=self._file.name, error=str(error))
 
     def _write_checkpoint(self, state: FileState) -> None:
-        if self._checkpoints is not None and state.records:
-            self._checkpoints.write(state)
+        if self._checkpoints is None or not state.records:
+            return
+        with self._checkpoint_lock:
+            # The flusher may come late with an earlier state of a file that was closed meanwhile.
+            if state.name != self._closed_file:
+                self._checkpoints.write(state, durable=self._is_durable)
+                if state.is_closed:
+                    self._closed_file = state.name
 
     def _write(self, lines: bytes) -> None:
         """Write all of the lines or leave the file as it was."""

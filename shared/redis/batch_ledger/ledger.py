@@ -110,8 +110,9 @@ class BatchLedger:
         self._scripts = {
             name: client.register_script(ALLOW_OOM + scripts.HEAD + source)
             for name, source in vars(scripts).items()
-            if name.isupper() and name not in {"HEAD", "RECORD_BYTES"}
+            if name.isupper() and name not in {"HEAD", "LIST_BATCH", "RECORD_BYTES"}
         }
+        self._list_batch = client.register_script(ALLOW_OOM + scripts.LIST_BATCH)
         self._record_bytes = client.register_script(ALLOW_OOM + scripts.RECORD_BYTES)
 
     def ping(self) -> None:
@@ -132,16 +133,10 @@ class BatchLedger:
 
     def index_by_caller(self, batch_id: BatchId, caller: CallerId, keep_s: int) -> None:
         """Add a batch to its caller's list, from which those older than `keep_s` are removed."""
-        name = keys.batches_by_caller(caller)
+        names = [keys.batches_by_caller(caller), keys.batch_bytes_of(caller)]
         oldest = min_id_at(self._clock() - keep_s)
         with broker_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            # Removed before the insertion: a batch that still exists stays, however old it is.
-            pipeline.zremrangebylex(name, "-", f"({oldest}")
-            pipeline.zadd(name, {batch_id: 0})
-            pipeline.expire(name, keep_s)
-            pipeline.expire(keys.batch_bytes_of(caller), keep_s)
-            pipeline.execute()
+            self._list_batch(keys=names, args=[batch_id, oldest, keep_s])
 
     def record_bytes(self, batch_id: BatchId, caller: CallerId, size: int) -> None:
         """Record what a batch takes up in the blob store, bytes, unless it was deleted."""
@@ -347,6 +342,11 @@ class BatchLedger:
         with broker_errors():
             claimed = self._client.set(keys.BATCH_SCAN_MARKER, 1, nx=True, ex=interval_s)
         return bool(claimed)
+
+    def request_scan(self) -> None:
+        """Have the next sweep scan the blob store: a batch has no ledger."""
+        with broker_errors():
+            self._client.delete(keys.BATCH_SCAN_MARKER)
 
     def _lease_end(self) -> float:
         return self._clock() + self._lease_s

@@ -217,6 +217,18 @@ redis.call('PUBLISH', ARGV[7], ARGV[1])
 return 1
 """
 
+# Without `HEAD`.  KEYS: batches of the caller, their bytes.  ARGV: batch, oldest id that is kept,
+# seconds to keep.  The oldest are removed first: a batch that still exists stays, however old.
+LIST_BATCH = """
+for _, old in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], '-', '(' .. ARGV[2])) do
+  redis.call('ZREM', KEYS[1], old)
+  redis.call('HDEL', KEYS[2], old)
+end
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+"""
+
 # Without `HEAD`.  KEYS: batches of the caller, their bytes.  ARGV: batch, bytes.  A batch that is
 # not listed was deleted meanwhile.
 RECORD_BYTES = """
