@@ -10,6 +10,7 @@ from shared.queue.names import QueueName, TaskName
 from shared.queue.work import WorkSender, make_work_sender
 from shared.redis import keys
 from shared.redis.batch_ledger.ledger import BatchLedger
+from shared.redis.connections import connect
 from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.workers import WorkerRegistry
 from tests.conftest import Servers
@@ -143,3 +144,11 @@ def test_a_long_job_whose_message_was_lost_is_overdue(setting: Setting) -> None:
     setting.sweep_twice()
     assert setting.jobs.overdue == [job.id]
     assert setting.broker.hlen(keys.fair_queue("bulk") + "tokens") == 0
+
+
+def test_a_job_is_carried_out_although_its_place_cannot_be_freed() -> None:
+    work = make_work_sender(connect("redis://127.0.0.1:1/0"), Clock())
+    carried_out = False
+    with work.taken("message"):
+        carried_out = True
+    assert carried_out
