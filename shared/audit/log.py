@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from shared.audit.chain import PREDICTIONS_PREFIX, chain, day_of, file_name, recorded_ids
+from shared.audit.chain import (
+    PREDICTIONS_PREFIX,
+    ClockStep,
+    chain,
+    day_of,
+    file_name,
+    file_pattern,
+    recorded_ids,
+    step_suffix,
+)
 from shared.audit.flusher import close_at_exit, schedule_flush
 from shared.audit.state import CheckpointError, FileState
 from shared.blobs.local import fsync_folder
@@ -26,6 +35,14 @@ if TYPE_CHECKING:
     from shared.audit.checkpoints import Checkpoints
 
 SECONDS_PER_DAY = 86_400
+
+CLOCK_STEP_S = 1.0
+"""A clock that gains or loses as much between two writes was set, or the host was suspended."""
+
+RECENT_DAYS = 2
+"""Days that are searched for a record that may have been written already."""
+
+_FILE = file_pattern(PREDICTIONS_PREFIX)
 
 log = get_logger("audit")
 
@@ -67,6 +84,8 @@ class AuditLog:
         kind: `PREDICTIONS_PREFIX` or `OUTCOMES_PREFIX`.
         fsync: when records are flushed to the disk.
         checkpoints: where the state of each file is kept; None: nowhere.
+        monotonic: a clock that is never set. After a step of the time of day a new file is begun,
+            so that the records of a file are in the order of time. None: steps are not noticed.
     """
 
     def __init__(
@@ -78,6 +97,7 @@ class AuditLog:
         *,
         fsync: Fsync = Fsync.NO,
         checkpoints: "Checkpoints | None" = None,
+        monotonic: Clock | None = None,
     ) -> None:
         self._kind = kind
         self._folder = folder
@@ -85,10 +105,14 @@ class AuditLog:
         self._clock = clock
         self._fsync = fsync
         self._checkpoints = checkpoints
+        self._monotonic = monotonic
+        self._clock_offset = clock() - monotonic() if monotonic else 0.0
         self._lock = threading.Lock()
         self._waiting: deque[_PendingWrite] = deque()  # its appends are atomic
         self._day_ends_at = 0.0
         """Unix time, seconds."""
+        self._step = ""
+        """What the last step of the clock adds to the name of the writer."""
         self._descriptor = -1
         self._file = FileState("")
         self._written = 0
@@ -212,9 +236,16 @@ class AuditLog:
             raise
 
     def recorded(self, ids: Collection[str]) -> set[str]:
-        """Which of the ids have a record of today or yesterday, by any writer."""
+        """Which of the ids have a record of the last two days, by any writer.
+
+        These are the last two by the clock, and the last two that have files: the clock may have
+        been set by days.
+        """
         now = self._clock()
-        return recorded_ids(self._folder, ids, (day_of(now), day_of(now - SECONDS_PER_DAY)))
+        names = (path.name for path in self._folder.glob(f"{PREDICTIONS_PREFIX}_*.jsonl"))
+        days = sorted({match[1] for name in names if (match := _FILE.fullmatch(name))})
+        last = {day_of(now), day_of(now - SECONDS_PER_DAY), *days[-RECENT_DAYS:]}
+        return recorded_ids(self._folder, ids, last)
 
     def close(self) -> None:
         """Close the current file; a later record opens another one.
@@ -236,7 +267,9 @@ class AuditLog:
         try:
             if self._sync_failure:
                 self._sync_again()
-            if (now := self._clock()) >= self._day_ends_at:
+            now = self._clock()
+            self._notice_step(now)
+            if now >= self._day_ends_at:
                 self._rotate(now)
             lines, last, count = chain(bodies, self._file.head)
             self._write(lines)
@@ -255,6 +288,16 @@ class AuditLog:
             self._is_flush_due = True
             schedule_flush(self)
 
+    def _notice_step(self, now: float) -> None:
+        """Have a new file begun if the clock was set since the last write."""
+        if self._monotonic is None:
+            return
+        offset = now - self._monotonic()
+        step_s, self._clock_offset = offset - self._clock_offset, offset
+        if abs(step_s) >= CLOCK_STEP_S:
+            self._step = step_suffix(ClockStep(now - step_s, now))
+            self._day_ends_at = 0.0
+
     def _rotate(self, now: float) -> None:
         """Open the file of a new day, with a new chain.
 
@@ -263,7 +306,7 @@ class AuditLog:
         day = day_of(now)
         self._folder.mkdir(parents=True, exist_ok=True)
         writer = f"{self._writer}-{self._times_closed}" if self._times_closed else self._writer
-        name = file_name(day, writer, self._kind)
+        name = file_name(day, writer + self._step, self._kind)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._flush_ended_day()
         descriptor = os.open(self._folder / name, flags, 0o640)

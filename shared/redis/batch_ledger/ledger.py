@@ -44,6 +44,14 @@ class StepDecision(StrEnum):
     """The ledger has no such batch: it was removed, or the broker lost its data."""
 
 
+class StepLease(NamedTuple):
+    """A step that is under way, and when it counts as lost, Unix time."""
+
+    batch_id: BatchId
+    step: str
+    end: float
+
+
 class StepAttempt(NamedTuple):
     """The ledger's decision about a step, and the number of the attempt."""
 
@@ -269,6 +277,25 @@ class BatchLedger:
         limits = (self._lease_s, OVERDUE_LIMIT)
         steps = self._run("OVERDUE", batch_id, self._clock(), *limits, batch_id)
         return [step.decode() for step in steps]
+
+    def leases(self, batch_ids: Sequence[BatchId], after: float) -> list[StepLease]:
+        """The leases of batches that end after a time, Unix seconds."""
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for batch_id in batch_ids:
+                name = keys.batch_leases(batch_id)
+                pipeline.zrange(name, f"({after}", "+inf", byscore=True, withscores=True)
+            answers = pipeline.execute()
+        return [
+            StepLease(batch_id, step.decode(), end)
+            for batch_id, found in zip(batch_ids, answers, strict=True)
+            for step, end in found
+        ]
+
+    def expire_lease(self, lease: StepLease) -> bool:
+        """End a lease now; False if it was renewed after it was read."""
+        arguments = (lease.step, lease.end, self._clock())
+        return bool(self._run("EXPIRE", lease.batch_id, *arguments))
 
     def expire_leases(self, waiting: Collection[tuple[str, str]]) -> int:
         """Make the leased steps overdue that no message stands for; return their number.

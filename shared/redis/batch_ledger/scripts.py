@@ -85,6 +85,13 @@ if attempt > tonumber(ARGV[4]) then return {'exhausted', attempt} end
 return {'run', attempt}
 """
 
+# ARGV: step, end of its lease, now.  1: the lease ends now, 0: it was renewed meanwhile.
+EXPIRE = """
+if tonumber(redis.call('ZSCORE', leases, ARGV[1]) or 'nan') ~= tonumber(ARGV[2]) then return 0 end
+redis.call('ZADD', leases, ARGV[3], ARGV[1])
+return 1
+"""
+
 # ARGV: chunks cut, total or "", lease end.
 RECORD_SPLIT = """
 if not state or ended then return 0 end
