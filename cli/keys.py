@@ -246,6 +246,12 @@ def disable() -> None:
         _store().disable()
     except KeyStoreError as error:
         raise click.ClickException(str(error)) from error
+    if Settings.from_env().api_keys_file is not None:
+        click.echo(
+            "API_KEYS_FILE names a file, which must exist: unset it before the restart, or every "
+            "request is refused",
+            err=True,
+        )
 
 
 def _limits(old: KeyLimits, given: dict[str, Any]) -> KeyLimits:

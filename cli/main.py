@@ -22,7 +22,7 @@ class CommandTarget(NamedTuple):
 
 COMMANDS: dict[str, CommandTarget] = {
     "up": CommandTarget("launcher.up:up", "Start the whole service here."),
-    "run": CommandTarget("launcher.up:run", "Become one process of the service."),
+    "run": CommandTarget("launcher.up:run", "Run one process of the service."),
     "first-model": CommandTarget(
         "launcher.first_model:first_model", "Train unless a model is active."
     ),

@@ -27,6 +27,9 @@ PROBE_BYTES = 1_000_000
 SHARED_MEMORY_PROBE_BYTES = 65_536
 """Shared memory that cannot reserve this is full: the pool of a worker has its locks there."""
 
+HEARTBEATS_FOLDER = "heartbeats"
+"""In the folder of the metrics."""
+
 SPACE_POLL_S = 0.5
 HOME_LOCK_TIMEOUT_S = 10.0
 """Longest wait for the last processes of a killed run to exit."""
@@ -204,6 +207,9 @@ def wipe_metrics(folder: Path) -> None:
         if not is_in_use(folder):
             for file in (*folder.glob("*.db"), *folder.glob("*.new")):
                 file.unlink(missing_ok=True)
+            # Those of a `carprice run` that was killed.
+            for left in folder.glob(f"{HEARTBEATS_FOLDER}/*/"):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def lock_home(home: Path) -> int:

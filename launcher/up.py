@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 import time
 
@@ -18,11 +19,13 @@ from launcher.environment import (
     with_absolute_paths,
 )
 from launcher.first_model import needs_default_model, train_default_model
+from launcher.liveness.foreground import FOREGROUND_MODULE, FORWARDED_SIGNALS
 from launcher.liveness.hangs import HangDetector, create_heartbeats
 from launcher.liveness.probes import http_probe, redis_probe
 from launcher.liveness.systemd import SystemdNotifier
 from launcher.output import Output
 from launcher.preflight import (
+    HEARTBEATS_FOLDER,
     CannotStartError,
     await_home,
     check_addresses,
@@ -42,6 +45,7 @@ from launcher.readiness import (
 )
 from launcher.supervisor import CrashLoopError, Supervisor
 from launcher.watchdog import Watchdog, die_with_parent
+from shared.redis.servers import embedded_url
 from shared.settings import Settings, SettingsError
 
 READY_WARNING_S = 45.0
@@ -61,7 +65,7 @@ LISTENER_CHECKS = {"api": check_keys, "flower": check_flower}
 @click.command()
 @click.argument("kind", type=click.Choice(list(read_procfile(CODE_ROOT / "Procfile"))))
 def run(kind: str) -> None:
-    """Become one process of the service, in the foreground, without a supervisor."""
+    """Run one process of the service in the foreground; end with it, or if it hangs."""
     try:
         settings = with_absolute_paths(Settings.from_env())
         LISTENER_CHECKS.get(kind, lambda _: None)(settings)
@@ -69,11 +73,30 @@ def run(kind: str) -> None:
     except (SettingsError, CannotStartError) as error:
         click.echo(f"carprice: {error}", err=True)
         sys.exit(2)
-    wipe_metrics(metrics_folder(settings, os.environ))
+    metrics = metrics_folder(settings, os.environ)
+    wipe_metrics(metrics)
     os.chdir(CODE_ROOT)
     os.umask(0o077)
-    command = f"exec {read_procfile(CODE_ROOT / 'Procfile')[kind]}"
-    os.execve("/bin/sh", ["sh", "-c", command], child_environment(settings, os.environ))  # noqa: S606
+    line = read_procfile(CODE_ROOT / "Procfile")[kind]
+    env = child_environment(settings, os.environ)
+    if settings.restart_hung == "off":
+        os.execve("/bin/sh", ["sh", "-c", f"exec {line}"], env)  # noqa: S606
+    # This process has imported much; the one that stays should be small.
+    arguments = [kind, _probed_address(settings, kind), str(metrics / HEARTBEATS_FOLDER), line]
+    # What arrives before that one waits for it: as process 1 it would be lost.
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS)
+    os.execve(sys.executable, [sys.executable, "-m", FOREGROUND_MODULE, *arguments], env)  # noqa: S606
+
+
+def _probed_address(settings: Settings, kind: str) -> str:
+    """Where a process is asked whether it is alive; "" if it is not."""
+    if kind in {"broker", "cache"}:
+        return embedded_url(settings, "broker" if kind == "broker" else "cache")
+    if kind == "api":
+        return local_address(settings.host, settings.port)
+    if kind == "flower":
+        return local_address(settings.flower_address, settings.flower_port)
+    return ""
 
 
 @click.command()
@@ -120,7 +143,7 @@ class ServiceRun:
         self._settings = settings
         self._env = single_host_environment(settings, os.environ)
         self._embedded = embedded_urls(settings)
-        self._heartbeats = metrics_folder(settings, os.environ) / "heartbeats"
+        self._heartbeats = metrics_folder(settings, os.environ) / HEARTBEATS_FOLDER
         self._systemd = SystemdNotifier()
         self._tiers = make_tiers(
             CODE_ROOT / "Procfile",

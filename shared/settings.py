@@ -98,7 +98,7 @@ class Settings:
     restart_hung: str = setting(
         "RESTART_HUNG",
         "on",
-        "`off`: `make up` does not kill processes that hang, so that a debugger may stop them.",
+        "`off`: `make up` and `carprice run` kill no process that hangs; for debuggers.",
         rule=SWITCH,
     )
     interactive_workers: int = setting(
@@ -240,6 +240,12 @@ class Settings:
         "Single cars that would wait longer than this for others are refused: 503 `queue-full`.",
         "ms",
         minimum=1,
+    )
+    metrics_public: str = setting(
+        "METRICS_PUBLIC",
+        "on",
+        "`off`: `/metrics` and `/cache/stats` need a key with the scope `admin`.",
+        rule=SWITCH,
     )
     metrics_port: int = setting("METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none.")
     pushgateway_url: str = setting(

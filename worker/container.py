@@ -13,12 +13,15 @@ from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.clock import Clock
 from shared.domain.ids import new_id
+from shared.queue.lost_work import LostWorkSweeper
+from shared.queue.names import QueueName
 from shared.queue.waiting import read_waiting
 from shared.queue.work import WorkSender, make_work_sender
 from shared.redis.batch_ledger.ledger import make_ledger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.redis.dead_letters import DeadLetters
+from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.job_store.store import JobStore
 from shared.redis.owners import Owner
 from shared.redis.rate_limits import RateLimits
@@ -49,7 +52,10 @@ class WorkerServices:
     assemble: BatchAssembler
     exports: BatchExporter
     work: WorkSender
-    sweepers: tuple[JobSweeper, BatchSweeper, JobPayloadSweeper, WorkSender, AuditRetention]
+    sweepers: tuple[
+        LostWorkSweeper, JobSweeper, BatchSweeper, JobPayloadSweeper, WorkSender, AuditRetention
+    ]
+    """In the order in which they run: what is found lost is sent in the same sweep."""
 
 
 class WorkerProcess:
@@ -99,6 +105,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
         clock,
         fsync=Fsync(settings.audit_fsync),
         checkpoints=checkpoints,
+        monotonic=time.monotonic,
     )
     cache = EstimateCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
@@ -154,6 +161,9 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
         work=work,
         sweepers=(
+            LostWorkSweeper(
+                broker, ledger, jobs, FairQueues(broker, clock).of(QueueName.BULK), clock
+            ),
             JobSweeper(jobs, work.send_job, dead_letters, max_attempts=settings.job_max_attempts),
             BatchSweeper(
                 files,

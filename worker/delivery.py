@@ -60,7 +60,7 @@ class OwnedChannel(kombu_redis.Channel):
     _moves_from = 0.0
     """Monotonic time before which messages are not moved."""
     _is_complete = False
-    """Whether what an earlier, broken channel of this process moved has been delivered."""
+    """Whether what an earlier channel of this process took has been delivered or put back."""
 
     @property
     def unacked_key(self) -> str:  # type: ignore[override]  # a constant in kombu
@@ -83,6 +83,8 @@ class OwnedChannel(kombu_redis.Channel):
         """Ask for the next message; one of a single queue is moved to the list of the process."""
         queues: list[str] = list(self.active_queues)
         self._moved_from = ""
+        if len(queues) > 1 and self.deliveries.owner and not self._is_complete:
+            self._put_back_unacknowledged()
         if len(queues) != 1 or not self.deliveries.owner or monotonic() < self._moves_from:
             super()._brpop_start(timeout)  # type: ignore[misc]
             return
@@ -120,6 +122,22 @@ class OwnedChannel(kombu_redis.Channel):
         with self.conn_or_acquire() as client:
             if client.eval(_PUT_BACK, 2, *names, self.deliveries.last):
                 log.warning("message_put_back", queue=queue)
+        self._is_complete = True
+
+    def _put_back_unacknowledged(self) -> None:
+        """Put back what an earlier channel of this process has taken and not acknowledged.
+
+        Celery drops what it has not started when its connection breaks, and cannot acknowledge
+        over a new connection what it has started. Kombu puts both back as it closes the channel,
+        unless the broker does not answer at that moment.
+        """
+        qos: Any = self.qos  # its Redis methods are unknown to kombu's types
+        with self.conn_or_acquire() as client:
+            tags = [bytes_to_str(tag) for tag in client.hkeys(self.unacked_key)]
+        for tag in tags:
+            if tag not in qos._delivered:  # noqa: SLF001 - kombu has no method for this
+                qos.restore_by_tag(tag)
+                log.warning("message_put_back", tag=tag)
         self._is_complete = True
 
     def _read_moved(self, **options: Any) -> bytes | None:

@@ -24,6 +24,7 @@ from kombu.asynchronous.timer import Timer
 from prometheus_client import push_to_gateway, start_http_server
 
 from shared import heartbeat
+from shared.audit.flusher import close_logs
 from shared.domain.errors import BrokerUnavailable, ModelNotLoaded
 from shared.logging import get_logger
 from shared.metrics import host_registry
@@ -103,6 +104,9 @@ def connect_signals(
             threading.Thread(
                 target=_push_metrics_loop, args=(settings.pushgateway_url,), daemon=True
             ).start()
+
+    # Its processes end without the exit functions of Python.
+    signals.worker_process_shutdown.connect(close_logs, weak=False)
 
     @signals.task_prerun.connect(weak=False)
     def bind_context(task_id: str, task: Any, **_: Any) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -45,12 +46,19 @@ from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
 from shared.queue.names import TaskName
 from shared.queue.work import SendWork
+from shared.redis import keys
 from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.job_store.memory import BrokerMemory
 from shared.tabular.file_kinds import check_readable
 
 LEDGER_BYTES = 65_536
 """What the ledger and the messages of a batch of a million rows take in Redis."""
+
+START_TIMEOUT_S, START_POLL_S = 2.0, 0.05
+"""Longest wait for another upload with the same key that has been received and not yet started."""
+
+ROUTE = "batches"
+"""Of the Idempotency-Keys of batches."""
 
 log = get_logger("batches")
 
@@ -163,7 +171,7 @@ class Batches:
         max_bytes = self._max_bytes(options, caller, admission, idempotency_key)
         batch_id = BatchId(new_id())
         with contextlib.ExitStack() as undo:
-            undo.callback(self._discard, batch_id)
+            undo.callback(self._discard, batch_id, caller)
             try:
                 with self._named_limit(admission, max_bytes):
                     upload, dialect = self._receive(batch_id, file, options, max_bytes)
@@ -190,6 +198,7 @@ class Batches:
                 self.files.write_manifest(manifest)
                 batch = self._repeated(manifest, idempotency_key)
                 if batch is None:
+                    undo.callback(self._shorten_key, manifest, idempotency_key)
                     with self._admitted(manifest, corrects), self._limited(manifest, admission):
                         batch = self._start(manifest)
                     undo.pop_all()
@@ -219,7 +228,7 @@ class Batches:
         """
         if admission is None or not admission.limits_batches:
             return self.max_bytes
-        if idempotency_key and self.idempotency.find(caller, "batches", idempotency_key):
+        if idempotency_key and self.idempotency.find(caller, ROUTE, idempotency_key):
             return self.max_bytes
         free = admission.check_batch(is_valued=not options.dry_run)
         return self.max_bytes if free is None else min(self.max_bytes, free)
@@ -320,6 +329,8 @@ class Batches:
             state = self.get(batch_id, caller).progress.state
             if not state.is_terminal:
                 raise ResultNotReady(id=batch_id, state=state)
+            # First the bytes: if this process dies, the next scan counts what is still there.
+            self.ledger.forget_bytes(batch_id, caller)
             self.files.reap(batch_id, caller, self.clock(), is_deleted=True)
             self.ledger.delete_ended(batch_id, caller)
         log.info("batch_deleted", batch_id=batch_id)
@@ -343,16 +354,39 @@ class Batches:
         """The batch of an earlier upload with the same key, file and options, if there is one."""
         if key is None:
             return None
-        terms = orjson.dumps([dataclasses.asdict(manifest.options), manifest.corrects])
-        fingerprint = hashlib.sha256(manifest.sha256.encode() + terms).hexdigest()
-        claim = self.idempotency.claim(manifest.caller, "batches", key, fingerprint, manifest.id)
+        fingerprint = _fingerprint(manifest)
+        claim = self.idempotency.claim(manifest.caller, ROUTE, key, fingerprint, manifest.id)
         if claim.is_new:
             return None
         try:
-            return self.get(BatchId(claim.id), manifest.caller)
+            return self._started(BatchId(claim.id), manifest.caller)
         except BatchNotFound:  # the first upload failed and was discarded
-            self.idempotency.rebind(manifest.caller, "batches", key, fingerprint, manifest.id)
+            self.idempotency.rebind(manifest.caller, ROUTE, key, fingerprint, manifest.id)
             return None
+
+    def _started(self, batch_id: BatchId, caller: CallerId) -> Batch:
+        """The batch of another upload, once that one is known to be accepted.
+
+        Raises:
+            BatchNotFound: it was refused, or failed.
+            BatchExpired, BatchDeleted, StorageUnavailable: as for `get`.
+        """
+        until = time.monotonic() + START_TIMEOUT_S
+        while self.files.manifest(batch_id) is not None:
+            if self.ledger.progress(batch_id) or self.files.final(batch_id):
+                break
+            if time.monotonic() > until:
+                # Its process died, or the broker lost it: the sweep starts or restores it.
+                self.ledger.request_scan()
+                break
+            time.sleep(START_POLL_S)
+        return self.get(batch_id, caller)
+
+    def _shorten_key(self, manifest: BatchManifest, key: str | None) -> None:
+        """Forget the key of an upload that was refused, soon, unless another one has it now."""
+        if key is not None:
+            entry = (manifest.caller, ROUTE, key, _fingerprint(manifest), manifest.id)
+            self.idempotency.shorten(*entry, keys.batch(manifest.id))
 
     def _start(self, manifest: BatchManifest) -> Batch:
         # The list is written first because its entries expire if a later step fails.
@@ -371,7 +405,9 @@ class Batches:
             log.warning("batch_split_not_sent", batch_id=manifest.id, error=str(error))
         return Batch(manifest=manifest, progress=BatchProgress())
 
-    def _discard(self, batch_id: BatchId) -> None:
+    def _discard(self, batch_id: BatchId, caller: CallerId) -> None:
+        with contextlib.suppress(BrokerUnavailable):
+            self.ledger.forget_bytes(batch_id, caller)
         with contextlib.suppress(OSError):
             self.files.discard(batch_id)
 
@@ -387,3 +423,9 @@ class Batches:
         if progress is not None and not progress.state.is_terminal:
             return progress
         return self.files.final(batch_id) or progress or BatchProgress()
+
+
+def _fingerprint(manifest: BatchManifest) -> str:
+    """Digest of what uploads with the same Idempotency-Key must not differ in."""
+    terms = orjson.dumps([dataclasses.asdict(manifest.options), manifest.corrects])
+    return hashlib.sha256(manifest.sha256.encode() + terms).hexdigest()

@@ -98,7 +98,9 @@ class Jobs:
         try:
             job = self._accept(found, submission, caller, admission)
         except REFUSALS:
-            self.idempotency.shorten(*entry, found, keys.job(found))
+            # Of requests at once, the one that made the key may be stored after this refusal.
+            if found == job_id:
+                self.idempotency.shorten(*entry, found, keys.job(found))
             raise
         if found != job_id:  # an earlier request with the key was refused
             self.idempotency.rebind(*entry, found)

@@ -72,6 +72,7 @@ class KeyDirectory:
         self._weights: Mapping[str, int] = {}
         self._trouble: KeyStoreError | None = None
         self._exist = False
+        self._is_writable_by_others = False
         self._reload()
 
     def exist(self) -> bool:
@@ -143,6 +144,7 @@ class KeyDirectory:
             self._exist = entries is not None
             self._set(entries or (), None)
             self._mark()
+            self._warn_of_writers()
         self._stamp = stamp
 
     def _load(self) -> Sequence[KeyEntry] | None:
@@ -164,6 +166,15 @@ class KeyDirectory:
         if trouble is not None and str(trouble) != str(self._trouble):
             log.error("api_keys_unreadable", error=str(trouble))
         self._trouble = trouble
+
+    def _warn_of_writers(self) -> None:
+        """Log once if other users may change the keys."""
+        is_writable = self._exist and self._store.is_writable_by_others()
+        if is_writable and not self._is_writable_by_others:
+            log.warning(
+                "api_keys_writable_by_others", file=str(self._store.path), advice="chmod 600"
+            )
+        self._is_writable_by_others = is_writable
 
     def _mark(self) -> None:
         """Record that there are keys; those that another release wrote have no marker yet."""

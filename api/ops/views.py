@@ -1,7 +1,9 @@
 """Operations: health, readiness, metrics, statistics."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import wraps
 
 from flask import Response
 from marshmallow import Schema, fields
@@ -136,10 +138,23 @@ def ready() -> Response:
     return json_response(body, 200 if is_ready else 503)
 
 
+def _for_operators(view: Callable[[], Response]) -> Callable[[], Response]:
+    """A view that needs a key with the scope `admin` if `METRICS_PUBLIC` is off."""
+    closed = require_scope(Scope.ADMIN)(view)
+
+    @wraps(view)
+    def checked() -> Response:
+        is_public = services().settings.metrics_public == "on"
+        return view() if is_public else closed()
+
+    return checked
+
+
 @blueprint.get("/metrics")
 @blueprint.doc(operationId="get_metrics", summary="Prometheus metrics")
 @blueprint.response(200, {"type": "string"}, content_type="text/plain")
 @blueprint.problems((422,))
+@_for_operators
 def metrics() -> Response:
     """Export the metrics of all processes of this host in the text format."""
     load_query()
@@ -150,6 +165,7 @@ def metrics() -> Response:
 @blueprint.doc(operationId="get_cache_statistics", summary="Result cache")
 @blueprint.response(200, CacheStatsSchema)
 @blueprint.problems((422,))
+@_for_operators
 def cache_stats() -> Response:
     """Return size, memory and hit rate of the result cache."""
     load_query()

@@ -5,14 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException, NotFound
 
 from api.http.assets import AssetFolder
 from api.http.context import caller_id, services
 from api.http.problems import RETRY_AFTER_S, retry_after_s, status_of
 from api.http.requests import load_query
-from api.middleware.authentication import Scope, accept_basic_auth, require_scope
+from api.middleware.authentication import (
+    LOCAL_CALLER,
+    Scope,
+    accept_basic_auth,
+    require_scope,
+)
+from api.middleware.cross_site import is_cross_site
 from api.middleware.problems import answer_error, answer_http_error
 from api.ops.docs_views import html_response
 from api.pages.form import build_form, example_values, form_values
@@ -69,7 +75,8 @@ blueprint.before_request(accept_basic_auth)
 def home() -> Response:
     """Send the page to browsers and a JSON greeting to programs.
 
-    A car in the query is shown in the form, and valued if its required fields are there.
+    A car in the query is shown in the form, and valued if its required fields are there. With keys
+    it is only shown if a page of another site asks: the browser adds the password it remembers.
     """
     if not prefers_html():
         response = _greeting()
@@ -77,7 +84,9 @@ def home() -> Response:
         response = _page(example_values())
     else:
         values = _given_values()
-        response = _estimate(values) if values.keys() >= REQUIRED else _page(values)
+        is_asked_here = g.caller is LOCAL_CALLER or not is_cross_site()
+        is_valued = is_asked_here and values.keys() >= REQUIRED
+        response = _estimate(values) if is_valued else _page(values)
     response.vary.add("Accept")
     return response
 

@@ -1,7 +1,9 @@
 """Finds the audit record of a valuation by binary search.
 
 An id contains its time, and the records of a file are sorted by time: the offset is found by
-binary search, and only the records of the next minute are scanned.
+binary search, and only the records of the next minute are scanned. When the clock is set, each
+process begins a file whose name tells the step (`shared.audit.log`): the record of an id from
+shortly before is at the beginning of such a file.
 """
 
 import mmap
@@ -9,11 +11,11 @@ import re
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from shared.audit.chain import PREDICTIONS_PREFIX, day_of, file_pattern
+from shared.audit.chain import PREDICTIONS_PREFIX, ClockStep, day_of, file_pattern, step_of
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import id_timestamp
 
@@ -25,10 +27,26 @@ JOB_WINDOW_S = 3600.0
 """The same for a job whose end is unknown."""
 MAX_SCAN_BYTES = 64 << 20
 """Most bytes that are scanned of one file."""
+MAX_TIMES = 16
+"""Most times at which an id may have been recorded, after steps of the clock."""
 _HEAD_BYTES = 512
 _AT = re.compile(rb'"at":([0-9.e+]+)')
 _ROW = re.compile(rb'\{"id":"[0-9a-z]+-(\d+)"')
 _FILE = file_pattern(PREDICTIONS_PREFIX)
+_BATCH = re.compile(r"[^.]+\.batch-(\w+)-(\d+)\.jsonl")
+
+
+class _Listing(NamedTuple):
+    """The names of the files of the log."""
+
+    changed_ns: int
+    """When the folder had changed last."""
+    days: dict[str, list[str]]
+    """Those of single cars and jobs, by day."""
+    batches: dict[str, list[str]]
+    """Those of each batch, in the order of its rows."""
+    steps: list[tuple[str, ClockStep]]
+    """Those that were begun after a step of the clock."""
 
 
 class AuditSearch:
@@ -41,7 +59,7 @@ class AuditSearch:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._listing: tuple[int, dict[str, list[str]]] = (-1, {})
+        self._listing = _Listing(-1, {}, {}, [])
 
     def find(self, valuation_id: str, ended_at: float | None = None) -> dict[str, Any] | None:
         """The record of a valuation; None if there is none.
@@ -62,8 +80,16 @@ class AuditSearch:
         base, _, number = valuation_id.partition("-")
         made_at = id_timestamp(base)
         mark = b'{"id":"' + valuation_id.encode() + b'",'
-        if number and (found := self._find_in_batch(base, int(number), made_at, mark)) is not None:
+        if number and (found := self._find_in_batch(base, int(number), mark)) is not None:
             return found
+        if (found := self._find_near(made_at, mark, ended_at)) is not None:
+            return found
+        return self._find_across_steps(made_at, mark)
+
+    def _find_near(
+        self, made_at: float, mark: bytes, ended_at: float | None = None
+    ) -> dict[str, Any] | None:
+        """The record, unless the clock was set between id and record."""
         spans = [
             (made_at - REORDER_SLACK_S, made_at + ANSWER_WINDOW_S),
             (made_at, made_at + JOB_WINDOW_S),
@@ -76,40 +102,72 @@ class AuditSearch:
                     return found
         return None
 
-    def _files(self, start: float, end: float) -> Iterator[Path]:
-        """The files, except those of batches, of the days of a time span."""
-        days = self._days()
-        for day in dict.fromkeys((day_of(start), day_of(end))):
-            yield from (self._folder / name for name in days.get(day, ()) if ".batch-" not in name)
-
-    def _find_in_batch(
-        self, batch_id: str, row: int, made_at: float, mark: bytes
-    ) -> dict[str, Any] | None:
-        """The record of a row of a batch: in the last file whose first row is not after it."""
-        days = self._days()
-        for day in dict.fromkeys((day_of(made_at), day_of(made_at + JOB_WINDOW_S))):
-            start = f"{PREDICTIONS_PREFIX}_{day}.batch-{batch_id}-"
-            names = [name for name in days.get(day, ()) if name.startswith(start)]
-            names.sort(key=lambda name: int(name.removeprefix(start).partition(".")[0]))
-            path = _last_at_or_before([self._folder / name for name in names], row)
-            if path is not None:
-                return _search(path, mark, 0.0, float("inf"))
+    def _find_across_steps(self, made_at: float, mark: bytes) -> dict[str, Any] | None:
+        """The record, if the clock was set between id and record, perhaps several times."""
+        times, scanned = [made_at], set()
+        for at in times:  # it grows in the loop
+            if at != made_at and (found := self._find_near(at, mark)) is not None:
+                return found
+            for name, step in self._list().steps:
+                shift_s = step.after - step.before
+                if step.before - JOB_WINDOW_S <= at <= step.before + ANSWER_WINDOW_S:
+                    _add_time(times, at + shift_s)
+                    # At its beginning, records from before the step may follow later ones.
+                    if name not in scanned:
+                        scanned.add(name)
+                        path = self._folder / name
+                        if (found := _search(path, mark, 0.0, float("inf"))) is not None:
+                            return found
+                if abs(at - step.after) <= ANSWER_WINDOW_S:
+                    # The process that wrote the record noticed the step later.
+                    _add_time(times, at - shift_s)
         return None
 
-    def _days(self) -> dict[str, list[str]]:
-        """Names of the log files by day; the folder is listed again only if it has changed."""
+    def _files(self, start: float, end: float) -> Iterator[Path]:
+        """The files, except those of batches, of the days of a time span."""
+        days = self._list().days
+        for day in dict.fromkeys((day_of(start), day_of(end))):
+            yield from (self._folder / name for name in days.get(day, ()))
+
+    def _find_in_batch(self, batch_id: str, row: int, mark: bytes) -> dict[str, Any] | None:
+        """The record of a row of a batch: in the last file whose first row is not after it."""
+        names = self._list().batches.get(batch_id, ())
+        path = _last_at_or_before([self._folder / name for name in names], row)
+        return None if path is None else _search(path, mark, 0.0, float("inf"))
+
+    def _list(self) -> _Listing:
+        """The files of the log; the folder is listed again only if it has changed."""
         try:
-            changed = self._folder.stat().st_mtime_ns
+            changed_ns = self._folder.stat().st_mtime_ns
         except FileNotFoundError:
-            return {}
+            return _Listing(-1, {}, {}, [])
         with self._lock:
-            if self._listing[0] != changed:
-                days: dict[str, list[str]] = {}
-                for path in self._folder.iterdir():
-                    if (match := _FILE.fullmatch(path.name)) is not None:
-                        days.setdefault(match[1], []).append(path.name)
-                self._listing = (changed, days)
-            return self._listing[1]
+            if self._listing.changed_ns != changed_ns:
+                self._listing = _list_folder(self._folder, changed_ns)
+            return self._listing
+
+
+def _list_folder(folder: Path, changed_ns: int) -> _Listing:
+    found = _Listing(changed_ns, {}, {}, [])
+    chunks: dict[str, list[tuple[int, str]]] = {}
+    for name in (path.name for path in folder.iterdir()):
+        if (match := _FILE.fullmatch(name)) is None:
+            continue
+        if (batch := _BATCH.fullmatch(name)) is not None:
+            chunks.setdefault(batch[1], []).append((int(batch[2]), name))
+            continue
+        found.days.setdefault(match[1], []).append(name)
+        if (step := step_of(name)) is not None:
+            found.steps.append((name, step))
+    for batch_id, numbered in chunks.items():
+        found.batches[batch_id] = [name for _, name in sorted(numbered)]
+    return found
+
+
+def _add_time(times: list[float], at: float) -> None:
+    """Add a time unless it is known: each process has noticed a step at its own moment."""
+    if len(times) < MAX_TIMES and all(abs(at - known) > REORDER_SLACK_S / 2 for known in times):
+        times.append(at)
 
 
 def _search(path: Path, mark: bytes, start: float, end: float) -> dict[str, Any] | None:

@@ -96,7 +96,8 @@ class SaleReportLog:
             The stored report, and whether it is new, repeated or a correction.
 
         Raises:
-            AuditUnavailable: the disk or the index failed; nothing is stored.
+            AuditNotFlushed: the report is stored, but the disk has not confirmed it.
+            AuditUnavailable: the disk or the index failed.
         """
         with self._index() as index:
             index.execute("BEGIN IMMEDIATE")
@@ -104,6 +105,7 @@ class SaleReportLog:
             known = _get(index, report.valuation_id)
             if known is not None and known.sale == report.sale:
                 index.commit()
+                self._lines.check()  # the flush of its line may have failed
                 return known, SaleReportKind.REPEATED
             if known is not None:
                 report = dataclasses.replace(report, is_correction=True)

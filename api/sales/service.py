@@ -21,8 +21,9 @@ from shared.metrics import OUTCOME_ERROR, OUTCOME_INSIDE, OUTCOME_RATIO, OUTCOME
 from shared.redis.job_store.store import JobStore
 
 DAY_S = 86_400
-MAX_CLOCK_SKEW_S = float(DAY_S)
-"""Ids up to this far in the future are looked up: a clock that was fast may have been set back."""
+LAST_ID_S = dt.datetime.max.replace(tzinfo=dt.UTC).timestamp() - 2 * DAY_S
+"""Ids of later times are malformed. Others in the future are looked up: a clock that was fast may
+have been set back."""
 MAX_QUOTED_CHARS = 64
 MAX_SALE_LEAD = dt.timedelta(days=366)
 """Sales longer before the valuation are refused: prices of that market differ too much."""
@@ -79,10 +80,10 @@ class SaleReports:
         is_numbered = not dash or _NUMBER.fullmatch(number) is not None
         if not is_id(base) or not is_numbered:
             raise ValuationNotFound(id=valuation_id[:MAX_QUOTED_CHARS])
-        age_s = self.clock() - id_timestamp(base)
-        if age_s > self.window_s:
+        made_at = id_timestamp(base)
+        if self.clock() - made_at > self.window_s:
             raise ValuationExpired(id=valuation_id, days=self.window_s // DAY_S)
-        if age_s < -MAX_CLOCK_SKEW_S:
+        if made_at > LAST_ID_S:
             raise ValuationNotFound(id=valuation_id)
 
     def _join_audit_record(self, valuation_id: str, sale: Sale) -> SaleReport | None:

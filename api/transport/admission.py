@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from api.valuations.waiting import has_space
+from shared.domain.valuation import Extra
 
 MIN_EFFORT = 256
 """So much may always be in progress: a group of requests that come at once is no overload."""
@@ -25,7 +26,10 @@ RATE_MEMORY_S = 0.5
 
 def effort_of_query(query: bytes) -> int:
     """The effort of a single car with this query string, in cars without extras."""
-    return 1 + EXTRA_EFFORT * (query.count(b",") + 1) if b"include=" in query else 1
+    if b"include=" not in query:
+        return 1
+    commas = query.count(b",") + query.lower().count(b"%2c")
+    return 1 + EXTRA_EFFORT * min(commas + query.count(b"include="), len(Extra))
 
 
 @dataclasses.dataclass(slots=True)

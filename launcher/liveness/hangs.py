@@ -11,9 +11,8 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from launcher.child import Child
 from launcher.liveness.probes import Probe, Prober
 
 CHECK_INTERVAL_S = 1.0
@@ -33,6 +32,21 @@ UNANSWERED_AFTER_S = {"broker": 10.0, "cache": 10.0, "flower": 60.0}
 
 NEEDS_BROKER = {"interactive", "bulk", "beat"}
 """Kinds whose loop waits while the broker is down."""
+
+
+class WatchedProcess(Protocol):
+    """A running process that leads its process group."""
+
+    @property
+    def name(self) -> str:
+        """Kind of the process, followed by a dot and a number if several run."""
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also the id of its process group."""
+
+    def kill_group(self) -> None:
+        """Kill the process and its children."""
 
 
 class ProcessState(NamedTuple):
@@ -95,7 +109,7 @@ class HangDetector:
         self._suspended_s: dict[int, float] = {}
         self._checked_at = time.monotonic()
 
-    def check(self, running: Sequence[Child], others: Mapping[int, str]) -> None:
+    def check(self, running: Sequence[WatchedProcess], others: Mapping[int, str]) -> None:
         """Kill what hangs; to be called in each round of the supervisor.
 
         Args:
@@ -125,7 +139,7 @@ class HangDetector:
                     else:
                         os.kill(each.pid, signal.SIGKILL)
 
-    def _kill_silent(self, child: Child, elapsed_s: float) -> None:
+    def _kill_silent(self, child: WatchedProcess, elapsed_s: float) -> None:
         kind = child.name.partition(".")[0]
         limit_s = SILENT_AFTER_S.get(kind) or UNANSWERED_AFTER_S.get(kind)
         if limit_s is None:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 GENESIS_HASH = "0" * 64
 PREDICTIONS_PREFIX = "predictions"
@@ -31,6 +32,36 @@ def file_pattern(*kinds: str) -> re.Pattern[str]:
 
 
 FILE_PATTERN = file_pattern(PREDICTIONS_PREFIX)
+
+
+_STEP_NAME = re.compile(r"-step-(\d+)-(\d+)\.jsonl$")
+
+
+class ClockStep(NamedTuple):
+    """The clock was set while a process ran.
+
+    Attributes:
+        before: what it would show if it had not been set, Unix time in seconds.
+        after: what it shows at the same moment.
+    """
+
+    before: float
+    after: float
+
+
+def step_suffix(step: ClockStep) -> str:
+    """What follows the name of a writer in the names of its files after a step."""
+    return f"-step-{max(0, round(step.before * 1000))}-{max(0, round(step.after * 1000))}"
+
+
+def step_of(name: str) -> ClockStep | None:
+    """The step after which a file was begun; None: its writer has seen no step.
+
+    >>> step_of("predictions_2026-11-29.api-1" + step_suffix(ClockStep(20.5, 10.0)) + ".jsonl")
+    ClockStep(before=20.5, after=10.0)
+    """
+    match = _STEP_NAME.search(name)
+    return ClockStep(int(match[1]) / 1000, int(match[2]) / 1000) if match else None
 
 
 def day_of(at: float) -> str:

@@ -1,7 +1,8 @@
 """Keyed checkpoints of the audit log, in a folder of their own.
 
 `<file>.checkpoint` holds size, number of records and last hash of a file that a process writes; it
-is replaced every second while records are added. `inventory.ndjson` lists every file. All of them
+is replaced every second while records are added; the last one says that the file is closed, if its
+process lived to write it. `inventory.ndjson` lists every file. All of them
 carry an HMAC with a key that is stored elsewhere, so that a log whose end or files were removed, or
 whose hashes were computed again, does not match.
 """
@@ -26,7 +27,7 @@ from shared.audit.signing import (
     signed,
 )
 from shared.audit.state import CheckpointError, FileState
-from shared.blobs.local import temporary_file
+from shared.blobs.local import fsync_folder, temporary_file
 from shared.domain.clock import Clock
 from shared.logging import get_logger
 from shared.metrics import AUDIT_CHECKPOINT_FAILURES
@@ -35,6 +36,8 @@ SCHEMA = 1
 INVENTORY_FILE = "inventory.ndjson"
 LOCK_FILE = "inventory.lock"
 CHECKPOINT_SUFFIX = ".checkpoint"
+CLOSED = "closed"
+"""Member of the last checkpoint of a file that gets no more lines."""
 _TAIL_BYTES = 1 << 20
 _FILE = file_pattern(PREDICTIONS_PREFIX, OUTCOMES_PREFIX)
 
@@ -60,19 +63,22 @@ class Checkpoints:
         self._key = b""
         self._listed: set[str] = set()
 
-    def write(self, state: FileState, *, wait: bool = True) -> None:
+    def write(self, state: FileState, *, wait: bool = True, durable: bool = True) -> None:
         """Replace the checkpoint of a file, and list the file in the inventory once.
 
         Args:
             state: of the file.
             wait: whether to wait while somebody else changes the inventory.
+            durable: whether it is on the disk when this returns; if not, a power failure may leave
+                an empty checkpoint.
 
         Raises:
             CheckpointError: the disk refuses, or the key is missing.
             BlockingIOError: somebody else changes the inventory; nothing was written.
         """
         with self._failures_counted():
-            if state.name not in self._listed:
+            is_first = state.name not in self._listed
+            if is_first:
                 entry = Entry(Kind.OPENED, self._clock(), FileEntry(state.name))
                 with self.locked(wait=wait) as inventory:
                     inventory.append([entry])
@@ -81,12 +87,20 @@ class Checkpoints:
                 "v": SCHEMA, "file": state.name, "bytes": state.size, "records": state.records,
                 "head": state.head, "at": self._clock(), "callers": state.sums.to_json(),
             }  # fmt: skip
+            if state.is_closed:
+                members[CLOSED] = True
             body = orjson.dumps(members)
             path = checkpoint_path(self.folder, state.name)
             with temporary_file(path) as (temporary, file):
                 file.write(signed(body, mac_of(self._key, body)))
                 file.flush()
+                if durable:
+                    # Else the name may reach the disk before the content, which is then empty.
+                    os.fdatasync(file.fileno())
                 temporary.replace(path)
+            if durable and is_first:
+                # Later the folder has a checkpoint of the file in any case, an old or the new one.
+                fsync_folder(self.folder)
 
     def list_files(self, paths: list[Path], kind: Kind = Kind.COMPLETE) -> None:
         """List files in the inventory with their sizes and last hashes.

@@ -1,9 +1,11 @@
-"""Flushes the audit logs of this process every second, in one background thread."""
+"""Flushes the audit logs of this process every second, and closes them when the process stops."""
 
 import os
 import threading
 import time
-from typing import Protocol
+import weakref
+from multiprocessing.util import Finalize
+from typing import Any, Protocol
 
 from shared.audit.state import CheckpointError
 from shared.domain.errors import AuditUnavailable
@@ -20,6 +22,32 @@ class Flushable(Protocol):
 
     def flush(self) -> None:
         """Flush what was written; raises `AuditUnavailable` or `OSError`."""
+
+
+class Closable(Protocol):
+    """What is closed when the process stops."""
+
+    def close(self) -> None:
+        """Close the files; it may be opened again by a later write."""
+
+
+class _Closer:
+    """Closes what is open when the process stops in order."""
+
+    def __init__(self) -> None:
+        self._open: weakref.WeakSet[Closable] = weakref.WeakSet()
+        self._is_called_at_exit = False
+
+    def add(self, target: Closable) -> None:
+        self._open.add(target)
+        if not self._is_called_at_exit:
+            self._is_called_at_exit = True
+            # Not `atexit`: it is not called in a process of `multiprocessing`, as the API is.
+            Finalize(None, self.close, exitpriority=0)
+
+    def close(self) -> None:
+        for target in list(self._open):
+            target.close()
 
 
 class _Flusher:
@@ -84,6 +112,7 @@ class _Flusher:
 
 
 _flusher = _Flusher()
+_closer = _Closer()
 
 
 def schedule_flush(target: Flushable) -> None:
@@ -91,5 +120,16 @@ def schedule_flush(target: Flushable) -> None:
     _flusher.schedule(target)
 
 
-# A forked child has no threads of its parent, and nothing of its own to flush.
+def close_at_exit(target: Closable) -> None:
+    """Have `target` closed when this process stops, unless it is killed."""
+    _closer.add(target)
+
+
+def close_logs(**_: Any) -> None:
+    """Close all logs; a receiver of Celery's signals, for processes that end by `os._exit`."""
+    _closer.close()
+
+
+# A forked child has no threads of its parent, and nothing of its own to flush or close.
 os.register_at_fork(after_in_child=_flusher.__init__)  # type: ignore[misc]
+os.register_at_fork(after_in_child=_closer.__init__)  # type: ignore[misc]

@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from shared.audit.chain import PREDICTIONS_PREFIX, chain, day_of, file_name, recorded_ids
-from shared.audit.flusher import schedule_flush
+from shared.audit.chain import (
+    PREDICTIONS_PREFIX,
+    ClockStep,
+    chain,
+    day_of,
+    file_name,
+    file_pattern,
+    recorded_ids,
+    step_suffix,
+)
+from shared.audit.flusher import close_at_exit, schedule_flush
 from shared.audit.state import CheckpointError, FileState
 from shared.blobs.local import fsync_folder
 from shared.domain.clock import Clock
@@ -26,6 +35,14 @@ if TYPE_CHECKING:
     from shared.audit.checkpoints import Checkpoints
 
 SECONDS_PER_DAY = 86_400
+
+CLOCK_STEP_S = 1.0
+"""A clock that gains or loses as much between two writes was set, or the host was suspended."""
+
+RECENT_DAYS = 2
+"""Days that are searched for a record that may have been written already."""
+
+_FILE = file_pattern(PREDICTIONS_PREFIX)
 
 log = get_logger("audit")
 
@@ -67,6 +84,8 @@ class AuditLog:
         kind: `PREDICTIONS_PREFIX` or `OUTCOMES_PREFIX`.
         fsync: when records are flushed to the disk.
         checkpoints: where the state of each file is kept; None: nowhere.
+        monotonic: a clock that is never set. After a step of the time of day a new file is begun,
+            so that the records of a file are in the order of time. None: steps are not noticed.
     """
 
     def __init__(
@@ -78,6 +97,7 @@ class AuditLog:
         *,
         fsync: Fsync = Fsync.NO,
         checkpoints: "Checkpoints | None" = None,
+        monotonic: Clock | None = None,
     ) -> None:
         self._kind = kind
         self._folder = folder
@@ -85,10 +105,14 @@ class AuditLog:
         self._clock = clock
         self._fsync = fsync
         self._checkpoints = checkpoints
+        self._monotonic = monotonic
+        self._clock_offset = clock() - monotonic() if monotonic else 0.0
         self._lock = threading.Lock()
         self._waiting: deque[_PendingWrite] = deque()  # its appends are atomic
         self._day_ends_at = 0.0
         """Unix time, seconds."""
+        self._step = ""
+        """What the last step of the clock adds to the name of the writer."""
         self._descriptor = -1
         self._file = FileState("")
         self._written = 0
@@ -98,6 +122,10 @@ class AuditLog:
         self._is_flush_due = False
         self._sync_failure = ""
         """Why the last flush failed; "" if it did not."""
+        self._checkpoint_lock = threading.Lock()
+        self._closed_file = ""
+        """Name of the last file that was closed."""
+        self._times_closed = 0
 
     def check(self) -> None:
         """Check that the last flush succeeded; a failed one is repeated in the background.
@@ -107,6 +135,10 @@ class AuditLog:
         """
         if self._sync_failure:
             raise AuditUnavailable(reason=self._sync_failure)
+
+    @property
+    def _is_durable(self) -> bool:
+        return self._fsync is not Fsync.NO
 
     @property
     def syncs_before_answer(self) -> bool:
@@ -196,7 +228,7 @@ class AuditLog:
             self._is_flush_due = False
             state = self._file.copy()
         try:
-            if self._fsync is not Fsync.NO:
+            if self._is_durable:
                 self.sync()
             self._write_checkpoint(state)
         except (AuditUnavailable, CheckpointError):
@@ -204,14 +236,25 @@ class AuditLog:
             raise
 
     def recorded(self, ids: Collection[str]) -> set[str]:
-        """Which of the ids have a record of today or yesterday, by any writer."""
+        """Which of the ids have a record of the last two days, by any writer.
+
+        These are the last two by the clock, and the last two that have files: the clock may have
+        been set by days.
+        """
         now = self._clock()
-        return recorded_ids(self._folder, ids, (day_of(now), day_of(now - SECONDS_PER_DAY)))
+        names = (path.name for path in self._folder.glob(f"{PREDICTIONS_PREFIX}_*.jsonl"))
+        days = sorted({match[1] for name in names if (match := _FILE.fullmatch(name))})
+        last = {day_of(now), day_of(now - SECONDS_PER_DAY), *days[-RECENT_DAYS:]}
+        return recorded_ids(self._folder, ids, last)
 
     def close(self) -> None:
-        """Close the current file."""
+        """Close the current file; a later record opens another one.
+
+        It may come from a thread that still answers while the process stops.
+        """
         with self._lock:
             if self._descriptor >= 0:
+                self._times_closed += 1
                 self._finish_file()
                 os.close(self._descriptor)
                 self._descriptor = -1
@@ -224,7 +267,9 @@ class AuditLog:
         try:
             if self._sync_failure:
                 self._sync_again()
-            if (now := self._clock()) >= self._day_ends_at:
+            now = self._clock()
+            self._notice_step(now)
+            if now >= self._day_ends_at:
                 self._rotate(now)
             lines, last, count = chain(bodies, self._file.head)
             self._write(lines)
@@ -239,9 +284,19 @@ class AuditLog:
             self._file.sums.add_records(block.records)
             block.is_written = True
         AUDIT_RECORDS.inc(count)
-        if not self._is_flush_due and (self._checkpoints or self._fsync is not Fsync.NO):
+        if not self._is_flush_due and (self._checkpoints or self._is_durable):
             self._is_flush_due = True
             schedule_flush(self)
+
+    def _notice_step(self, now: float) -> None:
+        """Have a new file begun if the clock was set since the last write."""
+        if self._monotonic is None:
+            return
+        offset = now - self._monotonic()
+        step_s, self._clock_offset = offset - self._clock_offset, offset
+        if abs(step_s) >= CLOCK_STEP_S:
+            self._step = step_suffix(ClockStep(now - step_s, now))
+            self._day_ends_at = 0.0
 
     def _rotate(self, now: float) -> None:
         """Open the file of a new day, with a new chain.
@@ -250,17 +305,38 @@ class AuditLog:
         """
         day = day_of(now)
         self._folder.mkdir(parents=True, exist_ok=True)
-        name = file_name(day, self._writer, self._kind)
+        writer = f"{self._writer}-{self._times_closed}" if self._times_closed else self._writer
+        name = file_name(day, writer + self._step, self._kind)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._flush_ended_day()
         descriptor = os.open(self._folder / name, flags, 0o640)
+        try:
+            if self._is_durable:
+                fsync_folder(self._folder)
+        except OSError:
+            os.close(descriptor)
+            raise
         if self._descriptor >= 0:
             self._finish_file()
             os.close(self._descriptor)
         self._descriptor, self._file = descriptor, FileState(name)
         self._day_ends_at = now - now % SECONDS_PER_DAY + SECONDS_PER_DAY
-        if self._fsync is not Fsync.NO:
-            fsync_folder(self._folder)
+        close_at_exit(self)
         self._list_file()
+
+    def _flush_ended_day(self) -> None:
+        """Flush the file of the day that is over; without that, no other file is begun.
+
+        Raises:
+            OSError: the disk refuses; the records are written again before any other.
+        """
+        if self._descriptor >= 0 and self._is_durable:
+            try:
+                os.fdatasync(self._descriptor)
+            except OSError as error:
+                self._sync_failure = error.strerror or str(error)
+                raise
+            self._synced = self._written
 
     def _list_file(self) -> None:
         """List the new file at once: its process may be killed before the first checkpoint.
@@ -269,26 +345,37 @@ class AuditLog:
         """
         if self._checkpoints is not None:
             try:
-                self._checkpoints.write(self._file, wait=False)
+                self._checkpoints.write(self._file, wait=False, durable=self._is_durable)
             except BlockingIOError:  # the first checkpoint lists it
                 log.info("audit_file_not_listed", file=self._file.name)
             except CheckpointError as error:
                 log.warning("audit_file_not_listed", file=self._file.name, error=str(error))
 
     def _finish_file(self) -> None:
-        """Flush a file that gets no more records, as far as the disk allows, and checkpoint it."""
+        """Flush a file that gets no more records, as far as the disk allows, and close it.
+
+        The last checkpoint says so: records that anybody adds from then on are found.
+        """
         try:
-            if self._fsync is not Fsync.NO:
+            if self._sync_failure:
+                self._sync_again()
+            if self._is_durable:
                 os.fdatasync(self._descriptor)
-            if self._is_flush_due:
-                self._write_checkpoint(self._file)
+            self._file.is_closed = True
+            self._write_checkpoint(self._file)
         except (OSError, CheckpointError) as error:
             AUDIT_FAILURES.inc()
             log.warning("audit_file_not_finished", file=self._file.name, error=str(error))
 
     def _write_checkpoint(self, state: FileState) -> None:
-        if self._checkpoints is not None and state.records:
-            self._checkpoints.write(state)
+        if self._checkpoints is None or not state.records:
+            return
+        with self._checkpoint_lock:
+            # The flusher may come late with an earlier state of a file that was closed meanwhile.
+            if state.name != self._closed_file:
+                self._checkpoints.write(state, durable=self._is_durable)
+                if state.is_closed:
+                    self._closed_file = state.name
 
     def _write(self, lines: bytes) -> None:
         """Write all of the lines or leave the file as it was."""

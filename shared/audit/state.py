@@ -21,6 +21,8 @@ class FileState:
     head: str = GENESIS_HASH
     """Hash of its last line."""
     sums: FileSums = dataclasses.field(default_factory=FileSums)
+    is_closed: bool = False
+    """Whether its process adds no more lines."""
 
     def extend(self, size: int, records: int, head: str) -> None:
         """Count lines that were written."""

@@ -15,6 +15,7 @@ from shared.audit.chain import (
 )
 from shared.audit.checkpoints import (
     CHECKPOINT_SUFFIX,
+    CLOSED,
     INVENTORY_FILE,
     checkpoint_path,
     has_checkpoints,
@@ -118,11 +119,11 @@ def _verify_file(path: Path, expected: "_Expected | None", report: Report) -> No
     report.files += 1
     anchor, fault, is_complete = None, "", False
     if expected is not None:
-        is_complete = expected.is_complete(path.name)
         try:
             anchor = expected.anchor(path)
         except CheckpointError as error:
             fault = str(error)
+        is_complete = expected.is_complete(path.name)
     found = check_file(path, anchor)
     report.records += found.records
     if anchor is not None and not is_complete:
@@ -215,6 +216,7 @@ class _Expected:
         self._files: dict[str, FileEntry | None] = {}
         self._adopted: set[str] = set()
         self._complete: set[str] = set()
+        self._closed: set[str] = set()
         self._removed_before = ""
         self.open_segments = 0
         report.since = entries[0].at if entries else None
@@ -238,8 +240,8 @@ class _Expected:
             (self._complete.add if is_complete else self._complete.discard)(entry.file.name)
 
     def is_complete(self, name: str) -> bool:
-        """Whether a file gets no more lines."""
-        return name in self._complete
+        """Whether a file gets no more lines, as far as `anchor` found."""
+        return name in self._complete or name in self._closed
 
     def anchor(self, path: Path) -> FileEntry | None:
         """The line that a file must contain; None if it may have no record yet.
@@ -247,7 +249,9 @@ class _Expected:
         Raises:
             CheckpointError: the file is not listed, or its checkpoint is missing or not authentic.
         """
-        listed, written = self._files.get(path.name), self._checkpoint(path.name)
+        listed = self._files.get(path.name)
+        # That of a complete file would be older: its process had it open when it was erased.
+        written = None if path.name in self._complete else self._checkpoint(path.name)
         known = [each for each in (listed, written) if each is not None]
         if known:
             return max(known, key=lambda each: each.size)
@@ -262,11 +266,15 @@ class _Expected:
     def _checkpoint(self, name: str) -> FileEntry | None:
         path = checkpoint_path(self._checkpoints, name)
         try:
-            given = authentic(self._key, path.read_bytes())
+            content = path.read_bytes()
         except FileNotFoundError:
             return None
+        given = authentic(self._key, content)
         if given is None or given["file"] != name:
-            raise CheckpointError("its checkpoint is not authentic")
+            why = "not authentic" if content else "empty, as after a power failure"
+            raise CheckpointError(f"its checkpoint is {why}")
+        if given.get(CLOSED):
+            self._closed.add(name)
         return FileEntry(name, given["bytes"], given["head"])
 
     def missing(self, present: set[str]) -> Iterator[str]:

@@ -60,6 +60,10 @@ class KeyStore(Protocol):
         """
         ...
 
+    def is_writable_by_others(self) -> bool:
+        """Whether others than the operator may change the entries."""
+        ...
+
     def record_use(self, used_at: Mapping[str, float]) -> None:
         """Keep the Unix time at which keys were last used, by their ids.
 
@@ -104,7 +108,14 @@ class FileKeyStore:
             return None, self._have_existed()
         except OSError as error:
             return error.errno
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
+
+    def is_writable_by_others(self) -> bool:
+        """Whether another user may change the file, and with it who may call."""
+        try:
+            return bool(self.path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+        except OSError:
+            return False
 
     def load(self) -> Sequence[KeyEntry] | None:
         """Read the file; see `KeyStore`."""

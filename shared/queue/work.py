@@ -165,13 +165,19 @@ class WorkSender:
     def taken(self, message_id: str) -> Iterator[None]:
         """Record on entry that a worker has taken a short job, so that the next one is sent.
 
+        The job is carried out, or postponed, although that fails: its message is gone.
+
         Args:
             message_id: of the task that runs in this context.
 
         Raises:
-            BrokerUnavailable: the lease of the message expires by itself.
+            BrokerUnavailable: on exit; the lease of the message expires by itself.
         """
-        with self._fair.interactive.release_concurrently(message_id):
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._fair.interactive.release_concurrently(message_id))
+            except BrokerUnavailable as error:
+                log.warning("work_not_released", error=str(error))
             yield
 
     @contextlib.contextmanager

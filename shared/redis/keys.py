@@ -96,6 +96,9 @@ batch_attempts = (PREFIX + "batch-tries:{}").format
 """Hash of how often each step of a batch was started, and sent again without a result."""
 
 
+LOST_WORK = f"{PREFIX}lost-work"
+"""What the last sweep found without a message, and when; see `shared.queue.lost_work`."""
+
 OPEN_BATCHES = f"{PREFIX}batches:open"
 """Sorted set of the batches that have not ended, by the time they were accepted."""
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from shared.domain.errors import BrokerUnavailable, CarLimitReached, RateLimited
 from shared.keys.entries import KeyLimits
 from shared.logging import get_logger
+from shared.metrics import count_key_refusal
 from shared.redis import keys
 from shared.redis.connections import ALLOW_OOM, RedisClient, broker_errors
 
@@ -187,7 +188,10 @@ class RateLimits:
             if key_id is None:
                 return True
             bucket = keys.rate_bucket(key_id.decode())
-            return bool(self._pay_rows(keys=[bucket, name], args=[rows]))
+            is_paid = bool(self._pay_rows(keys=[bucket, name], args=[rows]))
+        if not is_paid:
+            count_key_refusal(key_id.decode(), CarLimitReached.code)
+        return is_paid
 
     def _call(self, key_id: str, limits: KeyLimits, requests: int, cars: int) -> Any:
         per_day, rate = limits.cars_per_day or 0, limits.requests_per_s or 0

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from shared.domain.ids import CallerId
 from shared.redis import keys
 from shared.redis.connections import connect
 from shared.redis.dead_letters import DeadKind, DeadLetter, DeadLetters
+from shared.redis.servers import with_server_urls
+from shared.settings import Settings
 from tests.batch_parts import cars_csv
 from tests.conftest import ROOT, running_service, short_folder, wait_until
 from tests.faults.conftest import FaultInjector
@@ -233,3 +236,35 @@ def dead(faults: FaultInjector, *arguments: str) -> "subprocess.CompletedProcess
         check=False,
         timeout=60,
     )
+
+
+def take_next_bulk_message(faults: FaultInjector) -> "threading.Thread":
+    """Take the next message of the bulk workers, as a connection that breaks loses it."""
+    broker = connect(with_server_urls(Settings(home=faults.service.home)).redis_url)
+    broker.connection_pool.connection_kwargs["socket_timeout"] = 60.0
+
+    def take() -> None:
+        assert broker.brpop(["bulk"], timeout=50), "there was no message"
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    # The broker serves who has waited longest, and a worker asks anew every second.
+    time.sleep(2.5)
+    return thread
+
+
+@pytest.mark.parametrize("kind", ["batch", "list"])
+def test_work_whose_message_was_lost_on_the_way_is_sent_again(
+    faults: FaultInjector, http: httpx.Client, car: dict[str, Any], kind: str
+) -> None:
+    thread = take_next_bulk_message(faults)
+    if kind == "batch":
+        accepted = http.post(
+            "/batches", content=cars_csv(800), headers={"Content-Type": "text/csv"}
+        )
+    else:
+        cars = [new_car(car) | {"engine_cc": 900 + number} for number in range(LIST_CARS)]
+        accepted = http.post("/jobs", json=cars, params={"include": "contributions,depreciation"})
+    assert accepted.status_code == 202
+    thread.join()
+    assert ended(http, accepted.headers["Location"])["state"] == "SUCCEEDED"

@@ -3,14 +3,18 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
+from launcher.liveness.hangs import SUSPENDED_AFTER_S
 from launcher.readiness import server_error
 from scripts.ports import reserve_port
 from shared.redis.servers import embedded_url
@@ -40,21 +44,49 @@ def run(home: Path, *arguments: str, **env: str) -> "subprocess.CompletedProcess
     )
 
 
-def test_the_run_command_is_replaced_by_its_process(home: Path) -> None:
+@contextmanager
+def running_broker(home: Path, **env: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """The process of `carprice run broker`, once the broker answers."""
     process = subprocess.Popen(
         [*CARPRICE, "run", "broker"],
         cwd=ROOT,
-        env={**os.environ, "CARPRICE_HOME": str(home)},
+        env={**os.environ, "CARPRICE_HOME": str(home), **env},
+        stderr=subprocess.PIPE,
     )
     try:
         url = embedded_url(Settings(home=home), "broker")
         wait_until(lambda: server_error(url) is None)
+        yield process
     finally:
-        code = stop(process)
-    assert code == 0
+        stop(process)
 
 
-def test_a_worker_with_a_metrics_port_serves_its_metrics(
+def test_the_run_command_ends_with_its_process(home: Path) -> None:
+    with running_broker(home) as process:
+        (broker,) = psutil.Process(process.pid).children()
+    assert process.returncode == 0
+    assert not broker.is_running()
+
+
+def test_a_hung_process_ends_the_run_command_with_an_error(home: Path) -> None:
+    with running_broker(home) as process:
+        (broker,) = psutil.Process(process.pid).children()
+        broker.suspend()
+        _, said = process.communicate(timeout=SUSPENDED_AFTER_S + 20.0)
+    assert process.returncode == 128 + signal.SIGKILL
+    assert said.decode() == "carprice: broker killed: suspended for 10 s\n"
+
+
+def test_without_restarts_of_hung_processes_the_run_command_becomes_its_process(
+    home: Path,
+) -> None:
+    with running_broker(home, RESTART_HUNG="off") as process:
+        assert psutil.Process(process.pid).cmdline()[0].startswith("carprice-broker")
+        assert psutil.Process(process.pid).children() == []
+    assert process.returncode == 0
+
+
+def test_a_worker_with_a_metrics_port_serves_its_metrics_and_writes_its_heartbeat(
     home: Path, servers: Servers, models_path: Path
 ) -> None:
     port = reserve_port()
@@ -68,6 +100,7 @@ def test_a_worker_with_a_metrics_port_serves_its_metrics(
             "REDIS_URL": servers.settings.redis_url,
             "CACHE_URL": servers.settings.cache_url,
             "METRICS_PORT": str(port),
+            "PROMETHEUS_MULTIPROC_DIR": str(home / "metrics"),
         },
     )
 
@@ -80,6 +113,9 @@ def test_a_worker_with_a_metrics_port_serves_its_metrics(
 
     try:
         assert "audit_records_total" in wait_until(scrape, 60.0, "the worker's metrics")
+        (heartbeat,) = (home / "metrics" / "heartbeats").glob("*/bulk")
+        before = heartbeat.stat().st_mtime_ns
+        wait_until(lambda: heartbeat.stat().st_mtime_ns > before, 30.0, "a heartbeat")
     finally:
         code = stop(process)
     assert code == 0

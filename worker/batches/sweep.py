@@ -106,8 +106,9 @@ class BatchSweeper:
         if final is None:
             self._restore(manifest)
         elif max(final.finished_at or 0, final.corrected_at or 0) + self._retention_s < now:
-            self._files.reap(batch_id, manifest.caller, now)
+            # First the bytes: after the manifest is gone, no scan would find them.
             self._ledger.forget_bytes(batch_id, manifest.caller)
+            self._files.reap(batch_id, manifest.caller, now)
             return
         if not self._ledger.has_bytes(batch_id, manifest.caller):
             size = self._files.blobs.total_size(batch_id)

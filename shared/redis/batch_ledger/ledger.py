@@ -44,6 +44,14 @@ class StepDecision(StrEnum):
     """The ledger has no such batch: it was removed, or the broker lost its data."""
 
 
+class StepLease(NamedTuple):
+    """A step that is under way, and when it counts as lost, Unix time."""
+
+    batch_id: BatchId
+    step: str
+    end: float
+
+
 class StepAttempt(NamedTuple):
     """The ledger's decision about a step, and the number of the attempt."""
 
@@ -102,8 +110,9 @@ class BatchLedger:
         self._scripts = {
             name: client.register_script(ALLOW_OOM + scripts.HEAD + source)
             for name, source in vars(scripts).items()
-            if name.isupper() and name not in {"HEAD", "RECORD_BYTES"}
+            if name.isupper() and name not in {"HEAD", "LIST_BATCH", "RECORD_BYTES"}
         }
+        self._list_batch = client.register_script(ALLOW_OOM + scripts.LIST_BATCH)
         self._record_bytes = client.register_script(ALLOW_OOM + scripts.RECORD_BYTES)
 
     def ping(self) -> None:
@@ -124,16 +133,10 @@ class BatchLedger:
 
     def index_by_caller(self, batch_id: BatchId, caller: CallerId, keep_s: int) -> None:
         """Add a batch to its caller's list, from which those older than `keep_s` are removed."""
-        name = keys.batches_by_caller(caller)
+        names = [keys.batches_by_caller(caller), keys.batch_bytes_of(caller)]
         oldest = min_id_at(self._clock() - keep_s)
         with broker_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            # Removed before the insertion: a batch that still exists stays, however old it is.
-            pipeline.zremrangebylex(name, "-", f"({oldest}")
-            pipeline.zadd(name, {batch_id: 0})
-            pipeline.expire(name, keep_s)
-            pipeline.expire(keys.batch_bytes_of(caller), keep_s)
-            pipeline.execute()
+            self._list_batch(keys=names, args=[batch_id, oldest, keep_s])
 
     def record_bytes(self, batch_id: BatchId, caller: CallerId, size: int) -> None:
         """Record what a batch takes up in the blob store, bytes, unless it was deleted."""
@@ -275,6 +278,25 @@ class BatchLedger:
         steps = self._run("OVERDUE", batch_id, self._clock(), *limits, batch_id)
         return [step.decode() for step in steps]
 
+    def leases(self, batch_ids: Sequence[BatchId], after: float) -> list[StepLease]:
+        """The leases of batches that end after a time, Unix seconds."""
+        with broker_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for batch_id in batch_ids:
+                name = keys.batch_leases(batch_id)
+                pipeline.zrange(name, f"({after}", "+inf", byscore=True, withscores=True)
+            answers = pipeline.execute()
+        return [
+            StepLease(batch_id, step.decode(), end)
+            for batch_id, found in zip(batch_ids, answers, strict=True)
+            for step, end in found
+        ]
+
+    def expire_lease(self, lease: StepLease) -> bool:
+        """End a lease now; False if it was renewed after it was read."""
+        arguments = (lease.step, lease.end, self._clock())
+        return bool(self._run("EXPIRE", lease.batch_id, *arguments))
+
     def expire_leases(self, waiting: Collection[tuple[str, str]]) -> int:
         """Make the leased steps overdue that no message stands for; return their number.
 
@@ -320,6 +342,11 @@ class BatchLedger:
         with broker_errors():
             claimed = self._client.set(keys.BATCH_SCAN_MARKER, 1, nx=True, ex=interval_s)
         return bool(claimed)
+
+    def request_scan(self) -> None:
+        """Have the next sweep scan the blob store: a batch has no ledger."""
+        with broker_errors():
+            self._client.delete(keys.BATCH_SCAN_MARKER)
 
     def _lease_end(self) -> float:
         return self._clock() + self._lease_s

@@ -85,6 +85,13 @@ if attempt > tonumber(ARGV[4]) then return {'exhausted', attempt} end
 return {'run', attempt}
 """
 
+# ARGV: step, end of its lease, now.  1: the lease ends now, 0: it was renewed meanwhile.
+EXPIRE = """
+if tonumber(redis.call('ZSCORE', leases, ARGV[1]) or 'nan') ~= tonumber(ARGV[2]) then return 0 end
+redis.call('ZADD', leases, ARGV[3], ARGV[1])
+return 1
+"""
+
 # ARGV: chunks cut, total or "", lease end.
 RECORD_SPLIT = """
 if not state or ended then return 0 end
@@ -208,6 +215,18 @@ redis.call('HSET', batch, 'state', ARGV[2], 'outcome', ARGV[3], 'finished_at', A
 redis.call('EXPIRE', batch, ARGV[6])
 redis.call('PUBLISH', ARGV[7], ARGV[1])
 return 1
+"""
+
+# Without `HEAD`.  KEYS: batches of the caller, their bytes.  ARGV: batch, oldest id that is kept,
+# seconds to keep.  The oldest are removed first: a batch that still exists stays, however old.
+LIST_BATCH = """
+for _, old in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], '-', '(' .. ARGV[2])) do
+  redis.call('ZREM', KEYS[1], old)
+  redis.call('HDEL', KEYS[2], old)
+end
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
 """
 
 # Without `HEAD`.  KEYS: batches of the caller, their bytes.  ARGV: batch, bytes.  A batch that is

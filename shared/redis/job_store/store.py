@@ -206,19 +206,25 @@ class JobStore:
             raise JobNotFound(id=job_id[:64])
         try:
             job = self.load(job_id)
+            tombstone = self._tombstone(job_id) if job is None else None
+            if tombstone is not None:  # the job may have been stored since it was looked for
+                job = self.load(job_id)
         except UnreadableRecord:
             self._check_owner(job_id, caller)
             raise
-        if job is None:
-            with broker_errors():
-                owner = self._client.get(keys.job_tombstone(job_id))
-            if owner is not None and owner.decode() == caller:
-                raise JobExpired(id=job_id)
-            if owner is not None and owner.decode() == caller + keys.DELETED_MARK:
-                raise JobDeleted(id=job_id)
+        if job is None and tombstone == caller:
+            raise JobExpired(id=job_id)
+        if job is None and tombstone == caller + keys.DELETED_MARK:
+            raise JobDeleted(id=job_id)
         if job is None or job.caller != caller:
             raise JobNotFound(id=job_id)
         return job
+
+    def _tombstone(self, job_id: JobId) -> str | None:
+        """The owner of a job, also of one that is gone; None: there was none."""
+        with broker_errors():
+            owner = self._client.get(keys.job_tombstone(job_id))
+        return None if owner is None else owner.decode()
 
     def load(self, job_id: JobId) -> Job | None:
         """Read a job of any caller; None if there is none.

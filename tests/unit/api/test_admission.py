@@ -288,3 +288,31 @@ def test_what_was_typed_is_escaped_wherever_a_page_repeats_it(client, name):
     assert page.status_code == 422
     assert "<script>alert" not in page.text
     assert "\"'" not in page.text.replace("&#34;", "")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/cache/stats"])
+def test_the_metrics_need_the_key_of_an_admin_if_they_are_not_public(settings, path):
+    keys = {scope: new_key(f"with-{scope}", frozenset({scope})) for scope in Scope}
+    write_keys(settings.keys_file, [entry for _, entry in keys.values()])
+
+    def statuses(**changes):
+        client = create_app(dataclasses.replace(settings, **changes)).test_client()
+        given = [None, *(f"Bearer {secret}" for secret, _ in keys.values())]
+        headers = [{"Authorization": each} if each else {} for each in given]
+        return dict(
+            zip(
+                ["none", *map(str, keys)],
+                (client.get(path, headers=each).status_code for each in headers),
+                strict=True,
+            )
+        )
+
+    assert set(statuses().values()) == {200}
+    assert statuses(metrics_public="off") == {
+        "none": 401, "predict": 403, "bulk": 403, "admin": 200,
+    }  # fmt: skip
+
+
+def test_the_metrics_of_a_service_without_keys_are_open(settings):
+    client = create_app(dataclasses.replace(settings, metrics_public="off")).test_client()
+    assert client.get("/metrics").status_code == 200

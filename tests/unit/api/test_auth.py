@@ -1,5 +1,6 @@
 """API keys: who passes, who does not, and what is stored."""
 
+import dataclasses
 import datetime as dt
 import json
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from api.middleware.authentication import Authenticator
 from api.middleware.key_directory import KeyDirectory, KeyUpkeep
@@ -235,6 +237,42 @@ def test_keys_can_be_disabled_on_purpose_and_a_running_service_stays_closed(sett
     now[0] += 1
     assert keys.exist()
     assert Authenticator(settings).allows_anonymous
+
+
+def test_without_the_file_that_the_operator_names_the_service_stays_closed(
+    settings, run, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("API_KEYS_FILE", str(tmp_path / "keys.json"))
+    make_key(run, "shop")
+    assert "unset it" in run("disable", "--yes").stderr
+    named = dataclasses.replace(settings, api_keys_file=tmp_path / "keys.json")
+    assert not Authenticator(named).allows_anonymous
+    monkeypatch.delenv("API_KEYS_FILE")
+    make_key(run, "shop")
+    assert "unset" not in run("disable", "--yes").stderr
+
+
+@pytest.mark.parametrize("mode", [0o620, 0o602])
+def test_a_key_file_that_others_can_write_is_reported_once(settings, run, mode):
+    now = [0.0]
+    secret = make_key(run, "shop")
+
+    def warnings(seconds: int = 3) -> list[str]:
+        with capture_logs() as events:
+            for _ in range(seconds):
+                now[0] += 1
+                assert find(keys, secret) is not None
+        return [each["event"] for each in events]
+
+    keys = directory(settings, now)
+    assert warnings() == []
+    settings.keys_file.chmod(mode)
+    assert warnings() == ["api_keys_writable_by_others"]
+    settings.keys_file.touch()
+    assert warnings() == []
+    with capture_logs() as events:
+        directory(settings, now)
+    assert [each["event"] for each in events] == ["api_keys_writable_by_others"]
 
 
 @pytest.mark.parametrize("content", ["{", "7", '[{"hash": 1}]', "[null]", "\udcff"])

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from api.transport.admission import (
+    EXTRA_EFFORT,
     MIN_EFFORT,
     AdmissionControl,
     effort_of_query,
@@ -111,3 +112,18 @@ def test_a_request_that_pauses_makes_room_and_needs_room_to_go_on(admission):
     assert admission.resume(first)
     assert admission.resume(first)
     assert admission.admit("me", 1) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "extras"),
+    [
+        (b"", 0),
+        (b"wait=1", 0),
+        (b"include=contributions", 1),
+        (b"include=contributions%2Ccomparables", 2),
+        (b"include=contributions&include=comparables", 2),
+        (b"include=contributions," + b"," * 8000, 3),
+    ],
+)
+def test_a_query_counts_for_the_extras_that_there_are(query, extras):
+    assert effort_of_query(query) == 1 + EXTRA_EFFORT * extras

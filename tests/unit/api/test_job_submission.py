@@ -136,6 +136,32 @@ def test_of_two_repetitions_at_once_one_makes_the_new_job(jobs: Jobs, servers: S
     assert jobs.active_model.version_id()
 
 
+def test_a_job_that_is_stored_while_its_repetition_looks_for_it_is_found(
+    jobs: Jobs, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tombstone without its record would be an expired job, and the key start another one."""
+    repeated: list[str] = []
+    load, create = JobStore.load, JobStore.create
+    first: list[Job] = []
+
+    def load_too_early(store: JobStore, job_id: Any) -> Job | None:
+        found = load(store, job_id)
+        if first:
+            create(store, first.pop())
+        return found
+
+    def repeat_before(store: JobStore, job: Job) -> int:
+        monkeypatch.setattr(JobStore, "create", create)
+        first.append(job)
+        repeated.append(jobs.submit(submission(), ME).id)
+        return create(store, job)
+
+    monkeypatch.setattr(JobStore, "load", load_too_early)
+    monkeypatch.setattr(JobStore, "create", repeat_before)
+    assert [jobs.submit(submission(), ME).id] == repeated
+    assert len(set(dispatcher.sent)) == 1
+
+
 def kept_s(servers: Servers) -> int:
     """How long the Idempotency-Key is kept, seconds; -2: it is not."""
     return int(servers.broker.ttl(keys.idempotency(ME, "jobs:key")))
@@ -173,4 +199,22 @@ def test_a_full_broker_keeps_no_new_key_and_repeats_the_jobs_of_known_ones(
     queue.broker_full = None
     job = jobs.submit(submission(), ME)
     queue.broker_full = BrokerFull(reason="test")
+    assert jobs.submit(submission(), ME).id == job.id
+
+
+def test_a_refused_repetition_keeps_the_key_of_the_job_that_is_being_stored(
+    jobs: Jobs, queue: Queue, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job would otherwise be made twice by a caller who repeats it a little later."""
+
+    def refuse_another(*_: Any) -> None:
+        monkeypatch.undo()
+        queue.full = QueueFull(waiting=1)
+        with pytest.raises(QueueFull):
+            jobs.submit(submission(), ME)
+        queue.full = None
+
+    monkeypatch.setattr(queue, "check_job", refuse_another)
+    job = jobs.submit(submission(), ME)
+    assert kept_s(servers) > IDEMPOTENCY_TTL_S - 10
     assert jobs.submit(submission(), ME).id == job.id

@@ -18,7 +18,7 @@ from shared.audit.state import CheckpointError
 from shared.audit.sums import CallerSums, FileSums, StoredSums, store_sums, sums_file
 from shared.domain.errors import AuditNotFlushed, AuditUnavailable
 from shared.domain.ids import CallerId
-from shared.domain.sale import Sale, SaleReport
+from shared.domain.sale import Sale, SaleReport, SaleReportKind
 from tests.audit_segments import AT, audit_record, segment, write_segment
 from tests.conftest import wait_until
 from tests.unit.shared.test_audit_checkpoints import DAY, FILE, Log
@@ -82,6 +82,36 @@ def test_records_of_a_failed_flush_are_written_again(tmp_path, car, monkeypatch)
     assert (tmp_path / FILE).read_bytes()[: len(before)] == before
 
 
+@pytest.mark.parametrize("refused", ["file", "folder"])
+def test_no_file_is_begun_before_that_of_the_last_day_is_flushed(log, car, monkeypatch, refused):
+    writer = log.writer("w", fsync=Fsync.EVERYSEC)
+    writer.append([audit_record(car, 1)])
+    log.now += 86_400
+    with monkeypatch.context() as patch:
+        if refused == "file":
+            patch.setattr(os, "fdatasync", failing)
+        else:
+            patch.setattr("shared.audit.log.fsync_folder", failing)
+        for _ in "12":
+            with pytest.raises(AuditUnavailable, match="Input/output"):
+                writer.append([audit_record(car, 2)])
+        if refused == "file":
+            with pytest.raises(AuditUnavailable):
+                writer.check()
+    written, real = [], os.pwrite
+
+    def pwrite(descriptor: int, content: bytes, offset: int) -> int:
+        written.append((offset, len(content)))
+        return real(descriptor, content, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    writer.append([audit_record(car, 2)])
+    writer.check()
+    ended = (log.folder / file_name(DAY, "w")).stat().st_size
+    assert written == ([(0, ended)] if refused == "file" else [])
+    assert len(log.lines(file_name(TOMORROW, "w"))) == 1
+
+
 def test_a_log_that_fails_is_due_once_however_many_records_come_meanwhile(monkeypatch):
     monkeypatch.setattr("shared.audit.flusher.FLUSH_INTERVAL_S", 0.01)
     flusher = _Flusher()
@@ -141,8 +171,15 @@ def test_the_flushing_thread_survives_an_unexpected_error():
 # Verification
 
 
+def write_and_die(log, car):
+    """Write records as a process does that is killed after its last checkpoint."""
+    writer = log.writer()
+    writer.append([audit_record(car, number) for number in range(3)])
+    writer.flush()
+
+
 def test_a_torn_last_line_is_no_fault_if_nothing_recorded_is_missing(log, car):
-    log.write(car, 3)
+    write_and_die(log, car)
     whole = b"".join(log.lines())
     (log.folder / FILE).write_bytes(whole + b'{"id":"torn","at":179')
     report = log.verify()
@@ -162,7 +199,7 @@ def test_a_record_that_is_added_to_a_complete_file_is_found(log):
 
 
 def test_records_after_the_last_checkpoint_are_counted(log, car):
-    log.write(car, 3)
+    write_and_die(log, car)
     assert log.verify().uncovered == 0
     log.put([*log.lines(), appended(log.lines())])
     report = log.verify()
@@ -209,6 +246,19 @@ def sale_report():
         model_version="v1",
         recorded_at=AT,
     )
+
+
+def test_a_repeated_report_is_not_confirmed_while_its_line_may_be_lost(
+    log, sale_report, monkeypatch
+):
+    sales = SaleReportLog(log.folder, "s", lambda: log.now, fsync=Fsync.ALWAYS)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", failing)
+        for _ in "12":
+            with pytest.raises(AuditUnavailable):
+                sales.put(sale_report)
+    sales._lines.sync()
+    assert sales.put(sale_report) == (sale_report, SaleReportKind.REPEATED)
 
 
 @pytest.mark.parametrize("what", ["days", "caller"])

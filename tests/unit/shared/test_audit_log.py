@@ -249,3 +249,28 @@ def test_what_a_killed_writer_left_is_removed_after_a_day(tmp_path):
         fresh.name,
         file_name(day_of(AT), "batch-1"),
     ]
+
+
+@pytest.mark.parametrize("set_by_s", [-5 * 86_400, 5 * 86_400])
+def test_a_record_is_known_after_the_clock_was_set_by_days(tmp_path, car, set_by_s):
+    now = [AT]
+    log = AuditLog(tmp_path, "worker-1", lambda: now[0], monotonic=lambda: 0.0)
+    written = record(car)
+    log.append([written])
+    now[0] += set_by_s
+    assert log.recorded([written.id]) == {written.id}
+    log.append([dataclasses.replace(record(car), id="another")])
+    assert log.recorded([written.id, "another"]) == {written.id, "another"}
+
+
+def test_a_file_ends_when_the_clock_is_set_and_no_name_is_used_twice(tmp_path, car):
+    now, elapsed = [AT], [0.0]
+    log = AuditLog(tmp_path, "worker-1", lambda: now[0], monotonic=lambda: elapsed[0])
+    for step_s in (0.5, 86_400, -86_400, 86_400, 0.5):
+        elapsed[0] += 1.0
+        now[0] += 1.0 + step_s
+        log.append([record(car)])
+    paths = list(tmp_path.glob("predictions_*.jsonl"))
+    assert len(paths) == 4
+    assert sum(len(path.read_bytes().splitlines()) for path in paths) == 5
+    assert all(chain_holds(path.read_bytes().splitlines(keepends=True)) for path in paths)

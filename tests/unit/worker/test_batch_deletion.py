@@ -1,22 +1,30 @@
 """A caller deletes a finished batch: its files go, its id is remembered, its records stay."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from api.batches import service as batch_service
 from api.batches.storage import CallerBatches
-from shared.domain.batch import ExportFormat, ResultTable
+from api.jobs.idempotency import IDEMPOTENCY_TTL_S, REFUSED_TTL_S
+from shared.domain.batch import BatchOptions, ExportFormat, ResultTable
 from shared.domain.errors import (
     BatchDeleted,
     BatchNotFound,
+    BrokerUnavailable,
     CorrectionInProgress,
+    OpenBatchesLimitReached,
     ResultNotReady,
 )
 from shared.domain.exports import Export
-from shared.domain.ids import CallerId
+from shared.domain.ids import BatchId, CallerId, new_id
 from shared.redis import keys
-from tests.batch_parts import BAD_ROW, CALLER, GOOD_ROW, HEADER, BulkPath, cars_csv
+from tests.batch_parts import BAD_ROW, CALLER, GOOD_ROW, HEADER, BulkPath, Memory, cars_csv
 from tests.conftest import Servers
 
 OTHER = CallerId("somebody else")
@@ -75,6 +83,123 @@ def test_the_sweep_records_what_is_missing_and_forgets_what_has_expired(path: Bu
     path.client.delete(keys.BATCH_SCAN_MARKER)
     path.sweep.sweep()
     assert usage.stored_bytes(CALLER) == 0
+
+
+@pytest.mark.parametrize("cause", ["deleted", "expired"])
+def test_a_process_that_dies_while_it_deletes_a_batch_leaves_no_bytes(
+    path: BulkPath, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    batch_id = path.run(cars_csv(5)).manifest.id
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(path.files), "discard_remains", die)
+    if cause == "expired":
+        path.clock.now += 1001
+        path.client.delete(keys.BATCH_SCAN_MARKER)
+    delete = (
+        path.sweep.sweep if cause == "expired" else partial(path.batches.delete, batch_id, CALLER)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        delete()
+    assert CallerBatches(path.client).stored_bytes(CALLER) == 0
+
+
+def test_an_upload_that_could_not_be_started_leaves_no_bytes(
+    path: BulkPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise BrokerUnavailable(reason="test")
+
+    monkeypatch.setattr(path.store, "create", fail)
+    with pytest.raises(BrokerUnavailable):
+        path.accept(cars_csv(5))
+    assert CallerBatches(path.client).stored_bytes(CALLER) == 0
+
+
+def test_bytes_that_nobody_forgot_are_kept_no_longer_than_their_batch_is_listed(
+    path: BulkPath,
+) -> None:
+    old = new_id()
+    path.store.index_by_caller(BatchId(old), CALLER, 100)
+    path.store.record_bytes(BatchId(old), CALLER, 7)
+    assert CallerBatches(path.client).stored_bytes(CALLER) == 7
+    path.clock.now = time.time() + 200
+    path.store.index_by_caller(BatchId(new_id()), CALLER, 100)
+    assert CallerBatches(path.client).stored_bytes(CALLER) == 0
+
+
+class Refusing:
+    """An admission that refuses every batch when its file has been received."""
+
+    limits_batches = True
+
+    def check_batch(self, *, is_valued: bool) -> None:
+        assert is_valued
+
+    def batch(self, *_: Any, **__: Any) -> Any:
+        raise OpenBatchesLimitReached(limit=1, retry_after_s=1)
+
+
+def test_the_key_of_a_refused_upload_is_kept_for_a_short_time(path: BulkPath) -> None:
+    def kept_s() -> int:
+        return int(path.client.ttl(keys.idempotency(CALLER, "batches:once")))
+
+    with pytest.raises(OpenBatchesLimitReached):
+        path.batches.accept(
+            Memory(cars_csv(5)), BatchOptions(), CALLER, "once", cast("Any", Refusing())
+        )
+    assert 0 < kept_s() <= REFUSED_TTL_S
+    batch_id = path.accept(cars_csv(5), "once")
+    assert kept_s() > IDEMPOTENCY_TTL_S - 10
+    assert path.accept(cars_csv(5), "once") == batch_id
+
+
+def test_an_upload_does_not_get_the_batch_of_one_at_once_that_is_refused(path: BulkPath) -> None:
+    received = threading.Event()
+
+    class Slow(Refusing):
+        def batch(self, *_: Any, **__: Any) -> Any:
+            received.set()
+            time.sleep(0.3)
+            raise OpenBatchesLimitReached(limit=1, retry_after_s=1)
+
+    def refused() -> str:
+        try:
+            path.batches.accept(
+                Memory(cars_csv(5)), BatchOptions(), CALLER, "once", cast("Any", Slow())
+            )
+        except OpenBatchesLimitReached:
+            return "refused"
+        return "accepted"
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(refused)
+        assert received.wait(20)
+        batch_id = path.accept(cars_csv(5), "once")
+    assert first.result() == "refused"
+    path.drain()
+    assert path.get(batch_id).progress.counts.valid == 5
+
+
+def test_a_repeated_upload_has_a_batch_restored_whose_process_died_before_it_was_started(
+    path: BulkPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_service, "START_TIMEOUT_S", 0.1)
+    path.sweep.sweep()
+    batch_id = path.accept(cars_csv(5), "once")
+    path.queue.clear()
+    path.client.delete(keys.batch(batch_id))
+    path.client.zrem(keys.OPEN_BATCHES, batch_id)
+    path.sweep.sweep()
+    assert not path.queue, "the next scan is minutes away"
+    assert path.accept(cars_csv(5), "once") == batch_id
+    path.sweep.sweep()
+    path.clock.now += 60
+    path.sweep.sweep()
+    path.drain()
+    assert path.get(batch_id).progress.counts.valid == 5
 
 
 def test_the_tombstone_is_kept_as_long_as_that_of_an_expired_batch(path: BulkPath) -> None:

@@ -196,6 +196,28 @@ def test_a_consumer_of_two_queues_keeps_its_messages_under_its_name(
         assert servers.broker.hlen(keys.unacked(OwnedChannel.deliveries.owner)) == 1
 
 
+def test_what_a_broken_channel_of_two_queues_held_is_delivered_again(
+    app: Celery, servers: Servers
+) -> None:
+    app.send_task("batch.value_chunk", task_id="held", queue="bulk")
+    unacked = keys.unacked(OwnedChannel.deliveries.owner)
+    received: list[str] = []
+    for _ in range(2):
+        connection = app.connection_for_read()
+        channel: Any = connection.channel()
+        channel.do_restore = False  # as if the broker did not answer while it is closed
+        consumer = app.amqp.TaskConsumer(
+            channel, queues=[app.amqp.queues[name] for name in ("bulk", "control")]
+        )
+        consumer.register_callback(lambda _, message: received.append(message.headers["id"]))
+        consumer.consume()
+        connection.drain_events(timeout=5)
+        connection.close()
+    assert received == ["held", "held"]
+    assert servers.broker.hlen(unacked) == 1
+    assert servers.broker.llen("bulk") == 0
+
+
 def test_the_stall_check_needs_the_broker(clock: FakeTime) -> None:
     watch = ConsumerWatch(WorkerRegistry(connect("unix:///nowhere.sock")), lambda: 0)
     clock.now += hung_processes.STALL_CHECK_INTERVAL_S

@@ -324,3 +324,31 @@ def test_the_key_as_password_opens_the_page_alone(keyed, cached):
     assert asked.status_code == 401
     assert asked.headers["WWW-Authenticate"].startswith("Basic ")
     assert page.post("/predict", json={}, auth=("", key)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_valued"),
+    [
+        ({}, True),
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Origin": "https://elsewhere.example"}, False),
+    ],
+)
+def test_a_remembered_password_pays_for_no_car_of_another_site(keyed, cached, headers, is_valued):
+    page, key = keyed
+    cached()
+    shown = page.get(link(CAR), headers=headers | {"Accept": BROWSER}, auth=("", key))
+    assert shown.status_code == 200
+    assert 'value="Logan"' in shown.text
+    assert ("<data " in shown.text) is is_valued
+    answer = page.post("/", data=CAR, headers=headers, auth=("", key))
+    assert answer.status_code == (200 if is_valued else 403)
+
+
+def test_without_keys_the_form_is_open_to_all_sites(page, cached):
+    cached()
+    site = {"Sec-Fetch-Site": "cross-site", "Accept": BROWSER}
+    assert page.post("/", data=CAR, headers=site).status_code == 200
+    assert "<data " in page.get(link(CAR), headers=site).text

@@ -8,6 +8,7 @@ import pytest
 from api.sales.audit_search import ANSWER_WINDOW_S, JOB_WINDOW_S, AuditSearch
 from shared.audit.chain import day_of, file_name
 from shared.audit.log import AuditLog
+from shared.audit.verification import verify_log
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import new_id
 from tests.audit_segments import write_segment
@@ -130,3 +131,81 @@ def test_a_log_that_cannot_be_read_is_an_outage(tmp_path):
     path.mkdir()
     with pytest.raises(AuditUnavailable):
         AuditSearch(tmp_path).find(lines[0].record["id"])
+
+
+def write_all(log, *lines):
+    """Write lines to an open log."""
+    log.append(lines)
+
+
+class Clocks:
+    """The time of day, which a test sets, and a clock that is never set."""
+
+    def __init__(self) -> None:
+        self.elapsed_s = 0.0
+        self.set_by_s = 0.0
+
+    def now(self):
+        return NOON + self.elapsed_s + self.set_by_s
+
+    def monotonic(self):
+        return self.elapsed_s
+
+
+def record_across_steps(folder, steps_s):
+    """Records every second, some of an id made a moment before the clock is set; all lines."""
+    clocks = Clocks()
+    log = AuditLog(folder, "api-1", clocks.now, monotonic=clocks.monotonic)
+    lines = []
+
+    def record(count, made_at=None):
+        for _ in range(count):
+            clocks.elapsed_s += 1.0
+            at = clocks.now()
+            lines.append(Line(new_id(made_at or at - 0.01), at))
+            log.append(lines[-1:])
+
+    record(200)
+    for step_s in steps_s:
+        made_at = clocks.now()
+        clocks.set_by_s += step_s
+        record(3, made_at)
+        record(200)
+    log.close()
+    return lines
+
+
+@pytest.mark.parametrize(
+    "steps_s",
+    [(-3600,), (3600,), (-3600, 3600), (-20,), (5,), (-5 * 86_400,), (5 * 86_400, -5 * 86_400)],
+)
+def test_every_record_is_found_although_the_clock_was_set(tmp_path, steps_s):
+    lines = record_across_steps(tmp_path, steps_s)
+    search = AuditSearch(tmp_path)
+    missing = [number for number, line in enumerate(lines) if not search.find(line.record["id"])]
+    assert missing == []
+    assert not verify_log(tmp_path).faults
+
+
+def test_a_record_on_its_way_while_the_clock_is_set_twice_is_found(tmp_path):
+    clocks = Clocks()
+    log = AuditLog(tmp_path, "worker-1", clocks.now, monotonic=clocks.monotonic)
+    line = Line(new_id(clocks.now()), NOON)
+    for step_s in (-7200, 300):
+        clocks.elapsed_s += 1.0
+        clocks.set_by_s += step_s
+        log.append(lines_of(1, clocks.now()))
+    write_all(log, line)
+    assert AuditSearch(tmp_path).find(line.record["id"])
+
+
+def test_a_record_of_a_process_that_saw_the_step_later_is_found(tmp_path):
+    clocks = Clocks()
+    log = AuditLog(tmp_path, "worker-1", clocks.now, monotonic=clocks.monotonic)
+    log.append(lines_of(50))
+    clocks.elapsed_s = 60.0
+    line = Line(new_id(NOON + 60 - 3600), NOON + 65)
+    write_all(log, *lines_of(3, NOON + 62), line)
+    clocks.set_by_s = -3600.0
+    log.append(lines_of(50, clocks.now()))
+    assert AuditSearch(tmp_path).find(line.record["id"])

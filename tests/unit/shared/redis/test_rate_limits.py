@@ -2,8 +2,10 @@
 
 import threading
 import time
+from functools import partial
 
 import pytest
+from prometheus_client import REGISTRY
 
 from shared.domain.errors import BrokerUnavailable, CarLimitReached, RateLimited
 from shared.keys.entries import KeyLimits
@@ -134,7 +136,14 @@ def test_without_the_broker_limits_are_not_enforced_but_quotas_cannot_be_opened(
 def test_rows_of_a_batch_are_paid_once_as_they_are_read(rates):
     rates.open_quota("a", TEN_CARS, "batch", 60)
     assert all(rates.pay_rows("batch", rows) for rows in (4, 4, 9, 2))
+    refused = partial(
+        REGISTRY.get_sample_value,
+        "key_limited_requests_total",
+        {"key": "a", "limit": "car-limit-reached"},
+    )
+    before = refused() or 0
     assert not rates.pay_rows("batch", 11)
+    assert refused() == before + 1
     assert rates.pay_rows("batch", 9), "what was paid stays paid"
     assert [spent(rates, "a", TEN_CARS, cars=1) for _ in range(2)] == [True, False]
 
