@@ -100,17 +100,8 @@ def build_services(settings: Settings) -> ApiServices:
         slots=settings.group_slots,
     )
     queue_guard = QueueGuard(broker, fair_queues, clock, settings.queue_max_length, memory)
-    checkpoints = Checkpoints(
-        settings.audit_folder, settings.checkpoints_folder, settings.checkpoint_key_file, clock
-    )
-    audit = AuditLog(
-        settings.audit_folder,
-        f"api-{os.getpid()}-{new_id()}",
-        clock,
-        fsync=Fsync(settings.audit_fsync),
-        checkpoints=checkpoints,
-        monotonic=time.monotonic,
-    )
+    checkpoints = Checkpoints.of(settings, clock)
+    audit = AuditLog.of(settings, "api", clock, checkpoints)
     sale_reports = SaleReportLog(
         settings.audit_folder,
         f"api-{os.getpid()}-{new_id()}",

@@ -8,9 +8,9 @@ import click
 
 from shared.audit.checkpoints import Checkpoints, is_log_file
 from shared.audit.erasure import erase_caller
+from shared.audit.file_state import CheckpointError
 from shared.audit.inventory import Kind
 from shared.audit.retention import remove_before
-from shared.audit.state import CheckpointError
 from shared.audit.verification import Report, verify_log
 from shared.logging import log_errors_only
 from shared.settings import Settings
@@ -80,7 +80,7 @@ def adopt() -> None:
     Each file is then protected as it is now.
     """
     settings = Settings.from_env()
-    checkpoints = _open(settings)
+    checkpoints = Checkpoints.of(settings, time.time)
     with _failures_reported(), checkpoints.locked() as inventory:
         listed = {entry.file.name for entry in inventory.read() if entry.file}
     paths = [
@@ -107,23 +107,17 @@ def delete(before: str | None, caller: str | None, yes: bool) -> None:  # noqa: 
     today = datetime.now(UTC).date().isoformat()
     if not yes:
         click.confirm(f"Delete records from {settings.audit_folder}?", abort=True)
+    checkpoints = Checkpoints.of(settings, time.time)
     with _failures_reported():
         if before is not None:
             day = min(_day(before), today)
-            count = remove_before(settings.audit_folder, day, _open(settings))
+            count = remove_before(settings.audit_folder, day, checkpoints)
             click.echo(f"{count} files of days before {day} were deleted")
         elif caller is not None:
-            count = erase_caller(settings.audit_folder, caller, today, _open(settings))
+            count = erase_caller(
+                settings.audit_folder, caller, today, Checkpoints.of(settings, time.time)
+            )
             click.echo(f"{count} records of {caller} before {today} were deleted")
-
-
-def _open(settings: Settings) -> Checkpoints:
-    return Checkpoints(
-        settings.audit_folder,
-        settings.checkpoints_folder,
-        settings.checkpoint_key_file,
-        time.time,
-    )
 
 
 def _checkpoint_paths(

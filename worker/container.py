@@ -2,17 +2,15 @@
 
 import contextlib
 import dataclasses
-import os
 import time
 
 from shared.audit.checkpoints import Checkpoints
-from shared.audit.log import AuditLog, Fsync
+from shared.audit.log import AuditLog
 from shared.audit.retention import AuditRetention
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.clock import Clock
-from shared.domain.ids import new_id
 from shared.queue.lost_work import LostWorkSweeper
 from shared.queue.names import QueueName
 from shared.queue.waiting import read_waiting
@@ -96,17 +94,8 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
     jobs = _job_store(settings, broker, clock, payloads)
     work = make_work_sender(broker, clock)
     dead_letters = DeadLetters(broker, clock)
-    checkpoints = Checkpoints(
-        settings.audit_folder, settings.checkpoints_folder, settings.checkpoint_key_file, clock
-    )
-    audit = AuditLog(
-        settings.audit_folder,
-        f"worker-{os.getpid()}-{new_id()}",
-        clock,
-        fsync=Fsync(settings.audit_fsync),
-        checkpoints=checkpoints,
-        monotonic=time.monotonic,
-    )
+    checkpoints = Checkpoints.of(settings, clock)
+    audit = AuditLog.of(settings, "worker", clock, checkpoints)
     cache = EstimateCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
     )

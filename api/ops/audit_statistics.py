@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from api.ops.day_sums import DaySums
+from api.ops.daily_sums import DaySums
 from shared.audit.chain import FILE_PATTERN
 from shared.audit.sums import CallerSums, StoredSums, store_sums
 from shared.domain.errors import StatisticsPending

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from benchmarks import inputs, machine
 from benchmarks.faults.check import Result
-from benchmarks.faults.ground import Ground
+from benchmarks.faults.environments import ENV, behind_a_proxy, on_a_small_disk, with_a_clock
 from benchmarks.faults.injections import FAULTS, Fault
 from benchmarks.faults.load import Mix
 from benchmarks.faults.report import markdown
 from benchmarks.faults.run import FaultRun
-from benchmarks.faults.special import ENV, behind_a_proxy, on_a_small_disk, with_a_clock
+from benchmarks.faults.running_service import RunningService
 from benchmarks.faults.tampering import verify_log
 from benchmarks.faults.work import Kind
 
@@ -100,18 +100,18 @@ def _run(
     }
     for name, make in special.items():
         if not only or any(word in name for word in only):
-            with make() as (ground, faults):
-                yield from FaultRun(ground, _say).carry_out(faults)
+            with make() as (service, faults):
+                yield from FaultRun(service, _say).carry_out(faults)
 
 
 def _on_one_service(
     folder: Path, registry: Path, faults: list[Fault], volume: tuple[int, int] | None
 ) -> Iterator[Result]:
     """Carry out the faults, with large volumes again and again until there was enough work."""
-    ground = Ground(folder, registry, ENV)
-    ground.create_keys()
-    ground.start()
-    run = FaultRun(ground, _say)
+    service = RunningService(folder, registry, ENV)
+    service.create_keys()
+    service.start()
+    run = FaultRun(service, _say)
     try:
         jobs = rows = 0
         for round_number in itertools.count(1):
@@ -125,9 +125,9 @@ def _on_one_service(
             if volume is None or (jobs >= volume[0] and rows >= volume[1]):
                 break
     finally:
-        ground.stop()
+        service.stop()
     yield run.recheck()
-    yield verify_log(ground)
+    yield verify_log(service)
 
 
 def _longer(mix: Mix) -> Mix:

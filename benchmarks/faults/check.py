@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from benchmarks.faults.audit import AuditReader
-from benchmarks.faults.ground import Ground
 from benchmarks.faults.load import Connection, is_unclear
+from benchmarks.faults.running_service import RunningService
 from benchmarks.faults.work import Kind, Ledger, Verdict, Work
 
 DRAIN_S = 120.0
@@ -55,14 +55,14 @@ class Checker:
     """Checks the work of one service.
 
     Args:
-        ground: the service.
+        service: the service.
         ledger: its accepted work.
     """
 
-    def __init__(self, ground: Ground, ledger: Ledger) -> None:
-        self._ground = ground
+    def __init__(self, service: RunningService, ledger: Ledger) -> None:
+        self._service = service
         self._ledger = ledger
-        self._audit = AuditReader(ground.seen_home / "audit")
+        self._audit = AuditReader(service.seen_home / "audit")
         self._duplicates_before = 0
         self._unrecorded = self._duplicated = 0
         """Reported so far."""
@@ -99,7 +99,7 @@ class Checker:
     def _drain(self) -> None:
         """Wait until all open work has ended; what has not is lost."""
         until = time.monotonic() + DRAIN_S
-        connection = self._ground.connection()
+        connection = self._service.connection()
         while (open_works := self._ledger.open_works()) and time.monotonic() < until:
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
                 replay_dead_letters(connection)

@@ -19,8 +19,8 @@ import psutil
 import redis
 
 from benchmarks.faults.check import replay_dead_letters
-from benchmarks.faults.ground import Ground, wait_until
 from benchmarks.faults.load import MIXED, ONLY_BATCHES, Connection, Mix, rows_csv
+from benchmarks.faults.running_service import RunningService, wait_until
 from model_store.registry.registry import ModelRegistry
 
 FROZEN_S, FROZEN_BROKER_S = 8.0, 30.0
@@ -45,90 +45,90 @@ class Fault:
     """
 
     name: str
-    inject: Callable[[Ground], float]
+    inject: Callable[[RunningService], float]
     mix: Mix = MIXED
     is_quick: bool = False
 
 
-def _killed(*kinds: str, times: int = 1, pause_s: float = 3.0) -> Callable[[Ground], float]:
-    def inject(ground: Ground) -> float:
+def _killed(*kinds: str, times: int = 1, pause_s: float = 3.0) -> Callable[[RunningService], float]:
+    def inject(service: RunningService) -> float:
         ended_at = 0.0
         for number in range(times):
             if number:
                 time.sleep(pause_s)
             for kind in kinds:
-                ended_at = ground.kill(kind)
+                ended_at = service.kill(kind)
         return ended_at
 
     return inject
 
 
-def _suspended(kind: str, seconds: float) -> Callable[[Ground], float]:
-    return lambda ground: ground.suspend(kind, seconds)
+def _suspended(kind: str, seconds: float) -> Callable[[RunningService], float]:
+    return lambda service: service.suspend(kind, seconds)
 
 
-def kill_pool_process(ground: Ground) -> float:
+def kill_pool_process(service: RunningService) -> float:
     """SIGKILL one process of the bulk worker's pool."""
-    return ground.signal(ground.pool()[:1], signal.SIGKILL)
+    return service.signal(service.pool()[:1], signal.SIGKILL)
 
 
-def kill_bulk_at_random(ground: Ground) -> float:
+def kill_bulk_at_random(service: RunningService) -> float:
     """SIGKILL all bulk processes at random moments: some fall between writing and renaming."""
     ended_at = 0.0
     for _ in range(4):
         time.sleep(random.uniform(1.0, 3.0))
-        ended_at = ground.kill("bulk worker")
+        ended_at = service.kill("bulk worker")
     return ended_at
 
 
-def suspend_then_kill(ground: Ground) -> float:
+def suspend_then_kill(service: RunningService) -> float:
     """Suspend all workers, let work come in, then kill them."""
-    workers = ground.processes("interactive worker") + ground.processes("bulk worker")
-    ground.signal(workers, signal.SIGSTOP)
+    workers = service.processes("interactive worker") + service.processes("bulk worker")
+    service.signal(workers, signal.SIGSTOP)
     time.sleep(2.0)
-    return ground.signal(workers, signal.SIGKILL)
+    return service.signal(workers, signal.SIGKILL)
 
 
-def hang(kind: str) -> Callable[[Ground], float]:
+def hang(kind: str) -> Callable[[RunningService], float]:
     """Suspend one process of a kind for good; ends when it is killed, or after 20 seconds."""
 
-    def inject(ground: Ground) -> float:
-        oldest = sorted(ground.processes(kind), key=psutil.Process.create_time)[:1]
-        ground.signal(oldest, signal.SIGSTOP)
+    def inject(service: RunningService) -> float:
+        oldest = sorted(service.processes(kind), key=psutil.Process.create_time)[:1]
+        service.signal(oldest, signal.SIGSTOP)
         try:
             wait_until(lambda: not any(one.is_running() for one in oldest), 20.0, "it is killed")
         finally:
-            ended_at = ground.signal(oldest, signal.SIGCONT)
+            ended_at = service.signal(oldest, signal.SIGCONT)
         return ended_at
 
     return inject
 
 
-def hang_pool_process(ground: Ground) -> float:
+def hang_pool_process(service: RunningService) -> float:
     """Suspend a pool process for good; ends when it is killed."""
-    process = ground.pool()[:1]
-    ground.signal(process, signal.SIGSTOP)
+    process = service.pool()[:1]
+    service.signal(process, signal.SIGSTOP)
     wait_until(lambda: not any(one.is_running() for one in process), 20.0, "it is killed")
     return time.time()
 
 
-def cut_connections(ground: Ground) -> float:
+def cut_connections(service: RunningService) -> float:
     """CLIENT KILL every connection of both servers, three times."""
     for _ in range(3):
-        for client in (ground.broker, ground.cache):
+        for client in (service.broker, service.cache):
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         time.sleep(0.5)
     return time.time()
 
 
-def fill_memory(ground: Ground) -> float:
+def fill_memory(service: RunningService) -> float:
     """Let the broker run out of memory while another caller floods it with long lists."""
-    broker = ground.broker
+    broker = service.broker
     before = broker.config_get("maxmemory")["maxmemory"]
     broker.config_set("maxmemory", broker.info("memory")["used_memory"] + MEMORY_LEFT)
     try:
-        connection = Connection(ground.url, ground.other_key)
+        connection = Connection(service.url, service.other_key)
         body = json.dumps([_flood_car(number) for number in range(1_000)])
         until = time.monotonic() + OUTAGE_S
         while time.monotonic() < until:
@@ -139,17 +139,17 @@ def fill_memory(ground: Ground) -> float:
     return time.time()
 
 
-def lose_broker_data(ground: Ground) -> float:
+def lose_broker_data(service: RunningService) -> float:
     """FLUSHALL on the broker during batches."""
-    ground.broker.flushall()
+    service.broker.flushall()
     return time.time()
 
 
-def no_audit(ground: Ground) -> float:
+def no_audit(service: RunningService) -> float:
     """Put a file where the folder of the audit log was; open files cannot be rotated into it."""
-    folder = ground.home / "audit"
+    folder = service.home / "audit"
     aside = folder.with_name("audit-aside")
-    ground.kill("interactive worker")  # those that start have no open file
+    service.kill("interactive worker")  # those that start have no open file
     folder.rename(aside)
     folder.write_text("a file where the folder should be")
     time.sleep(OUTAGE_S)
@@ -158,32 +158,32 @@ def no_audit(ground: Ground) -> float:
     return time.time()
 
 
-def terminate(ground: Ground) -> float:
+def terminate(service: RunningService) -> float:
     """SIGTERM the API and all workers under load."""
     for kind in ("api", "interactive worker", "bulk worker"):
-        parents = {process.pid for process in ground.processes(kind)}
-        mains = [one for one in ground.processes(kind) if one.ppid() not in parents]
-        ground.signal(mains, signal.SIGTERM)
+        parents = {process.pid for process in service.processes(kind)}
+        mains = [one for one in service.processes(kind) if one.ppid() not in parents]
+        service.signal(mains, signal.SIGTERM)
     return time.time()
 
 
-def restart(ground: Ground) -> float:
+def restart(service: RunningService) -> float:
     """Kill everything, the supervisor included, and start the service again."""
-    assert ground.program is not None
-    ground.signal(ground.program.processes(), signal.SIGKILL)
+    assert service.program is not None
+    service.signal(service.program.processes(), signal.SIGKILL)
     time.sleep(1.0)
     started_at = time.time()
-    ground.start()
+    service.start()
     return started_at
 
 
-def switch_models(ground: Ground) -> float:
+def switch_models(service: RunningService) -> float:
     """Activate another version twice, and publish a damaged one, under load."""
-    registry = ModelRegistry(ground.models_path)
+    registry = ModelRegistry(service.models_path)
     active = registry.active_version()
     others = [version.id for version in registry.list() if version.id != active]
-    damaged = ground.models_path / "2020-01-01T000000-dddddd"
-    shutil.copytree(ground.models_path / str(active), damaged, dirs_exist_ok=True)
+    damaged = service.models_path / "2020-01-01T000000-dddddd"
+    shutil.copytree(service.models_path / str(active), damaged, dirs_exist_ok=True)
     for path in damaged.iterdir():
         if path.suffix != ".json":
             path.write_bytes(path.read_bytes()[:100])
@@ -195,11 +195,11 @@ def switch_models(ground: Ground) -> float:
     return time.time()
 
 
-def flood_of_batches(ground: Ground) -> float:
+def flood_of_batches(service: RunningService) -> float:
     """Another caller uploads large files, and 50 clients ask for single cars."""
-    connection = Connection(ground.url, ground.other_key)
+    connection = Connection(service.url, service.other_key)
     stop = threading.Event()
-    clients = [threading.Thread(target=_ask, args=(ground, stop)) for _ in range(50)]
+    clients = [threading.Thread(target=_ask, args=(service, stop)) for _ in range(50)]
     for client in clients:
         client.start()
     for _ in range(FLOOD_BATCHES):
@@ -212,15 +212,15 @@ def flood_of_batches(ground: Ground) -> float:
     return time.time()
 
 
-def cancel_and_restart(ground: Ground) -> float:
+def cancel_and_restart(service: RunningService) -> float:
     """Cancel another caller's batch, kill the workers; its results are a gap-free prefix."""
-    connection = Connection(ground.url, ground.other_key)
+    connection = Connection(service.url, service.other_key)
     text, _ = rows_csv(FLOOD_ROWS)
     _, body = connection.request("POST", "/batches", text, {"Content-Type": "text/csv"})
     path = f"/batches/{json.loads(body)['id']}"
     time.sleep(0.5)
     connection.request("DELETE", path)
-    ended_at = ground.kill("bulk worker")
+    ended_at = service.kill("bulk worker")
     wait_until(lambda: _state(connection, path) in {"CANCELLED", "SUCCEEDED"}, 60.0, "it ends")
     _, results = connection.request("GET", f"{path}/results")
     refs = [line.split(b";", 1)[0] for line in results.splitlines()[1:]]
@@ -229,19 +229,19 @@ def cancel_and_restart(ground: Ground) -> float:
     return ended_at
 
 
-def poison(ground: Ground) -> float:
+def poison(service: RunningService) -> float:
     """Kill the pool again and again while it works on a batch, until that has ended or for a while.
 
     Raises:
         RuntimeError: rows are missing, or replaying the dead letters does not value them.
     """
-    connection = ground.connection()
+    connection = service.connection()
     text, valid = rows_csv(POISON_ROWS)
     _, body = connection.request("POST", "/batches", text, {"Content-Type": "text/csv"})
     path = f"/batches/{json.loads(body)['id']}"
     until = time.monotonic() + POISON_S
     while _state(connection, path) not in {"SUCCEEDED", "FAILED"} and time.monotonic() < until:
-        ground.signal(ground.pool(), signal.SIGKILL)
+        service.signal(service.pool(), signal.SIGKILL)
         time.sleep(0.3)
     ended_at = time.time()
     wait_until(lambda: _state(connection, path) in {"SUCCEEDED", "FAILED"}, 90.0, "it ends")
@@ -257,20 +257,20 @@ def poison(ground: Ground) -> float:
     return ended_at
 
 
-def lose_keys(ground: Ground) -> float:
+def lose_keys(service: RunningService) -> float:
     """Remove the file of API keys for a while: everybody must be refused, nobody let in."""
-    path = ground.home / "api-keys.json"
+    path = service.home / "api-keys.json"
     aside = path.with_suffix(".aside")
     path.rename(aside)
     time.sleep(2.0)
-    status, _ = Connection(ground.url).request("GET", "/models")
+    status, _ = Connection(service.url).request("GET", "/models")
     aside.rename(path)
     if status not in {401, 503}:
         raise RuntimeError(f"without keys, a caller without key got {status}")
     return time.time()
 
 
-def idle_connections(ground: Ground) -> float:
+def idle_connections(service: RunningService) -> float:
     """Open more connections than the API admits and send nothing on them.
 
     Raises:
@@ -280,11 +280,11 @@ def idle_connections(ground: Ground) -> float:
     with contextlib.ExitStack() as stack:
         for _ in range(IDLE_CONNECTIONS):
             with contextlib.suppress(OSError):
-                one = socket.create_connection(("127.0.0.1", ground.port), timeout=1.0)
+                one = socket.create_connection(("127.0.0.1", service.port), timeout=1.0)
                 stack.enter_context(one)
         started = time.monotonic()
         with contextlib.suppress(OSError):
-            Connection(ground.url, ground.key).request("GET", "/livez")
+            Connection(service.url, service.key).request("GET", "/livez")
         waited_s = time.monotonic() - started
         time.sleep(OUTAGE_S)
     if waited_s > NEW_CONNECTION_S:
@@ -292,23 +292,24 @@ def idle_connections(ground: Ground) -> float:
     return time.time()
 
 
-def damage_broker_file(ground: Ground) -> float:
+def damage_broker_file(service: RunningService) -> float:
     """Append garbage to the broker's append-only file while the service is down, and repair it."""
-    ground.stop()
-    files = sorted((ground.home / "broker" / "appendonlydir").glob("*.incr.aof"))
+    service.stop()
+    files = sorted((service.home / "broker" / "appendonlydir").glob("*.incr.aof"))
     with files[-1].open("ab") as file:
         file.write(b"*3\r\n$3\r\nSET\r\n$3\r\nabc\r\nxx garbage")
-    ground.command("repair-broker")
+    service.command("repair-broker")
     started_at = time.time()
-    ground.start()
+    service.start()
     return started_at
 
 
-def statistics(ground: Ground) -> float:
+def statistics(service: RunningService) -> float:
     """Ask for the statistics from 200 connections at once."""
     stop = threading.Event()
     clients = [
-        threading.Thread(target=_ask, args=(ground, stop, "/predictions/stats")) for _ in range(200)
+        threading.Thread(target=_ask, args=(service, stop, "/predictions/stats"))
+        for _ in range(200)
     ]
     for client in clients:
         client.start()
@@ -319,8 +320,8 @@ def statistics(ground: Ground) -> float:
     return time.time()
 
 
-def _ask(ground: Ground, stop: threading.Event, path: str = "") -> None:
-    connection = Connection(ground.url, ground.other_key)
+def _ask(service: RunningService, stop: threading.Event, path: str = "") -> None:
+    connection = Connection(service.url, service.other_key)
     while not stop.is_set():
         with contextlib.suppress(OSError, redis.RedisError):
             if path:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import inputs, machine
-from benchmarks.faults.ground import Ground
 from benchmarks.faults.open_loop import OpenLoop, Tally
+from benchmarks.faults.running_service import RunningService
 from benchmarks.processes import private_mb
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -62,7 +62,7 @@ def main() -> None:
         models = args.models or folder / "models"
         if args.models is None:
             inputs.train_model(models, small=False)
-        phases = measure(Ground(folder, models), args.seconds)
+        phases = measure(RunningService(folder, models), args.seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     described = machine.describe_machine()
@@ -71,22 +71,22 @@ def main() -> None:
     print(text)
 
 
-def measure(ground: Ground, seconds: float) -> list[Phase]:
+def measure(service: RunningService, seconds: float) -> list[Phase]:
     """Start the service and measure every load."""
-    ground.start()
+    service.start()
     try:
-        return [phase for name in LOADS for phase in asyncio.run(_measure(ground, name, seconds))]
+        return [phase for name in LOADS for phase in asyncio.run(_measure(service, name, seconds))]
     finally:
-        ground.stop()
+        service.stop()
 
 
-async def _measure(ground: Ground, load: str, seconds: float) -> list[Phase]:
-    generator = OpenLoop(ground.port, LOADS[load])
+async def _measure(service: RunningService, load: str, seconds: float) -> list[Phase]:
+    generator = OpenLoop(service.port, LOADS[load])
 
     async def phase(name: str, rate: float, duration_s: float) -> Phase:
-        before = _memory(ground)
+        before = _memory(service)
         tally = await generator.run(rate, duration_s)
-        after = _memory(ground)
+        after = _memory(service)
         return Phase(
             load=load,
             rate=rate or len(tally.ok) / duration_s,
@@ -108,10 +108,10 @@ async def _measure(ground: Ground, load: str, seconds: float) -> list[Phase]:
     return phases
 
 
-def _memory(ground: Ground) -> tuple[float, float]:
+def _memory(service: RunningService) -> tuple[float, float]:
     """Private memory of the API and data of the broker, MB."""
-    api = sum(private_mb(process.pid) for process in ground.processes("api"))
-    return api, ground.broker.info("memory")["used_memory"] / 1e6
+    api = sum(private_mb(process.pid) for process in service.processes("api"))
+    return api, service.broker.info("memory")["used_memory"] / 1e6
 
 
 def markdown(phases: Sequence[Phase], described: str) -> str:

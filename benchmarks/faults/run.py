@@ -5,9 +5,9 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from benchmarks.faults.check import Checker, Result
-from benchmarks.faults.ground import Ground, NotInTimeError, wait_until
 from benchmarks.faults.injections import Fault
 from benchmarks.faults.load import Load
+from benchmarks.faults.running_service import NotInTimeError, RunningService, wait_until
 from benchmarks.faults.work import Kind, Ledger
 
 BEFORE_S = 2.0
@@ -21,14 +21,14 @@ class FaultRun:
     """One service and all that was accepted by it.
 
     Args:
-        ground: the running service.
+        service: the running service.
         say: receives a line for each fault.
     """
 
-    def __init__(self, ground: Ground, say: Callable[[str], None]) -> None:
-        self._ground = ground
+    def __init__(self, service: RunningService, say: Callable[[str], None]) -> None:
+        self._service = service
         self._ledger = Ledger()
-        self._checker = Checker(ground, self._ledger)
+        self._checker = Checker(service, self._ledger)
         self._say = say
 
     def carry_out(self, faults: Sequence[Fault]) -> list[Result]:
@@ -44,17 +44,17 @@ class FaultRun:
         remarks = []
         ended_at: float | None = None
         self._ledger.fault = fault.name
-        with Load(self._ground.url, self._ground.key, self._ledger, fault.mix):
+        with Load(self._service.url, self._service.key, self._ledger, fault.mix):
             time.sleep(BEFORE_S)
             try:
-                ended_at = fault.inject(self._ground)
+                ended_at = fault.inject(self._service)
                 time.sleep(AFTER_S)
                 self._wait_for_new_work(fault, ended_at)
             except Exception as error:  # noqa: BLE001 - one fault must not end the run
                 remarks.append(f"{type(error).__name__}: {error}"[:300])
                 traceback.print_exc()
         try:
-            self._ground.wait_until_ready()
+            self._service.wait_until_ready()
         except NotInTimeError as error:
             remarks.append(str(error))
         result = self._checker.check(fault.name, ended_at)

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.faults.check import Result
-from benchmarks.faults.ground import Ground
+from benchmarks.faults.running_service import RunningService
 
 REMOVED_LINES = 50
 
 
-def verify_log(ground: Ground) -> Result:
+def verify_log(service: RunningService) -> Result:
     """Verify the log of a stopped service, then copies of it that were tampered with."""
     result = Result(fault="audit log verified; removed lines and files are found")
-    folder = ground.home / "audit"
-    verified = ground.run("audit", "verify")
+    folder = service.home / "audit"
+    verified = service.run("audit", "verify")
     if verified.returncode:
         result.remarks.append(f"after the faults: {verified.stdout[:1000]}{verified.stderr[:500]}")
     files = sorted(folder.glob("predictions_*.jsonl"), key=lambda path: path.stat().st_size)
@@ -26,7 +26,7 @@ def verify_log(ground: Ground) -> Result:
             else:
                 lines = path.read_bytes().splitlines(keepends=True)
                 path.write_bytes(b"".join(lines[:-REMOVED_LINES]))
-            if ground.exit_code("audit", "verify") != 1:
+            if service.exit_code("audit", "verify") != 1:
                 result.remarks.append(f"{what} removed from {path.name}: not found")
     return result
 

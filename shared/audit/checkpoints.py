@@ -13,10 +13,12 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import orjson
 
 from shared.audit.chain import OUTCOMES_PREFIX, PREDICTIONS_PREFIX, file_pattern, last_hash
+from shared.audit.file_state import CheckpointError, FileState
 from shared.audit.inventory import Entry, FileEntry, Inventory, Kind
 from shared.audit.signing import (
     create_key,
@@ -26,11 +28,11 @@ from shared.audit.signing import (
     read_key,
     signed,
 )
-from shared.audit.state import CheckpointError, FileState
 from shared.blobs.local import fsync_folder, temporary_file
 from shared.domain.clock import Clock
 from shared.logging import get_logger
 from shared.metrics import AUDIT_CHECKPOINT_FAILURES
+from shared.settings import Settings
 
 SCHEMA = 1
 INVENTORY_FILE = "inventory.ndjson"
@@ -53,6 +55,16 @@ class Checkpoints:
         key_file: the key; created with the inventory, readable by its owner only.
         clock: Unix time, seconds.
     """
+
+    @classmethod
+    def of(cls, settings: Settings, clock: Clock) -> Self:
+        """The checkpoints of the audit log of these settings."""
+        return cls(
+            settings.audit_folder,
+            settings.checkpoints_folder,
+            settings.checkpoint_key_file,
+            clock,
+        )
 
     def __init__(self, audit_folder: Path, folder: Path, key_file: Path, clock: Clock) -> None:
         self._audit_folder = audit_folder

@@ -15,9 +15,9 @@ from shared.audit.chain import (
     file_pattern,
 )
 from shared.audit.checkpoints import Checkpoints, complete_entry
+from shared.audit.file_state import CheckpointError
 from shared.audit.inventory import Entry, Kind
 from shared.audit.sales_index import empty_sales_index
-from shared.audit.state import CheckpointError
 from shared.audit.sums import forget_sums
 from shared.audit.verification import verify_files
 from shared.blobs.local import fsync, fsync_folder, temporary_file

@@ -7,7 +7,7 @@ import weakref
 from multiprocessing.util import Finalize
 from typing import Any, Protocol
 
-from shared.audit.state import CheckpointError
+from shared.audit.file_state import CheckpointError
 from shared.domain.errors import AuditUnavailable
 from shared.logging import get_logger
 

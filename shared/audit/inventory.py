@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import orjson
 
+from shared.audit.file_state import CheckpointError
 from shared.audit.signing import authentic, mac_of, signed
-from shared.audit.state import CheckpointError
 from shared.blobs.local import fsync, fsync_folder, temporary_file
 
 SCHEMA = 1

@@ -3,11 +3,12 @@
 import dataclasses
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import orjson
 
@@ -21,15 +22,17 @@ from shared.audit.chain import (
     recorded_ids,
     step_suffix,
 )
+from shared.audit.file_state import CheckpointError, FileState
 from shared.audit.flusher import close_at_exit, schedule_flush
-from shared.audit.state import CheckpointError, FileState
 from shared.blobs.local import fsync_folder
 from shared.domain.clock import Clock
 from shared.domain.errors import AuditNotFlushed, AuditUnavailable
+from shared.domain.ids import new_id
 from shared.domain.sale import SaleReport
 from shared.domain.valuation import AuditRecord
 from shared.logging import get_logger
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
+from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.audit.checkpoints import Checkpoints
@@ -126,6 +129,18 @@ class AuditLog:
         self._closed_file = ""
         """Name of the last file that was closed."""
         self._times_closed = 0
+
+    @classmethod
+    def of(cls, settings: Settings, process: str, clock: Clock, checkpoints: "Checkpoints") -> Self:
+        """The log of these settings, for the answers of this process, which is of a kind."""
+        return cls(
+            settings.audit_folder,
+            f"{process}-{os.getpid()}-{new_id()}",
+            clock,
+            fsync=Fsync(settings.audit_fsync),
+            checkpoints=checkpoints,
+            monotonic=time.monotonic,
+        )
 
     def check(self) -> None:
         """Check that the last flush succeeded; a failed one is repeated in the background.

@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from shared.audit.state import CheckpointError
+from shared.audit.file_state import CheckpointError
 
 SALES_INDEX = "outcomes.sqlite3"
 """The index; without tables it is built again from the files at its next use."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from shared.audit.state import CheckpointError
+from shared.audit.file_state import CheckpointError
 from shared.blobs.local import fsync, temporary_file
 
 KEY_BYTES = 32

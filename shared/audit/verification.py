@@ -21,9 +21,9 @@ from shared.audit.checkpoints import (
     has_checkpoints,
     is_log_file,
 )
+from shared.audit.file_state import CheckpointError
 from shared.audit.inventory import Entry, FileEntry, Inventory, Kind
 from shared.audit.signing import authentic, has_inventory, read_key
-from shared.audit.state import CheckpointError
 from shared.domain.ids import id_timestamp, is_id
 
 OPEN_BATCH_S = 86_400.0

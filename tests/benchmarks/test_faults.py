@@ -14,7 +14,7 @@ from benchmarks.faults.load import JOBS_CC, answers_of, car, is_unclear, reason_
 from benchmarks.faults.work import Kind, Ledger, Verdict
 
 
-class Ground:
+class RunningService:
     """A service whose answers are given by path."""
 
     def __init__(self, folder: Path, answers: dict[str, Any]) -> None:
@@ -22,7 +22,7 @@ class Ground:
         self._answers = answers
         self.asked: list[str] = []
 
-    def connection(self) -> "Ground":
+    def connection(self) -> "RunningService":
         return self
 
     def request(self, _method: str, path: str, _body: object = None) -> tuple[int, bytes]:
@@ -45,8 +45,8 @@ def ended_job(result: Any = None, state: str = "SUCCEEDED") -> dict[str, Any]:
 
 
 def checked(folder: Path, ledger: Ledger, answers: dict[str, Any] | None = None) -> Result:
-    ground: Any = Ground(folder, answers or {})
-    return Checker(ground, ledger).check("a fault", None)
+    service: Any = RunningService(folder, answers or {})
+    return Checker(service, ledger).check("a fault", None)
 
 
 @pytest.fixture(autouse=True)
@@ -70,10 +70,10 @@ def test_a_dead_letter_is_replayed_and_one_that_stays_is_lost(tmp_path: Path) ->
     ledger.accept(Kind.JOB, "job", 1)
     dead = ended_job(state="FAILED") | {"error": {"code": "attempts-exhausted"}}
     answers = {"/jobs/job": dead, "/dead-letters": {"dead_letters": [{"id": "letter"}]}}
-    ground: Any = Ground(tmp_path, answers)
-    result = Checker(ground, ledger).check("a fault", None)
+    service: Any = RunningService(tmp_path, answers)
+    result = Checker(service, ledger).check("a fault", None)
     assert (result.lost, ledger.works[0].remark) == (1, "not ended within 0.3 s")
-    assert "/dead-letters/letter/replay" in ground.asked
+    assert "/dead-letters/letter/replay" in service.asked
 
 
 def test_answers_without_and_with_two_records_are_found(tmp_path: Path) -> None:
@@ -149,8 +149,8 @@ def test_a_second_record_that_comes_after_the_check_is_found_at_the_end(tmp_path
     for each in ("a", "b"):
         ledger.answer(each, time.time(), is_cached=False)
     write_log(tmp_path, {"id": "a"}, {"id": "a"}, {"id": "b"})
-    ground: Any = Ground(tmp_path, {})
-    checker = Checker(ground, ledger)
+    service: Any = RunningService(tmp_path, {})
+    checker = Checker(service, ledger)
     assert checker.check("a fault", None).duplicated == 1
     assert checker.recheck().is_well
     write_log(tmp_path, {"id": "b"})

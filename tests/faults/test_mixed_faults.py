@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults.ground import Ground
+from benchmarks.faults.environments import ENV
 from benchmarks.faults.injections import FAULTS, Fault
 from benchmarks.faults.run import FaultRun, describe
-from benchmarks.faults.special import ENV
+from benchmarks.faults.running_service import RunningService
 from benchmarks.faults.work import Kind
 from tests.conftest import short_folder
 
@@ -20,11 +20,11 @@ QUICK = [fault for fault in FAULTS if fault.is_quick]
 @pytest.fixture(scope="module")
 def run(models_path: Path) -> Iterator[FaultRun]:
     with short_folder() as folder:
-        ground = Ground(folder, models_path, ENV)
-        ground.create_keys()
-        ground.start()
-        yield FaultRun(ground, print)
-        ground.stop()
+        service = RunningService(folder, models_path, ENV)
+        service.create_keys()
+        service.start()
+        yield FaultRun(service, print)
+        service.stop()
 
 
 @pytest.mark.parametrize("fault", QUICK, ids=lambda fault: fault.name)

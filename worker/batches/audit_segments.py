@@ -14,7 +14,7 @@ import orjson
 
 from shared.audit.chain import GENESIS_HASH, chain, day_of, file_name, link
 from shared.audit.checkpoints import Checkpoints
-from shared.audit.state import CheckpointError
+from shared.audit.file_state import CheckpointError
 from shared.audit.sums import CallerSums, FileSums, StoredSums, store_sums
 from shared.blobs.batch_files import audit_name
 from shared.blobs.local import fsync, fsync_folder, temporary_file

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from api.ops import audit_statistics, day_sums
+from api.ops import audit_statistics, daily_sums
 from api.ops.audit_statistics import MAX_CACHED_DAYS, AuditStats, sum_files_in_child
 from shared.audit.chain import day_of, file_name
 from shared.audit.checkpoints import Checkpoints
@@ -227,7 +227,7 @@ def test_many_unread_lines_are_read_by_a_child_process_once(tmp_path, monkeypatc
 
 
 def test_what_was_read_at_once_is_stored_when_it_is_much(tmp_path, monkeypatch, read_lines):
-    monkeypatch.setattr(day_sums, "SAVE_BYTES", 1)
+    monkeypatch.setattr(daily_sums, "SAVE_BYTES", 1)
     write_segment(tmp_path, "batch-1", AT, segment(3))
     AuditStats(tmp_path).of_day(DAY)
     assert len(read_lines) == 3

@@ -10,10 +10,10 @@ import pytest
 from shared.audit.chain import GENESIS_HASH, chain, day_of, file_name
 from shared.audit.checkpoints import INVENTORY_FILE, Checkpoints, checkpoint_path
 from shared.audit.erasure import erase_caller
+from shared.audit.file_state import CheckpointError
 from shared.audit.inventory import Kind
 from shared.audit.log import AuditLog, Fsync
 from shared.audit.retention import AuditRetention, remove_before
-from shared.audit.state import CheckpointError
 from shared.audit.verification import Report, verify_log
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import new_id

@@ -10,11 +10,11 @@ from api.sales.log import SaleReportLog
 from shared.audit.chain import GENESIS_HASH, chain, day_of, file_name
 from shared.audit.checkpoints import INVENTORY_FILE
 from shared.audit.erasure import erase_caller
+from shared.audit.file_state import CheckpointError
 from shared.audit.flusher import Flushable, _Flusher
 from shared.audit.log import AuditLog, Fsync
 from shared.audit.retention import remove_before
 from shared.audit.sales_index import SALES_INDEX, empty_sales_index
-from shared.audit.state import CheckpointError
 from shared.audit.sums import CallerSums, FileSums, StoredSums, store_sums, sums_file
 from shared.domain.errors import AuditNotFlushed, AuditUnavailable
 from shared.domain.ids import CallerId

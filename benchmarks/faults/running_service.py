@@ -42,7 +42,7 @@ def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> 
         time.sleep(POLL_S)
 
 
-class Ground:
+class RunningService:
     """One service with a home of its own.
 
     Args:
