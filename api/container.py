@@ -21,7 +21,8 @@ from api.ops.health import Health
 from api.sales.audit_search import AuditSearch
 from api.sales.log import SaleReportLog
 from api.sales.service import SaleReports
-from api.valuations.micro_batches import MicroBatchDispatcher, QueueGuard
+from api.valuations.micro_batches import MicroBatchDispatcher
+from api.valuations.queue_guard import QueueGuard
 from api.valuations.service import Valuations
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.checkpoints import Checkpoints

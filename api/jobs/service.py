@@ -10,7 +10,7 @@ from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import SubmissionIndex
 from api.middleware.key_limits import Admission
-from api.valuations.micro_batches import QueueGuard
+from api.valuations.queue_guard import QueueGuard
 from model_store.registry.registry import ActiveVersionCache
 from shared.domain.clock import Clock
 from shared.domain.errors import (

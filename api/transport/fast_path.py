@@ -32,7 +32,7 @@ from api.transport.loop_heartbeat import LoopHeartbeat
 from api.transport.wsgi_bridge import Receive, Send, WsgiBridge
 from api.transport.wsgi_bridge import Scope as AsgiScope
 from api.valuations.schemas import CACHE_STATUS, cache_status, serialize_valuation
-from api.valuations.service import TickBatcher
+from api.valuations.ticks import TickBatcher
 from shared.domain.errors import QueueFull, RateLimited
 from shared.domain.ids import CallerId
 from shared.domain.job import Job

@@ -7,32 +7,27 @@ become jobs. Threads of Flask call the service through the loop.
 
 import asyncio
 import contextlib
-import dataclasses
 import os
-import queue
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from api.valuations.micro_batches import (
-    EstimateFuture,
-    MicroBatchDispatcher,
-    QueueGuard,
-    notify,
-    set_results,
-)
+from api.valuations.lookups import CacheLookup, LookupDispatcher
+from api.valuations.micro_batches import EstimateFuture, MicroBatchDispatcher
+from api.valuations.queue_guard import QueueGuard
+from api.valuations.ticks import TickBatcher
 from model_store.registry.registry import ActiveVersionCache
 from shared.audit.log import AuditLog
 from shared.domain.clock import Clock
-from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded, ValuationFailed
+from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
 from shared.domain.ids import CallerId, JobId, ModelVersionId, ValuationId, new_id
 from shared.domain.job import DispatchOrigin, Job, JobState
-from shared.domain.valuation import AuditRecord, CachedEstimate, CarRequest, Estimate, Valuation
+from shared.domain.valuation import AuditRecord, CarRequest, Estimate, Valuation
 from shared.logging import get_logger
-from shared.metrics import CACHE_HITS, CACHE_MISSES, PREDICTIONS, observe_valuations
+from shared.metrics import CACHE_HITS, PREDICTIONS, observe_valuations
 from shared.redis.cache import EstimateCache
 from shared.redis.job_store.store import JobStore
 
@@ -55,169 +50,6 @@ SYNC_THREADS = 2
 """Threads that flush audit records before their answers, with `AUDIT_FSYNC=always`."""
 
 log = get_logger("misses")
-
-
-class TickFuture(asyncio.Future[None]):
-    """The end of a tick, shared by all that wait for it: none of them can cancel it."""
-
-    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - the signature of a future
-        """Refuse; a task that is cancelled while it waits here ends with the tick."""
-        return False
-
-
-class TickBatcher(Generic[T]):
-    """Collects the items of one iteration of the event loop and processes them by one call.
-
-    Args:
-        process: takes the items; must not block. The tick ends when it returns, or with the future
-            that it returns.
-    """
-
-    def __init__(self, process: Callable[[list[T]], asyncio.Future[None] | None]) -> None:
-        self._process = process
-        self._items: list[T] = []
-        self._done: TickFuture | None = None
-
-    def add(self, item: T) -> asyncio.Future[None]:
-        """Add an item; the future ends with the call, and raises what the call raised."""
-        if self._done is None:
-            loop = asyncio.get_running_loop()
-            self._done = TickFuture(loop=loop)
-            loop.call_soon(self._flush_tick)
-        self._items.append(item)
-        return self._done
-
-    def _flush_tick(self) -> None:
-        items, done = self._items, self._done
-        self._items, self._done = [], None
-        if done is None:
-            return
-        try:
-            processed = self._process(items)
-        except Exception as error:  # noqa: BLE001 - raised by all that wait for the tick
-            done.set_exception(error)
-            return
-        if processed is None:
-            done.set_result(None)
-        else:
-            processed.add_done_callback(lambda ended: _copy_outcome(ended, done))
-
-
-def _copy_outcome(ended: asyncio.Future[None], done: TickFuture) -> None:
-    error = ended.exception()
-    if error is None:
-        done.set_result(None)
-    else:
-        done.set_exception(error)
-
-
-@dataclasses.dataclass(kw_only=True, slots=True)
-class CacheLookup:
-    """A request on its way to the cache server and, if that has no estimate, to the workers."""
-
-    id: ValuationId
-    request: CarRequest
-    caller: CallerId
-    version: ModelVersionId
-    deadline: float
-    """Unix time, seconds, until which the caller waits."""
-    future: EstimateFuture
-    """Its callback also announces a hit and a deadline that passed before the request was sent."""
-    hit: CachedEstimate | None = None
-    is_sent: bool = False
-    """Whether the request was handed to the dispatcher."""
-
-
-class LookupDispatcher:
-    """Looks requests up in the cache server, and sends the misses to the workers, from one thread.
-
-    All requests that have arrived by the time the thread comes back share the next round trip.
-
-    Args:
-        cache: result cache.
-        queue_guard: refuses new work while the queue is too long.
-        dispatcher: puts work on the queue; it sets the results of the futures itself.
-    """
-
-    def __init__(
-        self, cache: EstimateCache, queue_guard: QueueGuard, dispatcher: MicroBatchDispatcher
-    ) -> None:
-        self._cache = cache
-        self._queue_guard = queue_guard
-        self._dispatcher = dispatcher
-        self._queue: queue.SimpleQueue[list[CacheLookup]] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._is_running = False
-
-    def submit(self, lookups: list[CacheLookup]) -> None:
-        """Queue lookups for the thread; returns at once."""
-        if not self._is_running:
-            self._start()
-        self._queue.put(lookups)
-
-    def _start(self) -> None:
-        with self._lock:
-            if not self._is_running:
-                self._is_running = True
-                threading.Thread(target=self._run, name="lookups", daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            lookups = [*self._queue.get(), *self._drain_queue()]
-            try:
-                self._process(lookups)
-            except Exception as error:
-                log.exception("misses_failed", error=str(error))
-                _fail(lookups, ValuationFailed(reason="not dispatched"))
-
-    def _drain_queue(self) -> list[CacheLookup]:
-        """Take what else has arrived by now."""
-        more: list[CacheLookup] = []
-        while not self._queue.empty():
-            more += self._queue.get()
-        return more
-
-    def _process(self, lookups: list[CacheLookup]) -> None:
-        missing = self._cache_misses(lookups)
-        if not missing:
-            return
-        failure = self._send(missing)
-        if isinstance(failure, BrokerUnavailable):
-            # It takes up to two seconds to notice an outage: requests that arrived meanwhile
-            # share the result instead of waiting for the same again.
-            _fail(self._cache_misses(self._drain_queue()), failure)
-        now = time.time()
-        notify([each.future for each in missing if each.deadline <= now])
-
-    def _cache_misses(self, lookups: list[CacheLookup]) -> list[CacheLookup]:
-        """Look into the cache; return those that it has no estimate for."""
-        if not lookups:
-            return []
-        wanted = [(each.version, each.request.car, each.request.extras) for each in lookups]
-        for each, hit in zip(lookups, self._cache.get_all(wanted), strict=True):
-            each.hit = hit
-        notify([each.future for each in lookups if each.hit is not None])
-        missing = [each for each in lookups if each.hit is None]
-        CACHE_MISSES.inc(len(missing))
-        return missing
-
-    def _send(self, lookups: list[CacheLookup]) -> DomainError | None:
-        """Hand requests to the dispatcher; return the error that their futures were given."""
-        futures = [each.future for each in lookups]
-        try:
-            self._queue_guard.check()
-            self._dispatcher.submit_all(futures)
-        except DomainError as error:
-            _fail(lookups, error)
-            return error
-        for each in lookups:
-            each.is_sent = True
-        failures = [each.failure for each in futures]
-        return next((each for each in failures if isinstance(each, BrokerUnavailable)), None)
-
-
-def _fail(lookups: Sequence[CacheLookup], error: DomainError) -> None:
-    set_results((each.future, error) for each in lookups)
 
 
 class _LoopState:

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from api.valuations.lookups import CacheLookup, LookupDispatcher
 from api.valuations.micro_batches import EstimateFuture
-from api.valuations.service import CacheLookup, LookupDispatcher
 from shared.domain.errors import BrokerUnavailable, QueueFull
 from shared.domain.ids import CallerId, ModelVersionId, ValuationId, new_id
 from shared.domain.valuation import CachedEstimate, Estimate

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from api.jobs.idempotency import RedisIdempotency
-from api.valuations.micro_batches import QueueGuard
+from api.valuations.queue_guard import QueueGuard
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.local import LocalBlobStore
 from shared.domain.errors import (
