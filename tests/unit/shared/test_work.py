@@ -8,7 +8,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from api.valuations.micro_batches import QueueGuard
+from api.valuations.queue_guard import QueueGuard
 from shared.domain.errors import BrokerUnavailable, QueueFull
 from shared.domain.ids import BatchId, CallerId, JobId, new_id
 from shared.domain.job import Job, JobState
