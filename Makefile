@@ -88,7 +88,7 @@ faults: $(DEV) ## Break a running service in every way, 15 minutes at most (ARGS
 	@$(BIN)/python -m benchmarks.faults $(ARGS)
 	@$(BIN)/python -m benchmarks.faults.overload
 
-faults-long: $(DEV) ## The same with 100,000 jobs and 1,000,000 rows; about an hour
+faults-long: $(DEV) ## The same with 100,000 jobs and 1,000,000 rows; a quarter of an hour
 	@$(BIN)/python -m benchmarks.faults --long $(ARGS)
 
 overload: $(DEV) ## Single cars at two and five times the capacity

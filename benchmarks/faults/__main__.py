@@ -1,6 +1,7 @@
 """`python -m benchmarks.faults`: carries out every fault and writes `results/faults.md`.
 
-`--long` repeats the faults until at least 100,000 jobs and 1,000,000 rows were accepted.
+`--long` repeats the faults until at least 100,000 jobs and 1,000,000 rows were accepted, and writes
+`results/faults-long.md`.
 `--only WORDS` carries out the faults whose names contain the words.
 """
 
@@ -68,7 +69,8 @@ def main() -> None:
             command=command,
         )
         args.output.mkdir(parents=True, exist_ok=True)
-        (args.output / "faults.md").write_text(text, encoding="utf-8")
+        name = "faults-long.md" if args.long else "faults.md"
+        (args.output / name).write_text(text, encoding="utf-8")
         print(text)
     sys.exit(0 if all(result.is_well and not result.remarks for result in results) else 1)
 
