@@ -35,7 +35,7 @@ _SQL = re.compile(
 )
 """A dump of a database: statements, after comments and settings."""
 _JSON = re.compile(
-    r"""(?:\s|//[^\n]*\n|/\*.*?\*/)*  # comments, although JSON has none
+    r"""(?>(?:\s|//[^\n]*\n|/\*.*?\*/)*)  # comments, although JSON has none; read in one way only
     (?:[A-Za-z_$][\w$.]*\s*\(\s*(?=[\[{]))?  # a call around it: JSONP
     (?:\{\s*["}]|\[\s*\]\s*$|\[\s*[\[{]\s*["}\[]
     |\[\s*(?:"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|true|false|null)\s*[,\]]

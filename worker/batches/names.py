@@ -37,10 +37,11 @@ _COUNT = (
     r"(?:vehicules?|voitures?|annonces?|lignes?|cars?|vehicles?|rows?|fahrzeuge|السيارات)(?: \d+)?"
 )
 _SHORT_SUMMARY = re.compile(
-    r"(?:moy|moyen|mini?|minimum|maxi?|maximum|mean|avg|median|mediane|mittel|ecart type|std|count)"
+    r"(?:moy|moyen|min|minimum|maxi?|maximum|mean|avg|median|mediane|mittel|ecart type|std|count)"
     r"(?: \d.*)?"
 )
-"""Words that could be a part of a model's name: they count if nothing else is named."""
+"""Words that could be a part of a model's name: they count if nothing else is named. "Mini" is a
+brand: "MINI 3 portes Cooper S"."""
 _IS_SUMMARY = re.compile(rf"{_SUMMARY}|{_COUNT}")
 _BEGINS_AS_SUMMARY = re.compile(rf"(?:{_SUMMARY}) .*")
 _ENDS_AS_SUMMARY = re.compile(rf".* (?:{_SUMMARY})")

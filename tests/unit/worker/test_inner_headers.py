@@ -117,6 +117,16 @@ def test_prices_below_a_header_with_another_currency_get_no_verdict(path: BulkPa
     assert ("asking_price_mad", "foreign-currency") in counted(batch)
 
 
+@pytest.mark.parametrize("row", ["Brand;Model;Fuel;Price (EUR)", ";;;EUR"])
+def test_a_currency_changes_in_files_without_years_and_distances(path: BulkPath, row: str) -> None:
+    cars = ["Seat;Leon;Diesel;90000"] * 8
+    data = table(*cars, row, *cars, header="Brand;Model;Fuel;Price (MAD)")
+    batch = path.run(data, constants=(("year", "2016"), ("km_driven", "80000")))
+    verdicts = [row["verdict"] for row in rows_of(path, batch)]
+    assert all(verdicts[:8])
+    assert not any(verdicts[8:])
+
+
 def test_rows_below_a_header_with_other_columns_are_rejected(path: BulkPath) -> None:
     swapped = "Model;Brand;Year;Fuel;Odometer (km)"
     batch = path.run(table(*cars(8), swapped, *cars(8), HEADER, *cars(2)))

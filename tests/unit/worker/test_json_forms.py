@@ -57,6 +57,24 @@ def test_the_reason_of_a_refusal_is_the_true_one(path: BulkPath, text: str, code
     assert refusal(path, text) == code
 
 
+def test_the_kind_of_a_text_with_many_comments_is_found_at_once() -> None:
+    assert detect_kind(b"/**/" * 2_000 + b"x") is FileKind.CSV
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"company": "Seat", "model": "Ibiza", "year": 2016, "km_driven": NaN}\n' + TEXT,
+        f'{{"mean": NaN, "data": [{TEXT}]}}',
+    ],
+)
+def test_a_member_that_is_no_number_is_not_taken_for_a_repeated_one(
+    path: BulkPath, text: str
+) -> None:
+    batch = path.run(text.encode())
+    assert {row["row_status"] for row in rows_of(path, batch)} == {"valued"}
+
+
 def test_a_list_in_each_line_is_a_table(path: BulkPath) -> None:
     rows = [["brand", "model", "year", "km"], ["Seat", "Ibiza", 2016, 88_000]]
     batch = path.run("\n".join(map(json.dumps, [*rows, rows[1]])).encode())

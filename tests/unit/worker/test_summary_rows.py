@@ -37,8 +37,12 @@ def test_the_reason_names_the_words(path: BulkPath, row: str, is_plain: bool) ->
 
 
 @pytest.mark.parametrize(
-    "row", ["R2;;;2017;91000", "Max Motors;;;2017;91000", ";Isuzu;D-Max;2017;91000"]
-)
+    "row",
+    [
+        "R2;;;2017;91000", "Max Motors;;;2017;91000", ";Isuzu;D-Max;2017;91000",
+        ";MINI;;2017;91000", ";;MINI 3 portes Cooper S;2017;91000", ";Mini;1000;2017;91000",
+    ],
+)  # fmt: skip
 def test_other_rows_are_no_summaries(path: BulkPath, row: str) -> None:
     batch = path.run(f"Réf;Marque;Modèle;Année;Km\n{CAR}\n{row}".encode())
     assert not [error for error in path.errors(batch) if error["code"] == "summary-row"]

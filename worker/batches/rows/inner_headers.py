@@ -15,7 +15,8 @@ from shared.tabular.header_row import HEADER_MIN_FIELDS, unit_texts, units_in_ti
 UNITS_ROW, AFTER_OTHER_HEADER = "units-row", "after-other-header"
 """Codes of a row that states units, and of a row below a header with other columns."""
 
-_PROBED = ("year", "km_driven", "model", "company")
+_WITH_DIGITS = tuple(dict.fromkeys(("year", "km_driven", ASKING_PRICE, *FIELD_UNITS)))
+_PROBED = (*_WITH_DIGITS, "model", "company")
 _DESCRIBING = ("company", "model", "year")
 
 
@@ -46,17 +47,17 @@ class InnerHeaders:
         self.state = state
         self._header = dialect.header
         self._has_header = dialect.has_header
-        columns = dialect.column_indexes
+        columns = dict(dialect.column_indexes)
+        if dialect.asking_index is not None:
+            columns[ASKING_PRICE] = dialect.asking_index
         self._names = [columns[name] for name in _DESCRIBING if name in columns]
         self.probe = next((columns[name] for name in _PROBED if name in columns), None)
         """The column whose cells have digits, or no names of columns, in the rows of cars."""
-        self.can_probe_digits = any(name in columns for name in _PROBED[:2])
+        self.can_probe_digits = any(name in columns for name in _WITH_DIGITS)
         """Whether the probed cells of cars have digits."""
         is_name_probed = self.probe is None or not any(map(str.isdigit, self._header[self.probe]))
         self.finds_repeated_header = self.can_probe_digits and is_name_probed
         """Whether a row that repeats the header has no digits in the probed column."""
-        if dialect.asking_index is not None:
-            columns[ASKING_PRICE] = dialect.asking_index
         self._columns = columns
         self._others = {name: each.index for name, each in dialect.other_columns.items()}
         self._file_units = {

@@ -386,7 +386,7 @@ class _JsonReader:
         return None if found_list else members
 
     def _keep(self, members: dict[str, Any], name: str, value: Any) -> None:
-        if members.get(name, value) != value:
+        if name in members and members[name] != value:
             raise self._error("repeated-json-member", seen=name)
         members[name] = value
 
