@@ -31,6 +31,8 @@ def _service_at(
         "NUMBA_CACHE_DIR": workspace.numba,
         "HOST": "127.0.0.1",
         "PORT": str(port),
+        # No peer refuses: 256 connections wait in all of them alike.
+        "QUEUE_MAX_DELAY_MS": "1000",
         "FLOWER_PORT": str(reserve_port()),
         "REDIS_URL": "",
         "CACHE_URL": "",

@@ -236,7 +236,7 @@ class Settings:
     )
     queue_max_delay_ms: int = setting(
         "QUEUE_MAX_DELAY_MS",
-        50,
+        25,
         "Single cars that would wait longer than this for others are refused: 503 `queue-full`.",
         "ms",
         minimum=1,

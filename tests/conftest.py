@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import redis
+import structlog
 
 from scripts.ports import reserve_port
 from shared.redis.connections import RedisClient, connect
@@ -49,6 +50,14 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 30.0, what: str 
             return value
         time.sleep(0.05)
     raise AssertionError(f"not within {timeout_s} s: {what or condition}")
+
+
+@pytest.fixture(autouse=True)
+def log_configuration() -> Iterator[None]:
+    """Keep the configuration of logs as a test found it: commands change that of their process."""
+    kept = structlog.get_config()
+    yield
+    structlog.configure(**kept)
 
 
 @contextlib.contextmanager

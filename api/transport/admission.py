@@ -14,7 +14,7 @@ from collections.abc import Callable
 from api.valuations.waiting import has_space
 from shared.domain.valuation import Extra
 
-MIN_EFFORT = 256
+MIN_EFFORT = 128
 """So much may always be in progress: a group of requests that come at once is no overload."""
 
 EXTRA_EFFORT = 4

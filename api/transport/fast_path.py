@@ -216,18 +216,13 @@ class FastPathMiddleware:
         started = time.perf_counter()
         given = dict(scope["headers"])
         language, origin = given.get(b"accept-language"), given.get(b"origin")
-        response = error_response(
-            QueueFull(), preferred_language(language and _text(language)), PATH
-        )
-        response.headers.extend(response_headers(origin and _text(origin), PATH, self._origins))
-        await send(
-            {
-                "type": "http.response.start",
-                "status": response.status,
-                "headers": [*_encoded(response), *_SECURITY_HEADERS],
-            }
-        )
-        await send({"type": "http.response.body", "body": response.body})
+        refusal = _queue_full(preferred_language(None if language is None else _text(language)))
+        headers = [*_encoded(refusal), *_SECURITY_HEADERS]
+        if origin is not None:
+            allowed = response_headers(_text(origin), PATH, self._origins)
+            headers += [(name.lower().encode(), value.encode()) for name, value in allowed]
+        await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await send({"type": "http.response.body", "body": refusal.body})
         self._refusals.add(time.perf_counter() - started)
 
     def _find_caller(self, scope: AsgiScope) -> CallerId:
@@ -341,6 +336,12 @@ def _load_request(raw: bytes, length: int) -> CarRequest:
 def _load_short_request(raw: bytes, this_year: int) -> CarRequest:  # noqa: ARG001 - part of the key
     """Read a car, whose limits and warnings depend on the current year; errors are not kept."""
     return load_car_request(parse_json(raw, None))
+
+
+@lru_cache(maxsize=4)
+def _queue_full(language: Language) -> HttpResponse:
+    """The refusal of a busy service, which must cost little."""
+    return error_response(QueueFull(), language, PATH)
 
 
 def _encoded(response: HttpResponse) -> list[tuple[bytes, bytes]]:

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
+from api.middleware import key_directory
 from api.middleware.authentication import Authenticator
 from api.middleware.key_directory import KeyDirectory, KeyUpkeep
 from cli.keys import key as key_command
@@ -20,6 +21,7 @@ from launcher.preflight import CannotStartError, check_keys, prepare_home
 from shared.domain.errors import KeyExpired, KeysUnavailable, NotAuthenticated
 from shared.keys.entries import KeyEntry, KeyLimits, Scope, new_key
 from shared.keys.store import FileKeyStore, KeysMissingError, KeyStoreError, write_keys
+from shared.logging import get_logger
 from shared.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[3]
@@ -253,9 +255,11 @@ def test_without_the_file_that_the_operator_names_the_service_stays_closed(
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602])
-def test_a_key_file_that_others_can_write_is_reported_once(settings, run, mode):
+def test_a_key_file_that_others_can_write_is_reported_once(settings, run, mode, monkeypatch):
     now = [0.0]
     secret = make_key(run, "shop")
+    # One that an earlier test has used keeps the configuration of that time.
+    monkeypatch.setattr(key_directory, "log", get_logger("auth"))
 
     def warnings(seconds: int = 3) -> list[str]:
         with capture_logs() as events:
