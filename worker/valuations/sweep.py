@@ -1,5 +1,6 @@
 """Sends lost jobs again, so that every accepted job ends."""
 
+import contextlib
 from collections.abc import Callable
 
 from shared.domain.errors import BrokerUnavailable, UnreadableRecord
@@ -64,12 +65,15 @@ class JobSweeper:
         if job.attempts >= self._max_attempts:
             self._dead_letters.give_up(job, self._jobs)
             return 0
+        # Before it is sent: a worker may take it and postpone it at once.
+        self._jobs.renew(job_id)
         try:
             self._send_job(job)
         except BrokerUnavailable as error:
             log.warning("job_not_resent", job_id=job_id, error=str(error))
+            with contextlib.suppress(BrokerUnavailable):
+                self._jobs.postpone(job_id, 0.0)  # it is due
             return 0
-        self._jobs.renew(job_id)
         JOBS_RESENT.inc()
         log.warning("job_resent", job_id=job_id, attempts=job.attempts)
         return 1

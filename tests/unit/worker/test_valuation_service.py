@@ -557,6 +557,33 @@ def test_the_sweep_sends_a_silent_job_again_ever_more_rarely(bench, request_):
     assert bench.jobs.get(job.id, ME).error == "attempts-exhausted"
 
 
+def test_a_job_that_its_worker_postpones_at_once_is_sent_again_when_it_is_due(bench, request_):
+    """On an idle machine the worker takes the message before the sweep has gone on."""
+    sent = []
+
+    def send_job(job):
+        sent.append(job.id)
+        bench.jobs.postpone(job.id, bench.now + 1)
+
+    sweep = JobSweeper(bench.jobs, send_job, bench.dead_letters, max_attempts=3)
+    bench.stored(request_)
+    bench.now += 100
+    assert sweep.sweep() == 1
+    bench.now += 2
+    assert sweep.sweep() == 1
+
+
+def test_a_job_that_cannot_be_sent_again_stays_due(bench, request_):
+    def refuse(_job):
+        raise BrokerUnavailable
+
+    bench.stored(request_)
+    bench.now += 100
+    assert JobSweeper(bench.jobs, refuse, bench.dead_letters, max_attempts=3).sweep() == 0
+    sent = []
+    assert JobSweeper(bench.jobs, keeping(sent), bench.dead_letters, max_attempts=3).sweep() == 1
+
+
 def test_a_record_that_cannot_be_read_does_not_stop_the_sweep(bench, request_):
     sent = []
     for _ in range(2):
