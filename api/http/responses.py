@@ -10,8 +10,9 @@ from flask import Response
 from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
+from shared.domain.clock import DAY_S
 from shared.keys.entries import KeyLimits
-from shared.redis.rate_limits import DAY_S, RateState
+from shared.redis.rate_limits import RateState
 
 View = TypeVar("View", bound=Callable[..., Any])
 JSON = "application/json"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from api.sales.audit_search import AuditSearch
 from api.sales.log import SaleReportLog
-from shared.domain.clock import Clock
+from shared.domain.clock import DAY_S, Clock
 from shared.domain.errors import (
     BrokerUnavailable,
     FieldProblem,
@@ -20,7 +20,6 @@ from shared.domain.sale import Sale, SaleAccuracy, SaleReport, SaleReportKind
 from shared.metrics import OUTCOME_ERROR, OUTCOME_INSIDE, OUTCOME_RATIO, OUTCOMES
 from shared.redis.job_store.store import JobStore
 
-DAY_S = 86_400
 LAST_ID_S = dt.datetime.max.replace(tzinfo=dt.UTC).timestamp() - 2 * DAY_S
 """Ids of later times are malformed. Others in the future are looked up: a clock that was fast may
 have been set back."""

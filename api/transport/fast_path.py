@@ -12,7 +12,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -66,7 +66,12 @@ FLASK_DEADLOCK_S, PROBES_DEADLOCK_S = 180.0, 60.0
 """Pools that take no request for this time are deadlocked: some threads never wait long."""
 
 
-_SECURITY_HEADERS = [(name.lower().encode(), value.encode()) for name, value in DATA_HEADERS]
+def _encoded(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Headers in the form of ASGI."""
+    return [(name.lower().encode(), value.encode()) for name, value in headers]
+
+
+_SECURITY_HEADERS = _encoded(DATA_HEADERS)
 _OK_HEADERS = [(b"content-type", JSON.encode()), *_SECURITY_HEADERS]
 _CACHE_STATUS = CACHE_STATUS.lower().encode()
 
@@ -101,10 +106,7 @@ class LimitedRequest:
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """`RateLimit` headers of the response."""
-        return [
-            (name.lower().encode(), value.encode())
-            for name, value in rate_headers(self.caller.limits, self.state)
-        ]
+        return _encoded(rate_headers(self.caller.limits, self.state))
 
 
 class FastPathMiddleware:
@@ -222,12 +224,8 @@ class FastPathMiddleware:
         given = dict(scope["headers"])
         language, origin = given.get(b"accept-language"), given.get(b"origin")
         refusal = _queue_full(preferred_language(None if language is None else _text(language)))
-        headers = [*_encoded(refusal), *_SECURITY_HEADERS]
-        if origin is not None:
-            allowed = response_headers(_text(origin), PATH, self._origins)
-            headers += [(name.lower().encode(), value.encode()) for name, value in allowed]
-        await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-        await send({"type": "http.response.body", "body": refusal.body})
+        allowed = response_headers(origin and _text(origin), PATH, self._origins)
+        await _send_response(refusal, _encoded(allowed), send)
         self._refusals.add(time.perf_counter() - started)
 
     def _find_caller(self, scope: AsgiScope) -> CallerId:
@@ -320,9 +318,7 @@ class FastPathMiddleware:
     ) -> None:
         """Send a response that is not a valuation."""
         limits = fast_request.limited.headers if fast_request.limited is not None else ()
-        start: dict[str, Any] = {"type": "http.response.start", "status": response.status}
-        await send(start | {"headers": [*_encoded(response), *limits, *_SECURITY_HEADERS]})
-        await send({"type": "http.response.body", "body": response.body})
+        await _send_response(response, limits, send)
         observe_http("POST", PATH, response.status, time.perf_counter() - fast_request.started)
 
 
@@ -354,10 +350,14 @@ def _queue_full(language: Language) -> HttpResponse:
     return error_response(QueueFull(), language, PATH)
 
 
-def _encoded(response: HttpResponse) -> list[tuple[bytes, bytes]]:
-    """The headers of a response, with its length."""
-    headers = [(name.lower().encode(), value.encode()) for name, value in response.headers]
-    return [*headers, (b"content-length", b"%d" % len(response.body))]
+async def _send_response(
+    response: HttpResponse, more: Sequence[tuple[bytes, bytes]], send: Send
+) -> None:
+    """Send a response with its length, more headers and those of all responses."""
+    length = (b"content-length", b"%d" % len(response.body))
+    headers = [*_encoded(response.headers), length, *more, *_SECURITY_HEADERS]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
 
 
 def _observe_answers(took_s: Sequence[float]) -> None:

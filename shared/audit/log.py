@@ -25,7 +25,7 @@ from shared.audit.chain import (
 from shared.audit.file_state import CheckpointError, FileState
 from shared.audit.flusher import close_at_exit, schedule_flush
 from shared.blobs.local import fsync_folder
-from shared.domain.clock import Clock
+from shared.domain.clock import DAY_S, Clock
 from shared.domain.errors import AuditNotFlushed, AuditUnavailable
 from shared.domain.ids import new_id
 from shared.domain.sale import SaleReport
@@ -36,8 +36,6 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.audit.checkpoints import Checkpoints
-
-SECONDS_PER_DAY = 86_400
 
 CLOCK_STEP_S = 1.0
 """A clock that gains or loses as much between two writes was set, or the host was suspended."""
@@ -259,7 +257,7 @@ class AuditLog:
         now = self._clock()
         names = (path.name for path in self._folder.glob(f"{PREDICTIONS_PREFIX}_*.jsonl"))
         days = sorted({match[1] for name in names if (match := _FILE.fullmatch(name))})
-        last = {day_of(now), day_of(now - SECONDS_PER_DAY), *days[-RECENT_DAYS:]}
+        last = {day_of(now), day_of(now - DAY_S), *days[-RECENT_DAYS:]}
         return recorded_ids(self._folder, ids, last)
 
     def close(self) -> None:
@@ -335,7 +333,7 @@ class AuditLog:
             self._finish_file()
             os.close(self._descriptor)
         self._descriptor, self._file = descriptor, FileState(name)
-        self._day_ends_at = now - now % SECONDS_PER_DAY + SECONDS_PER_DAY
+        self._day_ends_at = now - now % DAY_S + DAY_S
         close_at_exit(self)
         self._list_file()
 

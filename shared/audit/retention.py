@@ -10,7 +10,7 @@ from shared.audit.checkpoints import Checkpoints
 from shared.audit.inventory import Entry, Kind
 from shared.audit.sales_index import empty_sales_index
 from shared.audit.sums import SUMS_FOLDER
-from shared.domain.clock import Clock
+from shared.domain.clock import DAY_S, Clock
 from shared.logging import get_logger
 
 INTERVAL_S = 3600.0
@@ -51,7 +51,7 @@ class AuditRetention:
         if not self._days or self._monotonic() < self._next_at:
             return 0
         self._next_at = self._monotonic() + INTERVAL_S
-        day = day_of(self._clock() - self._days * 86_400)
+        day = day_of(self._clock() - self._days * DAY_S)
         return remove_before(self._folder, day, self._checkpoints)
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from shared.domain.clock import DAY_S
 from shared.domain.errors import BrokerUnavailable, CarLimitReached, RateLimited
 from shared.keys.entries import KeyLimits
 from shared.logging import get_logger
@@ -12,7 +13,6 @@ from shared.metrics import count_key_refusal
 from shared.redis import keys
 from shared.redis.connections import ALLOW_OOM, RedisClient, broker_errors
 
-DAY_S = 86_400
 CIRCUIT_OPEN_S = 1.0
 """After a failure of the broker, limits are not enforced for this time."""
 MAX_KEPT_REFUSALS = 10_000

@@ -99,7 +99,7 @@ def convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter)
 
 
 def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter) -> dict[str, Any]:
-    from worker.batches.tables.workbook import Workbook  # noqa: PLC0415 - not for Parquet
+    from worker.batches.tables.workbooks.workbook import Workbook  # noqa: PLC0415 - not for Parquet
 
     workbook = Workbook(source)
     sheet = workbook.sheet(order["sheet"], order["headers"])

@@ -1,0 +1,1 @@
+"""Reads Excel workbooks: parts, sheets, cells, merged cells and number formats."""
