@@ -312,9 +312,9 @@ class AuditLog:
             self._day_ends_at = 0.0
 
     def _rotate(self, now: float) -> None:
-        """Open the file of a new day, with a new chain.
+        """Open the file of a new day or after a step of the clock, with a new chain.
 
-        If the clock goes back over midnight, the file of the later day stays open.
+        If steps are not noticed and the clock goes back, the file of the later day stays open.
         """
         day = day_of(now)
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -65,9 +65,9 @@ class JobSweeper:
         if job.attempts >= self._max_attempts:
             self._dead_letters.give_up(job, self._jobs)
             return 0
-        # Before it is sent: a worker may take it and postpone it at once.
-        self._jobs.renew(job_id)
         try:
+            # Before it is sent: a worker may take it and postpone it at once.
+            self._jobs.renew(job_id)
             self._send_job(job)
         except BrokerUnavailable as error:
             log.warning("job_not_resent", job_id=job_id, error=str(error))
