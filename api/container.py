@@ -109,6 +109,7 @@ def build_services(settings: Settings) -> ApiServices:
         clock,
         fsync=Fsync(settings.audit_fsync),
         checkpoints=checkpoints,
+        monotonic=time.monotonic,
     )
     idempotency = RedisIdempotency(broker)
     events = JobEvents(broker)

@@ -68,6 +68,7 @@ class SaleReportLog:
         clock: returns Unix time.
         fsync: when reports are flushed to the disk.
         checkpoints: of the log; None: none are written.
+        monotonic: as for `AuditLog`.
     """
 
     def __init__(
@@ -78,10 +79,17 @@ class SaleReportLog:
         *,
         fsync: Fsync = Fsync.NO,
         checkpoints: Checkpoints | None = None,
+        monotonic: Clock | None = None,
     ) -> None:
         self._folder = folder
         self._lines = AuditLog(
-            folder, writer, clock, OUTCOMES_PREFIX, fsync=fsync, checkpoints=checkpoints
+            folder,
+            writer,
+            clock,
+            OUTCOMES_PREFIX,
+            fsync=fsync,
+            checkpoints=checkpoints,
+            monotonic=monotonic,
         )
 
     def get(self, valuation_id: str) -> SaleReport | None:

@@ -127,7 +127,11 @@ def main(kind: str, address: str, heartbeats: str, line: str) -> int:
     folder = Path(heartbeats) / f"{os.getpid()}-{os.urandom(6).hex()}"
     create_heartbeats(folder, [kind])
     try:
-        process = ForegroundProcess(kind, line, folder / kind, {*before} - awaited)
+        try:
+            process = ForegroundProcess(kind, line, folder / kind, {*before} - awaited)
+        except OSError as error:
+            _say(f"{kind} cannot be started: {error}")
+            return 1
         detector = hang_detector(kind, address, folder)
         checks_again_at = 0.0
         while (code := process.reap()) is None:
@@ -143,9 +147,6 @@ def main(kind: str, address: str, heartbeats: str, line: str) -> int:
                 create_heartbeats(folder, [kind])
             if time.monotonic() >= checks_again_at:
                 detector.check([process], {})
-    except OSError as error:
-        _say(f"{kind} cannot be started: {error}")
-        return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return code

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import sqlite3
 import threading
+from collections import Counter
 
 import pytest
 from click.testing import CliRunner
@@ -167,3 +168,20 @@ def test_a_failing_disk_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(AuditUnavailable):
         SaleReportLog(tmp_path / "file", "api-1", lambda: NOW).put(outcome_of(90.0))
+
+
+def test_after_a_clock_was_set_reports_are_in_the_file_of_their_day(tmp_path):
+    """A clock that is a day ahead for a while; what passes meanwhile is no time at all."""
+    now = [NOW]
+    log = SaleReportLog(tmp_path, "api-1", lambda: now[0], monotonic=lambda: 0.0)
+    for at in (NOW, NOW + 86_400, NOW + 1):
+        now[0] = at
+        log.put(outcome_of(90.0, at=at))
+    today = dt.datetime.fromtimestamp(NOW, dt.UTC).date()
+    ahead = today + dt.timedelta(days=1)
+    counts = Counter(
+        path.name.split("_")[1][:10]
+        for path in tmp_path.glob("outcomes_*.jsonl")
+        for _ in path.read_text().splitlines()
+    )
+    assert counts == {today.isoformat(): 2, ahead.isoformat(): 1}
