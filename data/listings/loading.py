@@ -39,6 +39,8 @@ TABLE_SUFFIXES = frozenset({
 """Suffixes of the files that are read in a folder, perhaps followed by one of a compression."""
 _COMPRESSED = frozenset({".gz", ".zst", ".zstd"})
 _REPEATED = "repeated"
+_IMPOSSIBLE = "with an impossible price"
+_EXPECTED_PRICES = f"; an asking price is {_MIN_PRICE_MAD:,} to {_MAX_PRICE_MAD:,} MAD"
 _UNREADABLE_ROWS = {
     "repeated-header": "that repeat the headers",
     "units-row": "that state units",
@@ -72,6 +74,7 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
     if not kept:
         raise ListingsError(
             f"{raw.name}: none of its {len(numbers)} rows can be used ({_counted(dropped)})"
+            + (_EXPECTED_PRICES if _IMPOSSIBLE in dropped else "")
         )
     table = listing_table({name: [cells[i] for i in kept] for name, cells in values.items()})
     is_far = far_from_reference(raw.name, table) if layout.is_catalogued else False
@@ -206,7 +209,7 @@ def _select_usable(
         elif price is None or not np.isfinite(price):
             reasons[columns.price_reasons.get(index, "without a price")] += 1
         elif not _MIN_PRICE_MAD <= price <= _MAX_PRICE_MAD:
-            reasons["with an impossible price"] += 1
+            reasons[_IMPOSSIBLE] += 1
         elif missing:
             reasons[f"without a valid {missing}"] += 1
         elif repeats[index]:

@@ -152,6 +152,13 @@ def test_prices_at_another_level_than_the_market_are_refused_with_a_guess(
         load_listings(path)
 
 
+def test_prices_in_thousands_are_refused_with_what_is_expected(tmp_path: Path) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_bytes(csv_text(CARS.assign(Prix=CARS["Prix"] / 1000)))
+    with pytest.raises(ListingsError, match=r"impossible price.*1,000 to 100,000,000 MAD"):
+        load_listings(path)
+
+
 def test_prices_in_two_currencies_are_refused_and_typing_errors_are_flagged(
     tmp_path: Path, market_listings: pd.DataFrame
 ) -> None:

@@ -197,3 +197,19 @@ def test_without_months_a_random_part_is_held_out_near_duplicates_together(
     assert 0.1 < len(held_out) / len(twice) < 0.2
     cars = ["company", "model", "year", "km_driven", "fuel", "transmission"]
     assert before.merge(held_out.dropna(subset=["km_driven"]), on=cars).empty
+
+
+def test_training_states_what_a_single_month_missing_dates_and_typing_errors_mean(
+    registry: ModelRegistry, listings: pd.DataFrame, tmp_path: Path
+) -> None:
+    assert registry.active_version() is not None
+    rows = listings.index.to_numpy()
+    typed = listings["price_mad"].where(rows % 10 != 0, listings["price_mad"] * 10)
+    dates = listings["listing_date"].where(rows % 4 == 0, None).where(rows % 4 != 0, "2025-03")
+    poor = listings.assign(price_mad=typed, listing_date=dates).drop(columns="price_suspect")
+    poor.head(400).to_csv(tmp_path / "poor.csv", index=False)
+    result = run(train, "--data", tmp_path / "poor.csv", "--no-compare")
+    assert result.exit_code == 0, result.output
+    assert "300 listings without a date are taken for ones of 2025-03" in result.stderr
+    assert "all dated listings are of 2025-03" in result.stderr
+    assert "of the prices are probably typing errors" in result.stderr
