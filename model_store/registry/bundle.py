@@ -20,7 +20,12 @@ from model_store.pricing.inference import LoadedModel
 from model_store.pricing.usual_approximation import approximate_statistics
 from model_store.pricing.usual_cars import UsualStatistics
 from model_store.registry.atomic_files import sync_file, sync_folder
-from model_store.registry.manifest import ENCODER_FILE, MANIFEST_FILE, ModelVersion
+from model_store.registry.manifest import (
+    ENCODER_FILE,
+    MANIFEST_FILE,
+    PROFILE_FILE,
+    ModelVersion,
+)
 from model_store.registry.registry import ModelRegistry, new_version_id
 from model_store.registry.self_test import expected_prices
 from model_store.registry.verification import sha256_of
@@ -154,6 +159,8 @@ def _write_files(folder: Path, trained: "TrainedModel") -> None:
         CALIBRATION_FILE: trained.calibration.to_json(),
         USUAL_FILE: trained.usual.to_json(),
     }
+    if trained.profile is not None:
+        parts[PROFILE_FILE] = trained.profile.to_json()
     for name, part in parts.items():
         (folder / name).write_text(json.dumps(part), encoding="utf-8")
 

@@ -18,6 +18,7 @@ from data.market.calibrate import near_duplicate_groups, require_several_brands
 from data.market.distributions import age_at_listing
 from data.market.kind_trend import KindTrend
 from data.market.price_index import fitted_index
+from model_store.drift.profile import TrainingProfile, training_profile
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
 from model_store.pricing.feature_matrix import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
 from model_store.pricing.usual_cars import UsualStatistics
@@ -46,6 +47,7 @@ class TrainedModel:
             `months` (first and last month of listing) and `price_index` (see
             `data.market.price_index`).
         predictions: out-of-bag predictions of the training listings, for the model card.
+        profile: binned shares of the training data, with which drift is measured.
     """
 
     estimator: RandomForestRegressor | ExtraTreesRegressor
@@ -56,6 +58,7 @@ class TrainedModel:
     metrics: dict[str, Any]
     training: dict[str, Any]
     predictions: CardPredictions | None = None
+    profile: TrainingProfile | None = None
 
 
 def train_bundle(
@@ -124,6 +127,7 @@ def train_bundle(
             **_dates(table, fitted.month_slopes),
         },
         predictions=_card_predictions(table, forest, fitted, mean, quantiles),
+        profile=training_profile(table, np.exp(mean)),
     )
 
 
