@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
@@ -24,6 +25,7 @@ from model_store.registry.manifest import (
     ENCODER_FILE,
     MANIFEST_FILE,
     PROFILE_FILE,
+    REFERENCE_MARKET,
     ModelVersion,
 )
 from model_store.registry.registry import ModelRegistry, new_version_id
@@ -39,6 +41,8 @@ FOREST_FILE = "forest.npz"
 CALIBRATION_FILE = "calibration.json"
 DIFFICULTY_FILE = "difficulty.npz"
 USUAL_FILE = "usual.json"
+TRAINING_ROWS_FILE = "training_rows.npy"
+"""Fingerprints of the listings of a file that a version was trained on; other versions lack it."""
 _USUAL_FILE_SCHEMA = 5
 """First schema whose versions have `USUAL_FILE`."""
 BUNDLE_FILES = (
@@ -163,6 +167,8 @@ def _write_files(folder: Path, trained: "TrainedModel") -> None:
         parts[PROFILE_FILE] = trained.profile.to_json()
     for name, part in parts.items():
         (folder / name).write_text(json.dumps(part), encoding="utf-8")
+    if trained.training_rows is not None:
+        np.save(folder / TRAINING_ROWS_FILE, trained.training_rows, allow_pickle=False)
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -214,7 +220,16 @@ def _read_bundle(folder: Path, version: ModelVersion) -> LoadedModel:
             json.loads((folder / CALIBRATION_FILE).read_bytes())
         ),
         usual=_read_usual(folder, version, encoder),
+        training_rows=_read_training_rows(folder, version),
     )
+
+
+def _read_training_rows(folder: Path, version: ModelVersion) -> NDArray[np.uint64] | None:
+    """Fingerprints of the training rows, read from disk when they are used."""
+    if TRAINING_ROWS_FILE in version.files:
+        return np.load(folder / TRAINING_ROWS_FILE, mmap_mode="r", allow_pickle=False)
+    is_generated = version.training.get("name") == REFERENCE_MARKET
+    return np.empty(0, dtype=np.uint64) if is_generated else None
 
 
 def _has_usual_file(version: ModelVersion) -> bool:

@@ -12,6 +12,7 @@ from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from data.hedonic.model import FloatArray
 from data.listings.files import ListingsError
+from data.listings.fingerprints import Fingerprints, fingerprints
 from data.listings.suspicion import without_implausible_km
 from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE, latest_month
 from data.market.calibrate import near_duplicate_groups, require_several_brands
@@ -22,6 +23,7 @@ from model_store.drift.profile import TrainingProfile, training_profile
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
 from model_store.pricing.feature_matrix import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
 from model_store.pricing.usual_cars import UsualStatistics
+from model_store.registry.manifest import REFERENCE_MARKET
 from model_store.training.card_predictions import CardPredictions
 from model_store.training.crossfit import CrossFitResult, cross_fit
 from model_store.training.evaluation import scores
@@ -48,6 +50,8 @@ class TrainedModel:
             `data.market.price_index`).
         predictions: out-of-bag predictions of the training listings, for the model card.
         profile: binned shares of the training data, with which drift is measured.
+        training_rows: sorted fingerprints of the training listings, by a key from their digest;
+            None for generated ones.
     """
 
     estimator: RandomForestRegressor | ExtraTreesRegressor
@@ -59,6 +63,7 @@ class TrainedModel:
     training: dict[str, Any]
     predictions: CardPredictions | None = None
     profile: TrainingProfile | None = None
+    training_rows: Fingerprints | None = None
 
 
 def train_bundle(
@@ -128,7 +133,13 @@ def train_bundle(
         },
         predictions=_card_predictions(table, forest, fitted, mean, quantiles),
         profile=training_profile(table, np.exp(mean)),
+        training_rows=training_rows(listings, digest(table)) if name != REFERENCE_MARKET else None,
     )
+
+
+def training_rows(listings: pd.DataFrame, key: str) -> Fingerprints:
+    """Sorted fingerprints of the listings that a model is trained on."""
+    return np.unique(fingerprints(listings, key))
 
 
 def count_steps(listings: pd.DataFrame) -> int:
