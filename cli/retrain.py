@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from model_store.retraining.retrain import Retraining, RetrainingResult
 
 EXIT_PARENT_DIED = 3
+NICENESS = 15
+"""Added to that of the bulk worker, which starts a scheduled retraining."""
 
 
 @click.command()
@@ -120,7 +122,8 @@ def _text(result: "RetrainingResult", reports: "Sequence[LoadReport]") -> str:
 
 
 def _end_with_parent() -> None:
-    """End this process as soon as the standard input is closed, as when the worker is killed."""
+    """Run with low priority, and end when the standard input is closed: the worker was killed."""
+    os.nice(NICENESS)
 
     def watch() -> None:
         sys.stdin.buffer.read()

@@ -1,38 +1,26 @@
 """The training profile of a version: the shares of binned values of each field and of the price.
 
-It is stored as `profile.json` in the version's folder. A named category stands for at least
-`MIN_CATEGORY_COUNT` listings, and a numeric bin for about a tenth of them.
+It is stored as `profile.json` in the version's folder (`model_store.training.profile` makes it).
 """
 
 import dataclasses
 import hashlib
 import json
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from data.hedonic.ordinal_encoder import NUMBERS
-from data.listings.table import car_columns
 from model_store.registry.manifest import PROFILE_FILE, ModelVersion
 from model_store.registry.registry import ModelRegistry
-from shared.domain.car import FIELD_NAMES
 from shared.domain.errors import ModelRefused
 
 PRICE_FIELD = "price"
 """Name of the estimated price among the fields."""
 SCHEMA = 1
-MIN_CATEGORY_COUNT = 10
-MAX_CATEGORIES: Mapping[str, int] = {"company": 25, "model": 40}
-_DEFAULT_MAX_CATEGORIES = 20
-_MAX_DISTINCT_NUMBERS = 12
-"""Numbers with at most this many distinct values, like doors, are categories."""
-_DECILES = np.arange(1, 10) / 10
+_GROUPED_FROM = 10_000
+"""Smaller numbers, years among them, are written without a thousands separator."""
 OTHER, MISSING, STATED = "(other)", "(not given)", "(given)"
 """Labels of the bins without a value of their own."""
 
@@ -64,14 +52,9 @@ class FieldProfile:
             return [*self.categories, OTHER, MISSING]
         if not self.edges:
             return [STATED, MISSING]
-        inner = zip(self.edges[:-1], self.edges[1:], strict=True)
-        ranges = [f"{low:,.0f} to {high:,.0f}" for low, high in inner]
-        return [
-            f"below {self.edges[0]:,.0f}",
-            *ranges,
-            f"from {self.edges[-1]:,.0f}",
-            MISSING,
-        ]
+        ends = [f"{edge:,.0f}" if edge >= _GROUPED_FROM else f"{edge:g}" for edge in self.edges]
+        ranges = [f"{low} to {high}" for low, high in pairwise(ends)]
+        return [f"below {ends[0]}", *ranges, f"from {ends[-1]}", MISSING]
 
     def bin_of(self, value: Any) -> int:
         """Number of the bin of a value in normal form; None is missing."""
@@ -79,7 +62,7 @@ class FieldProfile:
             return len(self.shares) - 1
         if self.categories is None:
             return bisect_right(self.edges, value)
-        return self._index.get(_text(value), len(self.categories))
+        return self._index.get(category_name(value), len(self.categories))
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -133,23 +116,6 @@ class TrainingProfile:
         return cls(rows=int(given["rows"]), fields=fields)
 
 
-def training_profile(listings: pd.DataFrame, price_mad: npt.NDArray[np.float64]) -> TrainingProfile:
-    """Bin the listings that a model is trained on.
-
-    Args:
-        listings: a canonical table (`data.listings.table`).
-        price_mad: (n,) estimates of the listings by trees that have not seen them: estimates vary
-            less than asking prices, so they are compared with estimates.
-    """
-    columns = car_columns(listings)
-    fields = {
-        name: _numeric(columns[name]) if name in NUMBERS else _categorical(name, columns[name])
-        for name in FIELD_NAMES
-    }
-    fields[PRICE_FIELD] = _numeric(price_mad.tolist())
-    return TrainingProfile(rows=len(listings), fields=fields)
-
-
 def read_profile(versions_path: Path, version: str) -> TrainingProfile | None:
     """The profile of a version; None if it was trained before profiles were stored.
 
@@ -175,42 +141,6 @@ def read_profile(versions_path: Path, version: str) -> TrainingProfile | None:
         raise ModelRefused(version=version, reason=reason) from error
 
 
-def _text(value: Any) -> str:
+def category_name(value: Any) -> str:
     """The name of a category; equal numbers have equal names."""
     return value if isinstance(value, str) else f"{value:g}"
-
-
-def _categorical(name: str, values: Sequence[Any]) -> FieldProfile:
-    counts = Counter(_text(value) for value in values if value is not None)
-    limit = MAX_CATEGORIES.get(name, _DEFAULT_MAX_CATEGORIES)
-    # By count and name: the order of equal counts must not depend on the order of the rows.
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    kept = tuple(name for name, count in ordered[:limit] if count >= MIN_CATEGORY_COUNT)
-    stated = sum(counts.values())
-    named = [counts[name] for name in kept]
-    return FieldProfile(
-        categories=kept,
-        edges=(),
-        shares=_shares([*named, stated - sum(named), len(values) - stated]),
-    )
-
-
-def _numeric(values: Sequence[Any]) -> FieldProfile:
-    stated = np.array([value for value in values if value is not None], dtype=np.float64)
-    distinct = np.unique(stated)
-    if 0 < len(distinct) <= _MAX_DISTINCT_NUMBERS:
-        return _categorical("", values)
-    edges: npt.NDArray[np.float64] = np.unique(
-        np.quantile(stated, _DECILES, method="higher") if len(stated) else stated
-    )
-    counts = np.bincount(np.searchsorted(edges, stated, side="right"), minlength=len(edges) + 1)
-    return FieldProfile(
-        categories=None,
-        edges=tuple(edges.tolist()),
-        shares=_shares([*counts.tolist(), len(values) - len(stated)]),
-    )
-
-
-def _shares(counts: Sequence[int]) -> tuple[float, ...]:
-    total = max(sum(counts), 1)
-    return tuple(round(count / total, 6) for count in counts)

@@ -16,6 +16,7 @@ from model_store.drift.psi import MODERATE, SIGNIFICANT, DriftLevel, Psi
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
 from shared.domain.errors import ModelVersionNotFound
+from shared.redis.model_figures import months_since
 
 MAX_RECORDS_PER_DAY = 50_000
 """Records of a day that are read; a busier day is sampled."""
@@ -202,7 +203,7 @@ def drift_report(
     return DriftReport(
         version=manifest.id,
         data_as_of=manifest.data_as_of,
-        age_months=months_between(manifest.data_as_of, last),
+        age_months=months_since(manifest.data_as_of, last),
         trained_rows=profile.rows,
         by=by,
         whole=_period_report("whole", first, last, whole),
@@ -212,12 +213,6 @@ def drift_report(
         callers=len(whole.callers),
         top_caller=(caller, most / max(sum(whole.callers.values()), 1)),
     )
-
-
-def months_between(month: str, day: dt.date) -> int:
-    """Whole months from a month (YYYY-MM) to that of a day; 0 if it is later."""
-    year, number = map(int, month.split("-"))
-    return max(0, 12 * (day.year - year) + day.month - number)
 
 
 def _version_and_profile(

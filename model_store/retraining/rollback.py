@@ -52,27 +52,33 @@ def roll_back_if_worse(
             active version is unchanged.
         OSError: the disk refuses; the active version is unchanged.
     """
-    active, history = registry.active_version(), registry.history()
-    if (reason := _why_not(history, active)) is not None or active is None:
-        return RollbackDecision(rolled_back=False, reason=reason or "", active=active)
+    decision = compare_with_previous(registry, errors)
+    found = decision.comparison
+    if found is None or not found.is_worse:
+        return decision
     try:
-        previous = rollback_target(history, active)
-    except NoEarlierModel:
-        reason = "no version was active before"
-        return RollbackDecision(rolled_back=False, reason=reason, active=active)
-    found = compare_sales(errors, active, previous)
-    if not found.is_worse:
-        return RollbackDecision(
-            rolled_back=False, reason=found.reason(), active=active, comparison=found
-        )
-    try:
-        now = registry.rollback(by=AUTOMATIC, expected_etag=etag_of(active)).id
+        now = registry.rollback(by=AUTOMATIC, expected_etag=etag_of(found.version)).id
     except ActiveModelChanged:
         reason = "another version was activated meanwhile"
         return RollbackDecision(
             rolled_back=False, reason=reason, active=registry.active_version(), comparison=found
         )
     return RollbackDecision(rolled_back=True, reason=found.reason(), active=now, comparison=found)
+
+
+def compare_with_previous(
+    registry: ModelRegistry, errors: Mapping[str, Sequence[float]]
+) -> RollbackDecision:
+    """Compare the active version with the one before it, and change nothing."""
+    active, history = registry.active_version(), registry.history()
+    reason, found = _why_not(history, active), None
+    if reason is None and active is not None:
+        try:
+            found = compare_sales(errors, active, rollback_target(history, active))
+            reason = found.reason()
+        except NoEarlierModel:
+            reason = "no version was active before"
+    return RollbackDecision(rolled_back=False, reason=reason or "", active=active, comparison=found)
 
 
 def rolled_back_versions(history: Sequence[ActivationRecord]) -> set[str]:

@@ -19,7 +19,7 @@ from data.market.calibrate import near_duplicate_groups, require_several_brands
 from data.market.distributions import age_at_listing
 from data.market.kind_trend import KindTrend
 from data.market.price_index import fitted_index
-from model_store.drift.profile import TrainingProfile, training_profile
+from model_store.drift.profile import TrainingProfile
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
 from model_store.pricing.feature_matrix import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
 from model_store.pricing.usual_cars import UsualStatistics
@@ -28,6 +28,7 @@ from model_store.training.card_predictions import CardPredictions
 from model_store.training.crossfit import CrossFitResult, cross_fit
 from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
+from model_store.training.profile import training_profile
 from model_store.training.usual_statistics import usual_statistics
 
 MIN_LISTINGS = 200
