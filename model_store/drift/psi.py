@@ -17,7 +17,9 @@ MODERATE, SIGNIFICANT = 0.1, 0.25
 """The usual thresholds of the PSI."""
 MIN_CARS = 100
 MIN_CARS_PER_BIN = 10
-"""A PSI of fewer cars is not given: what chance adds to it is as large as the thresholds."""
+"""A PSI of fewer cars is not given. Nor is one that chance alone would raise by `MODERATE` once in a
+hundred times."""
+CHANCE = 0.99
 MIN_SHARE = 1e-4
 """Expected shares below it are raised to it: a value that training never had, like a new brand,
 would otherwise give a PSI that depends on the number of training listings alone."""
@@ -93,19 +95,25 @@ def corrected_psi(
     if size < needed:
         return Psi(value=None, bias=None, cars=cars, needed=needed)
     raw = float(_psi(expected, _smoothed(counts / counts.sum() * size, expected)))
-    bias = _mean_without_drift(expected, rows, size)
+    without_drift = _psi_without_drift(expected, rows, size)
+    bias = float(np.mean(without_drift))
+    chance = float(np.quantile(without_drift, CHANCE)) - bias
+    if chance > MODERATE:
+        # Both are about inversely proportional to the number of cars.
+        needed = max(needed, int(np.ceil(size * chance / MODERATE / 10) * 10))
+        return Psi(value=None, bias=None, cars=cars, needed=needed)
     value = round(max(raw - bias, 0.0), 4)
     return Psi(value=value, bias=round(bias, 4), cars=cars, needed=needed)
 
 
-def _mean_without_drift(expected: FloatArray, rows: int, size: int) -> float:
-    """Mean PSI if the cars are drawn from the same population as the listings."""
+def _psi_without_drift(expected: FloatArray, rows: int, size: int) -> FloatArray:
+    """PSI of cars drawn from the same population as the listings, (draws,)."""
     random = np.random.default_rng(size)
     actual = random.multinomial(size, expected, size=_DRAWS).astype(np.float64)
     trained = random.multinomial(max(rows, 1), expected, size=_DRAWS) / max(rows, 1)
     trained = np.maximum(trained, MIN_SHARE)
     trained /= trained.sum(axis=1, keepdims=True)
-    return float(np.mean(_psi(trained, _smoothed(actual, trained))))
+    return _psi(trained, _smoothed(actual, trained))
 
 
 def _smoothed(counts: FloatArray, expected: FloatArray) -> FloatArray:

@@ -14,8 +14,8 @@ from model_store.training.train import MIN_LISTINGS
 
 MIN_JUDGED = 200
 """Listings that a comparison needs: with fewer, the interval of the difference is too wide."""
-_MAX_TARGET = 1_000
-_TARGET_SHARE = 0.05
+TARGET_JUDGED, _MAX_TARGET, _TARGET_SHARE = 500, 2_000, 0.1
+"""Months are held out until they have a tenth of the listings, within these bounds."""
 
 
 class NoFairComparison(Exception):
@@ -65,10 +65,11 @@ def split_by_time(listings: pd.DataFrame, active: LoadedModel) -> TimeSplit:
             f" at least {MIN_JUDGED} are needed to compare"
         )
     start, judged = _choose_start(dated, months, is_new)
+    held_out = sorted(months[judged].tolist())
     return TimeSplit(
         training=dated[months < start].reset_index(drop=True),
         judged=dated[judged].reset_index(drop=True),
-        months=(str(months[judged].min()), str(months[judged].max())),
+        months=(held_out[0], held_out[-1]),
     )
 
 
@@ -77,7 +78,7 @@ def _choose_start(
 ) -> tuple[str, npt.NDArray[np.bool_]]:
     """The first month that is held out, and which listings are judged, (n,)."""
     groups = near_duplicate_groups(dated)
-    target = max(MIN_JUDGED, min(_MAX_TARGET, int(_TARGET_SHARE * len(dated))))
+    target = max(TARGET_JUDGED, min(_MAX_TARGET, int(_TARGET_SHARE * len(dated))))
     best: tuple[str, npt.NDArray[np.bool_]] | None = None
     for start in sorted(set(months[is_new].tolist()), reverse=True):
         is_earlier = months < start
