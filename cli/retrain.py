@@ -2,7 +2,6 @@
 
 import getpass
 import os
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,13 +63,14 @@ def retrain(
     os.environ.setdefault("MPLCONFIGDIR", str(settings.home.resolve() / "matplotlib"))
     # scikit-learn takes seconds to import: a missing folder is reported before.
     from model_store.retraining.folder import load_folder  # noqa: PLC0415
-    from model_store.retraining.retrain import Retraining  # noqa: PLC0415
-    from model_store.retraining.rollback import AUTOMATIC  # noqa: PLC0415
 
     with click_errors():
         listings, reports = load_folder(folder)
         for report in reports:
             click.echo(report.summary(), err=True)
+        from model_store.retraining.retrain import Retraining  # noqa: PLC0415
+        from model_store.retraining.rollback import AUTOMATIC  # noqa: PLC0415
+
         with tqdm(desc="Training", unit="step", disable=True if scheduled else None) as progress:
             retraining = Retraining(
                 versions_path=settings.versions_path,
@@ -126,7 +126,9 @@ def _end_with_parent() -> None:
     os.nice(NICENESS)
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        # Not `sys.stdin`, whose lock this thread would hold when the process ends by itself.
+        while os.read(0, 1):
+            pass
         os._exit(EXIT_PARENT_DIED)
 
     threading.Thread(target=watch, daemon=True).start()

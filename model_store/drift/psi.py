@@ -17,9 +17,9 @@ MODERATE, SIGNIFICANT = 0.1, 0.25
 """The usual thresholds of the PSI."""
 MIN_CARS = 100
 MIN_CARS_PER_BIN = 10
-"""A PSI of fewer cars is not given. Nor is one that chance alone would raise by `MODERATE` once in a
-hundred times."""
+"""A PSI of fewer cars is not given."""
 CHANCE = 0.99
+"""Nor is one that chance alone would raise by `MODERATE` once in a hundred times."""
 MIN_SHARE = 1e-4
 """Expected shares below it are raised to it: a value that training never had, like a new brand,
 would otherwise give a PSI that depends on the number of training listings alone."""

@@ -12,7 +12,7 @@ from shared.domain.sale import Sale, SaleReport
 def report_sales(folder, version, errors, writer):
     """Report sales whose estimates by `version` have these relative errors."""
     log = SaleReportLog(folder, writer, lambda: 1_790_000_000.0)
-    for number, error in enumerate(errors):
+    for number, error in enumerate(map(float, errors)):
         log.put(
             SaleReport(
                 valuation_id=new_id(), caller=CallerId("shop"),
