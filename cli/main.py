@@ -39,7 +39,7 @@ COMMANDS: dict[str, CommandTarget] = {
     "batch": CommandTarget("cli.valuations.batch:batch", "Value every car of a file."),
     "train": CommandTarget("cli.train:train", "Train a model version."),
     "retrain": CommandTarget("cli.retrain:retrain", "Train on new listings; activate if better."),
-    "evaluate": CommandTarget("cli.train:evaluate", "Measure a model on real listings."),
+    "evaluate": CommandTarget("cli.evaluate:evaluate", "Measure a model on real listings."),
     "drift": CommandTarget("cli.drift:drift", "Compare valued cars with the training data."),
     "market": CommandTarget("cli.market:market", "Show or rebuild the reference market."),
     "models": CommandTarget("cli.models:models", "List, activate and roll back versions."),

@@ -13,11 +13,8 @@ from cli.console import DEFAULT_SEED, BadInputError, as_json_option, click_error
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
 
-    from data.listings.report import LoadReport
     from model_store.retraining.retrain import Retraining, RetrainingResult
 
 EXIT_PARENT_DIED = 3
@@ -62,12 +59,11 @@ def retrain(
     # matplotlib caches the list of fonts here instead of in the user's home.
     os.environ.setdefault("MPLCONFIGDIR", str(settings.home.resolve() / "matplotlib"))
     # scikit-learn takes seconds to import: a missing folder is reported before.
-    from model_store.retraining.folder import load_folder  # noqa: PLC0415
+    from data.listings.loading import load_listings_of  # noqa: PLC0415
 
     with click_errors():
-        listings, reports = load_folder(folder)
-        for report in reports:
-            click.echo(report.summary(), err=True)
+        listings, report = load_listings_of([folder])
+        click.echo(report.summary(), err=True)
         from model_store.retraining.retrain import Retraining  # noqa: PLC0415
         from model_store.retraining.rollback import AUTOMATIC  # noqa: PLC0415
 
@@ -85,9 +81,9 @@ def retrain(
             )
             result = _run(retraining, listings)
     if as_json:
-        print_json(result.to_json() | {"data": [report.to_json() for report in reports]})
+        print_json(result.to_json() | {"data": report.to_json()})
     else:
-        click.echo(_text(result, reports))
+        click.echo(_text(result))
 
 
 def _show(progress: "tqdm[Any]", step: str) -> None:
@@ -106,8 +102,8 @@ def _run(retraining: "Retraining", listings: "pd.DataFrame") -> "RetrainingResul
         ) from None
 
 
-def _text(result: "RetrainingResult", reports: "Sequence[LoadReport]") -> str:
-    lines = [f"{len(reports)} files, {result.rows:,} different listings"]
+def _text(result: "RetrainingResult") -> str:
+    lines = [f"{result.rows:,} listings"]
     if result.judged_months:
         first, last = result.judged_months
         lines.append(f"compared on listings of {first} to {last}")

@@ -8,7 +8,7 @@ from quantile_forest import RandomForestQuantileRegressor
 
 from benchmarks.quality.figures import Predictions, figures, joined, winkler
 from cli.console import DEFAULT_SEED
-from cli.train import DEFAULT_ROWS
+from cli.training_data import DEFAULT_ROWS
 from data.listings.table import LISTING_DATE, PRICE, car_columns
 from data.market.calibrate import assign_folds, calibrate
 from data.market.generator import generate

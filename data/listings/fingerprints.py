@@ -19,6 +19,8 @@ and 38,000 rows, one row in a thousand of the second equals a row of the first i
 KEY_CHARS = 16
 """Characters of a key: SipHash takes 128 bits."""
 
+_MISSING = -1
+
 Fingerprints = npt.NDArray[np.uint64]
 
 
@@ -34,7 +36,9 @@ def fingerprints(listings: pd.DataFrame, key: str) -> Fingerprints:
     texts = listings["company"].astype(object) + SEPARATOR + listings["model"].astype(object)
     for name in IDENTIFYING[2:]:
         numbers = listings[name].to_numpy(dtype=np.float64)
-        texts = texts + SEPARATOR + pd.Series(np.rint(numbers), index=listings.index).astype(str)
+        # A missing number must not make the whole text missing.
+        whole = np.nan_to_num(np.rint(numbers), nan=_MISSING).astype(np.int64)
+        texts = texts + SEPARATOR + pd.Series(whole, index=listings.index).astype(str)
     cells = texts.to_numpy(dtype=object)
     return np.asarray(
         pd.util.hash_array(cells, hash_key=key[:KEY_CHARS], categorize=False), dtype=np.uint64

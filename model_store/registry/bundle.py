@@ -82,6 +82,18 @@ def save_bundle(
     return version
 
 
+def in_memory(trained: "TrainedModel") -> LoadedModel:
+    """A trained model as it would be loaded, without storing a version of it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_files(folder, trained)
+        model = _read_bundle(folder, _build_manifest(folder, trained))
+        if model.training_rows is not None:
+            rows = np.array(model.training_rows)
+            model = dataclasses.replace(model, training_rows=rows)
+    return model
+
+
 def load_model(versions_path: Path, version: str) -> LoadedModel:
     """Load a version that passes every check.
 
@@ -227,7 +239,8 @@ def _read_bundle(folder: Path, version: ModelVersion) -> LoadedModel:
 def _read_training_rows(folder: Path, version: ModelVersion) -> NDArray[np.uint64] | None:
     """Fingerprints of the training rows, read from disk when they are used."""
     if TRAINING_ROWS_FILE in version.files:
-        return np.load(folder / TRAINING_ROWS_FILE, mmap_mode="r", allow_pickle=False)
+        path = folder / TRAINING_ROWS_FILE
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     is_generated = version.training.get("name") == REFERENCE_MARKET
     return np.empty(0, dtype=np.uint64) if is_generated else None
 

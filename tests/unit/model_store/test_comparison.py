@@ -111,6 +111,9 @@ def test_listings_of_other_layout_order_and_fields_are_recognised(
     seen = seen_in_training(trained, shuffled[shuffled.columns[::-1]])
     assert seen is not None
     assert sorted(shuffled.index[seen]) == list(range(100))
+    no_km = listings.assign(km_driven=np.nan)
+    assert len(set(fingerprints(no_km, "0" * 64))) > 500, "a missing field leaves the others"
+    assert not np.any(seen_in_training(trained, no_km))
     dearer_ads = listings.assign(price_mad=listings["price_mad"] + 500)
     assert not np.any(seen_in_training(trained, dearer_ads))
 
