@@ -13,6 +13,10 @@ from model_store.drift.psi import FloatArray, Psi, corrected_psi
 from shared.domain.car import FIELD_NAMES
 
 
+_MAX_REMEMBERED = 1_000_000
+"""Descriptions of cars that are remembered to find repeated ones, about 100 MB."""
+
+
 @dataclasses.dataclass(slots=True)
 class FieldCounts:
     """Cars of one field, by bin."""
@@ -168,5 +172,7 @@ class PeriodCounts:
 
     def _is_repeated(self, values: tuple[Any, ...], request: str) -> bool:
         """Whether another request has described the same car."""
-        own = hash(request.partition("-")[0])
-        return self._first_request.setdefault(hash(values), own) != own
+        own, car, known = hash(request.partition("-")[0]), hash(values), self._first_request
+        if len(known) >= _MAX_REMEMBERED:
+            return known.get(car, own) != own
+        return known.setdefault(car, own) != own

@@ -16,11 +16,11 @@ MIN_REPORTS = 50
 """Reported sales that each of two versions needs before they are compared."""
 MAX_REPORTS = 1_000
 """Only the latest reports of a version count: older ones are of another market."""
-CONFIDENCE = 0.995
+CONFIDENCE = 0.999
 """One-sided, as the comparison is repeated while reports come in."""
 MIN_FACTOR = 1.1
 """A median error that is larger by less than a tenth is no reason to go back."""
-_RESAMPLES = 4_000
+_RESAMPLES = 8_000
 _BATCH = 500
 
 

@@ -8,7 +8,6 @@ pointer moves, nothing that serves has changed.
 import dataclasses
 import datetime as dt
 import hashlib
-import tempfile
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +20,7 @@ from data.listings.table import LISTING_DATE, latest_month
 from model_store.cards.card import write_card
 from model_store.comparison.compare import Comparison, compare_models
 from model_store.pricing.inference import LoadedModel
-from model_store.registry.bundle import load_model, save_bundle
+from model_store.registry.bundle import in_memory, load_model, save_bundle
 from model_store.registry.manifest import SCHEMA_VERSION, ModelVersion
 from model_store.registry.registry import ModelRegistry, etag_of
 from model_store.retraining.journal import (
@@ -209,7 +208,7 @@ class Retraining:
                 comparison=comparison,
                 months=months,
             )
-        version = self._store(self._train(table), self.versions_path)
+        version = self._store(self._train(table))
         self._note(Step.TRAINED, key, active, version.id, is_better=is_better)
         result = self._activate(version.id, active, reason, table, key)
         return dataclasses.replace(result, comparison=comparison, judged_months=months)
@@ -231,24 +230,19 @@ class Retraining:
 
     def _judge(self, split: TimeSplit, serving: LoadedModel) -> Comparison:
         """Compare a candidate that has seen only the earlier months."""
-        trained = self._train(split.training)
-        with tempfile.TemporaryDirectory(dir=self.versions_path, prefix=".new-") as folder:
-            candidate = self._store(trained, Path(folder), with_card=False)
-            model = load_model(Path(folder), candidate.id)
-            return compare_models(serving, model, split.judged, seed=self.seed)
+        candidate = in_memory(self._train(split.training))
+        return compare_models(serving, candidate, split.judged, seed=self.seed)
 
     def _train(self, table: pd.DataFrame) -> TrainedModel:
         return train_bundle(
             table, seed=self.seed, name=self.name, jobs=self.jobs, on_progress=self.on_progress
         )
 
-    def _store(
-        self, trained: TrainedModel, versions_path: Path, *, with_card: bool = True
-    ) -> ModelVersion:
-        predictions = trained.predictions if with_card else None
+    def _store(self, trained: TrainedModel) -> ModelVersion:
+        predictions = trained.predictions
         return save_bundle(
             trained,
-            versions_path,
+            self.versions_path,
             lambda made: {} if predictions is None else write_card(made, predictions),
         )
 

@@ -14,6 +14,9 @@ from click.testing import CliRunner
 
 from cli.main import main
 from data.listings.table import LISTING_DATE
+from data.market.generator import generate
+from data.market.reference import ReferenceMarket
+from model_store.drift.profile import read_profile
 from model_store.registry.bundle import load_model
 from model_store.registry.history import Action
 from model_store.registry.registry import ModelRegistry
@@ -151,8 +154,7 @@ def test_a_version_that_was_activated_meanwhile_is_not_replaced(
 
     def save_while_somebody_activates(trained, folder, *more):
         version = save(trained, folder, *more)
-        if folder == path:
-            registry.activate(other, by="operator")
+        registry.activate(other, by="operator")
         return version
 
     monkeypatch.setattr(retrain_module, "save_bundle", save_while_somebody_activates)
@@ -177,7 +179,7 @@ def killed_while(path, listings, *, storing):
         os.kill(os.getpid(), signal.SIGKILL)
 
     def save_bundle(trained, folder, more):
-        return save(trained, folder, kill if folder == path and storing else more)
+        return save(trained, folder, kill if storing else more)
 
     retrain_module.save_bundle = save_bundle
     ModelRegistry.activate = kill
@@ -238,6 +240,26 @@ def test_a_disk_that_becomes_full_leaves_the_active_version(too_dear, tmp_path):
     assert answer.stdout.splitlines()[-1] == active
     assert answer.stdout.count("/20") == 1, "no other version"
     assert "/.new-" not in answer.stdout
+
+
+def test_the_command_trains_on_all_files_of_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODELS_PATH", str(tmp_path / "versions"))
+    monkeypatch.setenv("CARPRICE_HOME", str(tmp_path))
+    folder = tmp_path / "listings"
+    folder.mkdir()
+    drawn = generate(ReferenceMarket.load(), 300, seed=5)
+    drawn[:150].to_csv(folder / "a.csv", index=False)
+    drawn[100:].to_csv(folder / "b.csv", index=False)
+    answer = CliRunner().invoke(main, ["retrain", "--data", str(folder), "--if-better", "--json"])
+    assert answer.exit_code == 0, answer.output
+    found = json.loads(answer.stdout)
+    assert (found["decision"], found["reason"]) == ("activated", "no version was active")
+    assert found["rows"] <= 300, "what two files have counts once"
+    version = ModelRegistry(tmp_path / "versions").active()
+    assert version.id == found["version"]
+    assert read_profile(tmp_path / "versions", version.id).rows == version.training["rows"]
+    again = CliRunner().invoke(main, ["retrain", "--data", str(folder)])
+    assert "nothing to do" in again.output
 
 
 def test_the_command_refuses_a_folder_without_listings(tmp_path, monkeypatch):

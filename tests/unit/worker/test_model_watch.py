@@ -13,7 +13,6 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from data.listings.table import LISTING_DATE
 from model_store.registry.bundle import save_bundle
 from model_store.registry.registry import ModelRegistry
 from model_store.training.profile import training_profile
@@ -126,18 +125,17 @@ class TestSchedule:
         RetrainingSchedule(settings, lambda: NOW).run()
         assert not settings.versions_path.exists()
 
-    def test_a_child_trains_and_activates_and_is_not_due_again_before_its_time(
-        self, settings, data, market
+    def test_the_decision_of_the_child_is_counted_and_it_is_not_due_again_before_its_time(
+        self, settings, versions, data, market
     ):
-        some = market[:300]
-        months = [f"2026-{1 + n % 9:02d}" for n in range(len(some))]
-        some.assign(**{LISTING_DATE: months}).to_csv(data / "a.csv", index=False)
-        before = counted("retrainings_total", decision="activated")
+        # No listing is newer than the active version's data: that needs no training.
+        market.to_csv(data / "a.csv", index=False)
+        before = counted("retrainings_total", decision="kept")
         with capture_logs() as logs:
             self.schedule(settings, data).run()
-        assert counted("retrainings_total", decision="activated") == before + 1, logs
-        (change,) = ModelRegistry(settings.versions_path).history()
-        assert change.by == "automatic"
+        assert counted("retrainings_total", decision="kept") == before + 1, logs
+        assert "are newer than the data of the active version" in logs[0]["reason"]
+        assert ModelRegistry(settings.versions_path).active_version() == versions[1]
         with capture_logs() as logs:
             self.schedule(settings, data, NOW + 23 * 3600).run()
         assert logs == []
@@ -146,7 +144,7 @@ class TestSchedule:
         with capture_logs() as logs:
             self.schedule(settings, data).run()
         assert [each["decision"] for each in logs] == ["failed"]
-        assert "has no listing file" in logs[0]["reason"]
+        assert "has no files of listings" in logs[0]["reason"]
         assert not self.schedule(settings, data, NOW + 23 * 3600)._is_due()
         assert self.schedule(settings, data, NOW + 25 * 3600)._is_due()
 
