@@ -12,7 +12,6 @@ from model_store.drift.profile import PRICE_FIELD, TrainingProfile
 from model_store.drift.psi import FloatArray, Psi, corrected_psi
 from shared.domain.car import FIELD_NAMES
 
-
 _MAX_REMEMBERED = 1_000_000
 """Descriptions of cars that are remembered to find repeated ones, about 100 MB."""
 

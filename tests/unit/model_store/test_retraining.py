@@ -17,7 +17,7 @@ from data.listings.table import LISTING_DATE
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
 from model_store.drift.profile import read_profile
-from model_store.registry.bundle import load_model
+from model_store.registry.bundle import load_model, save_bundle
 from model_store.registry.history import Action
 from model_store.registry.registry import ModelRegistry
 from model_store.retraining import retrain as retrain_module
@@ -150,10 +150,9 @@ def test_a_version_that_was_activated_meanwhile_is_not_replaced(
 ):
     other = retraining(path, if_better=False, name="other").run(listings).version
     registry.rollback(by="test")
-    save = retrain_module.save_bundle
 
     def save_while_somebody_activates(trained, folder, *more):
-        version = save(trained, folder, *more)
+        version = save_bundle(trained, folder, *more)
         registry.activate(other, by="operator")
         return version
 
@@ -168,21 +167,20 @@ def test_two_retrainings_at_once_are_refused(path, listings):
         retraining(path).run(listings)
 
 
-def killed_while(path, listings, *, storing):
+def killed_while(path, listings, patch, *, storing):
     """Run a retraining in a child that is killed while it stores or before it activates."""
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    save = retrain_module.save_bundle
 
     def kill(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def save_bundle(trained, folder, more):
-        return save(trained, folder, kill if storing else more)
+    def save(trained, folder, more):
+        return save_bundle(trained, folder, kill if storing else more)
 
-    retrain_module.save_bundle = save_bundle
-    ModelRegistry.activate = kill
+    patch.setattr(retrain_module, "save_bundle", save)
+    patch.setattr(ModelRegistry, "activate", kill)
     try:
         retraining(path).run(listings)
     finally:
@@ -191,10 +189,10 @@ def killed_while(path, listings, *, storing):
 
 @pytest.mark.parametrize("storing", [True, False])
 def test_a_killed_retraining_leaves_the_active_version_and_no_half_version(
-    registry, path, listings, storing
+    registry, path, listings, monkeypatch, storing
 ):
     before = registry.active_version()
-    assert killed_while(path, listings, storing=storing) == -signal.SIGKILL
+    assert killed_while(path, listings, monkeypatch, storing=storing) == -signal.SIGKILL
     assert registry.active_version() == before
     for version in registry.list():
         registry.check(version.id)
