@@ -285,6 +285,8 @@ class ServiceSnapshot:
     """Cars of the last week; None: not measured."""
     drift_psi: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """By field."""
+    drift_psi_given: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """By field, among the cars that state it."""
     sale_errors: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Median error on reported sales, by version."""
     sale_reports: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -349,9 +351,11 @@ class SnapshotCollector(Collector):
                 single.add_metric([], value)
             yield single
         psi = "PSI of a field against the training data; missing with too few cars."
+        given = "As drift_psi, among the cars that state the field."
         error = "Median absolute error on reported sales, as a share of the sale price."
         for name, meaning, label, values in (
             ("drift_psi", psi, "field", state.drift_psi),
+            ("drift_given_psi", given, "field", state.drift_psi_given),
             ("sales_median_error_ratio", error, "model_version", state.sale_errors),
             ("sales_reported", "Reported sales.", "model_version", state.sale_reports),
         ):

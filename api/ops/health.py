@@ -24,7 +24,9 @@ from shared.redis.job_store.memory import BrokerMemory
 from shared.redis.model_figures import ModelFigures, ModelFiguresStore, months_since
 from shared.redis.workers import WorkerRegistry
 
-_NO_FIGURES = ModelFigures(version=None, cars=0, psi={}, sale_errors={}, sale_reports={})
+_NO_FIGURES = ModelFigures(
+    version=None, cars=0, psi={}, psi_given={}, sale_errors={}, sale_reports={}
+)
 
 
 class WorkersMissing(Exception):
@@ -109,6 +111,7 @@ class Health:
             drift_cars=figures.cars if is_current else None,
             # After an activation, those of the version before say nothing about the new one.
             drift_psi=figures.psi if is_current else {},
+            drift_psi_given=figures.psi_given if is_current else {},
             sale_errors=figures.sale_errors,
             sale_reports=figures.sale_reports,
         )

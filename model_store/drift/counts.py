@@ -9,7 +9,7 @@ import orjson
 
 from model_store.drift.audit_sample import DaySample
 from model_store.drift.profile import PRICE_FIELD, TrainingProfile
-from model_store.drift.psi import FloatArray, Psi, corrected_psi
+from model_store.drift.psi import MIN_CARS, FloatArray, Psi, corrected_psi
 from shared.domain.car import FIELD_NAMES
 
 _MAX_REMEMBERED = 1_000_000
@@ -134,6 +134,23 @@ class PeriodCounts:
             found.weighted,
             cars=found.cars,
             effective=found.effective,
+        )
+
+    def psi_given(self, name: str) -> Psi | None:
+        """The PSI of a field among the cars that state it; None if training hardly has it."""
+        found, field = self.fields[name], self._profile.fields[name]
+        trained = 1.0 - field.shares[-1]
+        rows = round(trained * self._profile.rows)
+        if rows < MIN_CARS:
+            return None
+        given = found.weighted[:-1]
+        share = float(given.sum() / max(found.weighted.sum(), 1e-9))
+        return corrected_psi(
+            [each / trained for each in field.shares[:-1]],
+            rows,
+            given,
+            cars=round(share * found.cars),
+            effective=share * found.effective,
         )
 
     def _add_line(

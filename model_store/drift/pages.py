@@ -8,10 +8,11 @@ from model_store.drift.profile import PRICE_FIELD
 from model_store.drift.psi import MODERATE, SIGNIFICANT, DriftLevel, Psi
 from model_store.drift.report import DriftReport, PeriodReport, Shift
 
-HEADER = ("FIELD", "PSI", "CARS", "MEANING", "LARGEST CHANGES, TRAINING TO NOW")
+HEADER = ("FIELD", "PSI", "IF GIVEN", "CARS", "MEANING", "LARGEST CHANGES, TRAINING TO NOW")
 LEGEND = (
     f"PSI below {MODERATE}: stable, from {MODERATE}: moderate, from {SIGNIFICANT}: significant"
-    " change. The mean PSI of as many cars without drift is subtracted."
+    " change. The mean PSI of as many cars without drift is subtracted. IF GIVEN: among the"
+    " cars that state the field."
 )
 _FIELDS_BY_PERIOD = 6
 _FIELDS_WITH_SHIFTS = 6
@@ -89,9 +90,9 @@ def fields_by_period(report: DriftReport) -> list[str]:
     return [PRICE_FIELD, *others[: _FIELDS_BY_PERIOD - 1]]
 
 
-def psi_text(psi: Psi) -> str:
+def psi_text(psi: Psi | None) -> str:
     """A PSI with two decimals, or a dash if there are too few cars."""
-    return "-" if psi.value is None else f"{psi.value:.2f}"
+    return "-" if psi is None or psi.value is None else f"{psi.value:.2f}"
 
 
 def _heading(report: DriftReport) -> list[str]:
@@ -108,7 +109,14 @@ def _field_rows(report: DriftReport) -> list[tuple[str, ...]]:
     """A row for each field, the largest PSI first; those without one at the end."""
     ordered = sorted(report.whole.psi.items(), key=lambda item: -_sort_key(item[1]))
     return [
-        (name, psi_text(psi), f"{psi.cars:,}", _meaning(psi), _shift_text(report.shifts[name]))
+        (
+            name,
+            psi_text(psi),
+            psi_text(report.whole.given[name]),
+            f"{psi.cars:,}",
+            _meaning(psi),
+            _shift_text(report.shifts[name]),
+        )
         for name, psi in ordered
     ]
 

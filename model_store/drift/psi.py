@@ -21,8 +21,8 @@ MIN_CARS_PER_BIN = 10
 CHANCE = 0.99
 """Nor is one that chance alone would raise by `MODERATE` once in a hundred times."""
 MIN_SHARE = 1e-4
-"""Expected shares below it are raised to it: a value that training never had, like a new brand,
-would otherwise give a PSI that depends on the number of training listings alone."""
+"""Shares below it are raised to it: the PSI of a value that training never had, like a new brand,
+or that no car has any more would otherwise grow with the number of listings or cars."""
 _DRAWS = 200
 _PRIOR_CARS = 1.0
 """Cars with the expected shares that are added to the actual ones: no share is 0."""
@@ -119,7 +119,8 @@ def _psi_without_drift(expected: FloatArray, rows: int, size: int) -> FloatArray
 def _smoothed(counts: FloatArray, expected: FloatArray) -> FloatArray:
     """Actual shares, none of them 0."""
     total = counts.sum(axis=-1, keepdims=True)
-    return np.asarray((counts + _PRIOR_CARS * expected) / (total + _PRIOR_CARS))
+    shares = np.maximum((counts + _PRIOR_CARS * expected) / (total + _PRIOR_CARS), MIN_SHARE)
+    return np.asarray(shares / shares.sum(axis=-1, keepdims=True))
 
 
 def _psi(expected: FloatArray, actual: FloatArray) -> FloatArray:

@@ -67,6 +67,8 @@ class PeriodReport:
     cars: int
     """Different cars that were counted."""
     psi: Mapping[str, Psi]
+    given: Mapping[str, Psi | None]
+    """PSI among the cars that state the field; None: the training data hardly have it."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready."""
@@ -75,7 +77,10 @@ class PeriodReport:
             "from": self.first.isoformat(),
             "to": self.last.isoformat(),
             "cars": self.cars,
-            "fields": {name: psi.to_json() for name, psi in self.psi.items()},
+            "fields": {
+                name: psi.to_json() | {"psi_given": given and given.value}
+                for (name, psi), given in zip(self.psi.items(), self.given.values(), strict=True)
+            },
         }
 
 
@@ -274,7 +279,8 @@ def _periods(days: Mapping[str, Any], by: By) -> Iterator[tuple[str, list[str]]]
 
 def _period_report(label: str, first: dt.date, last: dt.date, counts: PeriodCounts) -> PeriodReport:
     psi = {name: counts.psi(name) for name in counts.fields}
-    return PeriodReport(label=label, first=first, last=last, cars=counts.cars, psi=psi)
+    given = {name: counts.psi_given(name) for name in counts.fields}
+    return PeriodReport(label=label, first=first, last=last, cars=counts.cars, psi=psi, given=given)
 
 
 def _shifts(profile: TrainingProfile, counts: PeriodCounts, name: str) -> list[Shift]:

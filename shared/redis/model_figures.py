@@ -26,6 +26,8 @@ class ModelFigures:
     """Different cars whose fields were compared with the training data."""
     psi: Mapping[str, float]
     """By field; fields with too few cars are left out."""
+    psi_given: Mapping[str, float]
+    """By field, among the cars that state it."""
     sale_errors: Mapping[str, float]
     """Median absolute error as a share of the sale price, by model version."""
     sale_reports: Mapping[str, int]

@@ -50,6 +50,10 @@ def test_cars_jobs_and_batches_are_measured_by_a_worker_and_by_the_command(servi
     psi = {name: each["psi"] for name, each in found["fields"].items() if each["psi"] is not None}
     assert psi
     assert metrics(http, "drift_psi") == {f'{{field="{name}"}}': psi[name] for name in psi}
+    given = {name: each["psi_given"] for name, each in found["fields"].items()}
+    assert metrics(http, "drift_given_psi") == {
+        f'{{field="{name}"}}': value for name, value in given.items() if value is not None
+    }
     assert metrics(http, "model_data_age_months")[""] == found["data_age_months"]
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from model_store.registry.registry import ModelRegistry
 from shared.domain.clock import Clock
@@ -10,6 +11,9 @@ from shared.logging import describe, get_logger
 from shared.metrics import MODEL_ROLLBACKS, MODEL_WATCH_FAILURES
 from shared.redis.model_figures import ModelFigures, ModelFiguresStore
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from model_store.drift.psi import Psi
 
 DRIFT_DAYS = 7
 RECORDS_PER_DAY = 20_000
@@ -42,13 +46,14 @@ class ModelWatch:
         """
         errors = self._sale_errors()
         self._roll_back_if_worse(errors)
-        cars, psi = self._drift()
+        cars, psi, psi_given = self._drift()
         latest = sorted(errors, reverse=True)[:VERSIONS_SHOWN]
         self._figures.put(
             ModelFigures(
                 version=ModelRegistry(self._settings.versions_path).active_version(),
                 cars=cars,
                 psi=psi,
+                psi_given=psi_given,
                 sale_errors={name: _median(errors[name]) for name in latest},
                 sale_reports={name: len(errors[name]) for name in latest},
             )
@@ -86,8 +91,8 @@ class ModelWatch:
         elif decision.comparison is not None and decision.comparison.is_worse:
             log.warning("model_not_rolled_back", active=decision.active, reason=decision.reason)
 
-    def _drift(self) -> tuple[int, Mapping[str, float]]:
-        """Number of cars of the last week, and the PSI of each field that has one."""
+    def _drift(self) -> tuple[int, Mapping[str, float], Mapping[str, float]]:
+        """Number of cars of the last week, and the two PSI of each field that has them."""
         from model_store.drift.report import DriftUnavailable, drift_report  # noqa: PLC0415
 
         today = dt.datetime.fromtimestamp(self._clock(), dt.UTC).date()
@@ -101,12 +106,19 @@ class ModelWatch:
             )
         except DriftUnavailable as error:
             log.info("drift_not_measured", reason=error.code)
-            return 0, {}
+            return 0, {}, {}
         except (DomainError, OSError) as error:
             _count_failure("drift", error)
-            return 0, {}
-        psi = {name: each.value for name, each in report.whole.psi.items()}
-        return report.whole.cars, {name: value for name, value in psi.items() if value is not None}
+            return 0, {}, {}
+        whole = report.whole
+        return whole.cars, _values(whole.psi), _values(whole.given)
+
+
+def _values(found: "Mapping[str, Psi | None]") -> Mapping[str, float]:
+    """Those that have a value."""
+    return {
+        name: psi.value for name, psi in found.items() if psi is not None and psi.value is not None
+    }
 
 
 def _median(errors: Sequence[float]) -> float:

@@ -96,7 +96,7 @@ def test_a_worse_version_is_rolled_back_counted_and_logged(settings, servers, ve
 
 def test_without_log_and_profile_the_figures_are_empty(settings, servers, versions):
     assert watch(settings, servers) == ModelFigures(
-        version=versions[1], cars=0, psi={}, sale_errors={}, sale_reports={}
+        version=versions[1], cars=0, psi={}, psi_given={}, sale_errors={}, sale_reports={}
     )
 
 

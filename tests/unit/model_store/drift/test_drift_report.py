@@ -153,7 +153,7 @@ def test_few_cars_have_no_psi_and_the_report_says_how_many_are_needed(run, activ
     answer = run()
     assert answer.exit_code == 0
     assert "Too few cars for a PSI" in answer.output
-    assert re.search(r"^year +- +\d\d +too few \(\d+ needed\)", answer.output, re.MULTILINE)
+    assert re.search(r"^year +- +- +\d\d +too few \(\d+ needed\)", answer.output, re.MULTILINE)
     found = json.loads(run("--json").output)
     assert found["fields"]["year"]["psi"] is None
     assert found["fields"]["year"]["level"] == "too-few"
@@ -178,6 +178,18 @@ def test_the_report_by_day_and_as_one_file_with_inline_plots(run, active, cars, 
     assert text.count("data:image/png;base64,") >= 2
     assert not re.search(r"(src|href)=\"(?!data:)", text), "it loads nothing"
     assert "2026-11-04" in run("--by", "day").output
+
+
+def test_a_field_that_callers_state_more_often_has_no_drift_among_its_values(
+    stored, active, cars, tmp_path
+):
+    stating = cars[cars["owner"].notna()]
+    write_log(tmp_path, records(stating, "2026-11-03", version=active))
+    whole = drift_report(stored, tmp_path, **DAYS).whole
+    assert str(whole.psi["owner"].level) == "significant"
+    assert str(whole.given["owner"].level) == "stable"
+    assert whole.given["torque_nm"] is None, "the training data hardly have it"
+    assert whole.given["price"].value == whole.psi["price"].value
 
 
 NOTHING = {

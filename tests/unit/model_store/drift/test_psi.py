@@ -67,5 +67,7 @@ def test_a_category_that_training_never_had_is_drift_of_bounded_size():
     found = psi_of([5_000, 4_000, 1_000], shares=[0.6, 0.4, 0.0])
     assert found.level is DriftLevel.SIGNIFICANT
     assert found.value < 2.0
+    gone = [psi_of([n, 0], shares=[0.9, 0.1]).value for n in (2_000, 200_000)]
+    assert gone[0] == pytest.approx(gone[1], rel=0.3), "whatever the number of cars"
     same = psi_of([5_000, 4_000, 1_000], shares=[0.6, 0.4, 0.0], rows=3_000_000)
     assert found.value == pytest.approx(same.value, rel=0.02), "whatever the number of listings"
