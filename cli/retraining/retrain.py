@@ -70,7 +70,7 @@ def retrain(
         with tqdm(desc="Training", unit="step", disable=True if scheduled else None) as progress:
             retraining = Retraining(
                 versions_path=settings.versions_path,
-                name=folder.resolve().name,
+                name=f"{folder.resolve().name}/",
                 seed=seed,
                 by=AUTOMATIC if scheduled else getpass.getuser(),
                 if_better=if_better,

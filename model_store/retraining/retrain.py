@@ -152,26 +152,23 @@ class Retraining:
         reason = ""
         if not self._is_stored(version):
             return None
+        has_served = entry.step is Step.ACTIVATED or version in rolled_back_versions(
+            self._registry.history()
+        )
         if version == active:
             reason = "the active version was trained on these listings"
-        elif self.if_better and self._was_left(entry, active):
+        elif self.if_better and has_served:
             reason = (
                 f"these listings gave version {version} on {entry.at}; it is not active any more,"
                 " and is not activated again without being asked for:"
                 f" `carprice models activate {version}`"
             )
-        elif self.if_better and not entry.is_better:
+        elif self.if_better and not (entry.is_better and entry.active == active):
             return None
         if reason:
             return self._result(Decision.UNCHANGED, reason, table, version, active=active)
         reason = f"version {version} was trained on these listings on {entry.at}"
         return self._activate(version, active, reason, table, key)
-
-    def _was_left(self, entry: JournalEntry, active: str | None) -> bool:
-        """Whether the version of an entry served, or another one was activated since."""
-        if entry.step is Step.ACTIVATED or entry.active != active:
-            return True
-        return entry.version in rolled_back_versions(self._registry.history())
 
     def _is_stored(self, version: str) -> bool:
         try:

@@ -207,6 +207,18 @@ def test_a_killed_retraining_leaves_the_active_version_and_no_half_version(
     assert not list(path.glob(".new-*")), "what a killed writer left is removed after a day"
 
 
+def test_a_stored_version_is_compared_again_if_another_one_was_activated_since(
+    registry, path, listings, monkeypatch
+):
+    other = retraining(path, if_better=False, name="other", seed=3).run(listings[:1400]).version
+    registry.rollback(by="test")
+    with monkeypatch.context() as patch:
+        assert killed_while(path, listings, patch, storing=False) == -signal.SIGKILL
+    registry.activate(other, by="operator")
+    result = retraining(path).run(listings)
+    assert (result.decision, registry.active_version()) == (Decision.KEPT, other)
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

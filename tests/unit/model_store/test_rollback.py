@@ -1,5 +1,6 @@
 """A version that is worse on reported sales is rolled back once, and nothing flaps."""
 
+import numpy as np
 import pytest
 
 from model_store.drift.sales import compare_sales, errors_by_version, sale_reports
@@ -18,7 +19,7 @@ from tests.unit.model_store.sale_logs import errors_of, report_sales
 @pytest.fixture(scope="module")
 def two_versions(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("two")
-    return path, [save_bundle(trained, path).id for _ in range(2)]
+    return path, [save_bundle(trained, path).id for _ in range(3)]
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def registry(two_versions, tmp_path):
     for version in two_versions[1]:
         (path / version).symlink_to(two_versions[0] / version)
     registry = ModelRegistry(path)
-    for version in two_versions[1]:
+    for version in two_versions[1][:2]:
         registry.activate(version, by="test")
     return registry
 
@@ -94,6 +95,22 @@ def test_without_reports_or_an_earlier_version_nothing_changes(registry, old, ne
     alone.rollback(by="operator")
     decision = roll_back_if_worse(alone, absolute(errors(old, new)))
     assert (decision.rolled_back, alone.active_version()) == (False, old)
+
+
+def test_a_version_that_is_active_since_a_roll_back_is_not_judged(registry, two_versions, old, new):
+    registry.activate(two_versions[1][2], by="operator")
+    registry.rollback(by="operator")
+    assert registry.active_version() == new
+    decision = roll_back_if_worse(registry, absolute(errors(old, new)))
+    assert (decision.rolled_back, registry.active_version()) == (False, new)
+
+
+def test_a_median_error_that_is_larger_by_less_than_a_tenth_changes_nothing(registry, old, new):
+    found = {name: np.linspace(low, low + 0.004, 400).tolist() for name, low in
+             ((old, 0.080), (new, 0.085))}  # fmt: skip
+    decision = roll_back_if_worse(registry, found)
+    assert decision.comparison.difference_low > 0
+    assert (decision.rolled_back, registry.active_version()) == (False, new)
 
 
 def test_a_comparison_alone_changes_nothing(registry, old, new):

@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -154,8 +154,9 @@ class TestSchedule:
         assert not self.schedule(settings, data, NOW + 3_000)._is_due()
         assert self.schedule(settings, data, NOW + 4_000)._is_due()
 
-    def test_the_child_ends_when_its_worker_is_killed(self, settings, data):
-        os.mkfifo(data / "a.csv")  # reading it never ends
+    def test_the_child_ends_when_its_worker_is_killed(self, settings, data, market):
+        many = pd.concat([market] * 20, ignore_index=True)  # to load and train takes a minute
+        many.assign(km_driven=range(len(many))).to_csv(data / "a.csv", index=False)
         script = f"""
 from pathlib import Path
 from shared.settings import Settings
@@ -170,6 +171,7 @@ RetrainingSchedule(settings, lambda: 0.0).run()
         worker = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
         child = wait_until(lambda: _child_of(worker.pid), what="the child")
         time.sleep(1)
+        assert _is_running(child)
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         wait_until(lambda: not _is_running(child), what="the end of the child")
