@@ -15,7 +15,8 @@ from model_store.cards.blocks import (
     paragraph,
     table,
 )
-from model_store.cards.texts import LANGUAGES, LICENCES, LIMITS, USE, CardTexts
+from model_store.cards.languages import CardTexts
+from model_store.cards.texts import LANGUAGES, LICENCES, LIMITS, USE
 from model_store.registry.manifest import (
     REFERENCE_MARKET,
     ModelVersion,

@@ -13,10 +13,11 @@ from model_store.explain.contributions import explanation
 from model_store.explain.tree_shap import TreeShap
 from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
-from model_store.pricing.comparables import ComparablesIndex
+from model_store.pricing.comparables import nearest_comparables
 from model_store.pricing.depreciation import depreciation
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
 from model_store.pricing.scenarios import ScenarioExpander
+from model_store.pricing.typical_cars import TypicalCarTable
 from model_store.pricing.usual_approximation import reference_km_by_age
 from model_store.pricing.usual_cars import MAX_AGE, UsualStatistics
 from model_store.registry.manifest import ModelVersion
@@ -133,7 +134,7 @@ class LoadedModel:
 
     def comparables(self, car: CarFeatures, price_mad: float) -> tuple[Comparable, ...]:
         """Typical cars of the reference market that are similar to `car`, priced `price_mad`."""
-        return self._typical_table.nearest(car, price_mad, usual_km=self.usual_km(car))
+        return nearest_comparables(self._typical_table, car, price_mad, usual_km=self.usual_km(car))
 
     def scenario_cars(self, car: CarFeatures) -> list[tuple[CarFeatures, float]]:
         """The complete cars that stand for a car with missing fields, and their shares.
@@ -189,9 +190,9 @@ class LoadedModel:
         return self.usual.averages(self._year)
 
     @cached_property
-    def _typical_table(self) -> ComparablesIndex:
+    def _typical_table(self) -> TypicalCarTable:
         """Computed at the first request for comparables."""
-        return ComparablesIndex.of(
+        return TypicalCarTable.of(
             lambda features: self._table(features).price_mad, self.encoder, self._scenarios.usual
         )
 

@@ -10,11 +10,11 @@ from model_store.pricing.comparables import (
     MAX_COMPARABLES,
     MAX_DISTANCE,
     MAX_OF_MODEL,
-    MIN_KIND_SHARE,
     NEAR_KM,
     NEAR_KM_SHARE,
 )
 from model_store.pricing.inference import LoadedModel
+from model_store.pricing.typical_cars import MIN_KIND_SHARE
 from model_store.pricing.usual_cars import KINDS
 from shared.domain.car import CarFeatures, Fuel, Transmission
 from shared.domain.outlook import DifferenceReason, SimilarityReason
