@@ -16,6 +16,7 @@ from model_store.pricing.calibration import IntervalCalibration
 from model_store.pricing.comparables import nearest_comparables
 from model_store.pricing.depreciation import depreciation
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
+from model_store.pricing.reasons import known_fields
 from model_store.pricing.scenarios import ScenarioExpander
 from model_store.pricing.typical_cars import TypicalCarTable
 from model_store.pricing.usual_approximation import reference_km_by_age
@@ -96,12 +97,13 @@ class LoadedModel:
         return self._table(self.encoder.code_columns(columns, n))
 
     def explain(self, car: CarFeatures) -> Explanation:
-        """Shapley contributions of the stated fields; base and contributions sum to the price.
+        """Shapley contributions of the known fields; base and contributions sum to the price.
 
         The effect of a missing field is that of its usual values, weighted by their shares; it is
-        part of the base.
+        part of the base. So is that of a value that training has not seen.
         """
-        scenarios = self._scenarios.expand_all(self.encoder.code([car]))
+        features = self.encoder.code([car])
+        scenarios = self._scenarios.expand_all(features)
         encoded = self.encoder.encode_codes(scenarios.features)
         base_log, parts = self.encoder.baseline_effects(scenarios.features)
         shapley = np.array([self._tree_shap.explain(row) for row in encoded.matrix])
@@ -119,6 +121,7 @@ class LoadedModel:
             price_mad=price_mad,
             base_log=base_log + self._tree_shap.base,
             effects_log=effects_log,
+            known=known_fields(car, features.cars),
             averages=self._averages,
         )
 
