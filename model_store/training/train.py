@@ -98,6 +98,7 @@ def train_bundle(
         encoded.matrix,
         fitted.residual,
         encoded.baseline_log,
+        weights=fitted.weights,
         duplicate_groups=duplicate_groups,
         seed=seed,
         jobs=jobs,
