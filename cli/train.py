@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from data.market.kind_trend import KindTrend
     from model_store.training.train import TrainedModel
 
 DEFAULT_ROWS = 30_000
@@ -47,8 +46,8 @@ class _TrainingData:
     report: LoadReport | None
     price_level: str | None
     """Month (YYYY-MM) whose price level is quoted; None: the month of the latest listing."""
-    kind_trend: "KindTrend | None" = None
-    """The trend of fuels and gearboxes that generated listings lack."""
+    market: ReferenceMarket | None = None
+    """What the listings were drawn from; None for listings of a file."""
 
 
 @click.command()
@@ -144,7 +143,7 @@ def _training_data(path: Path | None, seed: int, price_level: str | None) -> _Tr
             name=REFERENCE_MARKET,
             report=None,
             price_level=None,
-            kind_trend=market.kind_trend,
+            market=market,
         )
     listings, report = load_listings(path)
     click.echo(report.summary(), err=True)
@@ -179,10 +178,14 @@ def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:
     # scikit-learn and matplotlib take seconds to import: an unusable file is reported before.
     from model_store.cards.card import write_card  # noqa: PLC0415
     from model_store.registry.bundle import save_bundle  # noqa: PLC0415
+    from model_store.training.crossfit import PublishedBaseline  # noqa: PLC0415
     from model_store.training.train import count_steps, train_bundle  # noqa: PLC0415
 
     with tqdm(
-        total=count_steps(data.listings) + 1, desc="Training", unit="step", disable=None
+        total=count_steps(data.listings, fit_baseline=data.market is None) + 1,
+        desc="Training",
+        unit="step",
+        disable=None,
     ) as progress:
 
         def on_progress(step: str) -> None:
@@ -190,11 +193,14 @@ def _trained_version(data: _TrainingData, seed: int) -> ModelVersion:
             progress.update()
 
         def fit(listings: "pd.DataFrame") -> "TrainedModel":
+            market = data.market
             return train_bundle(
                 listings,
                 seed=seed,
                 name=data.name,
-                kind_trend=data.kind_trend,
+                kind_trend=market and market.kind_trend,
+                published=market
+                and PublishedBaseline(hedonic=market.price_model, price_index=market_index(market)),
                 jobs=len(os.sched_getaffinity(0)),
                 on_progress=on_progress,
             )

@@ -13,11 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.hedonic.date_covariates import date_covariates
-from data.hedonic.model import FloatArray
+from data.hedonic.model import FloatArray, HedonicModel
 from data.hedonic.ordinal_encoder import NUMBERS
 from data.listings.table import CORE_FIELDS, LISTING_DATE, PRICE, car_columns, latest_month
 from data.listings.weights import listing_weights
 from data.market.calibrate import assign_folds
+from data.market.price_index import PriceIndex, interpolate_index
 from data.market.reference import date_curve, month_number
 from model_store.pricing.feature_matrix import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
 from model_store.training.baseline import FoldedListings, tune_penalty
@@ -58,6 +59,44 @@ class CrossFitResult:
     residual: FloatArray
     month_slopes: FloatArray
     masked: npt.NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PublishedBaseline:
+    """A baseline that is known, not fitted: that of the market that listings were drawn from.
+
+    Args:
+        hedonic: the baseline.
+        price_index: its price level by month (`data.market.price_index`).
+    """
+
+    hedonic: HedonicModel
+    price_index: PriceIndex
+
+
+def encode_with(
+    published: PublishedBaseline, listings: pd.DataFrame, *, seed: int
+) -> CrossFitResult:
+    """Encode training cars by a known baseline, which was not fitted on their prices.
+
+    Args:
+        published: the baseline.
+        listings: a canonical table with known dates.
+        seed: of the field dropout.
+    """
+    features = _features(listings, tuple(term.field for term in published.hedonic.terms))
+    encoder = CarEncoder(published.hedonic, features, _detail_fields(listings), _ranges(listings))
+    with_missing = with_dropout(listings, seed=seed)
+    encoded = encoder.encode_columns(car_columns(with_missing), len(listings))
+    level = np.log(interpolate_index(published.price_index, listings[LISTING_DATE]))
+    log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
+    return CrossFitResult(
+        encoder=encoder,
+        encoded=encoded,
+        residual=log_price - level - encoded.baseline_log,
+        month_slopes=np.empty(0),
+        masked=(with_missing["model"] == UNKNOWN_NAME).to_numpy(),
+    )
 
 
 def cross_fit(

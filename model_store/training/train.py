@@ -22,7 +22,12 @@ from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibr
 from model_store.pricing.feature_matrix import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
 from model_store.pricing.usual_cars import UsualStatistics
 from model_store.training.card_predictions import CardPredictions
-from model_store.training.crossfit import CrossFitResult, cross_fit
+from model_store.training.crossfit import (
+    CrossFitResult,
+    PublishedBaseline,
+    cross_fit,
+    encode_with,
+)
 from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
 from model_store.training.usual_statistics import usual_statistics
@@ -64,6 +69,7 @@ def train_bundle(
     seed: int,
     name: str = "listings",
     kind_trend: KindTrend | None = None,
+    published: PublishedBaseline | None = None,
     jobs: int = 2,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> TrainedModel:
@@ -74,6 +80,8 @@ def train_bundle(
         seed: of folds, dropout and forest.
         name: of the data, for the manifest.
         kind_trend: of generated listings, see `usual_statistics`.
+        published: the baseline of generated listings; without it one is fitted. Fitting it again
+            would only add the noise of the draws.
         jobs: number of threads that fit trees.
         on_progress: called after each step, for a progress bar; see `count_steps`.
 
@@ -82,7 +90,7 @@ def train_bundle(
     """
     _check(listings)
     table = without_implausible_km(listings).reset_index(drop=True)
-    fitted = cross_fit(table, folds=_folds(table), seed=seed, on_progress=on_progress)
+    fitted = _fit_baseline(table, published, seed, on_progress)
     encoded = fitted.encoded
     duplicate_groups = near_duplicate_groups(table)
     forest, oob = fit_forest(
@@ -127,9 +135,9 @@ def train_bundle(
     )
 
 
-def count_steps(listings: pd.DataFrame) -> int:
+def count_steps(listings: pd.DataFrame, *, fit_baseline: bool = True) -> int:
     """Number of calls of `on_progress` by `train_bundle`."""
-    return 2 + _folds(listings) + 5 + 2
+    return (2 + _folds(listings) if fit_baseline else 1) + 5 + 2
 
 
 def digest(listings: pd.DataFrame) -> str:
@@ -140,6 +148,20 @@ def digest(listings: pd.DataFrame) -> str:
 
 def _folds(listings: pd.DataFrame) -> int:
     return 3 if len(listings) > _MAX_FIVE_FOLD_LISTINGS else 5
+
+
+def _fit_baseline(
+    table: pd.DataFrame,
+    published: PublishedBaseline | None,
+    seed: int,
+    on_progress: Callable[[str], None],
+) -> CrossFitResult:
+    """Fit the baseline, or take the published one."""
+    if published is None:
+        return cross_fit(table, folds=_folds(table), seed=seed, on_progress=on_progress)
+    fitted = encode_with(published, table, seed=seed)
+    on_progress("baseline")
+    return fitted
 
 
 def _check(listings: pd.DataFrame) -> None:
