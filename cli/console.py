@@ -1,19 +1,30 @@
-"""Shared by the commands `train`, `evaluate` and `market`: errors, load reports, JSON output."""
+"""Shared by the commands of models: `--data`, errors, load reports, tables, JSON output."""
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from cli.streams import echo_json
-from data.listings.files import ListingsError
 from shared.domain.errors import DomainError
 from shared.messages.texts import describe_problem
 
 FILE = click.Path(path_type=Path)
 DEFAULT_SEED = 42
+
+data_option = functools.partial(
+    click.option,
+    "--data",
+    "paths",
+    type=FILE,
+    multiple=True,
+    metavar="FILE",
+)
+"""`--data`, once for each file or folder."""
+
 
 as_json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object, with the report on the file."
@@ -34,9 +45,29 @@ def print_json(value: Any) -> None:
 @contextlib.contextmanager
 def click_errors() -> Iterator[None]:
     """Turn expected errors into one line and exit code 2."""
+    # Commands that read no listings start faster without it.
+    from data.listings.files import ListingsError  # noqa: PLC0415
+
     try:
         yield
     except DomainError as error:
         raise BadInputError(describe_problem(error.code, error.params, "en")[1]) from None
     except (ListingsError, OSError) as error:
         raise BadInputError(str(error)) from None
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as text, in aligned columns; those after the first are aligned to the right.
+
+    >>> print(aligned([("", "ROWS"), ("all", "7")]))
+         ROWS
+    all     7
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

@@ -38,7 +38,7 @@ COMMANDS: dict[str, CommandTarget] = {
     "predict": CommandTarget("cli.valuations.predict:predict", "Value one car."),
     "batch": CommandTarget("cli.valuations.batch:batch", "Value every car of a file."),
     "train": CommandTarget("cli.train:train", "Train a model version."),
-    "evaluate": CommandTarget("cli.train:evaluate", "Measure a model on real listings."),
+    "evaluate": CommandTarget("cli.evaluate:evaluate", "Measure a model on real listings."),
     "market": CommandTarget("cli.market:market", "Show or rebuild the reference market."),
     "models": CommandTarget("cli.models:models", "List, activate and roll back versions."),
 }

@@ -8,7 +8,7 @@ from quantile_forest import RandomForestQuantileRegressor
 
 from benchmarks.quality.figures import Predictions, figures, joined, winkler
 from cli.console import DEFAULT_SEED
-from cli.train import DEFAULT_ROWS
+from cli.training_data import DEFAULT_ROWS
 from data.listings.table import LISTING_DATE, PRICE, car_columns
 from data.market.calibrate import assign_folds, calibrate
 from data.market.generator import generate
@@ -70,7 +70,7 @@ def time_split(listings: pd.DataFrame, month: str) -> Figures:
 def default_model(market: ReferenceMarket, listings: pd.DataFrame) -> Figures:
     """Price listings with the model that `carprice train` trains on a market's statistics."""
     drawn = generate(market, DEFAULT_ROWS, seed=DEFAULT_SEED, antithetic=True)
-    trained = train_bundle(drawn, seed=DEFAULT_SEED, kind_trend=market.kind_trend)
+    trained = train_bundle(drawn, seed=DEFAULT_SEED, market=market)
     return figures(priced(trained, listings))
 
 

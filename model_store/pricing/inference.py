@@ -58,6 +58,9 @@ class LoadedModel:
     encoder: CarEncoder
     calibration: IntervalCalibration
     usual: UsualStatistics
+    training_rows: NDArray[np.uint64] | None = None
+    """Sorted fingerprints of the training rows (`data.listings.fingerprints`), empty for generated
+    ones; None if they are not known."""
     _scenarios: ScenarioExpander = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
@@ -20,7 +21,12 @@ from model_store.pricing.inference import LoadedModel
 from model_store.pricing.usual_approximation import approximate_statistics
 from model_store.pricing.usual_cars import UsualStatistics
 from model_store.registry.atomic_files import sync_file, sync_folder
-from model_store.registry.manifest import ENCODER_FILE, MANIFEST_FILE, ModelVersion
+from model_store.registry.manifest import (
+    ENCODER_FILE,
+    MANIFEST_FILE,
+    REFERENCE_MARKET,
+    ModelVersion,
+)
 from model_store.registry.registry import ModelRegistry, new_version_id
 from model_store.registry.self_test import expected_prices
 from model_store.registry.verification import sha256_of
@@ -34,6 +40,8 @@ FOREST_FILE = "forest.npz"
 CALIBRATION_FILE = "calibration.json"
 DIFFICULTY_FILE = "difficulty.npz"
 USUAL_FILE = "usual.json"
+TRAINING_ROWS_FILE = "training_rows.npy"
+"""Fingerprints of the listings of a file that a version was trained on; other versions lack it."""
 _USUAL_FILE_SCHEMA = 5
 """First schema whose versions have `USUAL_FILE`."""
 BUNDLE_FILES = (
@@ -71,6 +79,18 @@ def save_bundle(
         folder.rename(versions_path / version.id)
     sync_folder(versions_path)
     return version
+
+
+def in_memory(trained: "TrainedModel") -> LoadedModel:
+    """A trained model as it would be loaded, without storing a version of it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_files(folder, trained)
+        model = _read_bundle(folder, _build_manifest(folder, trained))
+        if model.training_rows is not None:
+            rows = np.array(model.training_rows)
+            model = dataclasses.replace(model, training_rows=rows)
+    return model
 
 
 def load_model(versions_path: Path, version: str) -> LoadedModel:
@@ -156,6 +176,8 @@ def _write_files(folder: Path, trained: "TrainedModel") -> None:
     }
     for name, part in parts.items():
         (folder / name).write_text(json.dumps(part), encoding="utf-8")
+    if trained.training_rows is not None:
+        np.save(folder / TRAINING_ROWS_FILE, trained.training_rows, allow_pickle=False)
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -207,7 +229,17 @@ def _read_bundle(folder: Path, version: ModelVersion) -> LoadedModel:
             json.loads((folder / CALIBRATION_FILE).read_bytes())
         ),
         usual=_read_usual(folder, version, encoder),
+        training_rows=_read_training_rows(folder, version),
     )
+
+
+def _read_training_rows(folder: Path, version: ModelVersion) -> NDArray[np.uint64] | None:
+    """Fingerprints of the training rows, read from disk when they are used."""
+    if TRAINING_ROWS_FILE in version.files:
+        path = folder / TRAINING_ROWS_FILE
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    is_generated = version.training.get("name") == REFERENCE_MARKET
+    return np.empty(0, dtype=np.uint64) if is_generated else None
 
 
 def _has_usual_file(version: ModelVersion) -> bool:

@@ -13,13 +13,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.hedonic.date_covariates import date_covariates
-from data.hedonic.model import FloatArray, HedonicModel
+from data.hedonic.model import FloatArray
 from data.hedonic.ordinal_encoder import NUMBERS
 from data.listings.table import CORE_FIELDS, LISTING_DATE, PRICE, car_columns, latest_month
 from data.listings.weights import listing_weights
 from data.market.calibrate import assign_folds
-from data.market.price_index import PriceIndex, interpolate_index
-from data.market.reference import date_curve, month_number
+from data.market.price_index import interpolate_index, market_index
+from data.market.reference import ReferenceMarket, date_curve, month_number
 from model_store.pricing.feature_matrix import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
 from model_store.training.baseline import FoldedListings, tune_penalty
 from shared.domain.car import CATEGORIES, FIELD_NAMES
@@ -61,34 +61,24 @@ class CrossFitResult:
     masked: npt.NDArray[np.bool_]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class PublishedBaseline:
-    """A baseline that is known, not fitted: that of the market that listings were drawn from.
-
-    Args:
-        hedonic: the baseline.
-        price_index: its price level by month (`data.market.price_index`).
-    """
-
-    hedonic: HedonicModel
-    price_index: PriceIndex
-
-
-def encode_with(
-    published: PublishedBaseline, listings: pd.DataFrame, *, seed: int
+def encode_by_market(
+    market: ReferenceMarket, listings: pd.DataFrame, *, seed: int
 ) -> CrossFitResult:
-    """Encode training cars by a known baseline, which was not fitted on their prices.
+    """Encode generated listings by the price model that they were drawn from.
+
+    Fitting a baseline to them would only add the noise of the draws.
 
     Args:
-        published: the baseline.
+        market: what the listings were drawn from.
         listings: a canonical table with known dates.
         seed: of the field dropout.
     """
-    features = _features(listings, tuple(term.field for term in published.hedonic.terms))
-    encoder = CarEncoder(published.hedonic, features, _detail_fields(listings), _ranges(listings))
+    hedonic = market.price_model
+    features = _features(listings, tuple(term.field for term in hedonic.terms))
+    encoder = CarEncoder(hedonic, features, _detail_fields(listings), _ranges(listings))
     with_missing = with_dropout(listings, seed=seed)
     encoded = encoder.encode_columns(car_columns(with_missing), len(listings))
-    level = np.log(interpolate_index(published.price_index, listings[LISTING_DATE]))
+    level = np.log(interpolate_index(market_index(market), listings[LISTING_DATE]))
     log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
     return CrossFitResult(
         encoder=encoder,

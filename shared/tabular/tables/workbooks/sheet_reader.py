@@ -13,11 +13,11 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from shared.tabular.csv_reader import FIELD_MAX_CHARS
 from shared.tabular.header_row import TITLE_ROWS_MAX
-from worker.batches.tables.cells import CellValue, cell_text
-from worker.batches.tables.rows import NumberedRow, TitledTable, split_titles
-from worker.batches.tables.workbooks.cell_repair import CellRepair
-from worker.batches.tables.workbooks.merged_cells import MergedCells
-from worker.batches.tables.workbooks.pieces import BLOCK_BYTES, Piece, SheetCutter, workbook_error
+from shared.tabular.tables.cells import CellValue, cell_text
+from shared.tabular.tables.rows import NumberedRow, TitledTable, split_titles
+from shared.tabular.tables.workbooks.cell_repair import CellRepair
+from shared.tabular.tables.workbooks.merged_cells import MergedCells
+from shared.tabular.tables.workbooks.pieces import BLOCK_BYTES, Piece, SheetCutter, workbook_error
 
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"

@@ -17,15 +17,15 @@ from shared.fields.car import CAR_FIELDS
 from shared.tabular.cell_evidence import is_brand
 from shared.tabular.column_names import field_for_header
 from shared.tabular.csv_reader import COLUMNS_MAX, replace_unreadable
-from worker.batches.tables.cells import json_cell
-from worker.batches.tables.json_shapes import (
+from shared.tabular.tables.cells import json_cell
+from shared.tabular.tables.json_shapes import (
     MIN_NAMES,
     cars_in,
     is_nameless,
     known_names,
     named_rows,
 )
-from worker.batches.tables.rows import RowWriter
+from shared.tabular.tables.rows import RowWriter
 
 BLOCK_BYTES = 1 << 18
 RECORD_MAX_CHARS = 2_000_000

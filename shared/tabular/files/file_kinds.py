@@ -19,7 +19,7 @@ from shared.domain.errors import (
     UploadTooLarge,
 )
 from shared.domain.table import FileKind
-from shared.tabular.text_kinds import foreign_text_kind, is_json
+from shared.tabular.files.text_kinds import foreign_text_kind, is_json
 
 KIND_HEAD_BYTES = 8_192
 """Bytes by which the kind of a file is recognised: blank lines may precede an HTML page."""

@@ -5,7 +5,7 @@ of memory and time, and a crash of it is an answer like any other. It reads a fi
 already, writes the rows to its standard output, and says at the end, as one line of JSON on
 standard error, what it found or why it gave up.
 
-    python -m worker.batches.tables.child '{"kind": "xlsx", "fd": 7, …}'
+    python -m shared.tabular.tables.child '{"kind": "xlsx", "fd": 7, …}'
 """
 
 import contextlib
@@ -21,9 +21,9 @@ import orjson
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import FileKind
-from shared.tabular.file_kinds import ZIP_DAMAGE
-from worker.batches.tables.json_rows import convert_json
-from worker.batches.tables.rows import RowWriter
+from shared.tabular.files.file_kinds import ZIP_DAMAGE
+from shared.tabular.tables.json_rows import convert_json
+from shared.tabular.tables.rows import RowWriter
 
 MEMORY_MAX_BYTES = 450_000_000
 """Of data; program and libraries come to some 100 MB more."""
@@ -71,7 +71,7 @@ def _convert(order: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
     source.seek(0)
     writer = RowWriter(sys.stdout.buffer, size, order["max_bytes"])
     if order["kind"] == FileKind.PARQUET:
-        from worker.batches.tables.parquet import convert_parquet  # noqa: PLC0415 - 50 MB
+        from shared.tabular.tables.parquet import convert_parquet  # noqa: PLC0415 - 50 MB
 
         convert_parquet(source, writer)
         return {}
@@ -99,7 +99,7 @@ def convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter)
 
 
 def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter) -> dict[str, Any]:
-    from worker.batches.tables.workbooks.workbook import Workbook  # noqa: PLC0415 - not for Parquet
+    from shared.tabular.tables.workbooks.workbook import Workbook  # noqa: PLC0415 - not for Parquet
 
     workbook = Workbook(source)
     sheet = workbook.sheet(order["sheet"], order["headers"])

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import IO, NamedTuple
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
-from worker.batches.tables.workbooks.cell_repair import CellRepair
+from shared.tabular.tables.workbooks.cell_repair import CellRepair
 
 EXCEL_MAX_COLUMNS = 16_384
 """Excel's own limit."""

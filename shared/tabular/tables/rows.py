@@ -1,4 +1,4 @@
-"""Writes the rows of a workbook or Parquet file as numbered CSV; see `worker.batches.rows.text`."""
+"""Writes the rows of a workbook or Parquet file as numbered CSV; see `shared.tabular.rows.text`."""
 
 import csv
 import io
@@ -8,9 +8,9 @@ from typing import BinaryIO, Literal, NamedTuple
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.tabular.csv_reader import COLUMNS_MAX, FIELD_MAX_CHARS
-from shared.tabular.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYTES
+from shared.tabular.files.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYTES
 from shared.tabular.header_row import TITLE_ROWS_MAX, find_header
-from worker.batches.rows.text import NUMBER_COLUMN
+from shared.tabular.rows.text import NUMBER_COLUMN
 
 BLOCK_ROWS = 1_000
 CUT_ROWS_SHOWN = 5

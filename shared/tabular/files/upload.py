@@ -2,8 +2,6 @@
 
 import hashlib
 
-from api.http.compression import MAGIC_BYTES, Decompressor, decompressor_of
-from shared.blobs.stores import BlobWriter
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import (
     DecompressionBomb,
@@ -15,16 +13,18 @@ from shared.domain.table import Dialect, FileKind
 from shared.tabular.csv_reader import LINE_MAX_BYTES
 from shared.tabular.dialect import HEAD_BYTES, detect_dialect
 from shared.tabular.encoding import EncodingDetector
-from shared.tabular.file_kinds import (
+from shared.tabular.files.compression import MAGIC_BYTES, Decompressor, decompressor_of
+from shared.tabular.files.file_kinds import (
     KIND_HEAD_BYTES,
     MAX_COMPRESSION_RATIO,
     RATIO_CHECK_MIN_BYTES,
     detect_kind,
 )
+from shared.tabular.tables.process import ByteSink
 
 
 class Upload:
-    """Writes an uploaded file to the blob store while it arrives.
+    """Writes a file to its target, decompressed, while it arrives; detects its kind and dialect.
 
     Args:
         target: receives the decompressed bytes.
@@ -32,7 +32,7 @@ class Upload:
         max_bytes: limit of the file, compressed and decompressed.
     """
 
-    def __init__(self, target: BlobWriter, options: BatchOptions, max_bytes: int) -> None:
+    def __init__(self, target: ByteSink, options: BatchOptions, max_bytes: int) -> None:
         self._target = target
         self._options = options
         self._max_bytes = max_bytes

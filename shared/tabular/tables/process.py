@@ -1,4 +1,4 @@
-"""Run `worker.batches.tables.child` on a file, and take what it writes."""
+"""Run `shared.tabular.tables.child` on a file, and take what it writes."""
 
 import os
 import select
@@ -8,11 +8,10 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple, Protocol
 
 import orjson
 
-from shared.blobs.stores import BlobWriter
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.table import FileKind
 from shared.logging import get_logger
@@ -27,6 +26,14 @@ INHERITED_ENV = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMP
 """What the reader may know of the worker's environment, which holds passwords."""
 
 log = get_logger("batch.table")
+
+
+class ByteSink(Protocol):
+    """What takes bytes: a file, or a writer of the blob store."""
+
+    def write(self, data: bytes, /) -> object:
+        """Write the next bytes."""
+        ...
 
 
 class TableReadRequest(NamedTuple):
@@ -50,7 +57,7 @@ class ReaderKilled(Exception):
 
 def read_table(
     source: BinaryIO,
-    target: BlobWriter,
+    target: ByteSink,
     order: TableReadRequest,
     spool: Path,
     should_continue: Callable[[], bool],
@@ -114,7 +121,7 @@ def _start(
 ) -> "subprocess.Popen[bytes]":
     payload = order._asdict() | {"fd": file.fileno()}
     return subprocess.Popen(
-        [sys.executable, "-m", "worker.batches.tables.child", orjson.dumps(payload).decode()],
+        [sys.executable, "-m", "shared.tabular.tables.child", orjson.dumps(payload).decode()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=report,
@@ -124,7 +131,7 @@ def _start(
 
 
 def _copy(
-    child: "subprocess.Popen[bytes]", target: BlobWriter, should_continue: Callable[[], bool]
+    child: "subprocess.Popen[bytes]", target: ByteSink, should_continue: Callable[[], bool]
 ) -> None:
     """Write what the child writes, to its end."""
     if child.stdout is None:

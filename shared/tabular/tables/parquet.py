@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.tabular.column_names import field_for_header
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, replace_unreadable
-from worker.batches.rows.text import NUMBER_COLUMN
-from worker.batches.tables.rows import RowWriter, truncate_cell
+from shared.tabular.rows.text import NUMBER_COLUMN
+from shared.tabular.tables.rows import RowWriter, truncate_cell
 
 BATCH_MAX_BYTES = 16_000_000
 BATCH_MAX_ROWS = 8_192

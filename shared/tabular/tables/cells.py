@@ -11,7 +11,7 @@ from marshmallow import ValidationError
 from shared.fields.kinds.number import Number
 from shared.fields.kinds.text import WRONG_TYPE, CarField, FoldedText
 from shared.tabular.csv_reader import replace_unreadable
-from worker.batches.tables.rows import truncate_cell
+from shared.tabular.tables.rows import truncate_cell
 
 _THREE_DECIMALS = re.compile(r"-?\d+\.\d{3}")
 _MAX_EXACT_INTEGER = 1e15

@@ -9,8 +9,7 @@ import msgpack
 from shared.domain.table import NUMBERED_DELIMITER, Dialect, FileKind
 from shared.fields.kinds.text import WRONG_TYPE
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, REPEATED_HEADER, SourceRow
-from worker.batches.engine import EngineName
-from worker.batches.rows.inner_headers import InnerHeaders
+from shared.tabular.rows.inner_headers import InnerHeaders
 
 CHUNK_MAX_CHARS = 8_000_000
 """A chunk of long rows ends early, so that the worker's memory stays bounded."""
@@ -22,7 +21,8 @@ _MAY_BE_HEADERS = frozenset({None, REPEATED_HEADER, "wrong-cell-count"})
 class CellChunk:
     """Consecutive rows of a file."""
 
-    engine: ClassVar = EngineName.GENERAL
+    engine: ClassVar = "general"
+    """Name of the chunk engine that values it."""
     first_row: int
     """Number of its first row in the file, from 1, without the header."""
     lines: list[int]

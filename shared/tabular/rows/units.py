@@ -11,7 +11,8 @@ from shared.fields.columns import READ_CODES
 from shared.fields.kinds.number import Number
 from shared.fields.numbers import parse_number
 from shared.fields.units import UNSTATED, own_unit
-from worker.batches.rows.chunk import CellChunk
+from shared.tabular.column_names import ASKING_PRICE
+from shared.tabular.rows.chunk import CellChunk
 
 CHANGED_UNITS = UNIT_CHANGED, UNCLEAR_UNIT = "unit-changed", "unclear-unit"
 """Codes of notes on rows below a header or a row of units that changes the unit of a column."""
@@ -44,6 +45,18 @@ def fill_blanks(cells: Sequence[str], others: Sequence[str], unit: str) -> list[
 
 def _with_unit(cell: str, unit: str) -> str:
     return f"{cell} {unit}" if unit and parse_number(cell, whole=True) is not None else cell
+
+
+def cells_by_field(dialect: Dialect, chunk: CellChunk) -> dict[str, Sequence[str]]:
+    """The cells of each field that the file has, and the asking prices."""
+    cells: dict[str, Sequence[str]] = {
+        field: chunk.columns[index] for field, index in dialect.column_indexes.items()
+    }
+    for field, other in dialect.other_columns.items():
+        cells[field] = fill_blanks(cells[field], chunk.columns[other.index], other.unit)
+    if (asking := dialect.asking_index) is not None:
+        cells[ASKING_PRICE] = chunk.columns[asking]
+    return cells
 
 
 def _segments(chunk: CellChunk) -> Iterator[tuple[int, int, Mapping[str, str]]]:

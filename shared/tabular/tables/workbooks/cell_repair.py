@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from xml.sax.saxutils import escape
 
-from worker.batches.tables.cells import cell_text
+from shared.tabular.tables.cells import cell_text
 
 
 class CellRepair:

@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from worker.batches.tables.rows import NumberedRow
-from worker.batches.tables.workbooks.pieces import column_number
+from shared.tabular.tables.rows import NumberedRow
+from shared.tabular.tables.workbooks.pieces import column_number
 
 _MERGED = re.compile(rb"<(?:\w+:)?mergeCell\s[^<>]*>")
 _RANGE = re.compile(

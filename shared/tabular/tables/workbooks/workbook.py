@@ -15,10 +15,10 @@ from xml.parsers import expat
 
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.tabular.header_row import TITLE_ROWS_MAX, has_header
-from worker.batches.tables.workbooks.cell_repair import CellRepair
-from worker.batches.tables.workbooks.merged_cells import MergedCells
-from worker.batches.tables.workbooks.pieces import SheetCutter, read_tail, tail_of, workbook_error
-from worker.batches.tables.workbooks.sheet_reader import PieceReader, SheetRows
+from shared.tabular.tables.workbooks.cell_repair import CellRepair
+from shared.tabular.tables.workbooks.merged_cells import MergedCells
+from shared.tabular.tables.workbooks.pieces import SheetCutter, read_tail, tail_of, workbook_error
+from shared.tabular.tables.workbooks.sheet_reader import PieceReader, SheetRows
 
 MAX_SHEETS_INSPECTED = 20
 SHEETS_SHOWN = 40
@@ -271,7 +271,7 @@ class Workbook:
             parse_elements(stream, read)
         if not formats:
             return {}
-        from worker.batches.tables.workbooks.number_formats import shown_unit  # noqa: PLC0415 - patterns
+        from shared.tabular.tables.workbooks.number_formats import shown_unit  # noqa: PLC0415 - patterns
 
         shown = {number: shown_unit(code) for number, code in formats.items()}
         return {
