@@ -1,7 +1,7 @@
 """Reads prices of new cars and measures the levels and shares of `data.market.new_cars`."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from data.hedonic.model import SEPARATOR, FloatArray, HedonicModel
 from data.hedonic.predictor import HedonicPredictor
 from data.listings.cells import money, parse_month
-from data.listings.files import ListingsError, RawTable, read_table
+from data.listings.files import ListingsError
 from data.listings.table import LISTING_DATE, PRICE, car_columns
 from data.market.distributions import KM_QUANTILES, MIN_CELL_COUNT, age_at_listing
 from data.market.new_cars import (
@@ -22,6 +22,7 @@ from data.market.new_cars import (
 )
 from data.market.reference import month_number
 from shared.domain.names import fold
+from shared.domain.reading import NamesMissing
 from shared.vehicles.names import read_names
 
 _MAX_AGE = 8
@@ -41,34 +42,41 @@ _FUELS = {
 def load_new_prices(path: Path) -> pd.DataFrame:
     """Versions of new cars: `vehicle`, `price_mad`, `fuel`, `fiscal_power_cv`, `month`.
 
-    The file has the columns company, model, version, a price (net_price_mad, price_mad or
-    list_price_mad) and date; fuel and fiscal_power_cv are optional. Rows without a version or a
-    price are left out ("from" prices of models), and so are those before the latest month.
+    The file (csv, csv.gz, UTF-8) has the columns company, model, version, a price (net_price_mad,
+    price_mad or list_price_mad) and date; fuel and fiscal_power_cv are optional. Rows without a
+    version or a price are left out ("from" prices of models), and so are those before the latest
+    month.
 
     Raises:
         ListingsError: the file cannot be read, lacks a column, or has no usable row.
     """
-    raw = read_table(path)
-    cells = {header.strip().casefold(): index for index, header in enumerate(raw.headers)}
-    price = next((name for name in _PRICE_COLUMNS if name in cells), _PRICE_COLUMNS[0])
-    missing = [n for n in ("company", "model", "version", price, "date") if n not in cells]
+    raw = _read_csv(path)
+    price = next((name for name in _PRICE_COLUMNS if name in raw), _PRICE_COLUMNS[0])
+    missing = [n for n in ("company", "model", "version", price, "date") if n not in raw]
     if missing:
-        raise ListingsError(f"{raw.name}: no column for {', '.join(missing)}")
-    fuel = next((name for name in ("fuel", "fuel_site") if name in cells), None)
+        raise ListingsError(f"{path.name}: no column for {', '.join(missing)}")
+    blank = pd.Series("", index=raw.index)
+    fuels = raw.get("fuel", raw.get("fuel_site", blank))
     table = pd.DataFrame(
         {
-            "vehicle": _vehicles(_texts(raw, cells["company"]), _texts(raw, cells["model"])),
-            "version": _texts(raw, cells["version"]),
-            "price_mad": [money(text) for text in _texts(raw, cells[price])],
-            "fuel": [_fuel(text) for text in _texts(raw, cells[fuel])] if fuel else None,
-            "fiscal_power_cv": _numbers(raw, cells.get("fiscal_power_cv")),
-            "month": [parse_month(text) for text in _texts(raw, cells["date"])],
+            "vehicle": _vehicles(raw["company"], raw["model"]),
+            "version": raw["version"].str.strip(),
+            "price_mad": raw[price].map(money).astype(np.float64),
+            "fuel": fuels.map(_fuel),
+            "fiscal_power_cv": raw.get("fiscal_power_cv", blank).map(money).astype(np.float64),
+            "month": raw["date"].map(parse_month),
         }
     )
-    usable = table[(table["version"] != "") & table["price_mad"].gt(0) & table["month"].notna()]
+    usable = table[
+        (table["version"] != "")
+        & (table["vehicle"] != "")
+        & table["price_mad"].gt(0)
+        & table["month"].notna()
+    ]
     if usable.empty:
-        raise ListingsError(f"{raw.name}: no version with a price and a date")
-    return usable[usable["month"] == usable["month"].max()].reset_index(drop=True)
+        raise ListingsError(f"{path.name}: no version with a price and a date")
+    latest = usable["month"] == usable["month"].max()
+    return pd.DataFrame(usable[latest]).reset_index(drop=True)
 
 
 def measure_new_cars(
@@ -98,7 +106,9 @@ def measure_new_cars(
     return NewCars(
         as_of=as_of,
         ratios=ratios,
-        levels=shifts_towards_levels(levels, ratios, expected, young.to_dict()),
+        levels=shifts_towards_levels(
+            levels, ratios, expected, {str(name): float(count) for name, count in young.items()}
+        ),
     )
 
 
@@ -188,18 +198,28 @@ def _expected_young(
     return {str(name): row.to_numpy() for name, row in means.iterrows()}
 
 
-def _vehicles(companies: Sequence[str], models: Sequence[str]) -> list[str]:
-    """Cell keys of the vehicles, by their canonical names."""
-    readings = [read_names(fold(c), fold(m)) for c, m in zip(companies, models, strict=True)]
-    return [reading.company + SEPARATOR + reading.model for reading in readings]
+def _read_csv(path: Path) -> pd.DataFrame:
+    """The cells of a CSV file as texts, by lower-case header."""
+    try:
+        raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except OSError as error:
+        raise ListingsError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:  # not UTF-8, not CSV, empty
+        raise ListingsError(f"{path.name}: not a CSV table ({error})") from None
+    return raw.rename(columns=lambda header: str(header).strip().casefold())
 
 
-def _texts(raw: RawTable, column: int) -> list[str]:
-    return [row[column].strip() for row in raw.rows]
-
-
-def _numbers(raw: RawTable, column: int | None) -> list[float | None]:
-    return [None] * len(raw.rows) if column is None else [money(t) for t in _texts(raw, column)]
+def _vehicles(companies: Iterable[str], models: Iterable[str]) -> list[str]:
+    """Cell keys of the vehicles, by their canonical names; empty without a name."""
+    found = []
+    for company, model in zip(companies, models, strict=True):
+        try:
+            reading = read_names(fold(company), fold(model))
+        except NamesMissing:
+            found.append("")
+        else:
+            found.append(reading.company + SEPARATOR + reading.model)
+    return found
 
 
 def _fuel(text: str) -> str | None:

@@ -110,7 +110,7 @@ def _effects_of_levels(
 ) -> FloatArray:
     """Effect (n,) of each vehicle that the model does not know, from its price when new."""
     names = [split_vehicle(name) for name in levels]
-    columns = {
+    columns: dict[str, list[Any]] = {
         "company": [company for company, _ in names],
         "model": [model_name for _, model_name in names],
         "year": [year - 1] * len(names),

@@ -116,7 +116,9 @@ def train_bundle(
         difficulty=second,
         encoder=fitted.encoder,
         calibration=calibration,
-        usual=usual_statistics(table, fitted.encoder.hedonic, market and market.kind_trend),
+        usual=usual_statistics(
+            table, fitted.encoder.hedonic, market.kind_trend if market else None
+        ),
         metrics={
             **scores(np.exp(actual), np.exp(mean), np.exp(quantiles)),
             "split": "out of bag, baseline cross-fitted, field dropout on",
