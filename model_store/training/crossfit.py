@@ -52,6 +52,7 @@ class CrossFitResult:
         residual: (n,) log price minus that baseline, at the price level of the latest month.
         month_slopes: (m,) coefficients of the date curve; empty if the listings have no dates.
         masked: (n,) whether field dropout replaced the car's model by an unknown one.
+        weights: (n,) of the listings in fits.
     """
 
     encoder: CarEncoder
@@ -59,6 +60,7 @@ class CrossFitResult:
     residual: FloatArray
     month_slopes: FloatArray
     masked: npt.NDArray[np.bool_]
+    weights: FloatArray
 
 
 def encode_by_market(
@@ -136,6 +138,7 @@ def cross_fit(
         residual=residual,
         month_slopes=fit.nuisance[: months.shape[1]],
         masked=(with_missing["model"] == UNKNOWN_NAME).to_numpy(),
+        weights=weights,
     )
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from data.hedonic.date_covariates import date_covariates
-from data.hedonic.fit import fit_hedonic
+from data.hedonic.fit import Covariates, fit_hedonic
 from data.hedonic.predictor import HedonicPredictor
 from data.hedonic.terms import TERMS
 from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
@@ -62,8 +62,8 @@ def test_young_cars_that_lost_more_value_are_priced_as_of_the_last_month() -> No
     newest = newest[newest["year"] >= 2020]
     truth = np.log(newest[PRICE].to_numpy())
 
-    def bias(covariates: object) -> float:
-        model = fit_hedonic(table, log_price, TERMS, nuisance=covariates).model  # type: ignore[arg-type]
+    def bias(covariates: Covariates) -> float:
+        model = fit_hedonic(table, log_price, TERMS, nuisance=covariates).model
         return float(
             np.mean(HedonicPredictor(model).predict(car_columns(newest), len(newest)) - truth)
         )
