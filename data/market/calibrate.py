@@ -26,9 +26,13 @@ from data.market.new_cars import NewCars
 from data.market.price_spread import measure_spread
 from data.market.reference import ReferenceMarket, date_curve, month_number
 from data.market.source_ceilings import ceiling_factors
+from shared.domain.reading import Match
+from shared.vehicles.names import read_names
 
 MIN_LISTINGS = 500
 MIN_BRANDS = 2
+OTHER = "other"
+"""Model of listings that name none."""
 _FOLDS = 5
 _LEVEL_PRIOR_LISTINGS = 20.0
 """Ridge penalty of the change of the price level in a year: what a few listings of the last months
@@ -91,7 +95,8 @@ def calibrate(listings: pd.DataFrame, new_prices: pd.DataFrame | None = None) ->
         )
     require_several_brands(listings)
     as_of = last_supported_month(listings)
-    dated = _dated(without_implausible_km(listings).reset_index(drop=True), as_of)
+    named = _with_certain_names(without_implausible_km(listings).reset_index(drop=True))
+    dated = _dated(named, as_of)
     curve = date_curve(dated[LISTING_DATE].min(), as_of)
     known = _Listings.weighted(dated, curve, listing_weights(dated))
     first = _predict(known.fit(), dated)
@@ -150,6 +155,19 @@ def assign_folds(listings: pd.DataFrame, folds: int, seed: int = 0) -> IntArray:
     groups = near_duplicate_groups(listings)
     shuffled = np.random.default_rng(seed).permutation(groups.max() + 1)
     return np.asarray(shuffled[groups] % folds)
+
+
+def _with_certain_names(listings: pd.DataFrame) -> pd.DataFrame:
+    """Listings in which a name that may mean several models ("H" for H-1 or H-100) is `OTHER`."""
+    pairs = listings[["company", "model"]].drop_duplicates()
+    ambiguous = {
+        (company, model)
+        for company, model in pairs.itertuples(index=False)
+        if model != OTHER and read_names(company, model).match is Match.AMBIGUOUS
+    }
+    names = zip(listings["company"], listings["model"], strict=True)
+    models = [OTHER if (company, model) in ambiguous else model for company, model in names]
+    return listings.assign(model=np.array(models, dtype=object))
 
 
 def _dated(listings: pd.DataFrame, as_of: str) -> pd.DataFrame:

@@ -87,6 +87,7 @@ def encode_by_market(
         encoded=encoded,
         residual=log_price - level - encoded.baseline_log,
         month_slopes=np.empty(0),
+        weights=np.ones(len(listings)),
         masked=(with_missing["model"] == UNKNOWN_NAME).to_numpy(),
     )
 
