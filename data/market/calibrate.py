@@ -34,7 +34,7 @@ MIN_BRANDS = 2
 OTHER = "other"
 """Model of listings that name none."""
 _FOLDS = 5
-_LEVEL_PRIOR_LISTINGS = 20.0
+_LEVEL_PRIOR_LISTINGS = 50.0
 """Ridge penalty of the change of the price level in a year: what a few listings of the last months
 ask must not move the level of all cars."""
 

@@ -43,8 +43,8 @@ def counts(market: ReferenceMarket) -> Iterator[int]:
         yield from (int(row[0]) for row in rows.values())
     yield from market.spread.counts
     yield from (int(row[0]) for row in market.new_cars.ratios.values())
-    for bands in market.kind_trend.values():
-        yield from (int(row[0]) for row in bands.values())
+    for trend in market.kind_trend.values():
+        yield from (int(row[0]) for row in trend.values())
 
 
 def test_no_published_figure_comes_from_fewer_than_ten_listings(market: ReferenceMarket) -> None:
