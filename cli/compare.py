@@ -14,6 +14,7 @@ from cli.console import (
     click_errors,
     data_option,
     print_json,
+    warn_of_suspects,
 )
 from model_store.registry.registry import ModelRegistry
 from shared.settings import Settings
@@ -62,6 +63,7 @@ def compare(
         a, b = (load_model(path, _resolved(path, each)) for each in (version_a, version_b))
         listings, report = load_listings_of(paths)
         click.echo(report.summary(), err=True)
+        warn_of_suspects(report, "they are kept")
         found = compare_models(a, b, listings, seed=seed, include_seen=include_seen)
     if as_json:
         print_json({**found.to_json(), "data": report.to_json()})
@@ -139,11 +141,15 @@ def _row(name: str, rows: int, a: "Figures", b: "Figures") -> Sequence[str]:
         f"{rows:,}",
         f"{a.median_ape:.2f} %",
         f"{b.median_ape:.2f} %",
-        f"{a.bias:+.1f} %",
-        f"{b.bias:+.1f} %",
+        _signed_percent(a.bias),
+        _signed_percent(b.bias),
         f"{a.coverage_90:.1%}",
         f"{b.coverage_90:.1%}",
     )
+
+
+def _signed_percent(figure: float) -> str:
+    return f"{round(figure, 1) + 0.0:+.1f} %"  # no negative zero
 
 
 def _band_row(band: "BandFigures") -> Sequence[str]:

@@ -4,7 +4,7 @@ import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +12,13 @@ from cli.streams import echo_json
 from shared.domain.errors import DomainError
 from shared.messages.texts import describe_problem
 
+if TYPE_CHECKING:
+    from data.listings.report import LoadReport
+
 FILE = click.Path(path_type=Path)
 DEFAULT_SEED = 42
+_MANY_SUSPECTS = 0.02
+"""Share of suspicious prices from which commands warn."""
 
 data_option = functools.partial(
     click.option,
@@ -35,6 +40,23 @@ class BadInputError(click.ClickException):
     """The command cannot use this input; the message gives the reason. Exit code 2."""
 
     exit_code = 2
+
+
+def warn_of_suspects(report: "LoadReport", consequence: str) -> None:
+    """Say on standard error that many prices are probably typing errors.
+
+    Args:
+        report: on the files.
+        consequence: what the command does with these prices.
+    """
+    share = report.suspects / report.rows_kept
+    if share >= _MANY_SUSPECTS:
+        click.echo(
+            f"  warning   {share:.1%} of the prices are probably typing errors: {consequence}, and"
+            " figures such as `mape`, `r2` and `coverage_90` are measured on them, too; correct the"
+            " file",
+            err=True,
+        )
 
 
 def print_json(value: Any) -> None:

@@ -11,6 +11,7 @@ from cli.console import (
     click_errors,
     data_option,
     print_json,
+    warn_of_suspects,
 )
 from data.listings.loading import load_listings_of
 from model_store.registry.registry import ModelRegistry
@@ -59,6 +60,7 @@ def evaluate(
     with click_errors():
         listings, report = load_listings_of(paths)
         click.echo(report.summary(), err=True)
+        warn_of_suspects(report, "they are kept")
         versions_path = Settings.from_env().versions_path
         wanted = version or ModelRegistry(versions_path).active_version()
         if wanted is None:

@@ -203,6 +203,8 @@ def _fit_at_price_level(
     data: TrainingData, fit: "Callable[[pd.DataFrame], TrainedModel]"
 ) -> "TrainedModel":
     """Fit a model that quotes the wanted price level and has an index of the other months."""
+    from model_store.training.train import training_rows  # noqa: PLC0415 - takes seconds to import
+
     if data.price_level is None:
         return fit(data.listings)
     published = market_index(ReferenceMarket.load())
@@ -210,7 +212,10 @@ def _fit_at_price_level(
     _, factor = splice_index(dated, published, data.price_level)
     trained = fit(data.listings.assign(**{PRICE: data.listings[PRICE] * factor}))
     index, _ = splice_index(trained.training["price_index"] or dated, published, data.price_level)
-    return _with_training(trained, price_index=index, data_as_of=data.price_level)
+    restated = _with_training(trained, price_index=index, data_as_of=data.price_level)
+    # A listing is recognised by the price that was asked.
+    rows = training_rows(data.listings, str(trained.training["digest"]))
+    return dataclasses.replace(restated, training_rows=rows)
 
 
 def _with_training(trained: "TrainedModel", **changes: object) -> "TrainedModel":

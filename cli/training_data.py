@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.console import BadInputError
+from cli.console import BadInputError, warn_of_suspects
 from data.listings.loading import load_listings_of
 from data.listings.report import LoadReport
 from data.listings.table import LISTING_DATE, latest_month
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 DEFAULT_ROWS = 30_000
 """Number of listings drawn from the reference market to train the default model."""
-_MANY_SUSPECTS = 0.02
-"""Share of suspicious prices from which training warns."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +56,7 @@ def load_training_data(paths: tuple[Path, ...], seed: int, price_level: str | No
     listings, report = load_listings_of(paths)
     click.echo(report.summary(), err=True)
     _report_dates(listings, report.file, price_level)
-    _report_suspects(report)
+    warn_of_suspects(report, "they count little in training")
     return TrainingData(listings=listings, name=report.file, report=report, price_level=price_level)
 
 
@@ -83,17 +81,6 @@ def _report_dates(listings: "pd.DataFrame", name: str, price_level: str | None) 
         click.echo(
             f"  one month all dated listings are of {dates.iloc[0]}: the model quotes prices of"
             " that month and knows no trend from month to month",
-            err=True,
-        )
-
-
-def _report_suspects(report: LoadReport) -> None:
-    """Report that many prices are probably typing errors, and what that means."""
-    share = report.suspects / report.rows_kept
-    if share >= _MANY_SUSPECTS:
-        click.echo(
-            f"  warning   {share:.1%} of the prices are probably typing errors: they count little"
-            " in training, and the metrics are measured on them, too; correct the file",
             err=True,
         )
 

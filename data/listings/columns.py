@@ -223,6 +223,11 @@ def _check_columns(raw: RawTable, texts: Texts, *, has_names: bool) -> None:
 
 def _missing(raw: RawTable, names: Sequence[str]) -> ListingsError:
     found = ", ".join(raw.headers[:_MAX_HEADERS_SHOWN])
+    if not raw.dialect.has_header:
+        return ListingsError(
+            f"{raw.name}: the file has no header row: write the names of its columns above the"
+            " first car"
+        )
     hint = f" (a price is called {', '.join(PRICE_NAMES)})" if PRICE in names else ""
     return ListingsError(f"{raw.name}: no column for {', '.join(names)}; found: {found}{hint}")
 

@@ -9,6 +9,7 @@ from shared.domain.table import Dialect
 from shared.messages.texts import describe, describe_problem
 from shared.tabular.files.local_file import read_local_table
 from shared.tabular.rows.chunk import CellChunk
+from shared.tabular.tables.process import ReaderKilled
 
 _REFUSALS = {
     "empty-file": "the file is empty",
@@ -94,6 +95,9 @@ def read_table(path: Path) -> RawTable:
         table = read_local_table(path)
     except OSError as error:
         raise ListingsError(f"{path}: {error.strerror or error}") from None
+    except ReaderKilled:
+        reason = "its reader was ended by the system, perhaps because memory is short"
+        raise ListingsError(f"{path.name}: {reason}") from None
     except InvalidInput as error:
         raise ListingsError(f"{path.name}: {_first_reason(error.problems)}") from None
     except DomainError as error:

@@ -39,6 +39,8 @@ TABLE_SUFFIXES = frozenset({
 """Suffixes of the files that are read in a folder, perhaps followed by one of a compression."""
 _COMPRESSED = frozenset({".gz", ".zst", ".zstd"})
 _REPEATED = "repeated"
+_NAMED_FILES = 3
+"""Most files whose names a report on all of them has."""
 _IMPOSSIBLE = "with an impossible price"
 _EXPECTED_PRICES = f"; an asking price is {_MIN_PRICE_MAD:,} to {_MAX_PRICE_MAD:,} MAD"
 _UNREADABLE_ROWS = {
@@ -70,7 +72,7 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
     values = columns.cells
     numbers = raw.numbers
     values.setdefault(SOURCE, [layout.name] * len(numbers))
-    kept, dropped = _select_usable(columns, raw.faults, _find_duplicates(columns.texts))
+    kept, dropped = _select_usable(columns, raw.faults, _find_duplicates(columns))
     if not kept:
         raise ListingsError(
             f"{raw.name}: none of its {len(numbers)} rows can be used ({_counted(dropped)})"
@@ -112,7 +114,7 @@ def load_listings_of(paths: Sequence[Path]) -> tuple[pd.DataFrame, LoadReport]:
         dropped[_REPEATED] += int(repeated.sum())
     digests = " ".join(sorted(report.digest for report in reports))
     return table, LoadReport(
-        file=f"{len(reports)} files",
+        file=_joined_names(reports),
         layout=", ".join(dict.fromkeys(report.layout for report in reports)),
         encoding=", ".join(dict.fromkeys(report.encoding for report in reports)),
         digest=hashlib.sha256(digests.encode()).hexdigest(),
@@ -128,6 +130,11 @@ def load_listings_of(paths: Sequence[Path]) -> tuple[pd.DataFrame, LoadReport]:
         months=_months(table),
         files=tuple(reports),
     )
+
+
+def _joined_names(reports: Sequence[LoadReport]) -> str:
+    names = [report.file for report in reports]
+    return ", ".join(names) if len(names) <= _NAMED_FILES else f"{len(names)} files"
 
 
 def _files_of(path: Path) -> list[Path]:
@@ -184,10 +191,18 @@ def _report(
     )
 
 
-def _find_duplicates(columns: Columns) -> list[bool]:
-    """Whether each row has the same text as an earlier one."""
-    rows = list(zip(*columns.values(), strict=True))
-    if len(columns) < _MIN_DUPLICATE_COLUMNS:
+def _find_duplicates(columns: ListingColumns) -> list[bool]:
+    """Whether each row has the same text as an earlier one.
+
+    A title counts as the three columns of brand, model and edition.
+    """
+    texts = list(columns.texts.values())
+    width = len(texts)
+    if columns.names is not None:
+        texts.append(columns.names)
+        width += 3
+    rows = list(zip(*texts, strict=True))
+    if width < _MIN_DUPLICATE_COLUMNS:
         return [False] * len(rows)
     first_of: dict[tuple[str, ...], int] = {}
     return [first_of.setdefault(row, index) != index for index, row in enumerate(rows)]

@@ -110,6 +110,7 @@ def test_every_kind_of_file_gives_the_same_listings(tmp_path: Path, name: str) -
             ),
             "own estimate",
         ),
+        (csv_text(CARS).split(b"\n", 1)[1], "no header row"),
         (csv_text(CARS.assign(Prix2=1).rename(columns={"Prix2": "Marque "})), "Marque"),
     ],
 )

@@ -131,6 +131,15 @@ def test_a_listing_read_twice_counts_once_where_its_row_tells_it_apart(tmp_path:
     assert len(load_listings(written(tmp_path, narrow))[0]) == 3
 
 
+def test_titles_tell_listings_apart(tmp_path: Path) -> None:
+    row = "285 000 Dhs;2017;142 000 km;Diesel;Automatique;9 cv;Rabat;14/03/2024\n"
+    titles = ["Mercedes-Benz Classe C 220 d", "Mercedes-Benz Classe C 250 d", "BMW X5"]
+    text = MOTEUR.splitlines(keepends=True)[0] + "".join(f"{title};{row}" for title in titles * 2)
+    table, report = load_listings(written(tmp_path, text))
+    assert table["model"].tolist() == ["classe c", "classe c", "x5"]
+    assert report.dropped == {"repeated": 3}
+
+
 @pytest.mark.parametrize(
     ("torque", "newton_metres"),
     [

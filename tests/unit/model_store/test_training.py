@@ -250,6 +250,7 @@ def test_a_model_of_old_listings_can_quote_a_later_level(
             assert new.price_mad < old.price_mad * growth
         else:
             assert new.price_mad == pytest.approx(old.price_mad * growth, rel=0.01)
+    assert json.loads(run(evaluate, "--data", path).stdout)["seen_in_training"]["share"] == 1.0
     assert restated.price_index[wanted] == 1.0
     assert restated.price_index[until] == pytest.approx(1 / growth, abs=1e-3)
     assert restated.training["months"] == [until, until]
