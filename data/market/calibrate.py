@@ -26,7 +26,7 @@ from data.market.new_cars import NewCars
 from data.market.price_spread import measure_spread
 from data.market.reference import ReferenceMarket, date_curve, month_number
 from data.market.source_ceilings import ceiling_factors
-from shared.domain.reading import Match
+from shared.domain.reading import Match, NamesMissing
 from shared.vehicles.names import read_names
 
 MIN_LISTINGS = 500
@@ -163,11 +163,19 @@ def _with_certain_names(listings: pd.DataFrame) -> pd.DataFrame:
     ambiguous = {
         (company, model)
         for company, model in pairs.itertuples(index=False)
-        if model != OTHER and read_names(company, model).match is Match.AMBIGUOUS
+        if model != OTHER and _is_ambiguous(company, model)
     }
     names = zip(listings["company"], listings["model"], strict=True)
     models = [OTHER if (company, model) in ambiguous else model for company, model in names]
     return listings.assign(model=np.array(models, dtype=object))
+
+
+def _is_ambiguous(company: str, model: str) -> bool:
+    """Whether the catalogue cannot tell the model that a name means."""
+    try:
+        return read_names(company, model).match is Match.AMBIGUOUS
+    except NamesMissing:
+        return True
 
 
 def _dated(listings: pd.DataFrame, as_of: str) -> pd.DataFrame:
