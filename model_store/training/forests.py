@@ -167,7 +167,10 @@ def out_of_bag(
 def _set_leaves_to_medians(
     forest: RandomForestRegressor, matrix: Matrix, target: FloatArray, weights: FloatArray
 ) -> None:
-    """Replace the value of each leaf by the weighted median of the tree's sample in it."""
+    """Replace the value of each leaf by the weighted median of the tree's sample in it.
+
+    The leaf's impurity becomes the mean square of the distance from that median.
+    """
     order = np.argsort(target, kind="stable")
     for tree, sample in zip(forest.estimators_, forest.estimators_samples_, strict=True):
         drawn = np.bincount(sample, minlength=len(target)) * weights
@@ -179,7 +182,10 @@ def _set_leaves_to_medians(
         total = np.cumsum(drawn[rows])
         below = np.append(0.0, total[ends[:-1]])
         middle = np.searchsorted(total, (below + total[ends]) / 2)
-        tree.tree_.value[leaves[ends], 0, 0] = target[rows[middle]]
+        median = target[rows[middle]]
+        mean = tree.tree_.value[leaves[ends], 0, 0]
+        tree.tree_.impurity[leaves[ends]] += (mean - median) ** 2
+        tree.tree_.value[leaves[ends], 0, 0] = median
 
 
 def _forest(trees: int, depth: int, min_leaf: int, seed: int, jobs: int) -> RandomForestRegressor:

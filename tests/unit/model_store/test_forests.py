@@ -1,11 +1,12 @@
 """Leaves are weighted medians; out-of-bag predictions leave out duplicates of the car."""
 
 import numpy as np
+import pytest
 from sklearn.ensemble import RandomForestRegressor
 
 from data.hedonic.model import FloatArray
 from model_store.forest.forest import PackedForest
-from model_store.training.forests import Matrix, OutOfBag, fit_forest, out_of_bag
+from model_store.training.forests import Matrix, OutOfBag, clip_outliers, fit_forest, out_of_bag
 
 
 def test_near_duplicates_do_not_leak_prices() -> None:
@@ -57,6 +58,21 @@ def test_the_packed_forest_predicts_the_medians() -> None:
     packed = PackedForest.from_estimator(forest).predict(matrix)
     np.testing.assert_allclose(packed.mean, forest.predict(matrix), atol=1e-9)
     assert np.mean(packed.mean) < np.mean(residual)
+
+
+def test_the_impurity_of_a_leaf_is_about_its_median() -> None:
+    rng = np.random.default_rng(8)
+    matrix = rng.random((600, 3)).astype(np.float32)
+    residual = rng.exponential(size=600)
+    forest, _ = fitted(matrix, residual, np.ones(600))
+    sample, tree = forest.estimators_samples_[0], forest.estimators_[0].tree_
+    leaf_of = tree.apply(matrix[sample])
+    leaf = leaf_of[0]
+    inside = clip_outliers(residual)[sample][leaf_of == leaf]
+    median = tree.value[leaf, 0, 0]
+    assert np.sum(inside < median) <= len(inside) / 2
+    assert np.sum(inside > median) <= len(inside) / 2
+    assert tree.impurity[leaf] == pytest.approx(np.mean((inside - median) ** 2))
 
 
 def fitted(
