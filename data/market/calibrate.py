@@ -110,7 +110,7 @@ def calibrate(listings: pd.DataFrame, new_prices: pd.DataFrame | None = None) ->
         basis="asking_prices",
         listings=len(dated),
         hedonic=fit.model,
-        price_index=_price_index(dated, curve, fit),
+        price_index=_price_index(known, curve, fit),
         spread=measure_spread(dated, _out_of_fold_errors(known)),
         cars=cars,
         kind_trend=measure_kind_trend(dated),
@@ -202,14 +202,22 @@ def _predict(fit: HedonicFit, listings: pd.DataFrame) -> FloatArray:
 
 
 def _price_index(
-    listings: pd.DataFrame, curve: PiecewiseLinear, fit: HedonicFit
+    known: _Listings, curve: PiecewiseLinear, fit: HedonicFit
 ) -> dict[str, list[float]]:
-    counts = listings[LISTING_DATE].value_counts().sort_index()
-    levels = curve.columns(np.array([month_number(month) for month in counts.index]))
+    """[listings, price level] by month: the mean effect of the month on its own listings.
+
+    The trends of kinds of cars count: cars of some years and classes became dearer, of others
+    cheaper. Months with few listings are shrunk towards the curve of the mean listing.
+    """
+    effect = pd.Series(known.dates @ fit.nuisance)
+    by_month = effect.groupby(known.table[LISTING_DATE].to_numpy()).agg(["size", "mean"])
+    numbers = np.array([month_number(month) for month in by_month.index])
     slopes = fit.nuisance[: curve.width] / np.sqrt(_LEVEL_PRIOR_LISTINGS)
-    index = np.exp(levels @ slopes)
+    usual = curve.columns(numbers) @ slopes
+    size, mean = by_month["size"].to_numpy(), by_month["mean"].to_numpy()
+    level = np.exp((size * mean + _LEVEL_PRIOR_LISTINGS * usual) / (size + _LEVEL_PRIOR_LISTINGS))
     return {
-        str(month): [int(count), round(float(level), 4)]
-        for (month, count), level in zip(counts.items(), index, strict=True)
+        str(month): [int(count), round(float(each), 4)]
+        for month, count, each in zip(by_month.index, size, level, strict=True)
         if count >= MIN_CELL_COUNT
     }
