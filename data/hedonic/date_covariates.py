@@ -14,7 +14,7 @@ from data.hedonic.model import FloatArray
 from data.hedonic.terms import COARSE_YEAR
 from data.vehicles.names import BRAND_CLASSES
 
-_LATE_SHARE = 0.002
+_LATE_SHARE = 0.01
 
 
 def date_covariates(
