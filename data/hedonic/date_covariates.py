@@ -51,7 +51,7 @@ def _latest_usual(months: FloatArray) -> FloatArray:
     extrapolate them over months that nothing is known about.
     """
     order = np.argsort(months.sum(axis=1), kind="stable")
-    return months[order[int((1.0 - _LATE_SHARE) * (len(order) - 1))]]
+    return np.asarray(months[order[int((1.0 - _LATE_SHARE) * (len(order) - 1))]])
 
 
 def _indicators(values: pd.Series) -> FloatArray:
