@@ -124,6 +124,19 @@ def test_a_file_that_does_not_state_asking_prices_in_dirhams_says_so(
     assert "?" not in str(raised.value), "options of an upload"
 
 
+def test_each_row_is_read_in_the_unit_that_it_states(tmp_path: Path) -> None:
+    is_miles = np.arange(len(CARS)) % 2 == 1
+    km = CARS["Kilométrage"]
+    written = km.where(~is_miles, (km / 1.609344).round())
+    table = CARS.assign(Kilométrage=written, Unité=np.where(is_miles, "mi", "km"))
+    columns = [*table.columns[:4], "Unité", *table.columns[4:-1]]
+    path = tmp_path / "cars.csv"
+    path.write_bytes(csv_text(table[columns]))
+    found, report = load_listings(path)
+    np.testing.assert_allclose(found["km_driven"], km, atol=1)
+    assert report.unused_columns == ()
+
+
 def test_prices_of_single_rows_in_another_currency_are_dropped_and_counted(tmp_path: Path) -> None:
     prices = [f"{price} DH" for price in CARS["Prix"]]
     prices[2] = "17000 €"

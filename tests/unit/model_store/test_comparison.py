@@ -34,13 +34,18 @@ def listings(model: LoadedModel) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def dearer(model: LoadedModel) -> LoadedModel:
     """The same model with estimates that are a fifth too high."""
+    return raised_by(model, 0.2)
+
+
+def raised_by(model: LoadedModel, log_factor: float) -> LoadedModel:
+    """The same model with higher estimates."""
     return dataclasses.replace(
         model,
         version=dataclasses.replace(model.version, id="2026-11-01T000000-dearer"),
         encoder=dataclasses.replace(
             model.encoder,
             hedonic=dataclasses.replace(
-                model.encoder.hedonic, intercept=model.encoder.hedonic.intercept + 0.2
+                model.encoder.hedonic, intercept=model.encoder.hedonic.intercept + log_factor
             ),
         ),
     )
@@ -65,6 +70,15 @@ def test_a_version_with_larger_errors_is_worse_and_the_other_way_round_better(
 def test_a_version_equals_itself(model: LoadedModel, listings: pd.DataFrame) -> None:
     found = compare_models(model, model, listings)
     assert (found.verdict, found.difference, found.differing) == ("equal", 0.0, ())
+
+
+def test_a_difference_that_may_be_chance_is_none(
+    model: LoadedModel, listings: pd.DataFrame
+) -> None:
+    found = compare_models(model, raised_by(model, 0.002), listings)
+    assert found.difference_low < 0 < found.difference_high
+    assert found.verdict == "equal"
+    assert len(found.differing) == 10
 
 
 def test_bands_contain_every_listing_once_and_small_brands_are_reported_together(
@@ -111,6 +125,9 @@ def test_listings_of_other_layout_order_and_fields_are_recognised(
     seen = seen_in_training(trained, shuffled[shuffled.columns[::-1]])
     assert seen is not None
     assert sorted(shuffled.index[seen]) == list(range(100))
+    new = listings.head(1).assign(km_driven=0.0)
+    unstated = new.assign(km_driven=np.nan)
+    assert fingerprints(new, "0" * 64) != fingerprints(unstated, "0" * 64)
     no_km = listings.assign(km_driven=np.nan)
     assert len(set(fingerprints(no_km, "0" * 64))) > 500, "a missing field leaves the others"
     assert not np.any(seen_in_training(trained, no_km))
