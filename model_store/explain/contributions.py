@@ -1,6 +1,7 @@
 """Converts effects on the log price to contributions in MAD."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,34 +11,43 @@ from shared.domain.valuation import Contribution, Explanation
 
 
 def explanation(
-    car: CarFeatures, *, price_mad: float, base_log: float, effects_log: Mapping[str, float]
+    car: CarFeatures,
+    *,
+    price_mad: float,
+    base_log: float,
+    effects_log: Mapping[str, float],
+    known: Collection[str],
+    averages: Mapping[str, float],
 ) -> Explanation:
-    """Explain a price.
+    """Explain a price by the fields that are known of the car.
 
     Args:
         car: the priced car.
         price_mad: exp(base_log + all effects), rounded to the cent.
         base_log: log price of a car of which no field is known.
         effects_log: effect of each field on the log price.
+        known: fields with a value that training has seen; the others are priced as not stated.
+        averages: of the training listings, see `Explanation`.
 
     Returns:
         Contributions by decreasing absolute value; fields without an effect are left out. The base
-        includes the rounding difference, so that all parts sum to the price.
+        includes the effects of the other fields, so it is the price of an average car that is usual
+        in them, and the rounding difference, so that all parts sum to the price.
     """
-    fields = list(effects_log)
-    effects_mad = np.round(
-        shapley_values_mad(base_log, [effects_log[field] for field in fields]), 2
-    )
-    values = (getattr(car, field) for field in fields)
+    reasons = {name: log for name, log in effects_log.items() if name in known}
+    others = math.fsum(log for name, log in effects_log.items() if name not in known)
+    effects_mad = np.round(shapley_values_mad(base_log + others, list(reasons.values())), 2)
+    values = (getattr(car, field) for field in reasons)
     contributions = [
         Contribution(field, str(value) if isinstance(value, str) else value, effect)
-        for field, value, effect in zip(fields, values, effects_mad.tolist(), strict=True)
+        for field, value, effect in zip(reasons, values, effects_mad.tolist(), strict=True)
         if effect
     ]
     contributions.sort(key=lambda contribution: -abs(contribution.effect_mad))
     return Explanation(
         base_mad=round(price_mad - sum(each.effect_mad for each in contributions), 2),
         contributions=tuple(contributions),
+        averages=averages,
     )
 
 

@@ -24,6 +24,7 @@ from model_store.registry.atomic_files import sync_file, sync_folder
 from model_store.registry.manifest import (
     ENCODER_FILE,
     MANIFEST_FILE,
+    PROFILE_FILE,
     REFERENCE_MARKET,
     ModelVersion,
 )
@@ -174,6 +175,8 @@ def _write_files(folder: Path, trained: "TrainedModel") -> None:
         CALIBRATION_FILE: trained.calibration.to_json(),
         USUAL_FILE: trained.usual.to_json(),
     }
+    if trained.profile is not None:
+        parts[PROFILE_FILE] = trained.profile.to_json()
     for name, part in parts.items():
         (folder / name).write_text(json.dumps(part), encoding="utf-8")
     if trained.training_rows is not None:

@@ -19,6 +19,7 @@ from data.market.calibrate import near_duplicate_groups, require_several_brands
 from data.market.distributions import age_at_listing
 from data.market.price_index import fitted_index, market_index
 from data.market.reference import ReferenceMarket
+from model_store.drift.profile import TrainingProfile
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
 from model_store.pricing.feature_matrix import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
 from model_store.pricing.usual_cars import UsualStatistics
@@ -27,6 +28,7 @@ from model_store.training.card_predictions import CardPredictions
 from model_store.training.crossfit import CrossFitResult, cross_fit, encode_by_market
 from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
+from model_store.training.profile import training_profile
 from model_store.training.usual_statistics import usual_statistics
 
 MIN_LISTINGS = 200
@@ -48,6 +50,7 @@ class TrainedModel:
             `months` (first and last month of listing) and `price_index` (see
             `data.market.price_index`).
         predictions: out-of-bag predictions of the training listings, for the model card.
+        profile: binned shares of the training data, with which drift is measured.
         training_rows: sorted fingerprints of the training listings, by a key from their digest;
             None for generated ones.
     """
@@ -60,6 +63,7 @@ class TrainedModel:
     metrics: dict[str, Any]
     training: dict[str, Any]
     predictions: CardPredictions | None = None
+    profile: TrainingProfile | None = None
     training_rows: Fingerprints | None = None
 
 
@@ -133,6 +137,7 @@ def train_bundle(
             **_dates(table, fitted.month_slopes, market),
         },
         predictions=_card_predictions(table, forest, fitted, mean, quantiles),
+        profile=training_profile(table, np.exp(mean)),
         training_rows=training_rows(listings, digest(table)) if name != REFERENCE_MARKET else None,
     )
 
