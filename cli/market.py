@@ -35,18 +35,29 @@ def market() -> None:
     default=REFERENCE_MARKET,
     help="Where the statistics go; the file in `data/` if not given.",
 )
+@click.option(
+    "--new-prices",
+    type=FILE,
+    help="CSV file of new cars by version (company, model, version, net_price_mad, date): prices"
+    " the youngest used cars, and models that are hardly listed.",
+)
 @as_json_option
-def calibrate(paths: tuple[Path, ...], output: Path, *, as_json: bool) -> None:
+def calibrate(
+    paths: tuple[Path, ...], output: Path, new_prices: Path | None, *, as_json: bool
+) -> None:
     """Rebuild the reference market from listings: files that `carprice batch` reads, or folders."""
-    # Importing this loads the compiled kernels, which the other commands do not need.
+    # Importing these loads the compiled kernels, which the other commands do not need.
     from data.market.calibrate import calibrate as calibrate_market  # noqa: PLC0415
+    from data.market.new_car_levels import load_new_prices  # noqa: PLC0415
 
     with click_errors():
         listings, report = load_listings_of(paths)
         click.echo(report.summary(), err=True)
-        found = calibrate_market(listings)
+        versions = None if new_prices is None else load_new_prices(new_prices)
+        found = calibrate_market(listings, versions)
         found.save(output)
     models = len(found.hedonic.vehicle_years)
+    new_models = len(found.new_cars.levels)
     if as_json:
         print_json(
             {
@@ -54,6 +65,7 @@ def calibrate(paths: tuple[Path, ...], output: Path, *, as_json: bool) -> None:
                 "models": models,
                 "listings": found.listings,
                 "data_as_of": found.data_as_of,
+                "models_with_new_price": new_models,
                 "data": report.to_json(),
             }
         )
@@ -61,6 +73,8 @@ def calibrate(paths: tuple[Path, ...], output: Path, *, as_json: bool) -> None:
     click.echo(
         f"{output}: {models} models from {found.listings} listings, prices of {found.data_as_of}"
     )
+    if new_prices is not None:
+        click.echo(f"  {new_models} models with a price when new, of {found.new_cars.as_of}")
 
 
 @market.command()

@@ -22,7 +22,7 @@ from cli.training_data import TrainingData, load_training_data
 from data.listings.table import PRICE, latest_month
 from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
-from model_store.registry.manifest import REFERENCE_MARKET, ModelVersion
+from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
 from shared.domain.errors import DomainError
 from shared.messages.texts import describe_problem
@@ -80,7 +80,8 @@ def train(
         from model_store.training.train import count_steps  # noqa: PLC0415 - takes seconds
 
         active = _active_model(registry) if is_compared and data.report is not None else None
-        steps = count_steps(data.listings) * (1 if active is None else 2) + 1
+        steps = count_steps(data.listings, is_generated=data.market is not None)
+        steps = steps * (1 if active is None else 2) + 1
         with _progress(steps) as on_progress:
             trained = _fit(data, data.listings, seed, on_progress)
             trial = None if active is None else _trial(data, active, seed, on_progress)
@@ -190,7 +191,7 @@ def _fit(
             table,
             seed=seed,
             name=data.name,
-            kind_trend=data.kind_trend,
+            market=data.market,
             jobs=len(os.sched_getaffinity(0)),
             on_progress=on_progress,
         )
@@ -204,12 +205,9 @@ def _fit_at_price_level(
     """Fit a model that quotes the wanted price level and has an index of the other months."""
     from model_store.training.train import training_rows  # noqa: PLC0415 - takes seconds to import
 
-    published = market_index(ReferenceMarket.load())
-    if data.name == REFERENCE_MARKET:
-        trained = fit(data.listings)
-        return _with_training(trained, price_index=published)
     if data.price_level is None:
         return fit(data.listings)
+    published = market_index(ReferenceMarket.load())
     dated = {latest_month(data.listings): 1.0}
     _, factor = splice_index(dated, published, data.price_level)
     trained = fit(data.listings.assign(**{PRICE: data.listings[PRICE] * factor}))

@@ -16,8 +16,6 @@ from model_store.registry.manifest import REFERENCE_MARKET
 if TYPE_CHECKING:
     import pandas as pd
 
-    from data.market.kind_trend import KindTrend
-
 DEFAULT_ROWS = 30_000
 """Number of listings drawn from the reference market to train the default model."""
 
@@ -31,8 +29,8 @@ class TrainingData:
     report: LoadReport | None
     price_level: str | None
     """Month (YYYY-MM) whose price level is quoted; None: the month of the latest listing."""
-    kind_trend: "KindTrend | None" = None
-    """The trend of fuels and gearboxes that generated listings lack."""
+    market: ReferenceMarket | None = None
+    """What the listings were drawn from; None for listings of files."""
 
 
 def load_training_data(paths: tuple[Path, ...], seed: int, price_level: str | None) -> TrainingData:
@@ -53,7 +51,7 @@ def load_training_data(paths: tuple[Path, ...], seed: int, price_level: str | No
             name=REFERENCE_MARKET,
             report=None,
             price_level=None,
-            kind_trend=market.kind_trend,
+            market=market,
         )
     listings, report = load_listings_of(paths)
     click.echo(report.summary(), err=True)

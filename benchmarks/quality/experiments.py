@@ -102,7 +102,7 @@ def latest_full_month(listings: pd.DataFrame) -> str:
 def default_model(market: ReferenceMarket, listings: pd.DataFrame) -> Figures:
     """Price listings with the model that `carprice train` trains on a market's statistics."""
     drawn = generate(market, DEFAULT_ROWS, seed=DEFAULT_SEED, antithetic=True)
-    trained = train_bundle(drawn, seed=DEFAULT_SEED, kind_trend=market.kind_trend)
+    trained = train_bundle(drawn, seed=DEFAULT_SEED, market=market)
     return figures(priced(trained, listings))
 
 

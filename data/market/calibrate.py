@@ -1,8 +1,13 @@
 """Estimates the statistics of the reference market from listings."""
 
+import dataclasses
+from typing import Self
+
 import numpy as np
 import pandas as pd
+import scipy.sparse
 
+from data.hedonic.date_covariates import date_covariates
 from data.hedonic.fit import HedonicFit, fit_hedonic
 from data.hedonic.model import FloatArray, IntArray, PiecewiseLinear
 from data.hedonic.predictor import HedonicPredictor
@@ -10,32 +15,76 @@ from data.hedonic.terms import TERMS
 from data.listings.files import ListingsError
 from data.listings.suspicion import without_implausible_km
 from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
+from data.listings.weights import listing_weights
 from data.market.distributions import (
-    AGE_BANDS,
     MIN_CELL_COUNT,
-    RARE,
-    age_at_listing,
-    group_names,
     measure_distributions,
 )
 from data.market.kind_trend import measure_kind_trend
-from data.market.reference import PriceSpread, ReferenceMarket, date_curve, month_number
+from data.market.new_car_levels import measure_new_cars
+from data.market.new_cars import NewCars
+from data.market.price_spread import measure_spread
+from data.market.reference import ReferenceMarket, date_curve, month_number
+from data.market.source_ceilings import ceiling_factors
+from shared.domain.reading import Match, NamesMissing
+from shared.vehicles.names import read_names
 
 MIN_LISTINGS = 500
 MIN_BRANDS = 2
-_FOLDS = 10
-_SHAPE_QUANTILES = (0.01, 0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975, 0.99)
-_SPREAD_PRIOR = 30.0
-_MIN_RARE_LISTINGS = 200
-_STD_PER_MEAN_ABS_DEV = 1.2533
-"""Standard deviation of a normal distribution in mean absolute deviations."""
+OTHER = "other"
+"""Model of listings that name none."""
+_FOLDS = 5
+_LEVEL_PRIOR_LISTINGS = 50.0
+"""Ridge penalty of the change of the price level in a year: what a few listings of the last months
+ask must not move the level of all cars."""
 
 
-def calibrate(listings: pd.DataFrame) -> ReferenceMarket:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Listings:
+    """Listings with the inputs of every fit.
+
+    Args:
+        table: a canonical table with known dates.
+        log_price: (n,)
+        dates: (n, m) covariates of the month of listing.
+        weights: (n,)
+    """
+
+    table: pd.DataFrame
+    log_price: FloatArray
+    dates: scipy.sparse.csr_matrix
+    weights: FloatArray
+
+    @classmethod
+    def weighted(cls, table: pd.DataFrame, curve: PiecewiseLinear, weights: FloatArray) -> Self:
+        """Prepare listings with known dates, `curve` being that of the price level."""
+        months = curve.columns(table[LISTING_DATE].map(month_number).to_numpy(dtype=np.float64))
+        return cls(
+            table=table,
+            log_price=np.log(table[PRICE].to_numpy(dtype=np.float64)),
+            dates=date_covariates(table, months / np.sqrt(_LEVEL_PRIOR_LISTINGS), weights),
+            weights=weights,
+        )
+
+    def fit(self, rows: IntArray | None = None) -> HedonicFit:
+        """Fit the hedonic model to all listings, or to those of some rows."""
+        kept = np.arange(len(self.table)) if rows is None else rows
+        return fit_hedonic(
+            self.table.iloc[kept].reset_index(drop=True),
+            self.log_price[kept],
+            TERMS,
+            min_count=MIN_CELL_COUNT,
+            nuisance=self.dates[kept],
+            weights=self.weights[kept],
+        )
+
+
+def calibrate(listings: pd.DataFrame, new_prices: pd.DataFrame | None = None) -> ReferenceMarket:
     """Estimate the market's statistics.
 
     Args:
-        listings: a canonical table; a missing date is replaced by the latest one.
+        listings: a canonical table; a missing date is replaced by the latest supported one.
+        new_prices: versions of new cars (`data.market.new_cars.load_new_prices`).
 
     Raises:
         ListingsError: too few listings for statistics of cells of ten, or a single brand.
@@ -45,25 +94,40 @@ def calibrate(listings: pd.DataFrame) -> ReferenceMarket:
             f"{len(listings)} listings are too few for a market; at least {MIN_LISTINGS}"
         )
     require_several_brands(listings)
-    dated = without_implausible_km(listings).reset_index(drop=True)
-    as_of = latest_month(dated)
-    dated[LISTING_DATE] = dated[LISTING_DATE].fillna(as_of)
+    as_of = last_supported_month(listings)
+    named = _with_certain_names(without_implausible_km(listings).reset_index(drop=True))
+    dated = _dated(named, as_of)
     curve = date_curve(dated[LISTING_DATE].min(), as_of)
-    months = curve.columns(dated[LISTING_DATE].map(month_number).to_numpy(dtype=np.float64))
-    log_price = np.log(dated[PRICE].to_numpy(dtype=np.float64))
-    fit = fit_hedonic(dated, log_price, TERMS, min_count=MIN_CELL_COUNT, nuisance=months)
-    in_sample = _residuals(fit, dated, log_price, months)
-    residual = _combined_residuals(in_sample, _out_of_fold_residuals(dated, log_price, months))
+    known = _Listings.weighted(dated, curve, listing_weights(dated))
+    first = _predict(known.fit(), dated)
+    factors = ceiling_factors(dated, np.exp(first))
+    if (factors < 1.0).any():
+        known = _Listings.weighted(dated, curve, known.weights * factors)
+    fit = known.fit()
+    cars = measure_distributions(dated)
     return ReferenceMarket(
         data_as_of=as_of,
         basis="asking_prices",
         listings=len(dated),
         hedonic=fit.model,
-        price_index=_price_index(dated, curve, fit),
-        spread=_spread(dated, residual),
-        cars=measure_distributions(dated),
+        price_index=_price_index(known, curve, fit),
+        spread=measure_spread(dated, _out_of_fold_errors(known)),
+        cars=cars,
         kind_trend=measure_kind_trend(dated),
+        new_cars=NewCars()
+        if new_prices is None
+        else measure_new_cars(new_prices, dated, fit.model, cars.km_by_age),
     )
+
+
+def last_supported_month(listings: pd.DataFrame) -> str:
+    """The last month (YYYY-MM) of `MIN_CELL_COUNT` listings, whose price level is quoted.
+
+    The latest month if no month has so many; later months count as this one.
+    """
+    counts = listings[LISTING_DATE].value_counts()
+    supported = counts.index[counts >= MIN_CELL_COUNT]
+    return str(supported.max()) if len(supported) else latest_month(listings)
 
 
 def require_several_brands(listings: pd.DataFrame) -> None:
@@ -93,90 +157,67 @@ def assign_folds(listings: pd.DataFrame, folds: int, seed: int = 0) -> IntArray:
     return np.asarray(shuffled[groups] % folds)
 
 
-def _out_of_fold_residuals(
-    listings: pd.DataFrame, log_price: FloatArray, months: FloatArray
-) -> FloatArray:
-    """Log price minus the prediction of a model fitted without the listing's fold."""
-    folds = assign_folds(listings, _FOLDS)
-    residual = np.empty(len(listings))
+def _with_certain_names(listings: pd.DataFrame) -> pd.DataFrame:
+    """Listings in which a name that may mean several models ("H" for H-1 or H-100) is `OTHER`."""
+    pairs = listings[["company", "model"]].drop_duplicates()
+    ambiguous = {
+        (company, model)
+        for company, model in pairs.itertuples(index=False)
+        if model != OTHER and _is_ambiguous(company, model)
+    }
+    names = zip(listings["company"], listings["model"], strict=True)
+    models = [OTHER if (company, model) in ambiguous else model for company, model in names]
+    return listings.assign(model=np.array(models, dtype=object))
+
+
+def _is_ambiguous(company: str, model: str) -> bool:
+    """Whether the catalogue cannot tell the model that a name means."""
+    try:
+        return read_names(company, model).match is Match.AMBIGUOUS
+    except NamesMissing:
+        return True
+
+
+def _dated(listings: pd.DataFrame, as_of: str) -> pd.DataFrame:
+    """Listings with known dates, none later than `as_of`."""
+    dates = listings[LISTING_DATE].fillna(as_of)
+    return listings.assign(**{LISTING_DATE: dates.where(dates <= as_of, as_of)})
+
+
+def _out_of_fold_errors(known: _Listings) -> FloatArray:
+    """Log price minus the prediction (n,) by a model fitted without the listing's fold."""
+    folds = assign_folds(known.table, _FOLDS)
+    error = np.empty(len(folds))
     for fold in range(_FOLDS):
         inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        fit = fit_hedonic(
-            listings.iloc[outside].reset_index(drop=True),
-            log_price[outside],
-            TERMS,
-            min_count=MIN_CELL_COUNT,
-            nuisance=months[outside],
-        )
-        part = listings.iloc[inside]
-        residual[inside] = _residuals(fit, part, log_price[inside], months[inside])
-    return residual
+        fit = known.fit(outside)
+        expected = _predict(fit, known.table.iloc[inside]) + known.dates[inside] @ fit.nuisance
+        error[inside] = known.log_price[inside] - expected
+    return error
 
 
-def _residuals(
-    fit: HedonicFit, listings: pd.DataFrame, log_price: FloatArray, months: FloatArray
-) -> FloatArray:
-    """Log price minus the prediction at the price level of the listing's month."""
-    expected = HedonicPredictor(fit.model).predict(car_columns(listings), len(listings))
-    return np.asarray(log_price - (expected + months @ fit.nuisance))
-
-
-def _combined_residuals(in_sample: FloatArray, out_of_fold: FloatArray) -> FloatArray:
-    """Residuals of the prices without the estimation error of the model.
-
-    The in-sample residual of a listing is too small by the factor 1 - h, with h its leverage. The
-    out-of-fold residual is too large by the estimation error, which training on generated listings
-    would add once more. The geometric mean of both has neither bias to first order.
-    """
-    return np.asarray(np.sign(out_of_fold) * np.sqrt(np.abs(in_sample * out_of_fold)))
+def _predict(fit: HedonicFit, listings: pd.DataFrame) -> FloatArray:
+    """Log price (n,) at the level of the last month."""
+    return HedonicPredictor(fit.model).predict(car_columns(listings), len(listings))
 
 
 def _price_index(
-    listings: pd.DataFrame, curve: PiecewiseLinear, fit: HedonicFit
+    known: _Listings, curve: PiecewiseLinear, fit: HedonicFit
 ) -> dict[str, list[float]]:
-    counts = listings[LISTING_DATE].value_counts().sort_index()
-    levels = curve.columns(np.array([month_number(month) for month in counts.index]))
-    index = np.exp(levels @ fit.nuisance)
+    """[listings, price level] by month: the mean effect of the month on its own listings.
+
+    The trends of kinds of cars count: cars of some years and classes became dearer, of others
+    cheaper. Months with few listings are shrunk towards the curve of the mean listing.
+    """
+    effect = pd.Series(known.dates @ fit.nuisance)
+    by_month = effect.groupby(known.table[LISTING_DATE].to_numpy()).agg(["size", "mean"])
+    numbers = np.array([month_number(month) for month in by_month.index])
+    slopes = fit.nuisance[: curve.width] / np.sqrt(_LEVEL_PRIOR_LISTINGS)
+    usual = curve.columns(numbers) @ slopes
+    size, mean = by_month["size"].to_numpy(), by_month["mean"].to_numpy()
+    level = np.exp((size * mean + _LEVEL_PRIOR_LISTINGS * usual) / (size + _LEVEL_PRIOR_LISTINGS))
     return {
-        str(month): [int(count), round(float(level), 4)]
-        for (month, count), level in zip(counts.items(), index, strict=True)
+        str(month): [int(count), round(float(each), 4)]
+        for month, count, each in zip(by_month.index, size, level, strict=True)
         if count >= MIN_CELL_COUNT
     }
-
-
-def _spread(listings: pd.DataFrame, residual: FloatArray) -> PriceSpread:
-    """Standard deviation by group (shrunk to the market's), factor by age band, and shape."""
-    size = pd.Series(np.abs(residual) * _STD_PER_MEAN_ABS_DEV)
-    names = group_names(listings)
-    grouped = size.groupby(names).agg(["size", "sum"])
-    overall = float(size.mean())
-    deviation = (grouped["sum"] + _SPREAD_PRIOR * overall) / (grouped["size"] + _SPREAD_PRIOR)
-    bands = np.searchsorted(AGE_BANDS, age_at_listing(listings), side="right") - 1
-    relative = size / names.map(deviation)
-    by_age = relative.groupby(bands).agg(["size", "mean"])
-    factors = pd.Series(bands).map(by_age["mean"])
-    scaled = residual / (names.map(deviation) * factors).to_numpy()
-    rare = names.str.endswith(RARE).to_numpy()
-    if rare.sum() < _MIN_RARE_LISTINGS:
-        rare = np.ones(len(rare), dtype=bool)
-    common = ~rare if (~rare).any() else rare
-    return PriceSpread(
-        groups={
-            str(name): [int(grouped["size"][name]), round(float(deviation[name]), 4)]
-            for name in deviation.index
-            if grouped["size"][name] >= MIN_CELL_COUNT
-        },
-        ages={
-            str(AGE_BANDS[int(band)]): [int(size), round(float(mean), 3)]
-            for band, size, mean in by_age.itertuples()
-            if size >= MIN_CELL_COUNT
-        },
-        levels=_SHAPE_QUANTILES,
-        shape=_shape(scaled[common]),
-        rare_shape=_shape(scaled[rare]),
-        counts=(int(common.sum()), int(rare.sum())),
-    )
-
-
-def _shape(scaled: FloatArray) -> tuple[float, ...]:
-    return tuple(round(float(value), 3) for value in np.quantile(scaled, _SHAPE_QUANTILES))

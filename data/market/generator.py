@@ -213,7 +213,7 @@ def _expected_log_price(market: ReferenceMarket, table: pd.DataFrame) -> FloatAr
     """Predicted log price at the price level of the listing's month."""
     index = {month: np.log(row[1]) for month, row in market.price_index.items()}
     months = np.array([index.get(month, 0.0) for month in table[LISTING_DATE]])
-    expected = HedonicPredictor(market.hedonic).predict(car_columns(table), len(table))
+    expected = HedonicPredictor(market.price_model).predict(car_columns(table), len(table))
     return np.asarray(expected + months)
 
 

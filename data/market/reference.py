@@ -13,6 +13,7 @@ from typing import Any, Self
 from data.hedonic.model import HedonicModel, PiecewiseLinear
 from data.market.distributions import Distributions
 from data.market.kind_trend import KindTrend
+from data.market.new_cars import NewCars, with_new_cars
 
 REFERENCE_MARKET = Path(__file__).with_name("reference_market.json")
 _LINE_DEPTH = 4
@@ -60,6 +61,7 @@ class ReferenceMarket:
         spread: residuals of the price model.
         cars: distributions of the cars.
         kind_trend: how their fuels and gearboxes change with the year.
+        new_cars: levels of new cars.
     """
 
     data_as_of: str
@@ -70,6 +72,12 @@ class ReferenceMarket:
     spread: PriceSpread
     cars: Distributions
     kind_trend: KindTrend = dataclasses.field(default_factory=dict)
+    new_cars: NewCars = dataclasses.field(default_factory=NewCars)
+
+    @property
+    def price_model(self) -> HedonicModel:
+        """The price model with regard to the prices of new cars, at the level of `data_as_of`."""
+        return with_new_cars(self.hedonic, self.new_cars)
 
     @classmethod
     def load(cls, path: Path = REFERENCE_MARKET) -> Self:
@@ -90,17 +98,20 @@ class ReferenceMarket:
             "spread": dataclasses.asdict(self.spread),
             "cars": dataclasses.asdict(self.cars),
             "kind_trend": self.kind_trend,
+            "new_cars": dataclasses.asdict(self.new_cars),
             "hedonic": self.hedonic.to_json(),
         }
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
         """Rebuild from `to_json`."""
-        parsed = {
+        parsed: dict[str, Any] = {
             "hedonic": HedonicModel.from_json(given["hedonic"]),
             "spread": PriceSpread.from_json(given["spread"]),
             "cars": Distributions.from_json(given["cars"]),
         }
+        if "new_cars" in given:  # statistics of earlier releases lack them
+            parsed["new_cars"] = NewCars.from_json(given["new_cars"])
         return cls(**{**given, **parsed})
 
 

@@ -18,7 +18,8 @@ from data.hedonic.ordinal_encoder import NUMBERS
 from data.listings.table import CORE_FIELDS, LISTING_DATE, PRICE, car_columns, latest_month
 from data.listings.weights import listing_weights
 from data.market.calibrate import assign_folds
-from data.market.reference import date_curve, month_number
+from data.market.price_index import interpolate_index, market_index
+from data.market.reference import ReferenceMarket, date_curve, month_number
 from model_store.pricing.feature_matrix import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
 from model_store.training.baseline import FoldedListings, tune_penalty
 from shared.domain.car import CATEGORIES, FIELD_NAMES
@@ -60,6 +61,35 @@ class CrossFitResult:
     month_slopes: FloatArray
     masked: npt.NDArray[np.bool_]
     weights: FloatArray
+
+
+def encode_by_market(
+    market: ReferenceMarket, listings: pd.DataFrame, *, seed: int
+) -> CrossFitResult:
+    """Encode generated listings by the price model that they were drawn from.
+
+    Fitting a baseline to them would only add the noise of the draws.
+
+    Args:
+        market: what the listings were drawn from.
+        listings: a canonical table with known dates.
+        seed: of the field dropout.
+    """
+    hedonic = market.price_model
+    features = _features(listings, tuple(term.field for term in hedonic.terms))
+    encoder = CarEncoder(hedonic, features, _detail_fields(listings), _ranges(listings))
+    with_missing = with_dropout(listings, seed=seed)
+    encoded = encoder.encode_columns(car_columns(with_missing), len(listings))
+    level = np.log(interpolate_index(market_index(market), listings[LISTING_DATE]))
+    log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
+    return CrossFitResult(
+        encoder=encoder,
+        encoded=encoded,
+        residual=log_price - level - encoded.baseline_log,
+        month_slopes=np.empty(0),
+        weights=np.ones(len(listings)),
+        masked=(with_missing["model"] == UNKNOWN_NAME).to_numpy(),
+    )
 
 
 def cross_fit(

@@ -17,15 +17,15 @@ from data.listings.suspicion import without_implausible_km
 from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE, latest_month
 from data.market.calibrate import near_duplicate_groups, require_several_brands
 from data.market.distributions import age_at_listing
-from data.market.kind_trend import KindTrend
-from data.market.price_index import fitted_index
+from data.market.price_index import fitted_index, market_index
+from data.market.reference import ReferenceMarket
 from model_store.drift.profile import TrainingProfile
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
 from model_store.pricing.feature_matrix import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
 from model_store.pricing.usual_cars import UsualStatistics
 from model_store.registry.manifest import REFERENCE_MARKET
 from model_store.training.card_predictions import CardPredictions
-from model_store.training.crossfit import CrossFitResult, cross_fit
+from model_store.training.crossfit import CrossFitResult, cross_fit, encode_by_market
 from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
 from model_store.training.profile import training_profile
@@ -72,7 +72,7 @@ def train_bundle(
     *,
     seed: int,
     name: str = "listings",
-    kind_trend: KindTrend | None = None,
+    market: ReferenceMarket | None = None,
     jobs: int = 2,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> TrainedModel:
@@ -82,7 +82,8 @@ def train_bundle(
         listings: a canonical table (`data.listings.table`); may contain suspicious prices.
         seed: of folds, dropout and forest.
         name: of the data, for the manifest.
-        kind_trend: of generated listings, see `usual_statistics`.
+        market: what generated listings were drawn from; its price model is their baseline. None
+            for listings of sellers, to which a baseline is fitted.
         jobs: number of threads that fit trees.
         on_progress: called after each step, for a progress bar; see `count_steps`.
 
@@ -91,7 +92,7 @@ def train_bundle(
     """
     _check(listings)
     table = without_implausible_km(listings).reset_index(drop=True)
-    fitted = cross_fit(table, folds=_folds(table), seed=seed, on_progress=on_progress)
+    fitted = _fit_baseline(table, market, seed, on_progress)
     encoded = fitted.encoded
     duplicate_groups = near_duplicate_groups(table)
     forest, oob = fit_forest(
@@ -120,7 +121,9 @@ def train_bundle(
         difficulty=second,
         encoder=fitted.encoder,
         calibration=calibration,
-        usual=usual_statistics(table, fitted.encoder.hedonic, kind_trend),
+        usual=usual_statistics(
+            table, fitted.encoder.hedonic, market.kind_trend if market else None
+        ),
         metrics={
             **scores(np.exp(actual), np.exp(mean), np.exp(quantiles)),
             "split": "out of bag, baseline cross-fitted, field dropout on",
@@ -128,10 +131,10 @@ def train_bundle(
         training={
             "rows": len(table),
             "digest": digest(table),
-            "data_as_of": latest_month(table),
+            "data_as_of": latest_month(table) if market is None else market.data_as_of,
             "name": name,
             "seed": seed,
-            **_dates(table, fitted.month_slopes),
+            **_dates(table, fitted.month_slopes, market),
         },
         predictions=_card_predictions(table, forest, fitted, mean, quantiles),
         profile=training_profile(table, np.exp(mean)),
@@ -144,9 +147,9 @@ def training_rows(listings: pd.DataFrame, key: str) -> Fingerprints:
     return np.unique(fingerprints(listings, key))
 
 
-def count_steps(listings: pd.DataFrame) -> int:
+def count_steps(listings: pd.DataFrame, *, is_generated: bool = False) -> int:
     """Number of calls of `on_progress` by `train_bundle`."""
-    return 2 + _folds(listings) + 5 + 2
+    return (1 if is_generated else 2 + _folds(listings)) + 5 + 2
 
 
 def digest(listings: pd.DataFrame) -> str:
@@ -157,6 +160,20 @@ def digest(listings: pd.DataFrame) -> str:
 
 def _folds(listings: pd.DataFrame) -> int:
     return 3 if len(listings) > _MAX_FIVE_FOLD_LISTINGS else 5
+
+
+def _fit_baseline(
+    table: pd.DataFrame,
+    market: ReferenceMarket | None,
+    seed: int,
+    on_progress: Callable[[str], None],
+) -> CrossFitResult:
+    """Fit the baseline, or take that of the market."""
+    if market is None:
+        return cross_fit(table, folds=_folds(table), seed=seed, on_progress=on_progress)
+    fitted = encode_by_market(market, table, seed=seed)
+    on_progress("baseline")
+    return fitted
 
 
 def _check(listings: pd.DataFrame) -> None:
@@ -186,13 +203,16 @@ def _calibration_mask(fitted: CrossFitResult) -> npt.NDArray[np.bool_]:
     return is_calibration
 
 
-def _dates(table: pd.DataFrame, month_slopes: FloatArray) -> dict[str, Any]:
+def _dates(
+    table: pd.DataFrame, month_slopes: FloatArray, market: ReferenceMarket | None
+) -> dict[str, Any]:
     """First and last month of listing, and the price index; empty without dates."""
     dates = table[LISTING_DATE].dropna()
     if not len(dates):
         return {"months": None, "price_index": {}}
     first, last = str(dates.min()), str(dates.max())
-    return {"months": [first, last], "price_index": fitted_index(first, last, month_slopes)}
+    index = fitted_index(first, last, month_slopes) if market is None else market_index(market)
+    return {"months": [first, last], "price_index": index}
 
 
 def _card_predictions(

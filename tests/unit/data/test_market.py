@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from cli.market import market as market_command
 from data.listings.files import ListingsError
 from data.listings.table import CORE_FIELDS, LISTING_COLUMNS
-from data.market.calibrate import calibrate
+from data.market.calibrate import calibrate, last_supported_month
 from data.market.distributions import MIN_CELL_COUNT
 from data.market.generator import generate
 from data.market.reference import REFERENCE_MARKET, ReferenceMarket
@@ -42,6 +42,9 @@ def counts(market: ReferenceMarket) -> Iterator[int]:
     for rows in (cars.km_by_age, market.price_index, market.spread.groups, market.spread.ages):
         yield from (int(row[0]) for row in rows.values())
     yield from market.spread.counts
+    yield from (int(row[0]) for row in market.new_cars.ratios.values())
+    for trend in market.kind_trend.values():
+        yield from (int(row[0]) for row in trend.values())
 
 
 def test_no_published_figure_comes_from_fewer_than_ten_listings(market: ReferenceMarket) -> None:
@@ -49,9 +52,9 @@ def test_no_published_figure_comes_from_fewer_than_ten_listings(market: Referenc
         assert min(counts(each)) >= MIN_CELL_COUNT == 10
 
 
-def test_the_published_market_is_small_and_knows_250_models() -> None:
-    assert REFERENCE_MARKET.stat().st_size < 1_000_000
-    assert len(PUBLISHED.hedonic.vehicle_years) >= 250
+def test_the_published_market_is_small_and_knows_350_models() -> None:
+    assert REFERENCE_MARKET.stat().st_size < 600_000
+    assert len(PUBLISHED.hedonic.vehicle_years) >= 350
     assert PUBLISHED.price_index[PUBLISHED.data_as_of][1] == 1.0
 
 
@@ -96,6 +99,36 @@ def test_drawn_prices_have_the_markets_level_and_spread(
         mine, real = (t.loc[t["company"] == company, "price_mad"] for t in (drawn, listings))
         assert mine.median() == pytest.approx(real.median(), rel=0.15)
     assert np.corrcoef(drawn["year"], np.log(drawn["price_mad"]))[0, 1] > 0.5
+
+
+def test_a_name_that_may_mean_several_models_is_none_of_them() -> None:
+    table = made_listings(900, seed=9)
+    table.loc[:39, "company"], table.loc[:39, "model"] = "hyundai", "h"
+    assert "hyundai|h" not in calibrate(table).cars.groups
+    assert "hyundai|other" in calibrate(table).cars.groups
+
+
+def test_prices_are_those_of_the_last_month_with_ten_listings(listings: pd.DataFrame) -> None:
+    later = listings.head(9).assign(listing_date="2025-11")
+    with_few = pd.concat([listings, later], ignore_index=True)
+    assert last_supported_month(with_few) == "2025-02"
+    with_more = pd.concat([listings, later, later.head(1)], ignore_index=True)
+    assert last_supported_month(with_more) == "2025-11"
+    market = calibrate(with_few)
+    assert market.data_as_of == max(market.price_index) == max(market.cars.months) == "2025-02"
+
+
+def test_a_few_listings_of_the_last_month_hardly_move_the_price_level(
+    listings: pd.DataFrame,
+) -> None:
+    dear = listings.head(12).assign(listing_date="2026-02")
+    dear["price_mad"] *= 1.5
+    moved = calibrate(pd.concat([listings, dear], ignore_index=True))
+    many = pd.concat([dear] * 40, ignore_index=True)
+    risen = calibrate(pd.concat([listings, many], ignore_index=True))
+    for found, low, high in ((moved, 1.0, 1.2), (risen, 1.2, 1.6)):
+        index = found.price_index
+        assert low <= index["2026-02"][1] / index["2025-02"][1] < high
 
 
 def test_a_market_needs_hundreds_of_listings() -> None:

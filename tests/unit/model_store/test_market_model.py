@@ -16,7 +16,7 @@ from shared.domain.car import FIELD_NAMES
 from shared.fields.requests import load_car_request
 
 MARKET = ReferenceMarket.load()
-ROWS = 9_000
+ROWS = 6_000
 CAR = {
     "company": "Dacia", "model": "Logan", "year": 2018, "fuel": "Diesel",
     "transmission": "Manual", "km_driven": 90_000, "fiscal_power_cv": 6,
@@ -25,7 +25,7 @@ CAR = {
 
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:
-    return train_bundle(generate(MARKET, ROWS, seed=1, antithetic=True), seed=1)
+    return train_bundle(generate(MARKET, ROWS, seed=1, antithetic=True), seed=1, market=MARKET)
 
 
 class Quotes:
