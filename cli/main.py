@@ -39,6 +39,9 @@ COMMANDS: dict[str, CommandTarget] = {
     "batch": CommandTarget("cli.valuations.batch:batch", "Value every car of a file."),
     "train": CommandTarget("cli.train:train", "Train a model version."),
     "evaluate": CommandTarget("cli.train:evaluate", "Measure a model on real listings."),
+    "recalibrate": CommandTarget(
+        "cli.recalibrate:recalibrate", "Recalibrate intervals on later data."
+    ),
     "market": CommandTarget("cli.market:market", "Show or rebuild the reference market."),
     "models": CommandTarget("cli.models:models", "List, activate and roll back versions."),
 }

@@ -83,7 +83,13 @@ class PricePerKm:
         assert version == "v1"
         return self
 
-    def estimate_columns(self, columns: Mapping[str, Sequence[Any]], n: int) -> Table:
+    def estimate_columns(
+        self,
+        columns: Mapping[str, Sequence[Any]],
+        n: int,
+        *,
+        month: int | None = None,  # noqa: ARG002 - the model's interface
+    ) -> Table:
         """Return the prices of `n` cars."""
         self.calls += 1
         if self.fault is not None:

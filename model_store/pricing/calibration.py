@@ -3,7 +3,8 @@
 The forest predicts a mean and a total standard deviation of the log price; the difficulty forest
 predicts how large the error is in such deviations (`model_store.training.forests`). Training
 divides the out-of-bag residuals by a scale made of both. The quantiles of these scores, one set for
-each level of information, turn the predictions for a new car into prices at `QUANTILE_LEVELS`.
+each level of information, turn the predictions for a new car into prices at `QUANTILE_LEVELS`. The
+intervals widen with the age of the data (`model_store.pricing.error_growth`).
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from model_store.pricing.error_growth import ErrorGrowth, unmeasured_growth
 from model_store.pricing.feature_matrix import (
     COMPLETE,
     INCOMPLETE,
@@ -24,6 +26,7 @@ from model_store.pricing.feature_matrix import (
 from shared.domain.valuation import QUANTILE_LEVELS
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 MEDIAN_INDEX = QUANTILE_LEVELS.index(0.50)
 MIN_CALIBRATION_CARS = 100
 """Fewest cars from which the quantiles of a level of information are estimated."""
@@ -42,6 +45,18 @@ MIN_STD = 0.02
 """Lower bound of the forest's standard deviation, log scale."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Tables:
+    """The tables of a calibration for one age of the data, as arrays."""
+
+    factors: FloatArray
+    """(5, 9) by level of information and quantile."""
+    knots: FloatArray
+    below: FloatArray
+    """(2, knots) of cars of any age, and of young ones."""
+    above: FloatArray
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IntervalCalibration:
     """Quantiles of the scaled residual for each level of information.
@@ -52,27 +67,71 @@ class IntervalCalibration:
         knots_log: log prices between which `below` and `above` are interpolated linearly.
         below, above: multipliers of the scale on either side of the estimate, at the knots. The
             forest underestimates the spread of cheap cars downwards and of dear cars upwards.
+        young_below, young_above: further multipliers of cars up to
+            `model_store.pricing.error_growth.MAX_YOUNG_AGE`.
+        shift_log: added to every log price: the change of the price level since training.
+        growth: how the widths grow with the age of the data; None (versions of earlier schemas):
+            only beyond the horizon, where it is not measured.
     """
 
     factors: tuple[tuple[float, ...], ...]
     knots_log: tuple[float, ...] = (0.0,)
     below: tuple[float, ...] = (1.0,)
     above: tuple[float, ...] = (1.0,)
+    young_below: float = 1.0
+    young_above: float = 1.0
+    shift_log: float = 0.0
+    growth: ErrorGrowth | None = None
 
     @cached_property
-    def _arrays(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Factors, knots, below and above as arrays: converting them costs more than using them."""
-        factors, knots, below, above = self.factors, self.knots_log, self.below, self.above
-        return np.array(factors), np.array(knots), np.array(below), np.array(above)
+    def _tables_by_age(self) -> dict[int, _Tables]:
+        """Tables by age of the data in months: making them costs more than using them."""
+        return {}
+
+    def _tables(self, months: int) -> _Tables:
+        found = self._tables_by_age.get(months)
+        if found is None:
+            found = self._tables_by_age[months] = self._make_tables(months)
+        return found
+
+    def _make_tables(self, months: int) -> _Tables:
+        knots, factors = np.array(self.knots_log), np.array(self.factors)
+        below, above = np.array(self.below), np.array(self.above)
+        young = (self.young_below, self.young_above)
+        if self.growth is None:
+            beyond = unmeasured_growth(months)
+            below, above = below * beyond, above * beyond
+        else:
+            grown_below, grown_above = self.growth.factors(knots, months)
+            below, above = below * grown_below, above * grown_above
+            further = self.growth.young_factors(months)
+            young = (young[0] * further[0], young[1] * further[1])
+            if len(factors):
+                factors = factors * self.growth.level_factors(months)[:, None]
+        return _Tables(
+            factors=factors,
+            knots=knots,
+            below=np.array([below, below * young[0]]),
+            above=np.array([above, above * young[1]]),
+        )
 
     def scales(
-        self, mean: FloatArray, std: FloatArray, difficulty: FloatArray
+        self,
+        mean: FloatArray,
+        std: FloatArray,
+        difficulty: FloatArray,
+        *,
+        is_young: BoolArray | None = None,
+        months: int = 0,
     ) -> tuple[FloatArray, FloatArray]:
         """Scale of the factors below and above the estimate, log scale, (n,) each."""
         spread = np.maximum(std, MIN_STD) * np.exp(difficulty)
-        _, knots, below_at, above_at = self._arrays
-        below = np.interp(mean, knots, below_at)
-        above = np.interp(mean, knots, above_at)
+        tables = self._tables(months)
+        below = np.interp(mean, tables.knots, tables.below[0])
+        above = np.interp(mean, tables.knots, tables.above[0])
+        if is_young is not None and is_young.any():
+            below = np.where(is_young, np.interp(mean, tables.knots, tables.below[1]), below)
+            above = np.where(is_young, np.interp(mean, tables.knots, tables.above[1]), above)
         return np.asarray(spread * below), np.asarray(spread * above)
 
     def quantiles_log(
@@ -81,21 +140,39 @@ class IntervalCalibration:
         mean: FloatArray,
         std: FloatArray,
         difficulty: FloatArray,
+        *,
+        is_young: BoolArray | None = None,
+        months: int = 0,
     ) -> FloatArray:
-        """Log prices (n, 9) at `QUANTILE_LEVELS`, not decreasing; the median is `mean`.
+        """Log prices (n, 9) at `QUANTILE_LEVELS`, not decreasing; the median is `mean` shifted.
 
         Args:
             level: (n,) level of information.
             mean: (n,) point estimate, log price in MAD.
             std: (n,) total standard deviation of the forest, log scale.
             difficulty: (n,) log of the expected error in these deviations.
+            is_young: (n,) whether the car is at most `MAX_YOUNG_AGE` years old; None: no car is.
+            months: age of the model's data.
         """
-        below, above = self.scales(mean, std, difficulty)
-        factors, *_ = self._arrays
-        offsets = factors[level]
+        below, above = self.scales(mean, std, difficulty, is_young=is_young, months=months)
+        offsets = self._tables(months).factors[level]
         offsets[:, :MEDIAN_INDEX] *= below[:, None]
         offsets[:, MEDIAN_INDEX:] *= above[:, None]
-        return np.asarray(mean[:, None] + offsets)
+        middle = mean + self.shift_log if self.shift_log else mean
+        return np.asarray(middle[:, None] + offsets)
+
+    def aged(self, months: int) -> Self:
+        """The calibration whose new data has the widths of this one's data of an age in months."""
+        tables = self._tables(months)
+        below, above = tables.below, tables.above
+        return dataclasses.replace(
+            self,
+            factors=tuple(map(tuple, tables.factors.tolist())),
+            below=tuple(below[0].tolist()),
+            above=tuple(above[0].tolist()),
+            young_below=float(below[1, 0] / below[0, 0]),
+            young_above=float(above[1, 0] / above[0, 0]),
+        )
 
     @classmethod
     def fit(
@@ -106,6 +183,7 @@ class IntervalCalibration:
         difficulty: FloatArray,
         actual: FloatArray,
         *,
+        is_young: BoolArray | None = None,
         min_count: int = MIN_CALIBRATION_CARS,
     ) -> Self:
         """Calibrate on out-of-bag predictions.
@@ -116,6 +194,7 @@ class IntervalCalibration:
             std: (n,) total standard deviation of the forest, log scale.
             difficulty: (n,) log of the expected error in these deviations.
             actual: (n,) log of the real prices.
+            is_young: (n,) whether the car is at most `MAX_YOUNG_AGE` years old; None: no car is.
             min_count: a level with fewer cars takes the quantiles of the next better known level.
                 `OUT_OF_RANGE` has a fixed factor, because training has hardly any such car;
                 `UNKNOWN_BRAND` is never narrower than `UNKNOWN_MODEL`.
@@ -123,18 +202,46 @@ class IntervalCalibration:
         spread, _ = cls(factors=()).scales(mean, std, difficulty)
         knots, below, above = _tail_multipliers(mean, (actual - mean) / spread)
         raw = cls(factors=(), knots_log=knots, below=below, above=above)
-        scores = (actual - mean) / np.where(actual < mean, *raw.scales(mean, std, difficulty))
+        if is_young is not None:
+            raw = raw._with_young(mean, actual, raw.scales(mean, std, difficulty), is_young)
+        scales = raw.scales(mean, std, difficulty, is_young=is_young)
+        scores = (actual - mean) / np.where(actual < mean, *scales)
         return dataclasses.replace(raw, factors=_factors_by_level(scores, level, min_count))
+
+    def _with_young(
+        self,
+        mean: FloatArray,
+        actual: FloatArray,
+        scales: tuple[FloatArray, FloatArray],
+        is_young: BoolArray,
+    ) -> Self:
+        """With the multipliers of young cars, shrunk towards those of all cars."""
+        below, above = (mean - actual) / scales[0], (actual - mean) / scales[1]
+        return dataclasses.replace(
+            self,
+            young_below=_ratio_of_tails(below[is_young], below),
+            young_above=_ratio_of_tails(above[is_young], above),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
-        return dataclasses.asdict(self)
+        return dataclasses.asdict(self)  # `growth` as well
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
         """Rebuild from `to_json`."""
-        lists = {name: tuple(given[name]) for name in ("knots_log", "below", "above")}
-        return cls(factors=tuple(map(tuple, given["factors"])), **lists)
+        growth = given.get("growth")
+        # Calibrations of schemas before 6 lack the last four members.
+        return cls(
+            factors=tuple(map(tuple, given["factors"])),
+            knots_log=tuple(given["knots_log"]),
+            below=tuple(given["below"]),
+            above=tuple(given["above"]),
+            young_below=given.get("young_below", 1.0),
+            young_above=given.get("young_above", 1.0),
+            shift_log=given.get("shift_log", 0.0),
+            growth=growth and ErrorGrowth.from_json(growth),
+        )
 
 
 def _tail_multipliers(
@@ -164,6 +271,14 @@ def _tail_multiplier(inside: FloatArray, everywhere: FloatArray, tail: float) ->
     own = float(np.quantile(inside, 1.0 - tail)) if len(inside) else overall
     shrunk = (len(inside) * own + _PRIOR * overall) / (len(inside) + _PRIOR)
     return max(shrunk, _MIN_TAIL_MULTIPLIER)
+
+
+def _ratio_of_tails(inside: FloatArray, everywhere: FloatArray) -> float:
+    """The upper tail quantile of a group over that of all cars, shrunk towards 1."""
+    overall = float(np.quantile(everywhere, 1.0 - _TAIL))
+    if not len(inside) or overall <= 0:
+        return 1.0
+    return _tail_multiplier(inside, everywhere, _TAIL) / overall
 
 
 def _factors_by_level(

@@ -20,13 +20,19 @@ from model_store.pricing.inference import LoadedModel
 from model_store.pricing.usual_approximation import approximate_statistics
 from model_store.pricing.usual_cars import UsualStatistics
 from model_store.registry.atomic_files import sync_file, sync_folder
-from model_store.registry.manifest import ENCODER_FILE, MANIFEST_FILE, ModelVersion
+from model_store.registry.manifest import (
+    ENCODER_FILE,
+    MANIFEST_FILE,
+    SCHEMA_VERSION,
+    ModelVersion,
+)
 from model_store.registry.registry import ModelRegistry, new_version_id
 from model_store.registry.self_test import expected_prices
 from model_store.registry.verification import sha256_of
 from shared.domain.errors import ModelRefused
 
 if TYPE_CHECKING:
+    from model_store.training.recalibration import Recalibration
     from model_store.training.train import TrainedModel
 
 ESTIMATOR_FILE = "bundle.joblib"
@@ -58,19 +64,81 @@ def save_bundle(
     with _staging_folder(versions_path) as folder:
         _write_files(folder, trained)
         version = _build_manifest(folder, trained)
-        for name, content in extra_files(version).items():
-            (folder / name).write_bytes(content)
-        version = dataclasses.replace(version, files=_digests(folder))
-        (folder / MANIFEST_FILE).write_text(
-            json.dumps(version.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        for path in folder.iterdir():
-            sync_file(path)
-        sync_folder(folder)
-        folder.chmod(0o755)
-        folder.rename(versions_path / version.id)
+        version = _finish(folder, version, extra_files)
     sync_folder(versions_path)
     return version
+
+
+def save_recalibrated(
+    base: LoadedModel,
+    changed: "Recalibration",
+    versions_path: Path,
+    extra_files: Callable[[ModelVersion], Mapping[str, bytes]] = lambda _: {},
+) -> ModelVersion:
+    """Store a version with the forest of another and a new calibration, atomically.
+
+    Files that do not change are hard links, or copies where the disk has no links.
+
+    Args:
+        base: the version whose forest is used; its files are in the registry.
+        changed: the result of `model_store.training.recalibration`.
+        versions_path: the registry's folder.
+        extra_files: see `save_bundle`.
+    """
+    created_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    source = versions_path / base.version.id
+    with _staging_folder(versions_path) as folder:
+        for name in BUNDLE_FILES:
+            if name != CALIBRATION_FILE and name in base.version.files:
+                _link_or_copy(source / name, folder / name)
+        _write_json(folder / CALIBRATION_FILE, changed.calibration.to_json())
+        if USUAL_FILE not in base.version.files:  # of an earlier schema
+            _write_json(folder / USUAL_FILE, base.usual.to_json())
+        version = dataclasses.replace(
+            base.version,
+            id=new_version_id(created_at),
+            created_at=created_at,
+            files=_digests(folder),
+            training=changed.training,
+            calibrated_on=changed.calibrated_on,
+            self_test=(),
+            schema_version=SCHEMA_VERSION,
+        )
+        version = _with_self_test(folder, version)
+        version = _finish(folder, version, extra_files)
+    sync_folder(versions_path)
+    return version
+
+
+def _finish(
+    folder: Path,
+    version: ModelVersion,
+    extra_files: Callable[[ModelVersion], Mapping[str, bytes]],
+) -> ModelVersion:
+    """Add the extra files and the manifest to a staging folder, and publish it."""
+    for name, content in extra_files(version).items():
+        (folder / name).write_bytes(content)
+    version = dataclasses.replace(version, files=_digests(folder))
+    (folder / MANIFEST_FILE).write_text(
+        json.dumps(version.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    for path in folder.iterdir():
+        sync_file(path)
+    sync_folder(folder)
+    folder.chmod(0o755)
+    folder.rename(folder.parent / version.id)
+    return version
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # the file system has no hard links
+        shutil.copy2(source, target)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def load_model(versions_path: Path, version: str) -> LoadedModel:
@@ -155,7 +223,7 @@ def _write_files(folder: Path, trained: "TrainedModel") -> None:
         USUAL_FILE: trained.usual.to_json(),
     }
     for name, part in parts.items():
-        (folder / name).write_text(json.dumps(part), encoding="utf-8")
+        _write_json(folder / name, part)
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -186,6 +254,11 @@ def _build_manifest(folder: Path, trained: "TrainedModel") -> ModelVersion:
         metrics=trained.metrics,
         self_test=(),
     )
+    return _with_self_test(folder, version)
+
+
+def _with_self_test(folder: Path, version: ModelVersion) -> ModelVersion:
+    """The manifest with the prices that the files in `folder` give to the self-test cars."""
     return dataclasses.replace(
         version, self_test=expected_prices(_read_bundle(folder, version).prices_mad)
     )

@@ -19,12 +19,14 @@ from data.market.distributions import age_at_listing
 from data.market.kind_trend import KindTrend
 from data.market.price_index import fitted_index
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
+from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
 from model_store.pricing.usual_cars import UsualStatistics
 from model_store.training.card_predictions import CardPredictions
-from model_store.training.crossfit import CrossFitResult, cross_fit
+from model_store.training.crossfit import CrossFitResult, cross_fit, with_dropout
 from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
+from model_store.training.horizon import ListingErrors, growth_of
 from model_store.training.usual_statistics import usual_statistics
 
 MIN_LISTINGS = 200
@@ -43,8 +45,9 @@ class TrainedModel:
         usual: what is usual for a car that does not state its fuel, gearbox or kilometres.
         metrics: quality figures and the split that they were measured on.
         training: `rows`, `digest` (sha256 of the listings), `data_as_of` (YYYY-MM), `name`, `seed`,
-            `months` (first and last month of listing) and `price_index` (see
-            `data.market.price_index`).
+            `months` (first and last month of listing), `price_index` (see
+            `data.market.price_index`) and `interval_growth` (see
+            `model_store.training.horizon.measure_growth`).
         predictions: out-of-bag predictions of the training listings, for the model card.
     """
 
@@ -102,8 +105,25 @@ def train_bundle(
     on_progress("difficulty")
     is_calibration = _calibration_mask(fitted)
     others = (values[is_calibration] for values in (mean, oob.std, difficulty, actual))
-    calibration = IntervalCalibration.fit(encoded.level[is_calibration], *others)
-    quantiles = calibration.quantiles_log(encoded.level, mean, oob.std, difficulty)
+    is_young = _is_young(table)
+    calibration = IntervalCalibration.fit(
+        encoded.level[is_calibration], *others, is_young=is_young[is_calibration]
+    )
+    below, above = calibration.scales(mean, oob.std, difficulty, is_young=is_young)
+    errors = ListingErrors(
+        table=with_dropout(table, seed=seed),
+        baseline_error=fitted.residual,
+        estimate_log=mean,
+        below=below,
+        above=above,
+        level=encoded.level,
+    )
+    growth, growth_source = growth_of(name, errors, table, fitted.encoder.hedonic.terms)
+    calibration = dataclasses.replace(calibration, growth=growth)
+    on_progress("growth of errors")
+    quantiles = calibration.quantiles_log(
+        encoded.level, mean, oob.std, difficulty, is_young=is_young
+    )
     on_progress("calibration")
     return TrainedModel(
         estimator=forest,
@@ -121,15 +141,22 @@ def train_bundle(
             "data_as_of": latest_month(table),
             "name": name,
             "seed": seed,
+            "interval_growth": growth_source,
             **_dates(table, fitted.month_slopes),
         },
         predictions=_card_predictions(table, forest, fitted, mean, quantiles),
     )
 
 
+def _is_young(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether each car is at most `MAX_YOUNG_AGE` years old when it is listed, (n,)."""
+    dates = table[LISTING_DATE].fillna(latest_month(table))
+    return np.asarray(age_at_listing(table.assign(**{LISTING_DATE: dates})) <= MAX_YOUNG_AGE)
+
+
 def count_steps(listings: pd.DataFrame) -> int:
     """Number of calls of `on_progress` by `train_bundle`."""
-    return 2 + _folds(listings) + 5 + 2
+    return 2 + _folds(listings) + 5 + 3
 
 
 def digest(listings: pd.DataFrame) -> str:
