@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +26,18 @@ from data.hedonic.ordinal_encoder import KEY_COLUMNS, tokenize_edition
 from data.listings.table import join_texts
 from data.vehicles.names import BRAND_CLASSES
 
-_ITERATIONS = (80, 40, 40)
-"""LSQR iterations of each round of reweighting, which starts from the previous solution."""
+_ITERATIONS = (60, 40, 40)
+"""LSQR iterations of each round of reweighting, which starts from the previous solution. Columns
+are scaled to similar norms: without that, they stop far from the solution."""
 _HUBER_DELTA = 1.5
 _MIN_RESIDUAL = 1e-9
 _DIGITS = 4
 _MIN_STATED_SHARE = 0.05
 """Curves of numbers that fewer listings state are left out: such listings are a biased sample."""
+
+
+Covariates: TypeAlias = FloatArray | scipy.sparse.csr_matrix
+"""(n, m), dense or sparse."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +64,8 @@ def fit_hedonic(
     terms: Sequence[Term],
     *,
     min_count: int = 10,
-    nuisance: FloatArray | None = None,
+    nuisance: Covariates | None = None,
+    weights: FloatArray | None = None,
 ) -> HedonicFit:
     """Estimate every term from `listings`.
 
@@ -69,6 +76,7 @@ def fit_hedonic(
         min_count: fewest listings behind each coefficient.
         nuisance: (n, m) covariates of the listing rather than the car (its date), which prevent a
             bias of the effects; the model predicts for all of them being 0.
+        weights: (n,) weights of the listings (`data.listings.weights`); None for equal ones.
     """
     blocks = [block for term in terms if (block := _block(listings, term, min_count)) is not None]
     extra = np.empty((len(listings), 0)) if nuisance is None else nuisance
@@ -80,7 +88,8 @@ def fit_hedonic(
         [np.full(block.design.shape[1], block.term.non_increasing) for block in blocks]
         + [np.zeros(extra.shape[1], dtype=bool)]
     )
-    intercept, scaled = _robust_ridge(design, log_price, non_increasing)
+    prior = np.ones(len(listings)) if weights is None else weights
+    intercept, scaled = _robust_ridge(design, log_price, prior, non_increasing)
     cells: dict[str, Mapping[str, Cell]] = {}
     start = 0
     for block in blocks:
@@ -98,21 +107,32 @@ def fit_hedonic(
 
 
 def _robust_ridge(
-    design: scipy.sparse.csr_matrix, target: FloatArray, non_increasing: npt.NDArray[np.bool_]
+    design: scipy.sparse.csr_matrix,
+    target: FloatArray,
+    prior: FloatArray,
+    non_increasing: npt.NDArray[np.bool_],
 ) -> tuple[float, FloatArray]:
     """Ridge regression with Huber weights, which bound the influence of typing errors in prices.
 
     A `non_increasing` column whose coefficient becomes positive is fixed at zero.
+
+    Args:
+        design: (n, k) columns, scaled for a penalty of 1.
+        target: (n,)
+        prior: (n,) weights of the listings, multiplied by the Huber weights.
+        non_increasing: (k,)
+
+    Returns:
+        Intercept and coefficients (k,).
     """
-    weights = np.ones(len(target))
+    weights = prior
     free = np.ones(design.shape[1])
     intercept = float(np.median(target))
     solution = np.zeros(design.shape[1])
     for iterations in _ITERATIONS:
-        root = np.sqrt(weights)
-        weighted = design.multiply(root[:, None]).multiply(free).tocsr()
-        aim = (target - intercept) * root
-        solution = free * lsqr(weighted, aim, damp=1.0, iter_lim=iterations, x0=solution)[0]
+        solution = _ridge(
+            design, target - intercept, weights, free=free, start=solution, iterations=iterations
+        )
         free[non_increasing & (solution > 0)] = 0.0
         solution *= free
         residual = target - intercept - design @ solution
@@ -120,8 +140,41 @@ def _robust_ridge(
         width = _HUBER_DELTA * 1.4826 * float(np.median(np.abs(residual)))
         # If most residuals are zero (all prices equal, for example) their weights stay 1.
         width = max(width, _MIN_RESIDUAL)
-        weights = np.minimum(1.0, width / np.maximum(np.abs(residual), _MIN_RESIDUAL))
+        weights = prior * np.minimum(1.0, width / np.maximum(np.abs(residual), _MIN_RESIDUAL))
     return intercept, solution
+
+
+def _ridge(
+    design: scipy.sparse.csr_matrix,
+    target: FloatArray,
+    weights: FloatArray,
+    *,
+    free: FloatArray,
+    start: FloatArray,
+    iterations: int,
+) -> FloatArray:
+    """Minimise the weighted squares of the residuals plus the squares of the coefficients.
+
+    The penalty is part of the system, as further rows, so that each column of the whole system has
+    norm 1.
+
+    Args:
+        design: (n, k)
+        target: (n,)
+        weights: (n,)
+        free: (k,) 0 for coefficients that stay 0, else 1.
+        start: (k,) first guess.
+        iterations: of LSQR.
+    """
+    scale = free / np.sqrt(design.multiply(design).T @ weights + 1.0)
+    root = np.sqrt(weights)
+    rows = design.multiply(root[:, None]).multiply(scale)
+    system = scipy.sparse.vstack([rows, scipy.sparse.diags(scale)]).tocsr()
+    aim = np.concatenate([target * root, np.zeros(len(scale))])
+    guess = np.divide(start, scale, out=np.zeros_like(start), where=scale > 0)
+    return np.asarray(
+        scale * lsqr(system, aim, atol=0.0, btol=0.0, iter_lim=iterations, x0=guess)[0]
+    )
 
 
 def _block(listings: pd.DataFrame, term: Term, min_count: int) -> _Block | None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import scipy.sparse
 
 from data.hedonic.fit import HedonicFit, fit_hedonic
 from data.hedonic.model import FloatArray, IntArray, Term
@@ -26,13 +27,15 @@ class FoldedListings:
     Args:
         table: a canonical table.
         log_price: (n,)
-        months: (n, m) columns of the date curve.
+        weights: (n,) of the listings in a fit.
+        dates: (n, m) covariates of the month of listing.
         fold_of: (n,) the fold of each listing.
     """
 
     table: pd.DataFrame
     log_price: FloatArray
-    months: FloatArray
+    weights: FloatArray
+    dates: scipy.sparse.csr_matrix
     fold_of: IntArray
 
     def fit(self, terms: Sequence[Term], without: int | None = None) -> HedonicFit:
@@ -43,7 +46,8 @@ class FoldedListings:
             self.log_price[kept],
             terms,
             min_count=MIN_CELL_LISTINGS,
-            nuisance=self.months[kept],
+            nuisance=self.dates[kept],
+            weights=self.weights[kept],
         )
 
     def members(self, fold: int) -> IntArray:
@@ -79,5 +83,5 @@ def _errors(listings: FoldedListings, fit: HedonicFit, fold: int) -> FloatArray:
     expected = HedonicPredictor(fit.model).predict(
         car_columns(listings.table.iloc[inside]), len(inside)
     )
-    expected += listings.months[inside] @ fit.nuisance
+    expected += listings.dates[inside] @ fit.nuisance
     return np.asarray(np.abs(np.exp(listings.log_price[inside]) - np.exp(expected)))

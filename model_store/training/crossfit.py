@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data.hedonic.date_covariates import date_covariates
 from data.hedonic.model import FloatArray
 from data.hedonic.ordinal_encoder import NUMBERS
 from data.listings.table import CORE_FIELDS, LISTING_DATE, PRICE, car_columns, latest_month
+from data.listings.weights import listing_weights
 from data.market.calibrate import assign_folds
 from data.market.reference import date_curve, month_number
 from model_store.pricing.feature_matrix import BASELINE, EFFECT_PREFIX, CarEncoder, EncodedCars
@@ -69,10 +71,12 @@ def cross_fit(
         seed: of the folds and of the field dropout.
         on_progress: called after the search for the penalty and after each fit.
     """
+    months, weights = _months(listings), listing_weights(listings)
     known = FoldedListings(
         table=listings,
         log_price=np.log(listings[PRICE].to_numpy(dtype=np.float64)),
-        months=_months(listings),
+        weights=weights,
+        dates=date_covariates(listings, months, weights),
         fold_of=assign_folds(listings, folds, seed),
     )
     terms, fits = tune_penalty(known, folds)
@@ -94,14 +98,14 @@ def cross_fit(
         encoded.matrix[inside] = part.matrix
         encoded.baseline_log[inside] = part.baseline_log
         encoded.level[inside] = part.level
-        dated = known.months[inside] @ fold_fit.nuisance
+        dated = known.dates[inside] @ fold_fit.nuisance
         residual[inside] = known.log_price[inside] - part.baseline_log - dated
         on_progress(f"fold {fold + 1} of {folds}")
     return CrossFitResult(
         encoder=encoder,
         encoded=encoded,
         residual=residual,
-        month_slopes=fit.nuisance,
+        month_slopes=fit.nuisance[: months.shape[1]],
         masked=(with_missing["model"] == UNKNOWN_NAME).to_numpy(),
     )
 
