@@ -152,7 +152,7 @@ class IntervalCalibration:
             std: (n,) total standard deviation of the forest, log scale.
             difficulty: (n,) log of the expected error in these deviations.
             is_young: (n,) whether the car is at most `MAX_YOUNG_AGE` years old; None: no car is.
-            months: age of the model's data.
+            months: age of the model's data, see `age_of_data`.
         """
         below, above = self.scales(mean, std, difficulty, is_young=is_young, months=months)
         offsets = self._tables(months).factors[level]
@@ -161,12 +161,27 @@ class IntervalCalibration:
         middle = mean + self.shift_log if self.shift_log else mean
         return np.asarray(middle[:, None] + offsets)
 
+    def age_of_data(self, months: int) -> int:
+        """Age of the data in months for the growth of the intervals, at least 0.
+
+        Args:
+            months: since `data_as_of`; negative before it.
+        """
+        lag = 0 if self.growth is None else self.growth.lag_months
+        return max(0, months + lag)
+
     def aged(self, months: int) -> Self:
-        """The calibration whose new data has the widths of this one's data of an age in months."""
+        """The calibration whose new data has the widths of this one's data.
+
+        Args:
+            months: age of this one's data, see `age_of_data`.
+        """
         tables = self._tables(months)
         below, above = tables.below, tables.above
+        growth = self.growth and dataclasses.replace(self.growth, lag_months=0)
         return dataclasses.replace(
             self,
+            growth=growth,
             factors=tuple(map(tuple, tables.factors.tolist())),
             below=tuple(below[0].tolist()),
             above=tuple(above[0].tolist()),

@@ -42,6 +42,7 @@ class ErrorGrowth:
             the level of a price range moves as well: where prices fall, the lower half grows more.
         young_below, young_above: further growth of cars up to `MAX_YOUNG_AGE`.
         levels: (5,) further growth by level of information (`model_store.pricing.feature_matrix`).
+        lag_months: age of the data at `data_as_of`, for data whose last months have few listings.
     """
 
     initial: float
@@ -52,6 +53,7 @@ class ErrorGrowth:
     young_below: float = 0.0
     young_above: float = 0.0
     levels: tuple[float, ...] = (0.0,) * 5
+    lag_months: int = 0
 
     def course(self, months: int) -> float:
         """Growth at an age of the data, relative to that at `MIDDLE_MONTHS`.
@@ -99,11 +101,13 @@ def unmeasured_growth(months: int) -> float:
 
 
 REFERENCE_GROWTH = ErrorGrowth(
-    initial=0.05,
-    per_month=0.01,
-    knots_log=(11.0,),
-    below=(0.12,),
-    above=(0.12,),
+    initial=0.01,
+    per_month=0.007,
+    knots_log=(10.9, 11.45, 11.8, 12.1, 12.6),
+    below=(0.05, 0.02, 0.04, 0.06, 0.15),
+    above=(0.07, 0.07, 0.04, 0.06, 0.05),
+    young_below=0.3,
+    young_above=0.1,
 )
 """Measured on 61,350 Moroccan listings of 2021 to 2026, for models whose own listings do not show
 it: those of few months, without dates, or generated."""

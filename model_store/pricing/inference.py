@@ -220,7 +220,7 @@ class LoadedModel:
             output.std,
             difficulty,
             is_young=complete.cars.numbers[:, _YEAR] >= year_of(month) - MAX_YOUNG_AGE,
-            months=max(0, month - self._data_month),
+            months=self.calibration.age_of_data(month - self._data_month),
         )
         level = encoded.level
         if scenarios:

@@ -16,9 +16,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import nnls
 
+from data.hedonic.date_covariates import date_covariates
 from data.hedonic.model import FloatArray, IntArray, Term
 from data.hedonic.predictor import HedonicPredictor
 from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, car_columns
+from data.listings.weights import listing_weights
 from data.market.reference import date_curve
 from model_store.pricing.error_growth import (
     FIRST_MONTHS,
@@ -41,6 +43,8 @@ MIN_ORIGIN_SHARE = 1 / 3
 """Least share of all listings up to an origin: a model of much less data errs otherwise."""
 MIN_LATER_LISTINGS = 200
 """Fewest listings three to twelve months after an origin."""
+MIN_RECENT_SHARE = 0.02
+"""Least share of the listings in the last months: a few later ones do not make the data newer."""
 MIN_CELL_LISTINGS = 50
 _PRICE_BANDS = 5
 _PRIOR = 500.0
@@ -49,6 +53,8 @@ _MAX_WEIGHT = 2_000
 """Listings of an origin count up to this number: no single month decides."""
 _TAIL = 0.05
 _PERIODS = ((1, 2), (3, 5), (6, 8), (9, 12))
+_MIN_HALF_SHARE = 0.5
+"""Least growth of a half of the interval, as a share of the mean of both."""
 _LIMITS = (-0.1, 1.0)
 """Bounds of a measured growth at the middle of the horizon."""
 
@@ -94,7 +100,7 @@ def growth_of(
 ) -> tuple[ErrorGrowth, dict[str, Any]]:
     """As `measure_growth`; the reference growth for generated listings, which do not age."""
     if name == REFERENCE_MARKET:
-        return REFERENCE_GROWTH, {"source": REFERENCE, "reason": "the listings are generated"}
+        return _reference("the listings are generated", listings)
     return measure_growth(errors, listings, terms)
 
 
@@ -110,7 +116,8 @@ def measure_growth(
 
     Returns:
         The growth, and for the manifest: `source` (`measured` or `reference`), then `origins`
-        (months) and `listings` (their number), or `reason`, why it could not be measured.
+        (months), `listings` (their number) and `data_until` (the month from which age counts), or
+        `reason`, why it could not be measured.
     """
     try:
         months = _months(listings)
@@ -118,21 +125,53 @@ def measure_growth(
         later = [_after(origin, months, errors, listings, terms) for origin in origins]
         growth = _growth(later, errors, months)
     except _GrowthNotMeasurableError as error:
-        return REFERENCE_GROWTH, {"source": REFERENCE, "reason": str(error)}
+        return _reference(str(error), listings)
     distinct = np.unique(np.concatenate([each.rows for each in later]))
     names = [month_name(origin) for origin in origins]
-    return growth, {"source": MEASURED, "origins": names, "listings": len(distinct)}
+    growth, until = _with_lag(growth, months)
+    return growth, {
+        "source": MEASURED,
+        "origins": names,
+        "listings": len(distinct),
+        "data_until": until,
+    }
+
+
+def _reference(reason: str, listings: pd.DataFrame) -> tuple[ErrorGrowth, dict[str, Any]]:
+    """The reference growth, and for the manifest why it is taken."""
+    source = {"source": REFERENCE, "reason": reason}
+    months = _month_numbers(listings)
+    if not months.any():
+        return REFERENCE_GROWTH, source
+    growth, until = _with_lag(REFERENCE_GROWTH, months)
+    return growth, source | {"data_until": until}
+
+
+def _with_lag(growth: ErrorGrowth, months: IntArray) -> tuple[ErrorGrowth, str]:
+    """The growth of data that is scarce in its last months, and the month from which age counts.
+
+    It is the last month that at least `MIN_RECENT_SHARE` of the listings are not older than.
+    """
+    dated = np.sort(months[months > 0])
+    until = int(dated[-max(1, round(MIN_RECENT_SHARE * len(dated)))])
+    return dataclasses.replace(growth, lag_months=int(dated[-1]) - until), month_name(until)
+
+
+def _month_numbers(listings: pd.DataFrame) -> IntArray:
+    """Number of each listing's month, 0 if it is not dated."""
+    dates = listings[LISTING_DATE]
+    known = {date: month_number(date) for date in dates.dropna().unique()}
+    return dates.map(known).fillna(0).to_numpy(dtype=np.int64)
 
 
 def _months(listings: pd.DataFrame) -> IntArray:
-    """Number of each listing's month, 0 if it is not dated."""
+    """As `_month_numbers`, of listings of several months."""
     dates = listings[LISTING_DATE]
     if dates.isna().all():
         raise _GrowthNotMeasurableError("the listings have no dates")
     if dates.nunique() < 2:  # noqa: PLR2004 - missing dates are none
         raise _GrowthNotMeasurableError(f"all listings are of one month ({dates.dropna().iloc[0]})")
-    known = {date: month_number(date) for date in dates.dropna().unique()}
-    return dates.map(known).fillna(0).to_numpy(dtype=np.int64)
+    return _month_numbers(listings)
 
 
 def _origins(months: IntArray) -> list[int]:
@@ -168,10 +207,13 @@ def _after(
     last = origin + CALIBRATION_HORIZON_MONTHS
     rows = np.flatnonzero((months > origin) & (months <= last) & is_usable)
     curve = date_curve(month_name(int(months[before].min())), month_name(origin))
+    table = listings.iloc[before].reset_index(drop=True)
+    columns, weights = curve.columns(months[before].astype(np.float64)), listing_weights(table)
     known = FoldedListings(
-        table=listings.iloc[before].reset_index(drop=True),
+        table=table,
         log_price=log_price[before],
-        months=curve.columns(months[before].astype(np.float64)),
+        weights=weights,
+        dates=date_covariates(table, columns, weights),
         fold_of=np.zeros(len(before), dtype=np.int64),
     )
     model = known.fit(terms).model
@@ -202,10 +244,16 @@ def _growth(later: Sequence[_Later], errors: ListingErrors, months: IntArray) ->
             _shrunk(_tail_ratio(later, sign, width, bands == band), overall)
             for band in range(len(knots))
         ]
-        found[side] = tuple(_limited((ratio - 1.0) / share) for ratio in by_band)
+        found[side] = np.array([_limited((ratio - 1.0) / share) for ratio in by_band])
         grown = width * np.interp(errors.estimate_log, knots, by_band)
-        young = _shrunk(_tail_ratio(later, sign, width, is_young, later_width=grown), 1.0)
-        found[f"young_{side}"] = _limited((young - 1.0) / share)
+        # Young cars are few: what the listings do not show is taken from the reference growth.
+        usual = 1.0 + share * getattr(REFERENCE_GROWTH, f"young_{side}")
+        young = _shrunk(_tail_ratio(later, sign, width, is_young, later_width=grown), usual)
+        found[f"young_{side}"] = max(0.0, _limited((young - 1.0) / share))
+    mean = (found["below"] + found["above"]) / 2.0
+    for side in ("below", "above"):
+        # The level may move the other way next time: no half grows much less than the other.
+        found[side] = tuple(np.maximum(found[side], _MIN_HALF_SHARE * mean).clip(0.0).tolist())
     unknown = _unknown_growth(later, errors) / share
     return dataclasses.replace(
         course,

@@ -123,7 +123,7 @@ def recalibrate(
         month = str(later[LISTING_DATE].max())
         shift, scores = _compare(model, later)
         age = month_number(month) - month_number(version.data_as_of)
-        calibration = calibration.aged(age)
+        calibration = calibration.aged(calibration.age_of_data(age))
     if sales:
         scores = _sale_scores(sales) if scores is None else scores + _sale_scores(sales)
     if scores is None or len(scores.error) < MIN_PRICES:

@@ -120,7 +120,7 @@ class EstimateCache:
     def get_local(self, model_version: str, car: CarFeatures) -> CachedEstimate | None:
         """The estimate without extras from the local cache; None if it is not there."""
         copy = self._local_cache.get((model_version, car), self._clock())
-        if copy is None or copy[1].month != current_month():
+        if copy is None or copy[1].month not in {0, current_month()}:
             return None
         return self._hit(*copy)
 
@@ -190,7 +190,9 @@ class EstimateCache:
         return [
             (
                 "SET",
-                keys.estimate(estimate.model_version, car, extras, estimate.month),
+                keys.estimate(
+                    estimate.model_version, car, extras, estimate.month or current_month()
+                ),
                 msgpack.packb([expires_at, estimate.to_wire()]),
                 "EX",
                 self._ttl_s,

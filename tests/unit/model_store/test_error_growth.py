@@ -99,6 +99,14 @@ def test_an_aged_calibration_starts_with_the_widths_of_that_age() -> None:
         assert np.ptp(aged.quantiles_log(*arguments, is_young=is_young, months=9)) > np.ptp(found)
 
 
+def test_data_whose_last_months_are_scarce_is_older_than_its_date() -> None:
+    lagging = dataclasses.replace(calibration(GROWTH), growth=None)
+    assert [lagging.age_of_data(months) for months in (-3, 0, 7)] == [0, 0, 7]
+    lagging = calibration(dataclasses.replace(GROWTH, lag_months=5))
+    assert [lagging.age_of_data(months) for months in (-9, -5, 0, 7)] == [0, 0, 5, 12]
+    assert lagging.aged(8).age_of_data(0) == 0
+
+
 @pytest.fixture(scope="module")
 def drifting() -> pd.DataFrame:
     """Listings of three years; the prices of each vehicle drift in a direction of its own."""
@@ -151,7 +159,15 @@ def test_sparse_data_take_the_reference_growth_and_say_why(
     assert source["reason"].startswith(reason)
 
 
+def test_few_listings_of_later_months_do_not_make_the_data_newer(drifting: pd.DataFrame) -> None:
+    dates = drifting[LISTING_DATE].to_numpy(dtype=object, copy=True)
+    dates[:100] = "2026-05"
+    table = drifting.assign(**{LISTING_DATE: dates})
+    growth, source = measure_growth(errors_of(table), table, TERMS)
+    assert (growth.lag_months, source["data_until"]) == (5, "2025-12")
+
+
 def test_generated_listings_do_not_age(drifting: pd.DataFrame) -> None:
     growth, source = growth_of("reference market", errors_of(drifting), drifting, TERMS)
-    assert growth == REFERENCE_GROWTH
+    assert dataclasses.replace(growth, lag_months=0) == REFERENCE_GROWTH
     assert source["reason"] == "the listings are generated"

@@ -233,7 +233,7 @@ def test_the_command_makes_a_version_that_is_activated_and_rolled_back(
     assert ModelRegistry(registry).active_version() == made.id
     assert made.calibrated_on == answer["calibrated_on"]
     assert made.files[FOREST_FILE] == base.files[FOREST_FILE]
-    assert made.calibrated_on["name"] == "later.csv"
+    assert answer["calibrated_on"]["name"] == "later.csv"
     card = (registry / made.id / "card.md").read_text(encoding="utf-8")
     assert card.startswith(f"# Model card {made.id}\n\n## Recalibration")
     assert base.id in card
