@@ -15,6 +15,7 @@ from cli.console import (
     BadInputError,
     as_json_option,
     click_errors,
+    interval_note,
     print_json,
 )
 from data.listings.loading import load_listings
@@ -24,6 +25,7 @@ from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
 from model_store.registry.manifest import REFERENCE_MARKET, ModelVersion
 from model_store.registry.registry import ModelRegistry
+from shared.domain.clock import month_number
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ def train(
         is_active = activate or registry.active_version() is None
         if is_active:
             registry.activate(version.id, by=getpass.getuser())
+    click.echo(interval_note(version.training), err=True)
     if as_json:
         result = {"version": version.id, "active": is_active, "metrics": dict(version.metrics)}
         print_json({**result, "data": data.report and data.report.to_json()})
@@ -224,6 +227,8 @@ def _fit_at_price_level(
     _, factor = splice_index(dated, published, data.price_level)
     trained = fit(data.listings.assign(**{PRICE: data.listings[PRICE] * factor}))
     index, _ = splice_index(trained.training["price_index"] or dated, published, data.price_level)
+    months = month_number(data.price_level) - month_number(latest_month(data.listings))
+    trained = dataclasses.replace(trained, calibration=trained.calibration.delayed(months))
     return _with_training(trained, price_index=index, data_as_of=data.price_level)
 
 

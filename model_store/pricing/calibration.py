@@ -170,6 +170,16 @@ class IntervalCalibration:
         lag = 0 if self.growth is None else self.growth.lag_months
         return max(0, months + lag)
 
+    def delayed(self, months: int) -> Self:
+        """The calibration of data that is this many months older than `data_as_of` says as well.
+
+        Listings that were restated in the prices of a later month are still as old as they were.
+        """
+        if self.growth is None:
+            return self
+        lag = self.growth.lag_months + months
+        return dataclasses.replace(self, growth=dataclasses.replace(self.growth, lag_months=lag))
+
     def aged(self, months: int) -> Self:
         """The calibration whose new data has the widths of this one's data.
 

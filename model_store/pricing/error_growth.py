@@ -25,9 +25,6 @@ MIN_GROWTH_PER_MONTH = 0.01
 MAX_YOUNG_AGE = 1
 """Cars up to this age, years, have a factor of their own: price levels of new cars move most."""
 
-MEASURED, REFERENCE = "measured", "reference"
-"""Where a growth comes from: the training listings, or `REFERENCE_GROWTH`."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ErrorGrowth:
@@ -81,6 +78,11 @@ class ErrorGrowth:
         """Further factors by level of information, (5,)."""
         return np.asarray(1.0 + self.course(months) * np.array(self.levels))
 
+    def width(self, months: int) -> float:
+        """Factor of the width at an age of the data, the mean over prices and both halves."""
+        below, above = self.factors(np.array(self.knots_log), months)
+        return float(np.mean((below + above) / 2.0))
+
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
         return dataclasses.asdict(self)
@@ -101,13 +103,13 @@ def unmeasured_growth(months: int) -> float:
 
 
 REFERENCE_GROWTH = ErrorGrowth(
-    initial=0.01,
-    per_month=0.007,
-    knots_log=(10.9, 11.45, 11.8, 12.1, 12.6),
-    below=(0.05, 0.02, 0.04, 0.06, 0.15),
-    above=(0.07, 0.07, 0.04, 0.06, 0.05),
-    young_below=0.3,
-    young_above=0.1,
+    initial=0.02,
+    per_month=0.006,
+    knots_log=(11.0, 11.5, 11.8, 12.1, 12.55),
+    below=(0.03, 0.01, 0.02, 0.11, 0.18),
+    above=(0.10, 0.11, 0.08, 0.05, 0.05),
+    young_below=0.2,
+    young_above=0.05,
 )
 """Measured on 61,350 Moroccan listings of 2021 to 2026, for models whose own listings do not show
 it: those of few months, without dates, or generated."""

@@ -25,6 +25,8 @@ CARD_DATA_FILE, CARD_MARKDOWN_FILE = "card.json", "card.md"
 REFERENCE_MARKET = "reference market"
 """Name of generated training data; the model card mentions it."""
 ASKING_PRICES = "asking_prices"
+MEASURED, REFERENCE = "measured", "reference"
+"""Source of the growth of the intervals: the training listings, or the reference growth."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

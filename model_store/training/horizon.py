@@ -25,13 +25,11 @@ from data.market.reference import date_curve
 from model_store.pricing.error_growth import (
     FIRST_MONTHS,
     MAX_YOUNG_AGE,
-    MEASURED,
-    REFERENCE,
     REFERENCE_GROWTH,
     ErrorGrowth,
 )
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL
-from model_store.registry.manifest import REFERENCE_MARKET
+from model_store.registry.manifest import MEASURED, REFERENCE, REFERENCE_MARKET
 from model_store.training.baseline import FoldedListings
 from shared.domain.clock import month_name, month_number, year_of
 from shared.domain.valuation import CALIBRATION_HORIZON_MONTHS
@@ -46,6 +44,8 @@ MIN_LATER_LISTINGS = 200
 MIN_RECENT_SHARE = 0.02
 """Least share of the listings in the last months: a few later ones do not make the data newer."""
 MIN_CELL_LISTINGS = 50
+STATED_MONTHS = (0, 3, 6, 9, 12, 18, 24)
+"""Ages of the data whose width the manifest states, months."""
 _PRICE_BANDS = 5
 _PRIOR = 500.0
 """Weight of all cars against those of a cell, as a number of listings."""
@@ -98,10 +98,16 @@ class _GrowthNotMeasurableError(Exception):
 def growth_of(
     name: str, errors: ListingErrors, listings: pd.DataFrame, terms: Sequence[Term]
 ) -> tuple[ErrorGrowth, dict[str, Any]]:
-    """As `measure_growth`; the reference growth for generated listings, which do not age."""
+    """As `measure_growth`; the reference growth for generated listings, which do not age.
+
+    The second value also has `width_by_months`: the factor of the width at `STATED_MONTHS`.
+    """
     if name == REFERENCE_MARKET:
-        return _reference("the listings are generated", listings)
-    return measure_growth(errors, listings, terms)
+        growth, source = _reference("the listings are generated", listings)
+    else:
+        growth, source = measure_growth(errors, listings, terms)
+    widths = {str(months): round(growth.width(months), 3) for months in STATED_MONTHS}
+    return growth, source | {"width_by_months": widths}
 
 
 def measure_growth(
