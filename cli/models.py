@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli.streams import echo_json
-from model_store.registry.manifest import CARD_MARKDOWN_FILE, ModelVersion
+from model_store.registry.manifest import ModelVersion, card_markdown_file
 from model_store.registry.registry import ModelRegistry, ShadowPointer
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
@@ -111,12 +111,17 @@ def history(*, as_json: bool) -> None:
 
 @models.command()
 @click.argument("version")
-def card(version: str) -> None:
+@click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True)
+def card(version: str, lang: str) -> None:
     """The model card of VERSION ("active" for the active one), as Markdown."""
     with _click_errors():
         registry = _registry()
         version = _resolve_version(registry, version)
-        text = registry.card_file(version, CARD_MARKDOWN_FILE).decode()
+        name = card_markdown_file(lang)
+        if name not in registry.get(version).files and lang != "en":
+            click.echo("This version's card is in English only", err=True)
+            name = card_markdown_file("en")
+        text = registry.card_file(version, name).decode()
         folder = registry.folder(version)
     click.echo(text, nl=False)
     click.echo(f"Its plots lie in {folder}", err=True)

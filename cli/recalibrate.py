@@ -67,7 +67,7 @@ def _recalibrated(
     version: str | None,
 ) -> ModelVersion:
     # Importing these loads the compiled kernels, which `--help` does not need.
-    from model_store.cards.recalibrated import recalibrated_card  # noqa: PLC0415
+    from model_store.cards.growth import recalibrated_card  # noqa: PLC0415
     from model_store.registry.bundle import load_model, save_recalibrated  # noqa: PLC0415
     from model_store.training.recalibration import recalibrate as calibrate  # noqa: PLC0415
 

@@ -5,20 +5,36 @@ import hashlib
 import orjson
 from flask import Response, request
 from flask.blueprints import BlueprintSetupState
+from marshmallow import Schema, fields
+from marshmallow.validate import OneOf
 from werkzeug.routing import BaseConverter
 
-from api.http.context import services
+from api.http.context import language, services
 from api.http.requests import load_query
-from api.http.responses import NOT_MODIFIED, ApiBlueprint
+from api.http.responses import NOT_MODIFIED, ApiBlueprint, query_parameters
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
 from api.ops.docs_views import html_response
-from model_store.registry.manifest import CARD_DATA_FILE, CARD_MARKDOWN_FILE
+from model_store.registry.manifest import card_data_file, card_markdown_file
 from shared.domain.errors import ModelNotLoaded
+from shared.messages.texts import LANGUAGES, Language
 
 ACTIVE = "active"
 """Alias of the active version in URLs."""
 MEDIA_TYPES = {"json": "application/json", "md": "text/markdown", "png": "image/png"}
 TEXT = {"schema": {"type": "string"}}
+CARD_PAGE: dict[Language, dict[str, str]] = {
+    "fr": {
+        "name": "Français",
+        "markdown": "La même en Markdown",
+        "untranslated": "La fiche de cette version n'existe qu'en anglais.",
+    },
+    "en": {
+        "name": "English",
+        "markdown": "The same as Markdown",
+        "untranslated": "This version's card exists in another language only.",
+    },
+}
+"""Texts around a card, by language."""
 CARD_CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
@@ -36,6 +52,15 @@ class FileNameConverter(BaseConverter):
     regex = r"[^/]+\.[^/]+"
 
 
+class CardQuery(Schema):
+    """The language of a card."""
+
+    lang = fields.String(
+        validate=OneOf(LANGUAGES, error="one of fr, en"),
+        metadata={"description": "Instead of `Accept-Language`"},
+    )
+
+
 @blueprint.record_once
 def register_converter(state: BlueprintSetupState) -> None:
     """Make the converter known before the routes are."""
@@ -46,6 +71,7 @@ def register_converter(state: BlueprintSetupState) -> None:
 @blueprint.doc(
     operationId="get_model_card",
     summary="A version's model card",
+    parameters=[query_parameters(CardQuery)],
     responses={
         "200": {"description": "The card", "content": {"text/html": TEXT, "text/markdown": TEXT}}
     },
@@ -61,16 +87,21 @@ def register_converter(state: BlueprintSetupState) -> None:
 def card(version: str) -> Response:
     """Intended use, limits, data and measured quality of a version; `active` stands for one.
 
-    A page for browsers, Markdown for everybody else.
+    A page for browsers, Markdown for everybody else. The language is that of `lang`, else of
+    `Accept-Language`; a card of an older version is in English only.
     """
-    load_query()
+    wanted = load_query(CardQuery).get("lang") or language()
+    version = _resolve_version(version)
+    files = services().registry.get(version).files
+    written: Language = wanted if card_data_file(wanted) in files else "en"
     accept = request.accept_mimetypes
     if accept.quality("text/html") > accept.quality("text/markdown"):
-        response = _page(_resolve_version(version))
+        response = _page(version, written, wanted)
     else:
-        content = services().registry.card_file(_resolve_version(version), CARD_MARKDOWN_FILE)
+        content = services().registry.card_file(version, card_markdown_file(written))
         response = _file(content, MEDIA_TYPES["md"])
-    response.vary.add("Accept")
+    response.headers["Content-Language"] = written
+    response.vary.update(("Accept", "Accept-Language"))
     return response
 
 
@@ -114,9 +145,22 @@ def _resolve_version(version: str) -> str:
     return active
 
 
-def _page(version: str) -> Response:
-    content = orjson.loads(services().registry.card_file(version, CARD_DATA_FILE))
-    return html_response("card.html", CARD_CSP, language="en", version=version, **content)
+def _page(version: str, written: Language, wanted: Language) -> Response:
+    """The page of a card that is written in one language, with texts around it in another."""
+    files = services().registry.get(version).files
+    content = orjson.loads(services().registry.card_file(version, card_data_file(written)))
+    others = [one for one in LANGUAGES if one != written and card_data_file(one) in files]
+    return html_response(
+        "card.html",
+        CARD_CSP,
+        version=version,
+        written=written,
+        texts=CARD_PAGE[wanted],
+        is_translated=written == wanted,
+        others=[(one, CARD_PAGE[one]["name"]) for one in others],
+        markdown=card_markdown_file(written),
+        **content,
+    )
 
 
 def _file(content: bytes, media_type: str) -> Response:

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from api.pages.typography import NO_BREAK_SPACE, format_number, format_price
-from shared.domain.outlook import Comparable, Depreciation, Pace, SimilarityReason
+from shared.domain.outlook import (
+    Comparable,
+    Depreciation,
+    DifferenceReason,
+    Pace,
+    SimilarityReason,
+)
 from shared.domain.valuation import Estimate, interval_of
 from shared.fields.spellings import FRENCH_CHOICES
 from shared.vehicles.names import display_names
@@ -27,6 +33,16 @@ LIKENESSES = {
     SimilarityReason.PRICE: "prix proche",
 }
 """Reasons of similarity that are shown; fuel and gearbox are shown in any case."""
+DIFFERENCES = {
+    DifferenceReason.FUEL: "autre carburant",
+    DifferenceReason.TRANSMISSION: "autre boîte de vitesses",
+    DifferenceReason.OLDER: "plus ancienne",
+    DifferenceReason.NEWER: "plus récente",
+    DifferenceReason.FEWER_KM: "moins de kilomètres",
+    DifferenceReason.MORE_KM: "plus de kilomètres",
+    DifferenceReason.CHEAPER: "moins chère",
+    DifferenceReason.DEARER: "plus chère",
+}
 
 
 def build_outlook(
@@ -94,6 +110,7 @@ def build_comparable(one: Comparable) -> dict[str, str]:
         "name": " ".join((*display_names(one.company, one.model), years)),
         "facts": " · ".join(facts),
         "alike": ", ".join(LIKENESSES[each] for each in one.alike if each in LIKENESSES),
+        "differs": ", ".join(DIFFERENCES[each] for each in one.differs),
         "price": format_price(one.price_mad),
         "listings": f"{format_number(one.listings)}{NO_BREAK_SPACE}annonces",
     }

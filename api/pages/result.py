@@ -8,7 +8,6 @@ from api.pages.reading import (
     NAME_WARNINGS,
     build_reading,
     car_name,
-    format_value,
     main_facts,
     missing_fields,
     other_facts,
@@ -19,14 +18,12 @@ from api.pages.typography import (
     format_centimes,
     format_number,
     format_price,
-    format_signed_price,
     round_price,
 )
 from shared.domain.car import CarFeatures
 from shared.domain.valuation import (
     DATA_OLD,
     CarRequest,
-    Contribution,
     Estimate,
     Explanation,
     PriceInterval,
@@ -34,14 +31,13 @@ from shared.domain.valuation import (
     VerdictPosition,
 )
 from shared.fields.car import CAR_FIELDS
+from shared.messages.explanations import ExplanationLine, explanation_lines, format_mad
 from shared.messages.texts import describe_warning
-from shared.vehicles.names import display_names
 
 MARGIN = 0.08
 """Margin beside the interval in the drawing, as a share of its width."""
 REACH = 0.6
 """How far the drawing extends to an asking price outside, as a share of the width."""
-MAX_CONTRIBUTIONS = 6
 SUSPICIOUS_PERCENTILE = 5.0
 """Up to this percentile an asking price is marked as suspiciously low."""
 
@@ -90,8 +86,7 @@ def build_result(
         "month": estimate.month,
     }
     if estimate.explanation is not None:
-        shown["base"] = format_price(estimate.explanation.base_mad)
-        shown["contributions"] = _contributions(estimate.explanation, request.car)
+        shown["explanation"] = _explanation(estimate, estimate.explanation, request.car)
     return shown
 
 
@@ -169,32 +164,24 @@ def _warning(warning: dict[str, Any]) -> str:
     return f"{label}{NO_BREAK_SPACE}: {describe_warning(warning, 'fr')}"
 
 
-def _contributions(explanation: Explanation, car: CarFeatures) -> list[dict[str, Any]]:
-    """The largest effects, then the sum of all others; positions of bars in percent."""
-    by_size = sorted(explanation.contributions, key=lambda one: -abs(one.effect_mad))
-    largest, others = by_size[:MAX_CONTRIBUTIONS], by_size[MAX_CONTRIBUTIONS:]
-    if others:
-        rest = sum(one.effect_mad for one in others)
-        largest.append(Contribution(feature="", value=None, effect_mad=rest))
-    scale = 50 / max(1.0, *(abs(one.effect_mad) for one in largest))
-    return [_contribution(one, car, scale) for one in largest]
-
-
-def _contribution(one: Contribution, car: CarFeatures, scale: float) -> dict[str, Any]:
-    width = round(abs(one.effect_mad) * scale, 2)
+def _explanation(estimate: Estimate, explanation: Explanation, car: CarFeatures) -> dict[str, Any]:
+    """The starting price, and the effects with positions of their bars in percent."""
+    base, *effects = explanation_lines(estimate, explanation, car, "fr")
+    scale = 50 / max([1, *(abs(line.amount_mad) for line in effects)])
     return {
-        "label": CAR_FIELDS[one.feature].label_fr if one.feature else "Autres éléments",
-        "value": _value(one, car),
-        "effect": format_signed_price(one.effect_mad),
-        "is_gain": one.effect_mad >= 0,
-        "start": 50.0 if one.effect_mad >= 0 else round(50 - width, 2),
-        "width": width,
+        "base": base.text,
+        "base_price": format_mad(base.amount_mad, "fr"),
+        "effects": [_effect(line, scale) for line in effects],
     }
 
 
-def _value(one: Contribution, car: CarFeatures) -> str:
-    if one.value is None:
-        return "sans précision" if one.feature else ""
-    company, model = display_names(car.company, car.model)
-    names = {"company": company, "model": model}
-    return names.get(one.feature) or format_value(one.feature, one.value)
+def _effect(line: ExplanationLine, scale: float) -> dict[str, Any]:
+    width = round(abs(line.amount_mad) * scale, 2)
+    return {
+        "text": line.text,
+        "reason": line.reason,
+        "amount": format_mad(line.amount_mad, "fr", signed=True),
+        "is_gain": line.amount_mad >= 0,
+        "start": 50.0 if line.amount_mad >= 0 else round(50 - width, 2),
+        "width": width,
+    }

@@ -71,12 +71,6 @@ def format_price(price_mad: float) -> str:
     return f"{format_number(round_price(price_mad))}{NO_BREAK_SPACE}MAD"
 
 
-def format_signed_price(amount_mad: float) -> str:
-    """A rounded price difference with its sign and currency."""
-    amount = format_price(amount_mad)
-    return f"+{amount}" if round_price(amount_mad) > 0 else amount
-
-
 def format_centimes(price_mad: float) -> str:
     """A price in millions of centimes, as is usual in Morocco.
 

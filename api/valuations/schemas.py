@@ -8,18 +8,18 @@ from marshmallow import Schema, fields
 from api.http.context import language, services
 from api.http.responses import described
 from shared.domain.car import Condition, Fuel, Origin, Owner, SellerType, Transmission
-from shared.domain.outlook import Pace, SimilarityReason
+from shared.domain.outlook import DifferenceReason, Pace, SimilarityReason
 from shared.domain.reading import Match
 from shared.domain.valuation import (
     CALIBRATION_HORIZON_MONTHS,
     COVERAGES,
     DATA_OLD,
-    Estimate,
     Valuation,
     VerdictPosition,
     data_age_months,
     interval_of,
 )
+from shared.messages.explanations import explain_in_words
 from shared.messages.texts import Language, describe_warning
 from shared.vehicles.names import display_names
 
@@ -57,14 +57,21 @@ class ComparableSchema(Schema):
     model = fields.String(required=True)
     year_from = fields.Integer(required=True)
     year_to = fields.Integer(required=True)
-    km_driven = fields.Integer(required=True, metadata={"description": "Typical kilometres"})
+    km_driven = described(
+        fields.Integer, "Few, usual or many of such cars: those nearest to the car's"
+    )
     fuel = fields.String(required=True)
     transmission = fields.String(required=True)
     price_mad = fields.Float(required=True, metadata={"description": "Typical price by the model"})
-    listings = described(fields.Integer, "How many listings stand behind it, 10 or more")
+    listings = described(fields.Integer, "Listings of the model in these years, 10 or more")
     distance = described(fields.Float, "0: the same in everything; at most 3")
     alike = described(
         fields.List, "In what it is like the car", fields.Enum(SimilarityReason, by_value=True)
+    )
+    differs = described(
+        fields.List,
+        "In what it clearly differs from the car",
+        fields.Enum(DifferenceReason, by_value=True),
     )
 
 
@@ -96,7 +103,7 @@ class ModelSchema(Schema):
 
 
 class ContributionSchema(Schema):
-    """One feature's signed share of the price."""
+    """The signed share of the price of one field that is stated."""
 
     feature = fields.String(required=True)
     value = fields.Raw(required=True, allow_none=True)
@@ -167,9 +174,18 @@ class ValuationSchema(Schema):
     cached = fields.Boolean(required=True)
     warnings = fields.List(fields.Nested(WarningSchema), required=True)
     base_mad = fields.Float(
-        metadata={"description": "With contributions: the price before any of them"}
+        metadata={
+            "description": "With contributions: the price of an average car, usual in all that is "
+            "not stated"
+        }
     )
     contributions = fields.List(fields.Nested(ContributionSchema))
+    explanation = described(
+        fields.List,
+        "With contributions: the same in words, amounts rounded to hundreds, from the starting "
+        "price to the estimate",
+        fields.String(),
+    )
     depreciation = fields.List(fields.Nested(DepreciationSchema))
     depreciation_pace = fields.Nested(
         PaceSchema, metadata={"description": "With depreciation: the kilometres it assumes"}
@@ -219,7 +235,7 @@ def serialize_valuation(
     if request.asking_price_mad is not None:
         answer["verdict"] = estimate.verdict(request.asking_price_mad)
     if request.extras:
-        _add_extras(answer, estimate, coverage)
+        _add_extras(answer, valuation, coverage, lang)
     return answer
 
 
@@ -270,10 +286,14 @@ def _interval(quantiles_mad: tuple[float, ...], coverage: float) -> dict[str, fl
     return {"low": interval.low_mad, "high": interval.high_mad, "coverage": interval.coverage}
 
 
-def _add_extras(answer: dict[str, Any], estimate: Estimate, coverage: float) -> None:
-    if estimate.explanation is not None:
-        answer["base_mad"] = estimate.explanation.base_mad
-        answer["contributions"] = estimate.explanation.contributions
+def _add_extras(
+    answer: dict[str, Any], valuation: Valuation, coverage: float, lang: Language
+) -> None:
+    estimate = valuation.estimate
+    if (explained := estimate.explanation) is not None:
+        answer["base_mad"] = explained.base_mad
+        answer["contributions"] = explained.contributions
+        answer["explanation"] = explain_in_words(estimate, explained, valuation.request.car, lang)
     if estimate.depreciation is not None:
         answer["depreciation"] = [
             {

@@ -6,6 +6,7 @@ from typing import Any
 
 from cli.valuations.texts import number
 from client.models import Valuation, Verdict
+from shared.fields.spellings import FRENCH_CHOICES
 
 ACRONYMS = frozenset({"bmw", "byd", "ds", "gmc", "mg", "vw", "gt", "gti", "gtd", "tt", "rs"})
 
@@ -18,16 +19,15 @@ TEXTS: dict[str, dict[str, str]] = {
         "below_market": "below market",
         "fair": "fair",
         "above_market": "above market",
-        "base": "base: a car about which nothing is known",
-        "price": "price",
         "not-stated": "not stated",
         "year": "in {years} year: {price} MAD ({low} to {high})",
         "years": "in {years} years: {price} MAD ({low} to {high})",
         "own": "the next years, at its own pace of {km} km a year:",
         "market": "the next years, at the market's pace of {km} km a year:",
-        "comparables": "typical cars near it:",
-        "no-comparables": "no typical car is near it",
-        "comparable": "{name} {years}, {km} km: {price} MAD ({listings} listings)",
+        "comparables": "typical cars that resemble it:",
+        "no-comparables": "no typical car resembles it",
+        "comparable": "{name} {years}, {kind}, {km} km: {price} MAD ({listings} listings){but}",
+        "but": "; {differs}",
         "read-as": "read as{match}: {car}",
         "alias": "another usual name",
         "corrected": "corrected",
@@ -45,16 +45,15 @@ TEXTS: dict[str, dict[str, str]] = {
         "below_market": "en dessous du marché",
         "fair": "dans le marché",
         "above_market": "au-dessus du marché",
-        "base": "base : une voiture dont on ne sait rien",
-        "price": "prix",
         "not-stated": "sans précision",
         "year": "dans {years} an : {price} MAD (de {low} à {high})",
         "years": "dans {years} ans : {price} MAD (de {low} à {high})",
         "own": "les prochaines années, à son propre rythme de {km} km par an :",
         "market": "les prochaines années, au rythme du marché de {km} km par an :",
-        "comparables": "voitures typiques proches :",
-        "no-comparables": "aucune voiture typique n'est proche",
-        "comparable": "{name} {years}, {km} km : {price} MAD ({listings} annonces)",
+        "comparables": "voitures typiques semblables :",
+        "no-comparables": "aucune voiture typique ne lui ressemble",
+        "comparable": "{name} {years}, {kind}, {km} km : {price} MAD ({listings} annonces){but}",
+        "but": " ; {differs}",
         "read-as": "lue comme{match} : {car}",
         "alias": "autre nom usuel",
         "corrected": "corrigé",
@@ -65,6 +64,30 @@ TEXTS: dict[str, dict[str, str]] = {
         "colon": " : ",
     },
 }
+
+DIFFERENCES: dict[str, dict[str, str]] = {
+    "en": {
+        "other_fuel": "other fuel",
+        "other_transmission": "other gearbox",
+        "older": "older",
+        "newer": "newer",
+        "fewer_km": "fewer kilometres",
+        "more_km": "more kilometres",
+        "cheaper": "cheaper",
+        "dearer": "dearer",
+    },
+    "fr": {
+        "other_fuel": "autre carburant",
+        "other_transmission": "autre boîte de vitesses",
+        "older": "plus ancienne",
+        "newer": "plus récente",
+        "fewer_km": "moins de kilomètres",
+        "more_km": "plus de kilomètres",
+        "cheaper": "moins chère",
+        "dearer": "plus chère",
+    },
+}
+"""In what a comparable differs, by `shared.domain.outlook.DifferenceReason`."""
 
 NAME_AND_YEAR = frozenset({"company", "model", "year"})
 USUALLY_STATED = frozenset({"fuel", "transmission", "km_driven"})
@@ -95,8 +118,8 @@ def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
     if model.get("data_age_months") is not None:
         yield texts["data"].format(data_as_of=model["data_as_of"], months=model["data_age_months"])
     yield from _reading_lines(valuation, language)
-    if "contributions" in valuation.raw:
-        yield from _contribution_lines(valuation, language)
+    for line in valuation.raw.get("explanation", ()):
+        yield f"  {line}"
     if "depreciation" in valuation.raw:
         yield from _depreciation_lines(valuation.raw, language)
     if "comparables" in valuation.raw:
@@ -135,18 +158,6 @@ def _reading_lines(valuation: Valuation, language: str) -> Iterator[str]:
         yield texts["suggestions"].format(names=", ".join(map(str, valuation.suggestions)))
 
 
-def _contribution_lines(valuation: Valuation, language: str) -> Iterator[str]:
-    """The lines of base, effects and price; the rounded amounts add up."""
-    texts, parts = TEXTS[language], valuation.raw["contributions"]
-    effects = [round(part["effect_mad"]) for part in parts]
-    price = round(valuation.price_mad)
-    yield _line(number(price - sum(effects), language), texts["base"])
-    for part, effect in zip(parts, effects, strict=True):
-        what = f"{_name(part['feature'], language)}{texts['colon']}{_value(part, language)}"
-        yield _line(number(effect, language, sign="+"), what)
-    yield _line(number(price, language), texts["price"])
-
-
 def _depreciation_lines(answer: Mapping[str, Any], language: str) -> Iterator[str]:
     texts, pace = TEXTS[language], answer["depreciation_pace"]
     yield texts[pace["basis"]].format(km=number(pace["km_per_year"], language))
@@ -164,17 +175,17 @@ def _comparable_lines(found: Sequence[Mapping[str, Any]], language: str) -> Iter
     yield texts["comparables" if found else "no-comparables"]
     for one in found:
         first, last = one["year_from"], one["year_to"]
+        kind = ", ".join(_word_of(one[name], language) for name in ("fuel", "transmission"))
+        differs = [DIFFERENCES[language].get(each, each) for each in one.get("differs", ())]
         yield "  " + texts["comparable"].format(
+            kind=kind.lower() if language == "fr" else kind,
+            but=texts["but"].format(differs=", ".join(differs)) if differs else "",
             name=f"{title_case(one['company'])} {title_case(one['model'])}",
             years=first if first == last else f"{first}-{last}",
             km=number(one["km_driven"], language),
             price=number(one["price_mad"], language),
             listings=one["listings"],
         )
-
-
-def _line(amount: str, what: str) -> str:
-    return f"  {amount:>12} MAD  {what}"
 
 
 def _name(feature: str, language: str) -> str:
@@ -191,7 +202,14 @@ def _value(part: Mapping[str, Any], language: str) -> str:
         return title_case(str(value))
     if part["feature"] == "km_driven":
         return number(value, language)
+    if isinstance(value, str):
+        return _word_of(value, language)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _word_of(value: str, language: str) -> str:
+    """A word of a category; a word of a newer service unchanged."""
+    return FRENCH_CHOICES.get(value, value) if language == "fr" else value
 
 
 def title_case(name: str) -> str:

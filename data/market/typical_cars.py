@@ -1,4 +1,4 @@
-"""Typical cars of the reference market: version and kilometres of a model by year.
+"""Typical cars of the reference market: versions and kilometres of a model by year.
 
 Read from the published statistics, each of which is based on ten or more listings. Needs no pandas,
 because workers import it.
@@ -32,10 +32,11 @@ class TypicalCar:
     """The typical car among the listings of one model of one year, or of a few years."""
 
     car: CarFeatures
-    """Middle year, typical kilometres and the most frequent version."""
+    """Middle year, typical kilometres, fuel, gearbox and the most frequent fiscal power of both."""
     year_from: int
     year_to: int
     listings: int
+    """Listings of the model in these years, of any fuel and gearbox."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,23 +75,22 @@ def _typical_cars(
     km_by_age: Mapping[int, float],
     listed_in: int,
 ) -> Iterator[TypicalCar]:
-    """One for each year with enough listings; without such a year, one for the middle years."""
-    version = _most_frequent_version(group)
-    if version is None:
-        return
+    """Those of each year with enough listings; without such a year, of the middle years."""
+    versions = _versions(group)
     spans = [(year, year, year, count) for year, count in sorted(years.items())]
     for first, middle, last, count in spans or _usual_years(group):
         age = min(max(listed_in - middle, 0), max(km_by_age))
         km_driven = round(km_by_age[age] * group["km_factor"], -2)
         company, _, model = name.partition("|")
-        yield TypicalCar(
-            car=CarFeatures(
-                company=company, model=model, year=middle, km_driven=int(km_driven), **version
-            ),
-            year_from=first,
-            year_to=last,
-            listings=count,
-        )
+        for version in versions:
+            yield TypicalCar(
+                car=CarFeatures(
+                    company=company, model=model, year=middle, km_driven=int(km_driven), **version
+                ),
+                year_from=first,
+                year_to=last,
+                listings=count,
+            )
 
 
 def _usual_years(group: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
@@ -102,18 +102,28 @@ def _usual_years(group: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
     return [(first, round(years[len(years) // 2]), last, group["count"])]
 
 
-def _most_frequent_version(group: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Fuel, gearbox and fiscal power; None if unknown."""
+def _versions(group: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Fuel, gearbox and fiscal power of each kind of car of a model, the most frequent first.
+
+    Without listings that state all three, the most frequent fuel and gearbox without fiscal power.
+    """
     fuels, boxes = group["marginals"]["fuel"], group["marginals"]["transmission"]
-    known = {}
-    if group["specs"]:
-        fuel, box, power = max(group["specs"], key=group["specs"].get).split("|")
-        known["fiscal_power_cv"] = int(power)
-    elif not fuels or not boxes:
-        return None
-    else:
-        fuel, box = max(fuels, key=fuels.get), max(boxes, key=boxes.get)
-    return {"fuel": Fuel(fuel), "transmission": Transmission(box), **known}
+    powers: dict[tuple[str, str], dict[str, int]] = {}
+    for spec, count in group["specs"].items():
+        fuel, box, power = spec.split("|")
+        powers.setdefault((fuel, box), {})[power] = count
+    if not powers:
+        usual = [(max(fuels, key=fuels.get), max(boxes, key=boxes.get))] if fuels and boxes else []
+        return [{"fuel": Fuel(fuel), "transmission": Transmission(box)} for fuel, box in usual]
+    kinds = sorted(powers, key=lambda kind: -sum(powers[kind].values()))
+    return [
+        {
+            "fuel": Fuel(fuel),
+            "transmission": Transmission(box),
+            "fiscal_power_cv": int(max(powers[fuel, box], key=powers[fuel, box].__getitem__)),
+        }
+        for fuel, box in kinds
+    ]
 
 
 def _years(hedonic: Mapping[str, Any]) -> dict[str, dict[int, int]]:

@@ -1,5 +1,6 @@
 """Converts effects on the log price to contributions in MAD."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,34 +11,41 @@ from shared.domain.valuation import Contribution, Explanation
 
 
 def explanation(
-    car: CarFeatures, *, price_mad: float, base_log: float, effects_log: Mapping[str, float]
+    car: CarFeatures,
+    *,
+    price_mad: float,
+    base_log: float,
+    effects_log: Mapping[str, float],
+    averages: Mapping[str, float],
 ) -> Explanation:
-    """Explain a price.
+    """Explain a price by the fields that the car states.
 
     Args:
         car: the priced car.
         price_mad: exp(base_log + all effects), rounded to the cent.
         base_log: log price of a car of which no field is known.
         effects_log: effect of each field on the log price.
+        averages: of the training listings, see `Explanation`.
 
     Returns:
         Contributions by decreasing absolute value; fields without an effect are left out. The base
-        includes the rounding difference, so that all parts sum to the price.
+        includes the effects of the fields that are not stated, so it is the price of an average car
+        that is usual in them, and the rounding difference, so that all parts sum to the price.
     """
-    fields = list(effects_log)
-    effects_mad = np.round(
-        shapley_values_mad(base_log, [effects_log[field] for field in fields]), 2
-    )
-    values = (getattr(car, field) for field in fields)
+    stated = {name: log for name, log in effects_log.items() if getattr(car, name) is not None}
+    unstated = math.fsum(log for name, log in effects_log.items() if name not in stated)
+    effects_mad = np.round(shapley_values_mad(base_log + unstated, list(stated.values())), 2)
+    values = (getattr(car, field) for field in stated)
     contributions = [
         Contribution(field, str(value) if isinstance(value, str) else value, effect)
-        for field, value, effect in zip(fields, values, effects_mad.tolist(), strict=True)
+        for field, value, effect in zip(stated, values, effects_mad.tolist(), strict=True)
         if effect
     ]
     contributions.sort(key=lambda contribution: -abs(contribution.effect_mad))
     return Explanation(
         base_mad=round(price_mad - sum(each.effect_mad for each in contributions), 2),
         contributions=tuple(contributions),
+        averages=averages,
     )
 
 

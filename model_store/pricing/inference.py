@@ -111,9 +111,10 @@ class LoadedModel:
         return self._table(self.encoder.code_columns(columns, n), month)
 
     def explain(self, car: CarFeatures) -> Explanation:
-        """Shapley contributions of the fields; base and contributions sum to the price.
+        """Shapley contributions of the stated fields; base and contributions sum to the price.
 
-        The contribution of a missing field is that of its usual values, weighted by their shares.
+        The effect of a missing field is that of its usual values, weighted by their shares; it is
+        part of the base.
         """
         scenarios = self._scenarios.expand_all(self.encoder.code([car]))
         encoded = self.encoder.encode_codes(scenarios.features)
@@ -133,6 +134,7 @@ class LoadedModel:
             price_mad=price_mad,
             base_log=base_log + self._tree_shap.base + self.calibration.shift_log,
             effects_log=effects_log,
+            averages=self._averages,
         )
 
     def depreciation(self, car: CarFeatures) -> Depreciation:
@@ -198,9 +200,18 @@ class LoadedModel:
         return TreeShap.of(self.forest)
 
     @cached_property
+    def _averages(self) -> Mapping[str, float]:
+        """See `UsualStatistics.averages`."""
+        return self.usual.averages(self._year)
+
+    @cached_property
     def _typical_table(self) -> ComparablesIndex:
         """Computed at the first request for comparables."""
-        return ComparablesIndex.of(self.prices_mad, self.encoder.vehicle_code)
+        return ComparablesIndex.of(
+            lambda features: self._table(features, self._data_month).price_mad,
+            self.encoder,
+            self._scenarios.usual,
+        )
 
     @cached_property
     def _data_month(self) -> int:

@@ -101,7 +101,7 @@ class ScenarioExpander:
     """
 
     def __init__(self, usual: UsualCars, ordinal_encoder: CarOrdinalEncoder) -> None:
-        self._usual = usual
+        self.usual = usual
         self._ordinal_encoder = ordinal_encoder
         codes = [ordinal_encoder.vocabularies[name] for name in ("fuel", "transmission")]
         self._kind_codes = np.array(
@@ -179,7 +179,7 @@ class ScenarioExpander:
         categories = features.categories
         kind = (categories[:, _FUEL] == MISSING) | (categories[:, _GEARBOX] == MISSING)
         km = np.isnan(features.cars.numbers[:, _KM])
-        return kind & self._usual.knows_kinds, km & self._usual.knows_km
+        return kind & self.usual.knows_kinds, km & self.usual.knows_km
 
     def _kinds(self, features: CodedFeatures) -> tuple[IntArray, FloatArray]:
         """The most frequent possible kinds (n, MAX_KINDS) and their shares, 0 for unused ones."""
@@ -187,7 +187,7 @@ class ScenarioExpander:
         for column, of_kind in ((_FUEL, FUEL_OF_KIND), (_GEARBOX, GEARBOX_OF_KIND)):
             stated = features.categories[:, column]
             is_possible &= (stated == MISSING)[:, None] | (stated[:, None] == of_kind)
-        shares = self._usual.shares(features.cars, is_possible)
+        shares = self.usual.shares(features.cars, is_possible)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :MAX_KINDS]
         chosen = np.take_along_axis(shares, order, axis=1)
         chosen[:, 1:] = np.where(chosen[:, 1:] >= MIN_SHARE, chosen[:, 1:], 0.0)
@@ -197,9 +197,9 @@ class ScenarioExpander:
         self, cars: CodedCars, kinds: IntArray, lacks_km: BoolArray
     ) -> tuple[FloatArray, FloatArray]:
         """Low and high usual kilometres of each kind (n, MAX_KINDS, 2), and their shares (n, 2)."""
-        if not self._usual.knows_km:
+        if not self.usual.knows_km:
             return np.zeros((*kinds.shape, 1)), np.ones((len(kinds), 1))
-        usual, spread = self._usual.km(cars)
+        usual, spread = self.usual.km(cars)
         km = np.take_along_axis(usual, kinds, axis=1)[:, :, None] * np.exp(spread)[:, None, :]
         return km, np.where(lacks_km[:, None], 0.5, (1.0, 0.0))
 

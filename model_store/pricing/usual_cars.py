@@ -83,6 +83,26 @@ class UsualStatistics:
         """JSON ready; the inverse of `from_json`."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
+    def averages(self, year: int) -> dict[str, float]:
+        """Mean year of registration, and mean of the usual kilometres, of the training listings.
+
+        Args:
+            year: in which a car registered in it has the age 0.
+        """
+        counts: dict[int, float] = {}
+        for of_kind in self.kinds.values():
+            for of_year in of_kind.values():
+                for registered, count in of_year.items():
+                    counts[int(registered)] = counts.get(int(registered), 0.0) + count
+        if not (total := sum(counts.values())):
+            return {}
+        found = {"year": sum(each * count for each, count in counts.items()) / total}
+        if self.km_by_age:
+            ages = {each: min(max(year - each, 0), MAX_AGE) for each in counts}
+            km = sum(self.km_by_age[ages[each]] * count for each, count in counts.items())
+            found["km_driven"] = km / total
+        return found
+
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
         """Rebuild from `to_json`."""

@@ -20,13 +20,23 @@ how their errors grow with the age of the data: their intervals widen beyond the
 MANIFEST_FILE = "manifest.json"
 ENCODER_FILE = "encoder.json"
 CARD_DATA_FILE, CARD_MARKDOWN_FILE = "card.json", "card.md"
-"""Files of a model card: data of the page, and text."""
+"""Files of a model card in English: data of the page, and text."""
 
 REFERENCE_MARKET = "reference market"
 """Name of generated training data; the model card mentions it."""
 ASKING_PRICES = "asking_prices"
 MEASURED, REFERENCE = "measured", "reference"
 """Source of the growth of the intervals: the training listings, or the reference growth."""
+
+
+def card_data_file(language: str) -> str:
+    """Data of the page of a model card, in `en` or `fr`."""
+    return CARD_DATA_FILE if language == "en" else f"card-{language}.json"
+
+
+def card_markdown_file(language: str) -> str:
+    """Text of a model card, in `en` or `fr`."""
+    return CARD_MARKDOWN_FILE if language == "en" else f"card-{language}.md"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -59,6 +59,19 @@ class SimilarityReason(StrEnum):
     TRANSMISSION = "same_transmission"
 
 
+class DifferenceReason(StrEnum):
+    """A property in which a comparable car clearly differs from the requested one."""
+
+    FUEL = "other_fuel"
+    TRANSMISSION = "other_transmission"
+    OLDER = "older"
+    NEWER = "newer"
+    FEWER_KM = "fewer_km"
+    MORE_KM = "more_km"
+    CHEAPER = "cheaper"
+    DEARER = "dearer"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Comparable:
     """A typical car of the reference market: statistics of ten or more listings."""
@@ -69,29 +82,32 @@ class Comparable:
     year_to: int
     """Years of registration of the listings; the same as `year_from` where one year has enough."""
     km_driven: int
-    """Typical kilometres of these listings."""
+    """Few, usual or many kilometres of such cars: those nearest to the requested car's."""
     fuel: str
     transmission: str
     price_mad: float
     """The model's price for such a car."""
     listings: int
-    """How many listings the statistics come from."""
+    """How many listings of the model in these years the statistics come from."""
     distance: float
     """0 for an equal car; grows with the differences."""
     alike: tuple[SimilarityReason, ...]
+    differs: tuple[DifferenceReason, ...] = ()
 
     def to_wire(self) -> list[Any]:
         """JSON and msgpack ready; the inverse of `from_wire`."""
-        alike = list(map(str, self.alike))
-        return [alike if name == "alike" else getattr(self, name) for name in _COMPARABLE_FIELDS]
+        values = (getattr(self, name) for name in _COMPARABLE_FIELDS)
+        return [list(map(str, each)) if isinstance(each, tuple) else each for each in values]
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild from `to_wire`'s list; further values and reasons of a newer one are ignored."""
         given = dict(zip(_COMPARABLE_FIELDS, values, strict=False))
-        known = (_REASONS.get(one) for one in given["alike"])
-        return cls(**given | {"alike": tuple(one for one in known if one is not None)})
+        alike = tuple(_ALIKE[one] for one in given["alike"] if one in _ALIKE)
+        differs = tuple(_DIFFERS[one] for one in given.get("differs", ()) if one in _DIFFERS)
+        return cls(**given | {"alike": alike, "differs": differs})
 
 
-_REASONS = {str(reason): reason for reason in SimilarityReason}
+_ALIKE = {str(reason): reason for reason in SimilarityReason}
+_DIFFERS = {str(reason): reason for reason in DifferenceReason}
 _COMPARABLE_FIELDS = tuple(field.name for field in dataclasses.fields(Comparable))

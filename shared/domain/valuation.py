@@ -3,7 +3,7 @@
 import bisect
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Self
@@ -83,7 +83,11 @@ class Explanation:
     """Contributions of the fields: `base_mad` plus all effects equals the price."""
 
     base_mad: float
+    """The price of an average car that is usual in all that is not stated."""
     contributions: tuple[Contribution, ...]
+    """Of the stated fields, by decreasing size."""
+    averages: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Averages over the training listings by field, for comparison in words."""
 
 
 def interval_of(
@@ -169,6 +173,7 @@ class Estimate:
         explanation = self.explanation and [
             self.explanation.base_mad,
             [[c.feature, c.value, c.effect_mad] for c in self.explanation.contributions],
+            dict(self.explanation.averages),
         ]
         return [
             self.price_mad,
@@ -192,16 +197,29 @@ class Estimate:
             quantiles_mad=tuple(quantiles_mad),
             model_version=model_version,
             model_known=model_known,
-            explanation=explanation
-            and Explanation(
-                explanation[0], tuple(Contribution(*each[:3]) for each in explanation[1])
-            ),
+            explanation=explanation and _explanation_from_wire(*explanation),
             depreciation=depreciation and Depreciation.from_wire(depreciation),
             comparables=None
             if comparables is None
             else tuple(map(Comparable.from_wire, comparables)),
             month=month,
         )
+
+
+def _explanation_from_wire(
+    base_mad: float, contributions: list[Any], averages: Any = None, *_: Any
+) -> Explanation:
+    """An explanation from its wire form.
+
+    An older one has no averages, and its effects of fields without a value belong to the base.
+    """
+    parts = [Contribution(*each[:3]) for each in contributions]
+    unstated = sum(one.effect_mad for one in parts if one.value is None)
+    return Explanation(
+        round(base_mad + unstated, 2),
+        tuple(one for one in parts if one.value is not None),
+        averages if isinstance(averages, dict) else {},
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -133,8 +133,26 @@ def test_the_page_shows_contributions_depreciation_and_comparables(open_page: Op
     page.get_by_text("Et dans les prochaines années").click()
     expect(page.get_by_role("row", name="Dans 5 ans")).to_be_visible()
     expect(page.locator("svg.years polyline")).to_be_visible()
-    page.get_by_text("Voitures typiques proches").click()
+    page.get_by_text("Voitures semblables").click()
     expect(page.get_by_role("row", name=re.compile("annonces"))).to_have_count(5)
+
+
+def test_the_explanation_names_only_what_was_stated_and_adds_up(open_page: OpenPage) -> None:
+    page = open_page(viewport=NARROW)
+    fill(page)
+    page.select_option("#fuel", label="Essence")
+    page.select_option("#transmission", label="Manuelle")
+    submit(page)
+    page.get_by_text("Pourquoi ce prix").click()
+    table = page.locator("details[open] table").first
+    expect(table).to_contain_text("plus récente que la moyenne")
+    expect(table).not_to_contain_text("sans précision")
+    shown = table.locator(".amount").all_inner_texts()
+    amounts = [int(re.sub(r"[^-\d]", "", one.replace("\u2212", "-"))) for one in shown]
+    assert sum(amounts[:-1]) == amounts[-1]
+    page.get_by_text("Voitures semblables").click()
+    first = page.get_by_role("row", name=re.compile("annonces")).first
+    expect(first).to_contain_text("Essence · manuelle")
 
 
 def test_an_unknown_model_is_priced_with_a_warning(open_page: OpenPage) -> None:

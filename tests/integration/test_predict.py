@@ -72,12 +72,23 @@ def test_contributions_sum_to_the_price_and_depreciation_lowers_it(http, car):
     ).json()
     total = answer["base_mad"] + sum(c["effect_mad"] for c in answer["contributions"])
     assert total == pytest.approx(answer["price_mad"], abs=0.01)
+    assert all(one["value"] is not None for one in answer["contributions"])
     prices = [answer["price_mad"], *(point["price_mad"] for point in answer["depreciation"])]
     assert prices == sorted(prices, reverse=True)
     assert [point["years"] for point in answer["depreciation"]] == [1, 2, 3, 4, 5]
     for point in answer["depreciation"]:
         assert point["interval"]["low"] < point["price_mad"] < point["interval"]["high"]
     assert answer["depreciation_pace"] == {"km_per_year": 5000, "basis": "own"}
+
+
+@pytest.mark.parametrize(
+    ("language", "first", "last"), [("en", "Starting price", "Estimated"), ("fr", "Prix", "Prix")]
+)
+def test_an_explanation_in_words_has_the_language_of_the_request(http, car, language, first, last):
+    asked = {"params": {"include": "contributions"}, "headers": {"Accept-Language": language}}
+    texts = http.post("/predict", json=car, **asked).json()["explanation"]
+    assert texts[0].startswith(first)
+    assert texts[-1].startswith(last)
 
 
 def test_comparables_are_similar_cars_and_are_cached(http, car):

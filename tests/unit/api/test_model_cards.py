@@ -20,12 +20,17 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Accept-Langua
 
 @pytest.fixture(scope="module")
 def models_path(tmp_path_factory: pytest.TempPathFactory):
-    """Two versions; the first has no card, the second is active."""
+    """Versions without a card, with an English card, and with both, which is active."""
     path = tmp_path_factory.mktemp("models")
     trained = dataclasses.replace(small_models.train(trees=5), metrics=small_models.SCORES)
     bare = save_bundle(trained, path)
     (path / "bare").write_text(bare.id)
     found = small_models.card_predictions(400)
+
+    def english_card(made):
+        return {name: text for name, text in write_card(made, found).items() if "-fr" not in name}
+
+    (path / "english").write_text(save_bundle(trained, path, english_card).id)
     version = save_bundle(trained, path, lambda made: write_card(made, found))
     ModelRegistry(path).activate(version.id, by="test")
     return path
@@ -55,7 +60,9 @@ def test_a_browser_gets_a_page_that_loads_only_its_own_plots(client, active):
     assert "Accept" in answer.headers["Vary"]
     assert f"<h1>Model card {active.id}</h1>" in answer.text
     assert answer.text.count("<img ") == 6
-    for name in filter(lambda name: name.endswith(".png"), active.files):
+    plots = [one for one in active.files if one.endswith(".png") and "card-fr" not in one]
+    assert len(plots) == 6
+    for name in plots:
         address = f"/models/{active.id}/{name}"
         assert address in answer.text
         plot = client.get(address)
@@ -64,10 +71,56 @@ def test_a_browser_gets_a_page_that_loads_only_its_own_plots(client, active):
 
 
 def test_everybody_else_gets_markdown_and_active_stands_for_the_version(client, active):
-    answer = client.get("/models/active/card")
+    answer = client.get("/models/active/card", headers={"Accept-Language": "en"})
     assert answer.mimetype == "text/markdown"
     assert answer.text.startswith(f"# Model card {active.id}")
     assert client.get(f"/models/{active.id}/card.md").data == answer.data
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "title"),
+    [
+        ({}, "", "Fiche du modèle"),
+        ({"Accept-Language": "fr-MA,fr;q=0.9,en;q=0.5"}, "", "Fiche du modèle"),
+        ({"Accept-Language": "en-GB"}, "", "Model card"),
+        ({"Accept-Language": "fr"}, "?lang=en", "Model card"),
+        ({"Accept-Language": "en"}, "?lang=fr", "Fiche du modèle"),
+    ],
+)
+def test_the_language_is_that_of_the_query_else_of_the_header(
+    client, active, headers, query, title
+):
+    answer = client.get(f"/models/active/card{query}", headers=headers)
+    assert answer.text.startswith(f"# {title} {active.id}")
+    assert answer.headers["Content-Language"] == ("fr" if title.startswith("F") else "en")
+    assert "Accept-Language" in answer.headers["Vary"]
+    page = client.get(f"/models/active/card{query}", headers=headers | {"Accept": "text/html"})
+    assert f"<h1>{title} {active.id}</h1>" in page.text
+
+
+def test_the_french_page_is_french_with_its_own_plots_and_leads_to_the_english_one(client, active):
+    page = client.get("/models/active/card?lang=fr", headers=BROWSER).text
+    assert '<article class="model-card" lang="fr">' in page
+    assert page.count("card-fr-") == 6
+    assert f"/models/{active.id}/card-fr.md" in page
+    assert f'href="/models/{active.id}/card?lang=en"' in page
+    assert "The same" not in page
+    plot = client.get(f"/models/{active.id}/card-fr-predicted.png")
+    assert plot.data.startswith(b"\x89PNG")
+
+
+def test_an_unknown_language_is_refused(client):
+    assert client.get("/models/active/card?lang=ar").status_code == 422
+
+
+def test_a_card_in_english_only_is_sent_and_the_page_says_so(client, models_path):
+    english = (models_path / "english").read_text()
+    answer = client.get(f"/models/{english}/card", headers={"Accept-Language": "fr"})
+    assert answer.text.startswith(f"# Model card {english}")
+    assert answer.headers["Content-Language"] == "en"
+    page = client.get(f"/models/{english}/card", headers=BROWSER | {"Accept-Language": "fr"}).text
+    assert "en anglais" in page
+    assert '<article class="model-card" lang="en">' in page
 
 
 def test_a_file_that_is_already_there_is_not_sent_again(client, active):
@@ -109,8 +162,7 @@ def test_a_version_without_a_card_says_so_and_has_no_link(client, models_path):
     assert answer.json["type"].endswith("#model-card-not-found")
     links = {one["version"]: one["links"] for one in client.get("/models").json["models"]}
     assert links.pop(bare) == {}
-    ((version, link),) = links.items()
-    assert link == {"card": f"/models/{version}/card"}
+    assert links == {version: {"card": f"/models/{version}/card"} for version in links}
 
 
 def test_a_card_that_was_changed_is_refused(client, models_path, active):
@@ -129,13 +181,12 @@ def test_the_list_says_when_a_version_was_last_activated(client, models_path, ac
     told = {one["version"]: one for one in client.get("/models").json["models"]}
     (change,) = ModelRegistry(models_path).history()
     assert told.pop(active.id)["activated_at"] == change.at
-    ((_, other),) = told.items()
-    assert other["activated_at"] is None
+    assert {other["activated_at"] for other in told.values()} == {None}
     assert client.get("/models/active").json["activated_at"] == change.at
 
 
 def test_the_page_leads_to_the_card(client, active):
-    assert f'href="/models/{active.id}/card"' in client.get("/", headers=BROWSER).text
+    assert f'href="/models/{active.id}/card?lang=fr"' in client.get("/", headers=BROWSER).text
 
 
 def test_with_keys_the_card_needs_one_and_a_browser_may_send_it_as_password(settings):

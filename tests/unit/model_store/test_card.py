@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from string import Formatter
 
 import numpy as np
 import pytest
 
 from model_store.cards.card import write_card
+from model_store.cards.texts import LICENCES, LIMITS, TEXTS, USE, CardTexts
 from model_store.registry.bundle import save_bundle
 from model_store.registry.manifest import ModelVersion
 from model_store.training.card_predictions import by_age, by_brand, by_estimate, by_level
@@ -49,11 +51,44 @@ def test_it_names_version_data_scores_use_limits_and_licences(card: tuple[Path, 
 def test_every_image_of_the_card_is_a_png_file_beside_it(card: tuple[Path, str]) -> None:
     folder, text = card
     shown = re.findall(r"!\[.+\]\((.+)\)", text)
-    assert len(shown) == 6
-    assert set(shown) == {path.name for path in folder.glob("*.png")}
-    for name in shown:
+    assert len(shown) == 7
+    french = re.findall(r"!\[.+\]\((.+)\)", (folder / "card-fr.md").read_text())
+    assert len(french) == 7
+    assert {*shown, *french} == {path.name for path in folder.glob("*.png")}
+    for name in (*shown, *french):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
         assert name in ModelVersion.read(folder).files
+
+
+@pytest.mark.parametrize(
+    ("growth", "said"),
+    [
+        (
+            {"source": "measured", "origins": ["2024-03", "2024-09"], "listings": 12_345,
+             "data_until": "2026-01", "width_by_months": {"0": 1.0, "12": 1.105}},
+            {"en": ("up to 2024-03, 2024-09, on 12,345 listings", "since 2026-01", "| 12 | 1.10 |"),
+             "fr": ("jusqu'à 2024-03, 2024-09", "depuis 2026-01", "| 12 | 1,10 |")},
+        ),
+        (
+            {"source": "reference", "reason": "the listings have no dates",
+             "width_by_months": {"12": 1.2}},
+            {"en": ("not measured on these listings (the listings have no dates)", "since 2026-06"),
+             "fr": ("non mesuré sur ces annonces",)},
+        ),
+    ],
+)  # fmt: skip
+def test_the_card_says_how_intervals_widen_with_the_age_of_the_data(
+    trained: TrainedModel, tmp_path: Path, growth: dict[str, object], said: dict[str, list[str]]
+) -> None:
+    training = {**trained.training, "interval_growth": growth}
+    version = save_bundle(
+        dataclasses.replace(trained, metrics=small_models.SCORES, training=training),
+        tmp_path,
+        lambda made: write_card(made, small_models.card_predictions(400)),
+    )
+    for file, language in (("card.md", "en"), ("card-fr.md", "fr")):
+        text = (tmp_path / version.id / file).read_text()
+        assert [one for one in said[language] if one not in text] == []
 
 
 def test_the_card_mentions_generated_training_data(trained: TrainedModel, tmp_path: Path) -> None:
@@ -69,13 +104,74 @@ def test_the_card_mentions_generated_training_data(trained: TrainedModel, tmp_pa
     assert "GENERATED" not in text_of("stock.csv")
 
 
-def test_json_and_markdown_have_the_same_content(card: tuple[Path, str]) -> None:
-    folder, text = card
-    content = json.loads((folder / "card.json").read_text())
+@pytest.mark.parametrize("name", ["card", "card-fr"])
+def test_json_and_markdown_have_the_same_content(card: tuple[Path, str], name: str) -> None:
+    folder, _ = card
+    text = (folder / f"{name}.md").read_text()
+    content = json.loads((folder / f"{name}.json").read_text())
     assert text.startswith(f"# {content['title']}\n")
     for block in content["blocks"]:
         if "heading" in block:
             assert f"## {block['heading']}" in text
+
+
+def test_both_languages_have_the_same_texts_with_the_same_values() -> None:
+    def values(text: str) -> list[str]:
+        return sorted(name for _, name, _, _ in Formatter().parse(text) if name)
+
+    assert TEXTS["en"].keys() == TEXTS["fr"].keys()
+    for name, english in TEXTS["en"].items():
+        assert values(english) == values(TEXTS["fr"][name]), name
+    for texts in (USE, LIMITS, LICENCES):
+        assert len(texts["en"]) == len(texts["fr"])
+
+
+def test_the_french_card_has_the_blocks_of_the_english_one_and_none_of_its_texts(
+    card: tuple[Path, str],
+) -> None:
+    folder, _ = card
+    english, french = (
+        json.loads((folder / f"{name}.json").read_text())["blocks"] for name in ("card", "card-fr")
+    )
+    assert [list(block) for block in english] == [list(block) for block in french]
+    for one, other in zip(english, french, strict=True):
+        if "table" in one:
+            assert len(one["table"]["rows"]) == len(other["table"]["rows"])
+        elif "list" in one:
+            assert not set(one["list"]) & set(other["list"])
+        elif one != {"heading": "Licences"}:
+            assert one != other
+    text = re.sub(r"\(card-[a-z-]+\.png\)|out-of-bag", "", (folder / "card-fr.md").read_text())
+    assert not re.search(r"\b(the|of|and|listings|error|brand|age \(years\)|up to)\b", text)
+    assert "20\u202f000 MAD" in text
+    assert re.search(r"\d,\d+\u202f%", text)
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ("out of bag, baseline cross-fitted, field dropout on", "validation croisée"),
+        ("out of bag, something new", "manifeste"),
+    ],
+)
+def test_a_method_of_measurement_is_translated_whole_or_referred_to(split: str, said: str) -> None:
+    french = CardTexts("fr").split(split)
+    assert said in french
+    assert "something new" not in french
+    assert CardTexts("en").split(split) == split
+
+
+def test_labels_of_groups_and_columns_are_french() -> None:
+    texts = CardTexts("fr")
+    labels = [texts.group(label) for label in ("up to 45", "over 1,200", "model unknown", "dacia")]
+    assert labels == ["jusqu'à 45", "plus de 1\u202f200", "modèle inconnu", "dacia"]
+    columns = [texts.column(name) for name in ("km_driven", "effect_model", "baseline_log", "new")]
+    assert columns == [
+        "Kilométrage", "effet\u202f: Modèle", "prix de la régression", "new",
+    ]  # fmt: skip
+    found = small_models.card_predictions(3000)
+    for group in (*by_age(found), *by_estimate(found), *by_level(found), *by_brand(found)):
+        assert "to " not in texts.group(group.label)
 
 
 def test_groups_of_fewer_than_ten_listings_are_left_out() -> None:

@@ -2,13 +2,22 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from data.market.typical_cars import MIN_LISTINGS, typical_market
-from model_store.pricing.comparables import MAX_COMPARABLES, MAX_DISTANCE, MAX_PER_MODEL
+from model_store.pricing.comparables import (
+    MAX_COMPARABLES,
+    MAX_DISTANCE,
+    MAX_OF_MODEL,
+    MIN_KIND_SHARE,
+    NEAR_KM,
+    NEAR_KM_SHARE,
+)
 from model_store.pricing.inference import LoadedModel
+from model_store.pricing.usual_cars import KINDS
 from shared.domain.car import CarFeatures, Fuel, Transmission
-from shared.domain.outlook import SimilarityReason
+from shared.domain.outlook import DifferenceReason, SimilarityReason
 from tests.unit.model_store import small_models
 
 CLIO = CarFeatures(
@@ -34,6 +43,16 @@ def test_every_typical_car_is_based_on_ten_listings_or_more() -> None:
     assert 10_000 < typical_market().km_per_year < 30_000
 
 
+def test_every_fuel_and_gearbox_of_a_model_that_has_ten_listings_is_a_version() -> None:
+    of_clio = {
+        (one.car.fuel, one.car.transmission)
+        for one in typical_market().cars
+        if (one.car.company, one.car.model) == ("renault", "clio")
+    }
+    assert len(of_clio) >= 3
+    assert all(one.car.fuel and one.car.transmission for one in typical_market().cars)
+
+
 def test_comparables_are_sorted_by_distance_and_give_their_similarities(model: LoadedModel) -> None:
     found = found_for(model, CLIO)
     assert 1 <= len(found) <= MAX_COMPARABLES
@@ -49,17 +68,73 @@ def test_typical_cars_are_those_that_the_model_knows(model: LoadedModel, car: Ca
     found = found_for(model, car)
     names = [f"{one.company}|{one.model}" for one in found]
     assert set(names) <= set(small_models.VEHICLES)
-    assert all(names.count(name) <= MAX_PER_MODEL for name in names)
+    own = f"{car.company}|{car.model}"
+    assert names.count(own) <= MAX_OF_MODEL
+    assert all(names.count(name) == 1 for name in names if name != own)
+
+
+@pytest.mark.parametrize("km_driven", [20_000, 120_000, 280_000])
+@pytest.mark.parametrize(("fuel", "gearbox"), [
+    (Fuel.PETROL, Transmission.MANUAL),
+    (Fuel.DIESEL, Transmission.MANUAL),
+    (Fuel.DIESEL, Transmission.AUTOMATIC),
+])  # fmt: skip
+def test_comparables_have_the_fuel_and_gearbox_or_say_that_they_differ(
+    model: LoadedModel, fuel: Fuel, gearbox: Transmission, km_driven: int
+) -> None:
+    """An older version of this car was shown diesels with three times its kilometres."""
+    car = dataclasses.replace(CLIO, fuel=fuel, transmission=gearbox, km_driven=km_driven)
+    found = found_for(model, car)
+    assert found or km_driven == 20_000, "this model has seen no such car with few kilometres"
+    for one in found:
+        assert (one.fuel != fuel) == (DifferenceReason.FUEL in one.differs)
+        assert (one.transmission != gearbox) == (DifferenceReason.TRANSMISSION in one.differs)
+        is_own_kind = (one.fuel, one.transmission) == (fuel, gearbox)
+        assert is_own_kind or (one.company, one.model) == ("renault", "clio")
+        more = one.km_driven - km_driven
+        is_far = abs(more) > NEAR_KM + NEAR_KM_SHARE * km_driven
+        assert (DifferenceReason.MORE_KM in one.differs) == (is_far and more > 0)
+        assert (DifferenceReason.FEWER_KM in one.differs) == (is_far and more < 0)
+        assert (SimilarityReason.KM in one.alike) != is_far
+
+
+def test_the_kilometres_are_the_usual_ones_that_are_nearest_to_the_cars(
+    model: LoadedModel,
+) -> None:
+    few, many = (
+        found_for(model, dataclasses.replace(CLIO, km_driven=km))[0] for km in (30_000, 260_000)
+    )
+    assert few.km_driven < 120_000 < many.km_driven
+
+
+def test_a_version_that_is_rare_in_the_cars_year_is_not_shown(model: LoadedModel) -> None:
+    usual = model._scenarios.usual
+    for one in model._typical_table.cars:
+        car = CarFeatures(company=one.car.company, model=one.car.model, year=one.car.year)
+        coded = model.encoder.code([car]).cars
+        shares = usual.shares(coded, np.ones((1, len(KINDS)), dtype=np.bool_))
+        kind = KINDS.index((str(one.car.fuel), str(one.car.transmission)))
+        assert shares[0, kind] >= MIN_KIND_SHARE
+
+
+def test_a_missing_field_is_neither_alike_nor_different(model: LoadedModel) -> None:
+    bare = dataclasses.replace(CLIO, fuel=None, transmission=None, km_driven=None)
+    about = {DifferenceReason.FUEL, DifferenceReason.TRANSMISSION, DifferenceReason.MORE_KM}
+    for one in found_for(model, bare):
+        assert not about & set(one.differs)
+        assert SimilarityReason.FUEL not in one.alike
 
 
 def test_a_typical_car_has_the_price_that_the_model_predicts(model: LoadedModel) -> None:
-    found = found_for(model, CLIO)[0]
-    typical = next(
-        one.car
-        for one in typical_market().cars
-        if (one.car.model, one.year_from) == (found.model, found.year_from)
-    )
-    assert found.price_mad == model.prices_mad([typical])[0]
+    for found in found_for(model, CLIO):
+        typical = next(
+            one.car
+            for one in typical_market().cars
+            if (one.car.company, one.car.model, one.year_from, one.car.fuel, one.car.transmission)
+            == (found.company, found.model, found.year_from, found.fuel, found.transmission)
+        )
+        car = dataclasses.replace(typical, km_driven=found.km_driven)
+        assert found.price_mad == model.prices_mad([car])[0]
 
 
 def test_another_spelling_of_the_model_is_the_same_model(model: LoadedModel) -> None:

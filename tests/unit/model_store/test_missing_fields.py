@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from data.listings.table import listing_table
 from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
+from model_store.explain.contributions import explanation
 from model_store.pricing.inference import LoadedModel
 from model_store.pricing.usual_approximation import reference_km_by_age
 from model_store.registry.bundle import load_model
@@ -180,28 +182,29 @@ def test_the_usual_kilometres_are_those_of_the_age_the_vehicle_and_the_kind(
 
 
 @pytest.mark.parametrize("car", LACKING[:14], ids=range(14))
-def test_contributions_sum_to_the_price_and_missing_values_are_null(
+def test_contributions_of_stated_fields_and_the_base_sum_to_the_price(
     model: LoadedModel, car: CarFeatures
 ) -> None:
     explanation = model.explain(car)
     total = explanation.base_mad + sum(each.effect_mad for each in explanation.contributions)
     assert total == pytest.approx(model.prices_mad([car])[0], abs=0.005)
+    assert all(each.value is not None for each in explanation.contributions)
     assert all(each.value == getattr(car, each.feature) for each in explanation.contributions)
 
 
-def test_the_contribution_of_a_missing_field_is_that_of_its_usual_values(
-    model: LoadedModel,
-) -> None:
-    def effect(car: CarFeatures, name: str) -> float:
-        found = {each.feature: each.effect_mad for each in model.explain(car).contributions}
-        return found.get(name, 0.0)
-
-    car = dataclasses.replace(LOGAN, company="toyota", model="corolla")
-    either = [
-        effect(dataclasses.replace(car, transmission=gearbox), "transmission")
-        for gearbox in Transmission
-    ]
-    assert min(either) < effect(without(car, "transmission"), "transmission") < max(either)
+def test_the_effect_of_a_missing_field_is_part_of_the_base() -> None:
+    effects = {"year": 0.2, "condition": 0.1, "fuel": -0.3}
+    found = explanation(
+        without(LOGAN, "fuel"),
+        price_mad=round(math.exp(11.0), 2),
+        base_log=11.0,
+        effects_log=effects,
+        averages={},
+    )
+    assert found.base_mad == pytest.approx(math.exp(10.8), abs=0.02)
+    (year,) = found.contributions
+    assert (year.feature, year.value) == ("year", 2015)
+    assert year.effect_mad == pytest.approx(math.exp(11.0) - math.exp(10.8), abs=0.02)
 
 
 @pytest.mark.parametrize("car", LACKING[:14], ids=range(14))
@@ -241,8 +244,8 @@ def test_a_missing_field_is_no_similarity_and_no_distance(model: LoadedModel) ->
         return model.comparables(car, 90_000.0)[0].distance
 
     hybrid = dataclasses.replace(LOGAN, fuel=Fuel.HYBRID)
-    assert nearest(without(LOGAN, "fuel")) == nearest(LOGAN) < nearest(hybrid)
-    assert nearest(without(LOGAN, "transmission")) == nearest(LOGAN)
+    assert nearest(without(LOGAN, "fuel")) <= nearest(LOGAN) < nearest(hybrid)
+    assert nearest(without(LOGAN, "transmission")) == pytest.approx(nearest(LOGAN), abs=0.2)
 
 
 def test_a_model_whose_listings_state_no_kilometres_prices_without_them(
@@ -255,6 +258,9 @@ def test_a_model_whose_listings_state_no_kilometres_prices_without_them(
     assert ignorant.estimate([car])[0].price_mad > 0
     assert ignorant.usual_km(car) == pytest.approx(reference_km_by_age()[11], abs=100)
     assert len(ignorant.depreciation(car).points) == 5
+    assert ignorant.comparables(car, 90_000.0)
+    without_kinds = dataclasses.replace(model, usual=dataclasses.replace(usual, kinds={}))
+    assert without_kinds.comparables(LOGAN, 90_000.0)
     both = ignorant.scenario_cars(without(LOGAN, "fuel", "km_driven"))
     assert {one.fuel for one, _ in both} == {Fuel.DIESEL, Fuel.PETROL}
 

@@ -237,6 +237,8 @@ def test_the_command_makes_a_version_that_is_activated_and_rolled_back(
     card = (registry / made.id / "card.md").read_text(encoding="utf-8")
     assert card.startswith(f"# Model card {made.id}\n\n## Recalibration")
     assert base.id in card
+    french = (registry / made.id / "card-fr.md").read_text(encoding="utf-8")
+    assert "## Recalibrage" in french
     model = load_model(registry, made.id)
     assert model.calibration.shift_log == pytest.approx(np.log(1.06), abs=0.02)
     car = model.version.self_test[0].car

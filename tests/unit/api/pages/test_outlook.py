@@ -7,6 +7,7 @@ from shared.domain.outlook import (
     Comparable,
     Depreciation,
     DepreciationPoint,
+    DifferenceReason,
     Pace,
     SimilarityReason,
 )
@@ -71,7 +72,7 @@ def test_the_pace_is_named_as_own_or_of_the_market() -> None:
     assert market.startswith("au rythme habituel du marché")
 
 
-def test_a_comparable_shows_its_similarities_and_number_of_listings() -> None:
+def test_a_comparable_shows_its_similarities_differences_and_number_of_listings() -> None:
     typical = Comparable(
         company="mercedes benz",
         model="classe c",
@@ -84,11 +85,13 @@ def test_a_comparable_shows_its_similarities_and_number_of_listings() -> None:
         listings=27,
         distance=0.4,
         alike=(SimilarityReason.MODEL, SimilarityReason.NEAR_YEAR, SimilarityReason.FUEL),
+        differs=(DifferenceReason.TRANSMISSION, DifferenceReason.MORE_KM),
     )
     view = build_comparable(typical)
     assert view["name"] == "Mercedes-Benz Classe C 2016 à 2018"
     assert view["facts"] == "120\u202f000\u00a0km · Diesel · automatique"
     assert view["alike"] == "même modèle, année proche"
+    assert view["differs"] == "autre boîte de vitesses, plus de kilomètres"
     assert (view["price"], view["listings"]) == ("251\u202f000\u00a0MAD", "27\u00a0annonces")
 
 

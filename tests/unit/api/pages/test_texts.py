@@ -15,7 +15,7 @@ from api.pages.form import (
     example_values,
     form_values,
 )
-from api.pages.result import MAX_CONTRIBUTIONS, build_result
+from api.pages.result import build_result
 from api.pages.suggestions import suggestions
 from shared.domain.car import CATEGORIES
 from shared.domain.errors import InvalidInput
@@ -165,29 +165,26 @@ def test_a_price_below_nearly_all_others_is_called_suspicious():
     assert not usual["is_suspicious"]
 
 
-def test_small_contributions_are_summed_up():
-    names = ["company", "model", "year", "km_driven", "fuel", "transmission", "doors", "owner"]
-    effects = [9000.0, -8000.0, 7000.0, 6000.0, 5000.0, 4000.0, 300.0, -100.0]
-    explanation = Explanation(
-        base_mad=1000.0,
-        contributions=tuple(
-            Contribution(feature=name, value=None, effect_mad=effect)
-            for name, effect in zip(names, effects, strict=True)
+def test_the_explanation_adds_up_to_the_price_and_its_bars_stay_inside():
+    effects = {"year": 9000.0, "company": -8000.0, "km_driven": 7049.0, "doors": 49.0}
+    values = {"year": 2020, "company": "toyota", "km_driven": 25_000, "doors": 5}
+    estimate = dataclasses.replace(
+        ESTIMATE,
+        explanation=Explanation(
+            base_mad=PRICE - sum(effects.values()),
+            contributions=tuple(
+                Contribution(feature=name, value=values[name], effect_mad=effect)
+                for name, effect in effects.items()
+            ),
         ),
     )
-    estimate = Estimate(
-        price_mad=PRICE,
-        quantiles_mad=ESTIMATE.quantiles_mad,
-        model_version="v1",
-        model_known=True,
-        explanation=explanation,
-    )
-    shown = show(estimate=estimate)["contributions"]
-    assert len(shown) == MAX_CONTRIBUTIONS + 1
-    assert (shown[-1]["label"], shown[-1]["effect"]) == ("Autres éléments", "+200\u00a0MAD")
-    assert shown[0]["effect"] == "+9\u202f000\u00a0MAD"
-    assert shown[1]["effect"] == "\u22128\u202f000\u00a0MAD"
-    assert all(one["start"] >= 0 and one["start"] + one["width"] <= 100 for one in shown)
+    shown = show(estimate=estimate)["explanation"]
+    assert [one["amount"] for one in shown["effects"]] == [
+        "+9\u202f000\u00a0MAD", "\u22128\u202f000\u00a0MAD", "+7\u202f000\u00a0MAD",
+    ]  # fmt: skip
+    assert shown["base_price"] == "179\u202f300\u00a0MAD"
+    bars = shown["effects"]
+    assert all(one["start"] >= 0 and one["start"] + one["width"] <= 100 for one in bars)
 
 
 def test_ignored_values_are_named():

@@ -10,6 +10,7 @@ from shared.domain.outlook import (
     Comparable,
     Depreciation,
     DepreciationPoint,
+    DifferenceReason,
     Pace,
     SimilarityReason,
 )
@@ -98,6 +99,7 @@ COMPARABLE = Comparable(
     listings=12,
     distance=0.5,
     alike=(SimilarityReason.MODEL, SimilarityReason.PRICE),
+    differs=(DifferenceReason.FUEL,),
 )
 
 
@@ -109,7 +111,9 @@ def test_an_estimate_survives_the_wire(with_extras):
         model_version="v",
         model_known=False,
         explanation=Explanation(
-            base_mad=1.0, contributions=(Contribution(feature="year", value=2020, effect_mad=0.5),)
+            base_mad=1.0,
+            contributions=(Contribution(feature="year", value=2020, effect_mad=0.5),),
+            averages={"year": 2014.5},
         )
         if with_extras
         else None,
@@ -117,6 +121,14 @@ def test_an_estimate_survives_the_wire(with_extras):
         comparables=(COMPARABLE,) if with_extras else None,
     )
     assert Estimate.from_wire(estimate.to_wire()) == estimate
+
+
+def test_effects_of_fields_without_a_value_of_an_older_version_are_in_the_base():
+    wire = ESTIMATE.to_wire()
+    wire[4] = [1.0, [["year", 2020, 0.5], ["condition", None, 11_400.25]]]
+    assert Estimate.from_wire(wire).explanation == Explanation(
+        base_mad=11_401.25, contributions=(Contribution("year", 2020, 0.5),)
+    )
 
 
 def test_that_nothing_is_comparable_survives_the_wire():

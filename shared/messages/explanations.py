@@ -1,0 +1,196 @@
+"""Explanations of prices in words, in French and English.
+
+The amounts of the lines are rounded to hundreds, the precision of an estimate, and add up to the
+rounded price: the rounding differences are in the first line.
+"""
+
+import dataclasses
+
+from shared.domain.car import CATEGORIES, USUALLY_STATED, CarFeatures
+from shared.domain.valuation import Contribution, Estimate, Explanation
+from shared.fields.car import CAR_FIELDS
+from shared.messages.texts import Language, choice_name
+from shared.vehicles.names import display_names
+
+ROUNDING_MAD = 100
+MAX_LINES = 8
+"""Effects with a line of their own; the others share one."""
+SMALL_SHARE = 0.005
+"""Effects below this share of the price share a line."""
+
+BASE: dict[Language, str] = {
+    "fr": "Prix de départ : une voiture moyenne du marché",
+    "en": "Starting price: an average car of the market",
+}
+BASE_WITH_USUAL: dict[Language, str] = {
+    "fr": "Prix de départ : une voiture moyenne du marché, habituelle pour ce qui n'est pas "
+    "précisé",
+    "en": "Starting price: an average car of the market, usual in what is not stated",
+}
+OTHERS: dict[Language, str] = {
+    "fr": "Autres caractéristiques ({names})",
+    "en": "Other features ({names})",
+}
+PRICE: dict[Language, str] = {"fr": "Prix estimé", "en": "Estimated price"}
+UP: dict[Language, str] = {"fr": "fait monter le prix", "en": "raises the price"}
+DOWN: dict[Language, str] = {"fr": "fait baisser le prix", "en": "lowers the price"}
+COMPARED: dict[str, tuple[dict[Language, str], dict[Language, str]]] = {
+    "year": (
+        {
+            "fr": "plus récente que la moyenne ({usual})",
+            "en": "newer than the average ({usual})",
+        },
+        {
+            "fr": "plus ancienne que la moyenne ({usual})",
+            "en": "older than the average ({usual})",
+        },
+    ),
+    "km_driven": (
+        {
+            "fr": "plus que la moyenne des annonces ({usual})",
+            "en": "more than the average of the listings ({usual})",
+        },
+        {
+            "fr": "moins que la moyenne des annonces ({usual})",
+            "en": "less than the average of the listings ({usual})",
+        },
+    ),
+}
+"""Texts of a value above and below the market's average, by field."""
+RAISES_PRICE = {"year": True, "km_driven": False}
+"""Whether a larger value is worth more; an effect against it is not explained by the average."""
+FRENCH_UNITS = {"max_power_bhp": "ch", "engine_cc": "cm³"}
+"""Units with another name in French."""
+_COLON: dict[Language, str] = {"fr": "\N{NARROW NO-BREAK SPACE}: ", "en": ": "}
+_SEPARATOR: dict[Language, str] = {"fr": "\N{NARROW NO-BREAK SPACE}", "en": ","}
+_NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+_MINUS = "\N{MINUS SIGN}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ExplanationLine:
+    """One line of an explanation: the starting price, or an effect on it."""
+
+    text: str
+    """What it is about, like "Year 2020"."""
+    reason: str = ""
+    """Why or in which direction it changes the price."""
+    amount_mad: int
+    """The starting price, or the signed effect; a multiple of `ROUNDING_MAD`."""
+
+
+def explanation_lines(
+    estimate: Estimate, explanation: Explanation, car: CarFeatures, language: Language
+) -> list[ExplanationLine]:
+    """The starting price, the effects by decreasing size, and the sum of all small effects.
+
+    Their amounts add up to the rounded price.
+    """
+    by_size = sorted(explanation.contributions, key=lambda one: -abs(one.effect_mad))
+    least = max(SMALL_SHARE * estimate.price_mad, ROUNDING_MAD / 2)
+    large = [one for one in by_size[:MAX_LINES] if abs(one.effect_mad) >= least]
+    small = by_size[len(large) :]
+    lines = [_line(one, explanation, car, language) for one in large]
+    rest = _rounded(sum(one.effect_mad for one in small))
+    if len(small) == 1 and rest:
+        lines.append(_line(small[0], explanation, car, language))
+    elif rest:
+        names = ", ".join(_lower(CAR_FIELDS[one.feature].label(language)) for one in small)
+        lines.append(ExplanationLine(text=OTHERS[language].format(names=names), amount_mad=rest))
+    is_usual = any(getattr(car, name) is None for name in USUALLY_STATED)
+    base = _rounded(estimate.price_mad) - sum(line.amount_mad for line in lines)
+    text = (BASE_WITH_USUAL if is_usual else BASE)[language]
+    if language == "fr":
+        text = text.replace(" : ", _COLON["fr"])
+    return [ExplanationLine(text=text, amount_mad=base), *lines]
+
+
+def explain_in_words(
+    estimate: Estimate, explanation: Explanation, car: CarFeatures, language: Language
+) -> list[str]:
+    """The lines of `explanation_lines` as texts with their amounts, then the price."""
+    first, *effects = explanation_lines(estimate, explanation, car, language)
+    texts = [f"{first.text}, {format_mad(first.amount_mad, language)}"]
+    for line in effects:
+        amount = format_mad(line.amount_mad, language, signed=True)
+        said = f"{line.reason}, {amount}" if line.reason else amount
+        texts.append(f"{line.text}{_COLON[language]}{said}")
+    price = format_mad(_rounded(estimate.price_mad), language)
+    return [*texts, f"{PRICE[language]}{_COLON[language]}{price}"]
+
+
+def format_mad(amount_mad: int, language: Language, *, signed: bool = False) -> str:
+    """An amount with its currency, and with its sign also if it is positive.
+
+    >>> format_mad(23000, "en", signed=True) == "+23,000" + _NO_BREAK_SPACE + "MAD"
+    True
+    """
+    sign = _MINUS if amount_mad < 0 else "+" if signed and amount_mad > 0 else ""
+    return f"{sign}{_grouped(abs(amount_mad), language)}{_NO_BREAK_SPACE}MAD"
+
+
+def _line(
+    one: Contribution, explanation: Explanation, car: CarFeatures, language: Language
+) -> ExplanationLine:
+    return ExplanationLine(
+        text=_subject(one, car, language),
+        reason=_reason(one, explanation, language),
+        amount_mad=_rounded(one.effect_mad),
+    )
+
+
+def _subject(one: Contribution, car: CarFeatures, language: Language) -> str:
+    """Name and value of a field."""
+    label = CAR_FIELDS[one.feature].label(language)
+    if one.feature in CATEGORIES:
+        return f"{label} ({_lower(choice_name(str(one.value), language))})"
+    names = dict(zip(("company", "model"), display_names(car.company, car.model), strict=True))
+    if one.feature in names:
+        return f"{label} {names[one.feature]}"
+    if isinstance(one.value, str):
+        return f"{label} {one.value.title()}"
+    return f"{label} {_number(one.feature, one.value or 0, language)}"
+
+
+def _reason(one: Contribution, explanation: Explanation, language: Language) -> str:
+    """The comparison with the average where it explains the sign, else the direction."""
+    usual, texts = explanation.averages.get(one.feature), COMPARED.get(one.feature)
+    if usual is not None and texts is not None and isinstance(one.value, int | float):
+        shown = 1000 * round(usual / 1000) if one.feature == "km_driven" else round(usual)
+        more = one.value > shown
+        explains = (one.effect_mad > 0) == (more == RAISES_PRICE[one.feature])
+        if one.value != shown and explains:
+            text = texts[0 if more else 1][language]
+            return text.format(usual=_number(one.feature, shown, language))
+    return (UP if one.effect_mad > 0 else DOWN)[language]
+
+
+def _number(feature: str, value: float, language: Language) -> str:
+    """A number with its unit."""
+    if feature == "year":
+        return str(round(value))
+    unit = CAR_FIELDS[feature].unit
+    if language == "fr":
+        unit = FRENCH_UNITS.get(feature, unit)
+    return f"{_grouped(value, language)}{_NO_BREAK_SPACE}{unit}".strip()
+
+
+def _grouped(value: float, language: Language) -> str:
+    """A number with the thousands and decimal separators of a language."""
+    text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+    if language == "en":
+        return text
+    return text.replace(",", _SEPARATOR["fr"]).replace(".", ",")
+
+
+def _lower(text: str) -> str:
+    """A text without its capital; acronyms keep theirs.
+
+    >>> _lower("Très bon"), _lower("GPL"), _lower("WW au Maroc")
+    ('très bon', 'GPL', 'WW au Maroc')
+    """
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
+def _rounded(amount_mad: float) -> int:
+    return ROUNDING_MAD * round(amount_mad / ROUNDING_MAD)
