@@ -43,6 +43,9 @@ MIN_LATER_LISTINGS = 200
 """Fewest listings three to twelve months after an origin."""
 MIN_RECENT_SHARE = 0.02
 """Least share of the listings in the last months: a few later ones do not make the data newer."""
+RECENT_MONTHS = 24
+MIN_RECENT_LISTINGS = 5_000
+"""Fewest of the last `RECENT_MONTHS` months on which intervals are calibrated alone."""
 MIN_CELL_LISTINGS = 50
 STATED_MONTHS = (0, 3, 6, 9, 12, 18, 24)
 """Ages of the data whose width the manifest states, months."""
@@ -93,6 +96,19 @@ class _Later:
 
 class _GrowthNotMeasurableError(Exception):
     """The listings cannot show how errors grow; the message gives the reason."""
+
+
+def resembles_later_cars(listings: pd.DataFrame) -> BoolArray:
+    """Whether each listing is like those that the intervals are for, (n,).
+
+    It is of the last `RECENT_MONTHS` months and states its kilometres, as most listings do:
+    intervals that are calibrated on all listings are wider and cover no more of the later ones. All
+    listings, if fewer than `MIN_RECENT_LISTINGS` remain.
+    """
+    months = _month_numbers(listings)
+    is_recent = (months == 0) | (months > months.max() - RECENT_MONTHS)
+    found = is_recent & listings["km_driven"].notna().to_numpy()
+    return found if found.sum() >= MIN_RECENT_LISTINGS else np.ones(len(listings), dtype=np.bool_)
 
 
 def growth_of(

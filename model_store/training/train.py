@@ -26,7 +26,7 @@ from model_store.training.card_predictions import CardPredictions
 from model_store.training.crossfit import CrossFitResult, cross_fit, with_dropout
 from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
-from model_store.training.horizon import ListingErrors, growth_of
+from model_store.training.horizon import ListingErrors, growth_of, resembles_later_cars
 from model_store.training.usual_statistics import usual_statistics
 
 MIN_LISTINGS = 200
@@ -103,7 +103,7 @@ def train_bundle(
         encoded.matrix, actual - mean, oob, duplicate_groups=duplicate_groups, seed=seed, jobs=jobs
     )
     on_progress("difficulty")
-    is_calibration = _calibration_mask(fitted)
+    is_calibration = _calibration_mask(fitted) & resembles_later_cars(table)
     others = (values[is_calibration] for values in (mean, oob.std, difficulty, actual))
     is_young = _is_young(table)
     calibration = IntervalCalibration.fit(

@@ -17,7 +17,12 @@ from model_store.pricing.error_growth import (
     REFERENCE_GROWTH,
     ErrorGrowth,
 )
-from model_store.training.horizon import ListingErrors, growth_of, measure_growth
+from model_store.training.horizon import (
+    ListingErrors,
+    growth_of,
+    measure_growth,
+    resembles_later_cars,
+)
 from shared.domain.clock import month_name, month_number
 
 GROWTH = ErrorGrowth(
@@ -165,6 +170,18 @@ def test_few_listings_of_later_months_do_not_make_the_data_newer(drifting: pd.Da
     table = drifting.assign(**{LISTING_DATE: dates})
     growth, source = measure_growth(errors_of(table), table, TERMS)
     assert (growth.lag_months, source["data_until"]) == (5, "2025-12")
+
+
+def test_intervals_are_calibrated_on_recent_listings_where_there_are_enough(
+    drifting: pd.DataFrame,
+) -> None:
+    found = resembles_later_cars(drifting)
+    recent = (drifting[LISTING_DATE] >= "2024-01").to_numpy()
+    assert found.sum() > 5_000
+    assert (found == (recent & drifting["km_driven"].notna().to_numpy())).all()
+    assert resembles_later_cars(drifting.iloc[:4_000]).all()
+    undated = drifting.assign(**{LISTING_DATE: None})
+    assert (resembles_later_cars(undated) == drifting["km_driven"].notna().to_numpy()).all()
 
 
 def test_generated_listings_do_not_age(drifting: pd.DataFrame) -> None:
