@@ -7,18 +7,11 @@ from marshmallow import Schema, fields
 
 from api.http.context import language, services
 from api.http.responses import described
+from api.valuations.model_section import ModelSchema, data_warnings, dump_model
 from shared.domain.car import Condition, Fuel, Origin, Owner, SellerType, Transmission
 from shared.domain.outlook import DifferenceReason, Pace, SimilarityReason
 from shared.domain.reading import Match
-from shared.domain.valuation import (
-    CALIBRATION_HORIZON_MONTHS,
-    COVERAGES,
-    DATA_OLD,
-    Valuation,
-    VerdictPosition,
-    data_age_months,
-    interval_of,
-)
+from shared.domain.valuation import COVERAGES, Valuation, VerdictPosition, interval_of
 from shared.messages.explanations import explain_in_words
 from shared.messages.texts import Language, describe_warning
 from shared.vehicles.names import display_names
@@ -86,20 +79,6 @@ class VerdictSchema(Schema):
     position = fields.Enum(VerdictPosition, by_value=True, required=True)
     percentile = described(fields.Float, "Share of comparable cars that ask less, percent")
     difference_mad = described(fields.Float, "Asking price minus estimate")
-
-
-class ModelSchema(Schema):
-    """Which model answered, and on what data it stands."""
-
-    version = fields.String(required=True)
-    data_as_of = described(fields.String, "Newest data of the training", allow_none=True)
-    basis = fields.String(required=True, metadata={"example": "asking_prices"})
-    data_age_months = described(
-        fields.Integer,
-        "Months from data_as_of to the estimate; intervals widen with it, and beyond "
-        f"{CALIBRATION_HORIZON_MONTHS} the answer warns ({DATA_OLD})",
-        allow_none=True,
-    )
 
 
 class ContributionSchema(Schema):
@@ -220,17 +199,16 @@ def serialize_valuation(
     """
     estimate = valuation.estimate
     request = valuation.request
-    age = data_age_months(model["data_as_of"], estimate.month)
     answer: dict[str, Any] = {
         "id": valuation.id,
         "price_mad": estimate.price_mad,
         "currency": CURRENCY,
         "interval": _interval(estimate.quantiles_mad, coverage),
-        "model": {**model, "data_age_months": age},
+        "model": dump_model(model, estimate),
         "model_known": estimate.model_known,
         **dump_reading(valuation),
         "cached": valuation.cached,
-        "warnings": _serialize_warnings(valuation, lang, pointer, age),
+        "warnings": _serialize_warnings(valuation, lang, pointer, model),
     }
     if request.asking_price_mad is not None:
         answer["verdict"] = estimate.verdict(request.asking_price_mad)
@@ -261,16 +239,14 @@ def cache_status(valuation: Valuation) -> str:
 
 
 def _serialize_warnings(
-    valuation: Valuation, lang: Language, pointer: str, data_age: int | None
+    valuation: Valuation, lang: Language, pointer: str, model: Mapping[str, str | None]
 ) -> list[dict[str, Any]]:
     """The texts of the warnings, the one about old data included."""
     model_known = valuation.estimate.model_known
     warnings = list(valuation.request.warnings)
     if not model_known:
         warnings.append({"pointer": f"{pointer}/model", "code": "model-unknown"})
-    if data_age is not None and data_age > CALIBRATION_HORIZON_MONTHS:
-        # The pointer of the whole car: no field of the request is the cause.
-        warnings.append({"pointer": pointer, "code": DATA_OLD, "months": data_age})
+    warnings += data_warnings(model, valuation.estimate, pointer)
     return [
         {
             "pointer": warning["pointer"],

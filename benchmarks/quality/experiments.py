@@ -14,7 +14,7 @@ from data.market.calibrate import assign_folds, calibrate
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
 from model_store.forest.forest import PackedForest
-from model_store.pricing.calibration import MEDIAN_INDEX
+from model_store.pricing.conformal import MEDIAN_INDEX
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL
 from model_store.pricing.scenarios import ScenarioExpander
 from model_store.training.crossfit import cross_fit

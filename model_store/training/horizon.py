@@ -1,10 +1,9 @@
-"""Measures how errors grow with the age of the data: rolling origins.
+"""Measures how errors grow with the age of the data, by rolling origins.
 
-For some months in the past (origins) a baseline is fitted on the listings up to the month and its
-errors are measured on those three to twelve months later. Their tails are compared with those of
-the cross-fitted baseline on the same listings, so only what the passing of time adds is counted.
-Both are divided by the scale of the model's intervals. Fitting the baseline alone takes about a
-second of CPU time per origin; the forest corrects either error in the same way.
+The tails of the errors three to twelve months after an origin are compared with those of the
+cross-fitted baseline on the same listings, so only what the passing of time adds is counted. Both
+are divided by the scale of the model's intervals. Fitting the baseline alone takes about a second
+of CPU time per origin; the forest corrects either error in the same way.
 """
 
 import dataclasses
@@ -12,16 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import nnls
 
-from data.hedonic.date_covariates import date_covariates
 from data.hedonic.model import FloatArray, IntArray, Term
-from data.hedonic.predictor import HedonicPredictor
-from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, car_columns
-from data.listings.weights import listing_weights
-from data.market.reference import date_curve
 from model_store.pricing.error_growth import (
     FIRST_MONTHS,
     MAX_YOUNG_AGE,
@@ -30,17 +23,19 @@ from model_store.pricing.error_growth import (
 )
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL
 from model_store.registry.manifest import MEASURED, REFERENCE, REFERENCE_MARKET
-from model_store.training.baseline import FoldedListings
-from shared.domain.clock import month_name, month_number, year_of
-from shared.domain.valuation import CALIBRATION_HORIZON_MONTHS
+from model_store.training.rolling_origins import (
+    MIN_LATER_LISTINGS,
+    BoolArray,
+    GrowthNotMeasurableError,
+    LaterErrors,
+    ListingErrors,
+    dated_months,
+    errors_after,
+    month_numbers,
+    rolling_origins,
+)
+from shared.domain.clock import month_name, year_of
 
-MAX_ORIGINS = 5
-MIN_ORIGIN_LISTINGS = 500
-"""Fewest listings up to an origin."""
-MIN_ORIGIN_SHARE = 1 / 3
-"""Least share of all listings up to an origin: a model of much less data errs otherwise."""
-MIN_LATER_LISTINGS = 200
-"""Fewest listings three to twelve months after an origin."""
 MIN_RECENT_SHARE = 0.02
 """Least share of the listings in the last months: a few later ones do not make the data newer."""
 RECENT_MONTHS = 24
@@ -61,42 +56,6 @@ _MIN_HALF_SHARE = 0.5
 _LIMITS = (-0.1, 1.0)
 """Bounds of a measured growth at the middle of the horizon."""
 
-BoolArray = npt.NDArray[np.bool_]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class ListingErrors:
-    """What the model and its cross-fitted baseline say about the training listings.
-
-    Args:
-        table: the listings, with the fields that the model was asked with.
-        baseline_error: (n,) error of the cross-fitted baseline at each listing's own month.
-        estimate_log: (n,) out-of-bag estimates.
-        below, above: (n,) scales of the intervals on either side.
-        level: (n,) level of information.
-    """
-
-    table: pd.DataFrame
-    baseline_error: FloatArray
-    estimate_log: FloatArray
-    below: FloatArray
-    above: FloatArray
-    level: npt.NDArray[np.int8]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Later:
-    """Listings after one origin: positions, months since it, and errors of either baseline."""
-
-    rows: IntArray
-    months: IntArray
-    later_error: FloatArray
-    same_error: FloatArray
-
-
-class _GrowthNotMeasurableError(Exception):
-    """The listings cannot show how errors grow; the message gives the reason."""
-
 
 def resembles_later_cars(listings: pd.DataFrame) -> BoolArray:
     """Whether each listing is like those that the intervals are for, (n,).
@@ -105,7 +64,7 @@ def resembles_later_cars(listings: pd.DataFrame) -> BoolArray:
     intervals that are calibrated on all listings are wider and cover no more of the later ones. All
     listings, if fewer than `MIN_RECENT_LISTINGS` remain.
     """
-    months = _month_numbers(listings)
+    months = month_numbers(listings)
     is_recent = (months == 0) | (months > months.max() - RECENT_MONTHS)
     found = is_recent & listings["km_driven"].notna().to_numpy()
     return found if found.sum() >= MIN_RECENT_LISTINGS else np.ones(len(listings), dtype=np.bool_)
@@ -142,11 +101,11 @@ def measure_growth(
         `reason`, why it could not be measured.
     """
     try:
-        months = _months(listings)
-        origins = _origins(months)
-        later = [_after(origin, months, errors, listings, terms) for origin in origins]
+        months = dated_months(listings)
+        origins = rolling_origins(months)
+        later = [errors_after(origin, months, errors, listings, terms) for origin in origins]
         growth = _growth(later, errors, months)
-    except _GrowthNotMeasurableError as error:
+    except GrowthNotMeasurableError as error:
         return _reference(str(error), listings)
     distinct = np.unique(np.concatenate([each.rows for each in later]))
     names = [month_name(origin) for origin in origins]
@@ -162,7 +121,7 @@ def measure_growth(
 def _reference(reason: str, listings: pd.DataFrame) -> tuple[ErrorGrowth, dict[str, Any]]:
     """The reference growth, and for the manifest why it is taken."""
     source = {"source": REFERENCE, "reason": reason}
-    months = _month_numbers(listings)
+    months = month_numbers(listings)
     if not months.any():
         return REFERENCE_GROWTH, source
     growth, until = _with_lag(REFERENCE_GROWTH, months)
@@ -179,82 +138,13 @@ def _with_lag(growth: ErrorGrowth, months: IntArray) -> tuple[ErrorGrowth, str]:
     return dataclasses.replace(growth, lag_months=int(dated[-1]) - until), month_name(until)
 
 
-def _month_numbers(listings: pd.DataFrame) -> IntArray:
-    """Number of each listing's month, 0 if it is not dated."""
-    dates = listings[LISTING_DATE]
-    known = {date: month_number(date) for date in dates.dropna().unique()}
-    return dates.map(known).fillna(0).to_numpy(dtype=np.int64)
-
-
-def _months(listings: pd.DataFrame) -> IntArray:
-    """As `_month_numbers`, of listings of several months."""
-    dates = listings[LISTING_DATE]
-    if dates.isna().all():
-        raise _GrowthNotMeasurableError("the listings have no dates")
-    if dates.nunique() < 2:  # noqa: PLR2004 - missing dates are none
-        raise _GrowthNotMeasurableError(f"all listings are of one month ({dates.dropna().iloc[0]})")
-    return _month_numbers(listings)
-
-
-def _origins(months: IntArray) -> list[int]:
-    """Up to `MAX_ORIGINS` months, spread evenly, with enough listings before and after them."""
-    dated = months[months > 0]
-    needed = max(MIN_ORIGIN_LISTINGS, MIN_ORIGIN_SHARE * len(dated))
-    found = []
-    for month in np.unique(dated).tolist():
-        ages = dated - month
-        after = np.sum((ages >= FIRST_MONTHS) & (ages <= CALIBRATION_HORIZON_MONTHS))
-        if np.sum(ages <= 0) >= needed and after >= MIN_LATER_LISTINGS:
-            found.append(month)
-    if not found:
-        raise _GrowthNotMeasurableError(
-            f"no month has a third of the listings (at least {MIN_ORIGIN_LISTINGS}) up to it and"
-            f" {MIN_LATER_LISTINGS} three to twelve months after it"
-        )
-    picked = np.linspace(0, len(found) - 1, min(MAX_ORIGINS, len(found)))
-    return [found[round(place)] for place in picked]
-
-
-def _after(
-    origin: int,
-    months: IntArray,
-    errors: ListingErrors,
-    listings: pd.DataFrame,
-    terms: Sequence[Term],
-) -> _Later:
-    """Fit the baseline on the listings up to a month, and price those after it."""
-    log_price = np.log(listings[PRICE].to_numpy(dtype=np.float64))
-    before = np.flatnonzero((months > 0) & (months <= origin))
-    is_usable = ~listings[PRICE_SUSPECT].to_numpy(dtype=bool)
-    last = origin + CALIBRATION_HORIZON_MONTHS
-    rows = np.flatnonzero((months > origin) & (months <= last) & is_usable)
-    curve = date_curve(month_name(int(months[before].min())), month_name(origin))
-    table = listings.iloc[before].reset_index(drop=True)
-    columns, weights = curve.columns(months[before].astype(np.float64)), listing_weights(table)
-    known = FoldedListings(
-        table=table,
-        log_price=log_price[before],
-        weights=weights,
-        dates=date_covariates(table, columns, weights),
-        fold_of=np.zeros(len(before), dtype=np.int64),
-    )
-    model = known.fit(terms).model
-    expected = HedonicPredictor(model).predict(car_columns(errors.table.iloc[rows]), len(rows))
-    return _Later(
-        rows=rows,
-        months=months[rows] - origin,
-        later_error=log_price[rows] - expected,
-        same_error=errors.baseline_error[rows],
-    )
-
-
-def _growth(later: Sequence[_Later], errors: ListingErrors, months: IntArray) -> ErrorGrowth:
+def _growth(later: Sequence[LaterErrors], errors: ListingErrors, months: IntArray) -> ErrorGrowth:
     scale = np.sqrt(errors.below * errors.above)
     initial, per_month = _course(later, scale)
     course = ErrorGrowth(
         initial=initial, per_month=per_month, knots_log=(0.0,), below=(0.0,), above=(0.0,)
     )
-    later = [_from_first_months(each) for each in later]
+    later = [each.part(each.months >= FIRST_MONTHS) for each in later]
     ages = np.concatenate([each.months for each in later])
     share = float(np.mean([course.course(age) for age in ages.tolist()])) or 1.0
     is_young = year_of_months(months) - _years(errors.table) <= MAX_YOUNG_AGE
@@ -285,7 +175,7 @@ def _growth(later: Sequence[_Later], errors: ListingErrors, months: IntArray) ->
     )
 
 
-def _unknown_growth(later: Sequence[_Later], errors: ListingErrors) -> float:
+def _unknown_growth(later: Sequence[LaterErrors], errors: ListingErrors) -> float:
     """Further growth of cars of unknown models: both sides, relative to the other cars."""
     scale = np.sqrt(errors.below * errors.above)
     is_unknown = errors.level >= UNKNOWN_MODEL
@@ -293,12 +183,12 @@ def _unknown_growth(later: Sequence[_Later], errors: ListingErrors) -> float:
     return _limited(_shrunk(_tail_ratio(later, 0.0, scale, is_unknown), known) / known - 1.0)
 
 
-def _course(later: Sequence[_Later], scale: FloatArray) -> tuple[float, float]:
+def _course(later: Sequence[LaterErrors], scale: FloatArray) -> tuple[float, float]:
     """Initial growth and growth per month, by non-negative least squares over `_PERIODS`."""
     rows, target, weights = [], [], []
     for each in later:
         for first, last in _PERIODS:
-            part = _part(each, (each.months >= first) & (each.months <= last))
+            part = each.part((each.months >= first) & (each.months <= last))
             if len(part.rows) < MIN_LATER_LISTINGS:
                 continue
             ratio, count = _tail_ratio([part], 0.0, scale, np.ones(len(scale), dtype=bool))
@@ -307,7 +197,7 @@ def _course(later: Sequence[_Later], scale: FloatArray) -> tuple[float, float]:
             target.append(ratio - 1.0)
             weights.append(np.sqrt(count))
     if not rows:
-        raise _GrowthNotMeasurableError("too few listings in each quarter after the origins")
+        raise GrowthNotMeasurableError("too few listings in each quarter after the origins")
     root = np.array(weights)
     solution, _ = nnls(np.array(rows) * root[:, None], np.array(target) * root)
     if not solution.any():  # errors did not grow
@@ -316,7 +206,7 @@ def _course(later: Sequence[_Later], scale: FloatArray) -> tuple[float, float]:
 
 
 def _tail_ratio(
-    later: Sequence[_Later],
+    later: Sequence[LaterErrors],
     sign: float,
     width: FloatArray,
     is_member: BoolArray,
@@ -364,25 +254,14 @@ def _limited(growth: float) -> float:
     return float(np.clip(growth, *_LIMITS))
 
 
-def _price_bands(later: Sequence[_Later], estimate_log: FloatArray) -> tuple[IntArray, list[float]]:
+def _price_bands(
+    later: Sequence[LaterErrors], estimate_log: FloatArray
+) -> tuple[IntArray, list[float]]:
     """The price band of each listing, (n,), and the middles of the bands."""
     values = estimate_log[np.unique(np.concatenate([each.rows for each in later]))]
     edges = np.quantile(values, np.arange(1, _PRICE_BANDS) / _PRICE_BANDS)
     middles = np.quantile(values, (np.arange(_PRICE_BANDS) + 0.5) / _PRICE_BANDS)
     return np.searchsorted(edges, estimate_log), middles.tolist()
-
-
-def _from_first_months(later: _Later) -> _Later:
-    return _part(later, later.months >= FIRST_MONTHS)
-
-
-def _part(later: _Later, kept: BoolArray) -> _Later:
-    return _Later(
-        rows=later.rows[kept],
-        months=later.months[kept],
-        later_error=later.later_error[kept],
-        same_error=later.same_error[kept],
-    )
 
 
 def year_of_months(months: IntArray) -> IntArray:

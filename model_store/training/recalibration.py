@@ -71,15 +71,11 @@ class _Scores:
 
     def part(self, kept: BoolArray) -> "_Scores":
         """The scores of some prices."""
-        values = {field.name: getattr(self, field.name)[kept] for field in dataclasses.fields(self)}
-        return _Scores(**values)
+        return _Scores(**{name: values[kept] for name, values in vars(self).items()})
 
     def __add__(self, other: "_Scores") -> "_Scores":
-        names = [field.name for field in dataclasses.fields(self)]
-        joined = {
-            name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names
-        }
-        return _Scores(**joined)
+        pairs = {name: (values, vars(other)[name]) for name, values in vars(self).items()}
+        return _Scores(**{name: np.concatenate(pair) for name, pair in pairs.items()})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,7 +26,8 @@ from model_store.training.card_predictions import CardPredictions
 from model_store.training.crossfit import CrossFitResult, cross_fit, with_dropout
 from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
-from model_store.training.horizon import ListingErrors, growth_of, resembles_later_cars
+from model_store.training.horizon import growth_of, resembles_later_cars
+from model_store.training.rolling_origins import ListingErrors
 from model_store.training.usual_statistics import usual_statistics
 
 MIN_LISTINGS = 200

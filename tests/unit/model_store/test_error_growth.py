@@ -17,12 +17,8 @@ from model_store.pricing.error_growth import (
     REFERENCE_GROWTH,
     ErrorGrowth,
 )
-from model_store.training.horizon import (
-    ListingErrors,
-    growth_of,
-    measure_growth,
-    resembles_later_cars,
-)
+from model_store.training.horizon import growth_of, measure_growth, resembles_later_cars
+from model_store.training.rolling_origins import ListingErrors
 from shared.domain.clock import month_name, month_number
 
 GROWTH = ErrorGrowth(
