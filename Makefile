@@ -78,7 +78,7 @@ bench: $(DEV) ## Speed compared with peers, 15 minutes at most (ARGS="--smoke")
 	@$(BIN)/python -m benchmarks.install_peers
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
-quality: $(DEV) ## Accuracy of the prices (ARGS="--listings FILE --reference FILE")
+quality: $(DEV) ## Accuracy of the prices (ARGS="--listings FILE --listings FILE --reference FILE")
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
 
 soak: $(DEV) ## Ten minutes of mixed load: find leaks, hangs and losses (ARGS="--minutes 1")

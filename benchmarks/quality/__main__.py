@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -28,22 +28,23 @@ _REQUIRED_BY_REFERENCE = (
     "company", "model", "year", "fuel", "seller_type", "transmission", "km_driven", "engine_cc",
     "max_power_bhp",
 )  # fmt: skip
+_MONTHS_AHEAD = 6
 Step = tuple[str, Callable[[], dict[str, float]]]
 
 
 @click.command()
-@click.option("--listings", type=_FILE, help="Real listings of the market.")
+@click.option("--listings", type=_FILE, multiple=True, help="Real listings; may be repeated.")
 @click.option("--reference", type=_FILE, help="The reference project's own file.")
 @click.option("--output", type=click.Path(path_type=Path), default=_RESULTS, show_default=True)
 @click.option("--only", multiple=True, help="An experiment; the others' results stay as they are.")
 def main(
-    listings: Path | None, reference: Path | None, output: Path, only: tuple[str, ...]
+    listings: tuple[Path, ...], reference: Path | None, output: Path, only: tuple[str, ...]
 ) -> None:
     """Measure the prices; writes quality.json and quality.md after each experiment.
 
     Without a file its experiments are left out.
     """
-    if listings is None and reference is None:
+    if not listings and reference is None:
         raise click.UsageError("--listings, --reference or both are needed")
     results: Results = _earlier_results(output) if only else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -56,12 +57,12 @@ def main(
     click.echo(markdown(results))
 
 
-def _steps(listings: Path | None, reference: Path | None, folder: Path) -> Iterator[Step]:
+def _steps(listings: Sequence[Path], reference: Path | None, folder: Path) -> Iterator[Step]:
     if reference is not None:
         yield from _of_reference(reference, folder)
-    if listings is not None:
-        table, _ = load_listings(listings)
-        yield from _of_listings(table)
+    if listings:
+        tables = [load_listings(path)[0] for path in listings]
+        yield from _of_listings(pd.concat(tables, ignore_index=True))
 
 
 def _of_reference(path: Path, folder: Path) -> Iterator[Step]:
@@ -86,6 +87,8 @@ def _of_listings(table: pd.DataFrame) -> Iterator[Step]:
     held_out = assign_folds(table, experiments.FOLDS, experiments.SEED) == 0
     train, test = table[~held_out].reset_index(drop=True), table[held_out]
     yield "default model", lambda: experiments.default_model(market, table)
+    yield "latest month by quarters", lambda: experiments.latest_month_by_quarters(table)
+    yield "months ahead", lambda: experiments.months_ahead(table, _MONTHS_AHEAD)
     yield "default model, held out", lambda: experiments.default_model_held_out(table)
     yield "listings, 2025 from before", lambda: experiments.time_split(table, "2025-01")
     yield "listings, peer", lambda: experiments.winkler_against_peer(train, test)

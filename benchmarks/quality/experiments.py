@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 from quantile_forest import RandomForestQuantileRegressor
 
-from benchmarks.quality.figures import Predictions, figures, joined, winkler
+from benchmarks.quality.figures import FloatArray, Predictions, figures, joined, winkler
 from cli.console import DEFAULT_SEED
 from cli.train import DEFAULT_ROWS
-from data.listings.table import LISTING_DATE, PRICE, car_columns
+from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
 from data.market.calibrate import assign_folds, calibrate
+from data.market.distributions import age_at_listing
 from data.market.generator import generate
-from data.market.reference import ReferenceMarket
+from data.market.reference import ReferenceMarket, month_number
 from model_store.forest.forest import PackedForest
 from model_store.pricing.conformal import MEDIAN_INDEX
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL
@@ -21,6 +22,8 @@ from model_store.training.crossfit import cross_fit
 from model_store.training.train import TrainedModel, train_bundle
 
 FOLDS = 5
+QUARTERS = 4
+MIN_MONTH_LISTINGS = 1_000
 SEED = 42
 Figures = dict[str, float]
 
@@ -47,6 +50,8 @@ def priced(
         price=np.exp(quantiles[:, MEDIAN_INDEX]),
         quantiles=np.exp(quantiles),
         known=encoded.level[scenarios.starts[:-1]] < UNKNOWN_MODEL,
+        company=listings["company"].to_numpy(dtype=object),
+        age_years=_ages(listings),
     )
 
 
@@ -65,6 +70,33 @@ def time_split(listings: pd.DataFrame, month: str) -> Figures:
     early = (listings[LISTING_DATE] < month).to_numpy()
     trained = train_bundle(listings[early].reset_index(drop=True), seed=SEED)
     return figures(priced(trained, listings[~early]))
+
+
+def latest_month_by_quarters(listings: pd.DataFrame) -> Figures:
+    """Price each quarter of the latest month with a model trained on all other listings."""
+    inside = (listings[LISTING_DATE] == latest_full_month(listings)).to_numpy()
+    quarter_of = np.where(inside, assign_folds(listings, QUARTERS, SEED), -1)
+    parts = []
+    for quarter in range(QUARTERS):
+        held_out = quarter_of == quarter
+        trained = train_bundle(listings[~held_out].reset_index(drop=True), seed=SEED)
+        parts.append(priced(trained, listings[held_out]))
+    return figures(joined(parts))
+
+
+def months_ahead(listings: pd.DataFrame, months: int) -> Figures:
+    """Price the latest month with a model of the listings that are at least `months` older."""
+    target = latest_full_month(listings)
+    age = month_number(target) - listings[LISTING_DATE].map(month_number, na_action="ignore")
+    trained = train_bundle(listings[age >= months].reset_index(drop=True), seed=SEED)
+    return figures(priced(trained, listings[listings[LISTING_DATE] == target]))
+
+
+def latest_full_month(listings: pd.DataFrame) -> str:
+    """The latest month with at least `MIN_MONTH_LISTINGS`; the fullest if none has so many."""
+    counts = listings[LISTING_DATE].value_counts().sort_index()
+    full = counts[counts >= min(MIN_MONTH_LISTINGS, counts.max())]
+    return str(full.index[-1])
 
 
 def default_model(market: ReferenceMarket, listings: pd.DataFrame) -> Figures:
@@ -108,3 +140,9 @@ def winkler_against_peer(train: pd.DataFrame, test: pd.DataFrame) -> Figures:
             float(np.mean((actual >= bounds[:, 0]) & (actual <= bounds[:, 1]))), 4
         ),
     }
+
+
+def _ages(listings: pd.DataFrame) -> FloatArray:
+    """Ages at listing (n,) in years; a listing without a date counts as one of the latest month."""
+    dates = listings[LISTING_DATE].fillna(latest_month(listings))
+    return np.asarray(age_at_listing(listings.assign(**{LISTING_DATE: dates})), dtype=np.float64)

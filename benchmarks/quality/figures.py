@@ -10,6 +10,8 @@ from shared.domain.valuation import QUANTILE_LEVELS
 
 FloatArray = NDArray[np.float64]
 LOW, HIGH = QUANTILE_LEVELS.index(0.05), QUANTILE_LEVELS.index(0.95)
+YOUNG_YEARS = 3
+MIN_BRAND_LISTINGS = 100
 _MISSED = 2.0 / 0.10
 """Factor of the distance of a price outside a 90 % interval in the Winkler score."""
 
@@ -23,12 +25,16 @@ class Predictions:
         price: predicted prices, (n,) MAD.
         quantiles: quantile prices at `QUANTILE_LEVELS`, (n, 9) MAD.
         known: whether the training data had the car's model, (n,).
+        company: (n,)
+        age_years: at the time of listing, (n,).
     """
 
     actual: FloatArray
     price: FloatArray
     quantiles: FloatArray
     known: NDArray[np.bool_]
+    company: NDArray[np.object_]
+    age_years: FloatArray
 
     @property
     def inside(self) -> NDArray[np.bool_]:
@@ -53,7 +59,9 @@ def figures(found: Predictions) -> dict[str, float]:
     In addition to `training.evaluation.scores`: `lowest_decile_coverage` by the predicted price,
     which a user knows; `lowest_actual_decile_coverage` by the asking price, which includes extremes
     that no prediction can know; `unknown_rows`, `unknown_coverage`; `winkler`, the mean interval
-    score in percent of the price.
+    score in percent of the price; `young_median_ape` of cars up to `YOUNG_YEARS`;
+    `newest_coverage` of cars up to one year; `brand_bias`, the largest median error in percent,
+    without its sign, of a brand with at least `MIN_BRAND_LISTINGS` of the cars.
     """
     inside, unknown = found.inside, ~found.known
     measured = scores(found.actual, found.price, found.quantiles)
@@ -64,7 +72,30 @@ def figures(found: Predictions) -> dict[str, float]:
         measured["unknown_coverage"] = round(float(inside[unknown].mean()), 4)
     low, high = found.quantiles[:, LOW], found.quantiles[:, HIGH]
     measured["winkler"] = winkler(found.actual, low, high)
+    return measured | _of_young_cars(found) | _of_brands(found)
+
+
+def _of_young_cars(found: Predictions) -> dict[str, float]:
+    """Return the median error of young cars and the coverage of the newest, if there are any."""
+    measured = {}
+    young, newest = found.age_years <= YOUNG_YEARS, found.age_years <= 1
+    if young.any():
+        error = np.abs(found.price[young] / found.actual[young] - 1.0)
+        measured["young_median_ape"] = round(float(np.median(error)) * 100, 2)
+    if newest.any():
+        measured["newest_coverage"] = round(float(found.inside[newest].mean()), 4)
     return measured
+
+
+def _of_brands(found: Predictions) -> dict[str, float]:
+    """Return the largest bias of a brand; nothing if each has too few cars."""
+    ratio = found.price / found.actual - 1.0
+    brands, counts = np.unique(found.company.astype(str), return_counts=True)
+    biases = [
+        abs(float(np.median(ratio[found.company == brand])))
+        for brand in brands[counts >= MIN_BRAND_LISTINGS]
+    ]
+    return {"brand_bias": round(max(biases) * 100, 2)} if biases else {}
 
 
 def coverage_by_decile(values: FloatArray, inside: NDArray[np.bool_]) -> list[float]:

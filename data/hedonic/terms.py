@@ -60,8 +60,6 @@ _CATEGORICAL_TERMS = tuple(
         ((VEHICLE, "fuel"), "fuel", 4.0),
         ((VEHICLE, "transmission"), "transmission", 4.0),
         (("fuel", "transmission"), "transmission", 4.0),
-        ((VEHICLE, "fiscal_power_cv"), "fiscal_power_cv", 4.0),
-        ((SPEC, "fiscal_power_cv"), "fiscal_power_cv", 6.0),
         ((VEHICLE, "year"), "year", 6.0),
         (("company", "origin"), "origin", 6.0),
         ((VEHICLE, "origin"), "origin", 8.0),
@@ -77,8 +75,8 @@ _AGEING_TERMS = tuple(
         (("company", "fuel"), 4.0),
         (("fuel",), 2.0),
         (("origin",), 4.0),
-        (("condition",), 4.0),
         (("owner",), 4.0),
+        ((SPEC,), 6.0),
     )
 )
 

@@ -51,6 +51,7 @@ class CrossFitResult:
         residual: (n,) log price minus that baseline, at the price level of the latest month.
         month_slopes: (m,) coefficients of the date curve; empty if the listings have no dates.
         masked: (n,) whether field dropout replaced the car's model by an unknown one.
+        weights: (n,) of the listings in fits.
     """
 
     encoder: CarEncoder
@@ -58,6 +59,7 @@ class CrossFitResult:
     residual: FloatArray
     month_slopes: FloatArray
     masked: npt.NDArray[np.bool_]
+    weights: FloatArray
 
 
 def cross_fit(
@@ -107,6 +109,7 @@ def cross_fit(
         residual=residual,
         month_slopes=fit.nuisance[: months.shape[1]],
         masked=(with_missing["model"] == UNKNOWN_NAME).to_numpy(),
+        weights=weights,
     )
 
 

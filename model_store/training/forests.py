@@ -49,6 +49,7 @@ def fit_forest(
     residual: FloatArray,
     baseline_log: FloatArray,
     *,
+    weights: FloatArray,
     duplicate_groups: IntArray,
     seed: int,
     jobs: int,
@@ -56,10 +57,14 @@ def fit_forest(
 ) -> tuple[RandomForestRegressor, OutOfBag]:
     """Fit the forest of the smallest depth within 1 % of the best out-of-bag mean absolute error.
 
+    A leaf predicts the median of its cars rather than their mean: prices are judged by their
+    absolute error.
+
     Args:
         matrix: (n, k) encoded cars.
         residual: (n,) target of the forest, log scale.
         baseline_log: (n,) baseline that the prediction is added to.
+        weights: (n,) of the cars (`data.listings.weights`).
         duplicate_groups: (n,) group of each row; near duplicates share it.
         seed: of the trees.
         jobs: number of threads that fit trees.
@@ -72,15 +77,20 @@ def fit_forest(
         mean = out_of_bag(forest, matrix, duplicate_groups).mean
         return float(np.mean(np.abs(np.exp(baseline_log + mean) - actual)))
 
+    def fitted(trees: int, depth: int) -> RandomForestRegressor:
+        forest = _forest(trees, depth, min_leaf, seed, jobs)
+        forest.fit(matrix, target, sample_weight=weights)
+        _set_leaves_to_medians(forest, matrix, target, weights)
+        return forest
+
     min_leaf = max(5, len(matrix) // 2000)
     errors = {}
     for depth in _DEPTHS:
-        trial = _forest(_SEARCH_TREES, depth, min_leaf, seed, jobs).fit(matrix, target)
-        errors[depth] = error(trial)
+        errors[depth] = error(fitted(_SEARCH_TREES, depth))
         on_progress(f"depth {depth}")
     limit = min(errors.values()) * _TOLERANCE
     depth = min(depth for depth, found in errors.items() if found <= limit)
-    forest = _forest(_TREES, depth, min_leaf, seed, jobs).fit(matrix, target)
+    forest = fitted(_TREES, depth)
     # The stored estimator must not depend on the number of threads that fitted it.
     forest.set_params(n_jobs=1)
     on_progress("forest")
@@ -152,6 +162,30 @@ def out_of_bag(
     mean = total / votes
     variance = (square + impurity) / votes - mean**2
     return OutOfBag(mean=mean, std=np.sqrt(np.maximum(variance, 0.0)))
+
+
+def _set_leaves_to_medians(
+    forest: RandomForestRegressor, matrix: Matrix, target: FloatArray, weights: FloatArray
+) -> None:
+    """Replace the value of each leaf by the weighted median of the tree's sample in it.
+
+    The leaf's impurity becomes the mean square of the distance from that median.
+    """
+    order = np.argsort(target, kind="stable")
+    for tree, sample in zip(forest.estimators_, forest.estimators_samples_, strict=True):
+        drawn = np.bincount(sample, minlength=len(target)) * weights
+        rows = order[drawn[order] > 0]
+        leaves = tree.tree_.apply(matrix)[rows]
+        by_leaf = np.argsort(leaves, kind="stable")
+        rows, leaves = rows[by_leaf], leaves[by_leaf]
+        ends = np.append(np.flatnonzero(np.diff(leaves)), len(leaves) - 1)
+        total = np.cumsum(drawn[rows])
+        below = np.append(0.0, total[ends[:-1]])
+        middle = np.searchsorted(total, (below + total[ends]) / 2)
+        median = target[rows[middle]]
+        mean = tree.tree_.value[leaves[ends], 0, 0]
+        tree.tree_.impurity[leaves[ends]] += (mean - median) ** 2
+        tree.tree_.value[leaves[ends], 0, 0] = median
 
 
 def _forest(trees: int, depth: int, min_leaf: int, seed: int, jobs: int) -> RandomForestRegressor:

@@ -93,6 +93,7 @@ def train_bundle(
         encoded.matrix,
         fitted.residual,
         encoded.baseline_log,
+        weights=fitted.weights,
         duplicate_groups=duplicate_groups,
         seed=seed,
         jobs=jobs,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.quality.experiments import time_split
+from benchmarks.quality.experiments import latest_full_month, months_ahead, time_split
 from benchmarks.quality.figures import Predictions, coverage_by_decile, figures, joined, winkler
 from benchmarks.quality.reference_split import filtered
 from benchmarks.quality.targets import TARGETS, Target, markdown
@@ -23,6 +23,8 @@ def predictions(actual: list[float], price: list[float]) -> Predictions:
         price=prices,
         quantiles=prices[:, None] * SPREAD,
         known=np.arange(len(prices)) % 2 == 0,
+        company=np.where(np.arange(len(prices)) % 2 == 0, "dacia", "bmw").astype(object),
+        age_years=np.arange(len(prices), dtype=np.float64),
     )
 
 
@@ -58,6 +60,31 @@ def test_the_time_split_prices_later_listings_with_a_model_of_earlier_ones() -> 
     found = time_split(listings, month)
     assert found["rows"] == int((listings["listing_date"] >= month).sum())
     assert 5 < found["median_ape"] < 40
+
+
+def test_the_bias_of_a_brand_and_the_error_of_young_cars_are_measured() -> None:
+    """Of 200 cars every second one, a Dacia, is priced 10 % too high."""
+    price = [110.0, 100.0] * 100
+    measured = figures(predictions([100.0] * 200, price))
+    assert measured["brand_bias"] == pytest.approx(10.0)
+    assert measured["young_median_ape"] == pytest.approx(5.0)
+    assert "brand_bias" not in figures(predictions([100.0] * 198, price[:198]))
+
+
+def test_the_latest_month_is_the_last_with_enough_listings() -> None:
+    table = pd.DataFrame({"listing_date": ["2024-01"] * 1_000 + ["2025-01"] * 1_000 + ["2026-01"]})
+    assert latest_full_month(table) == "2025-01"
+    assert latest_full_month(table[:1]) == "2024-01"
+
+
+def test_months_ahead_trains_on_older_listings_only() -> None:
+    """Prices doubled in the last month: a model that had seen it would follow."""
+    listings = generate(ReferenceMarket.load(), 900, seed=4)
+    listings["listing_date"] = np.repeat(["2024-03", "2024-06", "2025-03"], 300)
+    listings.loc[600:, "price_mad"] *= 2
+    found = months_ahead(listings, 6)
+    assert found["rows"] == 300
+    assert 40 < found["median_ape"] < 60
 
 
 def test_the_table_compares_results_with_their_targets() -> None:
