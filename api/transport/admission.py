@@ -10,6 +10,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
 
 from api.valuations.waiting import has_space
 from shared.domain.valuation import Extra
@@ -26,10 +27,11 @@ RATE_MEMORY_S = 0.5
 
 def effort_of_query(query: bytes) -> int:
     """The effort of a single car with this query string, in cars without extras."""
-    if b"include=" not in query:
+    if b"=" not in query:
         return 1
-    commas = query.count(b",") + query.lower().count(b"%2c")
-    return 1 + EXTRA_EFFORT * min(commas + query.count(b"include="), len(Extra))
+    decoded = unquote_to_bytes(query)
+    named = decoded.count(b"include=")
+    return 1 + EXTRA_EFFORT * min(named and named + decoded.count(b","), len(Extra))
 
 
 @dataclasses.dataclass(slots=True)

@@ -69,6 +69,15 @@ class _PendingWrite:
     failure: str = "not written"
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Range:
+    """Bytes `start` to `end` of a file of the log."""
+
+    name: str
+    start: int
+    end: int
+
+
 class AuditLog:
     """The audit log, in files of this process.
 
@@ -121,6 +130,8 @@ class AuditLog:
         self._sync_lock = threading.Lock()
         self._synced = 0
         self._is_flush_due = False
+        self._unsure: list[_Range] = []
+        """What failed flushes may have dropped of files that are no longer the current one."""
         self._sync_failure = ""
         """Why the last flush failed; "" if it did not."""
         self._checkpoint_lock = threading.Lock()
@@ -193,6 +204,7 @@ class AuditLog:
         with self._sync_lock:
             if self._synced >= wanted and not self._sync_failure:
                 return
+            flushed = None
             try:
                 with self._lock:
                     if self._descriptor < 0:
@@ -201,15 +213,27 @@ class AuditLog:
                         self._sync_again()
                         return
                     written, descriptor = self._written, os.dup(self._descriptor)
+                    flushed = self._unsynced()
                 try:
                     os.fdatasync(descriptor)
                 finally:
                     os.close(descriptor)
             except OSError as error:
-                self._sync_failure = error.strerror or str(error)
+                with self._lock:
+                    self._sync_failure = error.strerror or str(error)
+                    if flushed and flushed.name != self._file.name:
+                        self._unsure.append(flushed)
                 AUDIT_FAILURES.inc()
                 raise AuditNotFlushed(reason=self._sync_failure) from error
-            self._synced = written
+            with self._lock:
+                if self._sync_failure:  # of another flush at the same time, maybe of these records
+                    raise AuditNotFlushed(reason=self._sync_failure)
+                self._synced = max(self._synced, written)
+
+    def _unsynced(self) -> _Range:
+        """The part of the current file that no flush has covered; the lock is held."""
+        size = self._file.size
+        return _Range(self._file.name, max(0, size - (self._written - self._synced)), size)
 
     def _sync_again(self) -> None:
         """Write what a failed flush may have dropped again, and flush it; the lock is held.
@@ -220,15 +244,21 @@ class AuditLog:
         Raises:
             OSError: the disk refuses.
         """
-        start = max(0, self._file.size - (self._written - self._synced))
+        while self._unsure:
+            self._rewrite(self._unsure[-1])
+            self._unsure.pop()
+        self._rewrite(self._unsynced())
+        self._synced, self._sync_failure = self._written, ""
+
+    def _rewrite(self, part: _Range) -> None:
+        start = part.start
         # Not the open descriptor: it appends, wherever it is told to write.
-        with (self._folder / self._file.name).open("r+b", buffering=0) as file:
-            unsure = os.pread(file.fileno(), self._file.size - start, start)
+        with (self._folder / part.name).open("r+b", buffering=0) as file:
+            unsure = os.pread(file.fileno(), part.end - start, start)
             while unsure:
                 written = os.pwrite(file.fileno(), unsure, start)
                 unsure, start = unsure[written:], start + written
             os.fdatasync(file.fileno())
-        self._synced, self._sync_failure = self._written, ""
 
     def flush(self) -> None:
         """Flush the file to the disk and write its checkpoint.

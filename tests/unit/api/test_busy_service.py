@@ -122,6 +122,8 @@ def test_a_request_that_pauses_makes_room_and_needs_room_to_go_on(admission):
         (b"include=contributions", 1),
         (b"include=contributions%2Ccomparables", 2),
         (b"include=contributions&include=comparables", 2),
+        (b"%69nclude=contributions,comparables", 2),
+        (b"wait=1,2", 0),
         (b"include=contributions," + b"," * 8000, 3),
     ],
 )

@@ -82,6 +82,71 @@ def test_records_of_a_failed_flush_are_written_again(tmp_path, car, monkeypatch)
     assert (tmp_path / FILE).read_bytes()[: len(before)] == before
 
 
+def test_a_flush_that_fails_while_the_next_day_begins_loses_nothing(log, car, monkeypatch):
+    """The flush of the ended day then succeeds: its error was reported to the other flush."""
+    writer = log.writer("w", fsync=Fsync.EVERYSEC)
+    writer.append([audit_record(car, 1)])
+    ended = log.folder / file_name(DAY, "w")
+    before = ended.read_bytes()
+    real_flush, real_write, written, failures = os.fdatasync, os.pwrite, [], [failing]
+
+    def fdatasync(descriptor: int) -> None:
+        if not failures:
+            real_flush(descriptor)
+            return
+        fail = failures.pop()
+        log.now += 86_400
+        writer.append([audit_record(car, 2)])
+        fail(descriptor)
+
+    def pwrite(descriptor: int, content: bytes, offset: int) -> int:
+        written.append(content)
+        return real_write(descriptor, content, offset)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(AuditNotFlushed):
+        writer.sync()
+    with pytest.raises(AuditUnavailable):
+        writer.check()
+    writer.sync()
+    writer.check()
+    assert before in written
+    assert ended.read_bytes()[: len(before)] == before
+
+
+def test_a_flush_that_succeeds_does_not_hide_the_failure_of_another(log, car, monkeypatch):
+    """The error of a page is reported once: the flush of the ended day may get that of ours."""
+    writer = log.writer("w", fsync=Fsync.EVERYSEC)
+    writer.append([audit_record(car, 1)])
+    before = (log.folder / file_name(DAY, "w")).read_bytes()
+    real_flush, real_write, written, calls = os.fdatasync, os.pwrite, [], []
+
+    def fdatasync(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == 1:
+            log.now += 86_400
+            with pytest.raises(AuditUnavailable):
+                writer.append([audit_record(car, 2)])
+        elif len(calls) == 2:
+            failing(descriptor)
+        real_flush(descriptor)
+
+    def pwrite(descriptor: int, content: bytes, offset: int) -> int:
+        written.append(content)
+        return real_write(descriptor, content, offset)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(AuditNotFlushed):
+        writer.sync()
+    with pytest.raises(AuditUnavailable):
+        writer.check()
+    writer.sync()
+    writer.check()
+    assert before in written
+
+
 @pytest.mark.parametrize("refused", ["file", "folder"])
 def test_no_file_is_begun_before_that_of_the_last_day_is_flushed(log, car, monkeypatch, refused):
     writer = log.writer("w", fsync=Fsync.EVERYSEC)
