@@ -14,6 +14,8 @@ from data.hedonic.model import FloatArray
 from data.hedonic.terms import COARSE_YEAR
 from data.vehicles.names import BRAND_CLASSES
 
+_LATE_SHARE = 0.01
+
 
 def date_covariates(
     listings: pd.DataFrame, months: FloatArray, weights: FloatArray | None = None
@@ -34,12 +36,22 @@ def date_covariates(
     classes = _indicators(listings["company"].map(BRAND_CLASSES).fillna(""))
     kinds = np.hstack([years, classes])
     kinds -= np.average(kinds, axis=0, weights=weights)
-    by_kind = [months * kinds[:, [kind]] for kind in range(kinds.shape[1])]
-    total = months.sum(axis=1, keepdims=True)
+    recent = np.minimum(months - _latest_usual(months), 0.0)
+    by_kind = [recent * kinds[:, [kind]] for kind in range(kinds.shape[1])]
+    total = recent.sum(axis=1, keepdims=True)
     brands = scipy.sparse.csr_matrix(_indicators(listings["company"])).multiply(total)
-    return scipy.sparse.hstack(
-        [scipy.sparse.csr_matrix(np.hstack([months, *by_kind])), brands]
-    ).tocsr()
+    level = scipy.sparse.csr_matrix(np.hstack([months, *by_kind]))
+    return scipy.sparse.hstack([level, brands]).tocsr()
+
+
+def _latest_usual(months: FloatArray) -> FloatArray:
+    """The columns (m,) of the latest month but for the last `_LATE_SHARE` of the listings.
+
+    The trends of kinds of cars end there: a few later listings, or one with a wrong date, would
+    extrapolate them over months that nothing is known about.
+    """
+    order = np.argsort(months.sum(axis=1), kind="stable")
+    return np.asarray(months[order[int((1.0 - _LATE_SHARE) * (len(order) - 1))]])
 
 
 def _indicators(values: pd.Series) -> FloatArray:

@@ -39,7 +39,7 @@ from shared.domain.clock import month_name, year_of
 MIN_RECENT_SHARE = 0.02
 """Least share of the listings in the last months: a few later ones do not make the data newer."""
 RECENT_MONTHS = 24
-MIN_RECENT_LISTINGS = 5_000
+MIN_RECENT_LISTINGS = 10_000
 """Fewest of the last `RECENT_MONTHS` months on which intervals are calibrated alone."""
 MIN_CELL_LISTINGS = 50
 STATED_MONTHS = (0, 3, 6, 9, 12, 18, 24)
@@ -57,17 +57,20 @@ _LIMITS = (-0.1, 1.0)
 """Bounds of a measured growth at the middle of the horizon."""
 
 
-def resembles_later_cars(listings: pd.DataFrame) -> BoolArray:
+def resembles_later_cars(name: str, listings: pd.DataFrame) -> BoolArray:
     """Whether each listing is like those that the intervals are for, (n,).
 
     It is of the last `RECENT_MONTHS` months and states its kilometres, as most listings do:
     intervals that are calibrated on all listings are wider and cover no more of the later ones. All
-    listings, if fewer than `MIN_RECENT_LISTINGS` remain.
+    listings, if fewer than `MIN_RECENT_LISTINGS` remain, or they are generated.
     """
+    everywhere = np.ones(len(listings), dtype=np.bool_)
+    if name == REFERENCE_MARKET:
+        return everywhere
     months = month_numbers(listings)
     is_recent = (months == 0) | (months > months.max() - RECENT_MONTHS)
     found = is_recent & listings["km_driven"].notna().to_numpy()
-    return found if found.sum() >= MIN_RECENT_LISTINGS else np.ones(len(listings), dtype=np.bool_)
+    return found if found.sum() >= MIN_RECENT_LISTINGS else everywhere
 
 
 def growth_of(

@@ -105,7 +105,7 @@ def train_bundle(
         encoded.matrix, actual - mean, oob, duplicate_groups=duplicate_groups, seed=seed, jobs=jobs
     )
     on_progress("difficulty")
-    is_calibration = _calibration_mask(fitted) & resembles_later_cars(table)
+    is_calibration = _calibration_mask(fitted) & resembles_later_cars(name, table)
     others = (values[is_calibration] for values in (mean, oob.std, difficulty, actual))
     is_young = _is_young(table)
     calibration = IntervalCalibration.fit(

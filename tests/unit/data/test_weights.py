@@ -78,6 +78,22 @@ def test_covariates_are_zero_in_the_month_that_prices_are_quoted_for() -> None:
     assert not columns[(table[LISTING_DATE] == latest_month(table)).to_numpy()].any()
 
 
+def test_one_listing_with_a_later_date_does_not_extrapolate_the_trends() -> None:
+    """Young cars become cheaper every year; ten more years of that would halve their prices."""
+    table = dated_listings()
+    elapsed = table[LISTING_DATE].str.slice(0, 4).astype(float).to_numpy() - 2025.0
+    is_young = (table["year"] >= 2018).to_numpy()
+    log_price = np.log(table[PRICE].to_numpy()) - 0.1 * elapsed * is_young
+    above_old_cars = []
+    for last in ("2025-02", "2035-02"):
+        table.loc[0, LISTING_DATE] = last
+        covariates = date_covariates(table, month_columns(table))
+        model = fit_hedonic(table, log_price, TERMS, nuisance=covariates).model
+        price = HedonicPredictor(model).predict(car_columns(table), len(table))
+        above_old_cars.append(price[is_young].mean() - price[~is_young].mean())
+    assert above_old_cars[1] == pytest.approx(above_old_cars[0], abs=0.05)
+
+
 def test_without_dates_there_are_no_covariates() -> None:
     table = made_listings(20)
     assert date_covariates(table, np.empty((20, 0))).shape == (20, 0)

@@ -169,15 +169,19 @@ def test_few_listings_of_later_months_do_not_make_the_data_newer(drifting: pd.Da
 
 
 def test_intervals_are_calibrated_on_recent_listings_where_there_are_enough(
-    drifting: pd.DataFrame,
+    drifting: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = resembles_later_cars(drifting)
+    assert resembles_later_cars("few.csv", drifting).all()
+    monkeypatch.setattr("model_store.training.horizon.MIN_RECENT_LISTINGS", 5_000)
+    found = resembles_later_cars("some.csv", drifting)
     recent = (drifting[LISTING_DATE] >= "2024-01").to_numpy()
     assert found.sum() > 5_000
     assert (found == (recent & drifting["km_driven"].notna().to_numpy())).all()
-    assert resembles_later_cars(drifting.iloc[:4_000]).all()
+    assert resembles_later_cars("reference market", drifting).all()
     undated = drifting.assign(**{LISTING_DATE: None})
-    assert (resembles_later_cars(undated) == drifting["km_driven"].notna().to_numpy()).all()
+    assert (
+        resembles_later_cars("some.csv", undated) == drifting["km_driven"].notna().to_numpy()
+    ).all()
 
 
 def test_generated_listings_do_not_age(drifting: pd.DataFrame) -> None:

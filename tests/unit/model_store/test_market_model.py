@@ -16,7 +16,7 @@ from shared.domain.car import FIELD_NAMES
 from shared.fields.requests import load_car_request
 
 MARKET = ReferenceMarket.load()
-ROWS = 6_000
+ROWS = 9_000
 CAR = {
     "company": "Dacia", "model": "Logan", "year": 2018, "fuel": "Diesel",
     "transmission": "Manual", "km_driven": 90_000, "fiscal_power_cv": 6,
