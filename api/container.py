@@ -40,6 +40,7 @@ from shared.redis.connections import CACHE_TIMEOUT_S, connect
 from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.job_store.memory import BrokerMemory, JobUsageCounts
 from shared.redis.job_store.store import JobStore
+from shared.redis.model_figures import ModelFiguresStore
 from shared.redis.rate_limits import RateLimits
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
@@ -183,6 +184,7 @@ def build_services(settings: Settings) -> ApiServices:
             workers=workers,
             memory=memory,
             cache=cache,
+            model_figures=ModelFiguresStore(broker),
             audit_folder=settings.audit_folder,
             storage_folder=None if settings.blob_url else settings.batches_path,
             audit_flushes=(audit.check, sale_reports.check),

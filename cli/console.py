@@ -1,20 +1,36 @@
-"""Shared by the commands `train`, `evaluate` and `market`: errors, load reports, JSON output."""
+"""Shared by the commands of models: `--data`, errors, load reports, tables, JSON output."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.streams import echo_json
-from data.listings.files import ListingsError
 from model_store.registry.manifest import MEASURED
 from shared.domain.errors import DomainError
 from shared.messages.texts import describe_problem
 
+if TYPE_CHECKING:
+    from data.listings.report import LoadReport
+
 FILE = click.Path(path_type=Path)
 DEFAULT_SEED = 42
+_MANY_SUSPECTS = 0.02
+"""Share of suspicious prices from which commands warn."""
+
+data_option = functools.partial(
+    click.option,
+    "--data",
+    "paths",
+    type=FILE,
+    multiple=True,
+    metavar="FILE",
+)
+"""`--data`, once for each file or folder."""
+
 
 as_json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object, with the report on the file."
@@ -25,6 +41,23 @@ class BadInputError(click.ClickException):
     """The command cannot use this input; the message gives the reason. Exit code 2."""
 
     exit_code = 2
+
+
+def warn_of_suspects(report: "LoadReport", consequence: str) -> None:
+    """Say on standard error that many prices are probably typing errors.
+
+    Args:
+        report: on the files.
+        consequence: what the command does with these prices.
+    """
+    share = report.suspects / report.rows_kept
+    if share >= _MANY_SUSPECTS:
+        click.echo(
+            f"  warning   {share:.1%} of the prices are probably typing errors: {consequence}, and"
+            " figures such as `mape`, `r2` and `coverage_90` are measured on them, too; correct the"
+            " file",
+            err=True,
+        )
 
 
 def print_json(value: Any) -> None:
@@ -53,9 +86,29 @@ def interval_note(training: Mapping[str, Any]) -> str:
 @contextlib.contextmanager
 def click_errors() -> Iterator[None]:
     """Turn expected errors into one line and exit code 2."""
+    # Commands that read no listings start faster without it.
+    from data.listings.files import ListingsError  # noqa: PLC0415
+
     try:
         yield
     except DomainError as error:
         raise BadInputError(describe_problem(error.code, error.params, "en")[1]) from None
     except (ListingsError, OSError) as error:
         raise BadInputError(str(error)) from None
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as text, in aligned columns; those after the first are aligned to the right.
+
+    >>> print(aligned([("", "ROWS"), ("all", "7")]))
+         ROWS
+    all     7
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

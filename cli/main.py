@@ -38,9 +38,15 @@ COMMANDS: dict[str, CommandTarget] = {
     "predict": CommandTarget("cli.valuations.predict:predict", "Value one car."),
     "batch": CommandTarget("cli.valuations.batch:batch", "Value every car of a file."),
     "train": CommandTarget("cli.train:train", "Train a model version."),
-    "evaluate": CommandTarget("cli.train:evaluate", "Measure a model on real listings."),
+    "retrain": CommandTarget(
+        "cli.retraining.retrain:retrain", "Train on new listings; activate if better."
+    ),
+    "evaluate": CommandTarget("cli.evaluate:evaluate", "Measure a model on real listings."),
     "recalibrate": CommandTarget(
-        "cli.recalibrate:recalibrate", "Recalibrate intervals on later data."
+        "cli.retraining.recalibrate:recalibrate", "Recalibrate intervals on later data."
+    ),
+    "drift": CommandTarget(
+        "cli.retraining.drift:drift", "Compare valued cars with the training data."
     ),
     "market": CommandTarget("cli.market:market", "Show or rebuild the reference market."),
     "models": CommandTarget("cli.models:models", "List, activate and roll back versions."),

@@ -13,7 +13,7 @@ from cli.console import (
     print_json,
 )
 from data.hedonic.model import SEPARATOR
-from data.listings.loading import load_listings
+from data.listings.loading import load_listings_of
 from data.market.price_index import market_index
 from data.market.reference import REFERENCE_MARKET, ReferenceMarket
 
@@ -27,7 +27,7 @@ def market() -> None:
 
 
 @market.command()
-@click.argument("path", metavar="LISTINGS", type=FILE)
+@click.argument("paths", metavar="LISTINGS...", type=FILE, nargs=-1, required=True)
 @click.option(
     "-o",
     "--output",
@@ -36,13 +36,13 @@ def market() -> None:
     help="Where the statistics go; the file in `data/` if not given.",
 )
 @as_json_option
-def calibrate(path: Path, output: Path, *, as_json: bool) -> None:
-    """Rebuild the reference market from a listings file."""
+def calibrate(paths: tuple[Path, ...], output: Path, *, as_json: bool) -> None:
+    """Rebuild the reference market from listings: files that `carprice batch` reads, or folders."""
     # Importing this loads the compiled kernels, which the other commands do not need.
     from data.market.calibrate import calibrate as calibrate_market  # noqa: PLC0415
 
     with click_errors():
-        listings, report = load_listings(path)
+        listings, report = load_listings_of(paths)
         click.echo(report.summary(), err=True)
         found = calibrate_market(listings)
         found.save(output)

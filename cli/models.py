@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cli.compare import compare
 from cli.streams import echo_json
 from model_store.registry.manifest import ModelVersion, card_markdown_file
 from model_store.registry.registry import ModelRegistry, ShadowPointer
@@ -58,7 +59,11 @@ def models() -> None:
 @models.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def list_versions(*, as_json: bool) -> None:
-    """All versions, the newest first; the active one has a star."""
+    """All versions, the newest first; the active one has a star.
+
+    The figures are those of training, on listings that the trees had not seen: `models compare`
+    compares versions on the same listings.
+    """
     registry = _registry()
     versions, active = registry.list(), registry.active_version()
     if as_json:
@@ -167,8 +172,12 @@ def verify(version: str) -> None:
 
 
 models.add_command(shadow)
+models.add_command(compare)
 
-_HEADER = ("", "VERSION", "CREATED", "DATA", "AS OF", "ROWS", "FOREST", "TREES", "NODES")
+_HEADER = (
+    "", "VERSION", "CREATED", "DATA", "LISTED", "AS OF", "ROWS", "MEDIAN ERROR", "COVERAGE 90",
+    "FOREST", "TREES", "NODES",
+)  # fmt: skip
 
 
 def _row(version: ModelVersion, active: str | None) -> tuple[str, ...]:
@@ -177,12 +186,25 @@ def _row(version: ModelVersion, active: str | None) -> tuple[str, ...]:
         version.id,
         f"{version.created_at:%Y-%m-%d %H:%M}",
         str(version.training.get("name", "-")),
+        _period(version),
         version.data_as_of,
         str(version.training.get("rows", "-")),
+        _percent(version.metrics.get("median_ape"), "{:.2f} %"),
+        _percent(version.metrics.get("coverage_90"), "{:.1%}"),
         version.estimator,
         str(version.tree_count),
         str(version.node_count),
     )
+
+
+def _period(version: ModelVersion) -> str:
+    """First and last month of the training listings."""
+    months = version.training.get("months")
+    return f"{months[0]} to {months[1]}" if months else "-"
+
+
+def _percent(figure: float | None, form: str) -> str:
+    return "-" if figure is None else form.format(figure)
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:

@@ -154,6 +154,26 @@ OUTCOME_INSIDE = Counter(
 )
 
 
+MODEL_ROLLBACKS = Counter(
+    "model_automatic_rollbacks_total",
+    "Versions that were rolled back because of their errors on reported sales.",
+)
+RETRAININGS = Counter(
+    "retrainings_total",
+    "Scheduled retrainings, by decision: activated, kept, unchanged, failed.",
+    ["decision"],
+)
+MODEL_WATCH_FAILURES = Counter(
+    "model_watch_failures_total",
+    "Failed measurements of the active model, by part: drift, sales, rollback.",
+    ["part"],
+)
+for _decision in ("activated", "kept", "unchanged", "failed"):
+    RETRAININGS.labels(decision=_decision)
+for _part in ("drift", "sales", "rollback"):
+    MODEL_WATCH_FAILURES.labels(part=_part)
+
+
 SHADOW_VALUATIONS = Counter(
     "shadow_valuations_total",
     "Cars that the shadow version was tried on, by outcome: success, failure, dropped.",
@@ -260,6 +280,17 @@ class ServiceSnapshot:
     workers: Mapping[str, int]
     checks: Mapping[tuple[str, bool], bool]
     """Whether each readiness check succeeds, by its name and whether it is required."""
+    data_age_months: int | None = None
+    drift_cars: int | None = None
+    """Cars of the last week; None: not measured."""
+    drift_psi: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """By field."""
+    drift_psi_given: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """By field, among the cars that state it."""
+    sale_errors: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Median error on reported sales, by version."""
+    sale_reports: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Number of them, by version."""
 
 
 class SnapshotCollector(Collector):
@@ -296,6 +327,7 @@ class SnapshotCollector(Collector):
             for queue, value in values.items():
                 family.add_metric([queue], value)
             yield family
+        yield from self._model_figures()
         checks = GaugeMetricFamily(
             "readiness_check_ok",
             "1 if a check of /readyz succeeds, 0 otherwise.",
@@ -304,6 +336,33 @@ class SnapshotCollector(Collector):
         for (name, is_required), is_ok in state.checks.items():
             checks.add_metric([name, "yes" if is_required else "no"], float(is_ok))
         yield checks
+
+    def _model_figures(self) -> Iterator[Metric]:
+        """The gauges of drift, age of the data and errors on sales."""
+        state = self._snapshot
+        age = "Months since the month whose prices the active version quotes."
+        cars = "Different cars of the last week that were compared with the training data."
+        for name, meaning, value in (
+            ("model_data_age_months", age, state.data_age_months),
+            ("drift_cars", cars, state.drift_cars),
+        ):
+            single = GaugeMetricFamily(name, meaning, labels=[])
+            if value is not None:
+                single.add_metric([], value)
+            yield single
+        psi = "PSI of a field against the training data; missing with too few cars."
+        given = "As drift_psi, among the cars that state the field."
+        error = "Median absolute error on reported sales, as a share of the sale price."
+        for name, meaning, label, values in (
+            ("drift_psi", psi, "field", state.drift_psi),
+            ("drift_given_psi", given, "field", state.drift_psi_given),
+            ("sales_median_error_ratio", error, "model_version", state.sale_errors),
+            ("sales_reported", "Reported sales.", "model_version", state.sale_reports),
+        ):
+            family = GaugeMetricFamily(name, meaning, labels=[label])
+            for key, number in values.items():
+                family.add_metric([key], number)
+            yield family
 
 
 def host_registry() -> CollectorRegistry:

@@ -154,6 +154,20 @@ class Settings:
     audit_retention_days: int = setting(
         "AUDIT_RETENTION_DAYS", 0, "Days that the audit log is kept; 0: for ever.", "days"
     )
+    auto_rollback: str = setting(
+        "AUTO_ROLLBACK",
+        "on",
+        "`off`: a version whose errors on reported sales are larger is reported, not rolled back.",
+        rule=SWITCH,
+    )
+    retrain_data: Path | None = setting(
+        "RETRAIN_DATA",
+        None,
+        "Folder of listing files on which workers retrain; empty: they do not.",
+    )
+    retrain_every_h: int = setting(
+        "RETRAIN_EVERY_H", 168, "Time between two retrainings by workers.", "h", minimum=1
+    )
     api_keys_file: Path | None = setting(
         "API_KEYS_FILE", None, "Hashed API keys; empty: `api-keys.json` in the home."
     )

@@ -35,7 +35,7 @@ from worker.batches.exports.service import BatchExporter
 from worker.batches.split import BatchSplitter
 from worker.batches.steps import BatchStepSender
 from worker.batches.sweep import BatchSweeper
-from worker.batches.tables.importer import TableImporter
+from worker.batches.tables import TableImporter
 from worker.batches.value import BatchValuation
 
 CALLER = CallerId("somebody")

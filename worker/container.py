@@ -21,6 +21,7 @@ from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.redis.dead_letters import DeadLetters
 from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.job_store.store import JobStore
+from shared.redis.model_figures import ModelFiguresStore
 from shared.redis.owners import Owner
 from shared.redis.rate_limits import RateLimits
 from shared.settings import Settings
@@ -30,9 +31,11 @@ from worker.batches.exports.service import BatchExporter
 from worker.batches.split import BatchSplitter
 from worker.batches.steps import BatchStepSender
 from worker.batches.sweep import BatchSweeper
-from worker.batches.tables.importer import TableImporter
+from worker.batches.tables import TableImporter
 from worker.batches.value import BatchValuation
 from worker.model import Estimation, ModelRuntime
+from worker.model_watch.schedule import RetrainingSchedule
+from worker.model_watch.watch import ModelWatch
 from worker.shadow import ShadowEvaluator, ShadowRuntime
 from worker.valuations.claims import RedisClaims
 from worker.valuations.payload_sweep import JobPayloadSweeper
@@ -50,6 +53,8 @@ class WorkerServices:
     assemble: BatchAssembler
     exports: BatchExporter
     work: WorkSender
+    model_watch: ModelWatch
+    retraining: RetrainingSchedule
     sweepers: tuple[
         LostWorkSweeper, JobSweeper, BatchSweeper, JobPayloadSweeper, WorkSender, AuditRetention
     ]
@@ -149,6 +154,8 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
         ),
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
         work=work,
+        model_watch=ModelWatch(settings, ModelFiguresStore(broker), clock),
+        retraining=RetrainingSchedule(settings, clock),
         sweepers=(
             LostWorkSweeper(
                 broker, ledger, jobs, FairQueues(broker, clock).of(QueueName.BULK), clock

@@ -24,6 +24,7 @@ def register_tasks(app: Celery, process: WorkerProcess) -> None:
     """Define all tasks on `app`; they call the services of `process`."""
     _register_valuation_tasks(app, process)
     _register_batch_tasks(app, process)
+    _register_model_tasks(app, process)
 
     @app.task(name=str(TaskName.SWEEP))
     def sweep() -> None:
@@ -61,6 +62,18 @@ def _register_valuation_tasks(app: Celery, process: WorkerProcess) -> None:
         """Value the cars of a stored job that takes long."""
         with process.services.work.carried_out(_message_id(app)):
             process.services.valuation.value_job(JobId(job_id), enqueued_at, QueueName.BULK)
+
+
+def _register_model_tasks(app: Celery, process: WorkerProcess) -> None:
+    @app.task(name=str(TaskName.WATCH_MODEL))
+    def watch_model(**_: Any) -> None:
+        """Measure drift and the errors on reported sales; roll a worse version back."""
+        process.services.model_watch.run()
+
+    @app.task(name=str(TaskName.RETRAIN_MODEL), soft_time_limit=SOFT_S, time_limit=HARD_S)
+    def retrain_model(**_: Any) -> None:
+        """Retrain if it is due."""
+        process.services.retraining.run()
 
 
 def _register_batch_tasks(app: Celery, process: WorkerProcess) -> None:

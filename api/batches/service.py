@@ -12,7 +12,6 @@ import orjson
 
 from api.batches.corrections import CorrectionGate, correction_options
 from api.batches.results import storage_errors
-from api.batches.uploads import Upload
 from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from api.middleware.key_limits import Admission
@@ -49,7 +48,8 @@ from shared.queue.work import SendWork
 from shared.redis import keys
 from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.job_store.memory import BrokerMemory
-from shared.tabular.file_kinds import check_readable
+from shared.tabular.files.file_kinds import check_readable
+from shared.tabular.files.upload import Upload
 
 LEDGER_BYTES = 65_536
 """What the ledger and the messages of a batch of a million rows take in Redis."""

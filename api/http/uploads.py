@@ -13,10 +13,10 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio import multipart
 
-from api.http.compression import MAGIC_BYTES, compression_of, refused_upload
 from api.http.file_names import decode_header_bytes, file_name_of, states_file_name
 from api.http.problems import UnsupportedEncoding, UnsupportedMediaType
 from shared.domain.errors import UploadTooLarge
+from shared.tabular.files.compression import MAGIC_BYTES, compression_of, refused_upload
 
 CSV = "text/csv"
 NDJSON = "application/x-ndjson"

@@ -1,6 +1,7 @@
 """Health checks: whether each dependency works, and how long its check took."""
 
 import dataclasses
+import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,12 @@ from shared.domain.errors import (
 from shared.metrics import ServiceSnapshot
 from shared.redis.cache import EstimateCache
 from shared.redis.job_store.memory import BrokerMemory
+from shared.redis.model_figures import ModelFigures, ModelFiguresStore, months_since
 from shared.redis.workers import WorkerRegistry
+
+_NO_FIGURES = ModelFigures(
+    version=None, cars=0, psi={}, psi_given={}, sale_errors={}, sale_reports={}
+)
 
 
 class WorkersMissing(Exception):
@@ -51,6 +57,7 @@ class Health:
     workers: WorkerRegistry
     memory: BrokerMemory
     cache: EstimateCache
+    model_figures: ModelFiguresStore
     audit_folder: Path
     storage_folder: Path | None
     """Folder of the files of batches; None: they are in an object store, which is not checked."""
@@ -87,8 +94,11 @@ class Health:
             _require_broker(checks)
             messages, ages = self.workers.waiting()
             workers = self.workers.live_counts()
+            figures = self.model_figures.get() or _NO_FIGURES
         except BrokerUnavailable:
-            messages, ages, workers = {}, {}, {}
+            messages, ages, workers, figures = {}, {}, {}, _NO_FIGURES
+        is_current = version is not None and figures.version == version.id
+        today = dt.datetime.now(dt.UTC).date()
         return ServiceSnapshot(
             model_version=version.id if version else None,
             model_trained_on=version.created_at.date().isoformat() if version else "",
@@ -97,6 +107,13 @@ class Health:
             queue_oldest_age_s=ages,
             workers=workers,
             checks={(check.name, check.required): check.ok for check in checks},
+            data_age_months=months_since(version.data_as_of, today) if version else None,
+            drift_cars=figures.cars if is_current else None,
+            # After an activation, those of the version before say nothing about the new one.
+            drift_psi=figures.psi if is_current else {},
+            drift_psi_given=figures.psi_given if is_current else {},
+            sale_errors=figures.sale_errors,
+            sale_reports=figures.sale_reports,
         )
 
     def _check_broker(self) -> None:

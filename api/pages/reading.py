@@ -91,7 +91,7 @@ def missing_fields(request: CarRequest) -> str:
         return ""
     return (
         f"Sans {join_words(missing)}, le prix est une moyenne de ce qui est usuel pour cette "
-        "voiture, et il est moins sûr."
+        "voiture, et il est moins sûr. Complétez le formulaire pour un prix plus juste."
     )
 
 

@@ -60,7 +60,8 @@ def build_result(
         estimate: of the model.
         values: raw form values.
     """
-    interval, asking = estimate.interval(), request.asking_price_mad
+    interval, half = estimate.interval(), estimate.interval(0.50)
+    asking = request.asking_price_mad
     depreciation = estimate.depreciation
     shown = {
         "car": car_name(request, estimate, values),
@@ -73,6 +74,8 @@ def build_result(
         "centimes": format_centimes(estimate.price_mad),
         "low": format_number(round_price(interval.low_mad)),
         "high": format_number(round_price(interval.high_mad)),
+        "fair_low": format_number(round_price(half.low_mad)),
+        "fair_high": format_number(round_price(half.high_mad)),
         "drawing": _drawing(estimate, interval, asking),
         "model_known": estimate.model_known,
         "verdict": None if asking is None else _verdict(estimate.verdict(asking), estimate),
@@ -176,10 +179,11 @@ def _explanation(estimate: Estimate, explanation: Explanation, car: CarFeatures)
 
 
 def _effect(line: ExplanationLine, scale: float) -> dict[str, Any]:
+    """An effect with its bar, which shows the direction: only comparisons are told in words."""
     width = round(abs(line.amount_mad) * scale, 2)
     return {
         "text": line.text,
-        "reason": line.reason,
+        "reason": line.reason if line.is_compared else "",
         "amount": format_mad(line.amount_mad, "fr", signed=True),
         "is_gain": line.amount_mad >= 0,
         "start": 50.0 if line.amount_mad >= 0 else round(50 - width, 2),

@@ -159,11 +159,12 @@ class ValuationSchema(Schema):
         }
     )
     contributions = fields.List(fields.Nested(ContributionSchema))
-    explanation = described(
-        fields.List,
-        "With contributions: the same in words, amounts rounded to hundreds, from the starting "
-        "price to the estimate",
+    explanation = fields.List(
         fields.String(),
+        metadata={
+            "description": "With contributions: the same in words, in the language of the "
+            "request; amounts are rounded to hundreds and add up to the price"
+        },
     )
     depreciation = fields.List(fields.Nested(DepreciationSchema))
     depreciation_pace = fields.Nested(

@@ -77,7 +77,7 @@ def _cell(value: object, place: str) -> str:
 
 def read_with_worker(path: str) -> Iterator[object]:
     """The rows as the worker reads them."""
-    from worker.batches.tables.workbooks.workbook import Workbook  # noqa: PLC0415 - its memory counts
+    from shared.tabular.tables.workbooks.workbook import Workbook  # noqa: PLC0415 - its memory counts
 
     with Path(path).open("rb") as file:
         workbook = Workbook(file)

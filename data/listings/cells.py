@@ -1,8 +1,11 @@
 """Cleans cells of listings files, so that the car's field definitions can parse them."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 
+from shared.domain.names import plain_text
+from shared.fields.dates import MONTH_NAMES
 from shared.fields.numbers import parse_number
 from shared.fields.units import MPG_PER_KMPL, NM_PER_KGM
 
@@ -15,8 +18,13 @@ _RANGE = re.compile(
 )
 _OPEN_RANGE = re.compile(r"^\s*(?:plus de|moins de|more than|less than)\s+", re.IGNORECASE)
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_MONTH = re.compile(r"^((?:19|20)\d\d)[-/](\d{1,2})(?!\d)")
-_DAY_FIRST = re.compile(r"^(\d{1,2})[-/.](\d{1,2})[-/.]((?:19|20)\d\d)")
+_YEAR_FIRST = re.compile(r"((?:19|20)\d\d)[-/. ]?(\d{1,2})(?:[-/. ]?\d{1,2})?(?:\D.*)?$")
+_YEAR_LAST = re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ]((?:19|20)?\d\d)(?:\D.*)?$")
+_MONTH_YEAR = re.compile(r"(\d{1,2})[-/. ]((?:19|20)\d\d)$")
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_UNIX_TIME = re.compile(r"1\d{9}(?:\d{3})?(?:\.0+)?$")
+_MONTHS_A_YEAR = 12
+_CENTURY = 2000
 _CURRENCY = re.compile(r"(?:mad|dhs?|dirhams?|درهم|₹|rs\.?|inr)", re.IGNORECASE)
 
 
@@ -86,19 +94,51 @@ def money(text: str) -> float | None:
     return parse_number(_CURRENCY.sub("", text).strip(), whole=True)
 
 
-def parse_month(text: str) -> str | None:
+def parse_month(text: str, *, is_month_first: bool = False) -> str | None:
     """The month of a date, as YYYY-MM.
+
+    Args:
+        text: the date.
+        is_month_first: whether "03/04/2024" is in March.
 
     >>> parse_month("2024-03-17"), parse_month("17/03/2024"), parse_month("hier")
     ('2024-03', '2024-03', None)
+    >>> parse_month("14 mars 2024"), parse_month("03/2024"), parse_month("20240317")
+    ('2024-03', '2024-03', '2024-03')
     """
-    if match := _MONTH.match(text):
+    plain = plain_text(text).strip(" .")
+    if _UNIX_TIME.match(plain):
+        seconds = float(plain[:10])
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m}"
+    if match := _YEAR_FIRST.match(plain):
         year, month = match.groups()
-    elif match := _DAY_FIRST.match(text):
-        _, month, year = match.groups()
+    elif match := _YEAR_LAST.match(plain):
+        first, second, year = match.groups()
+        month = first if is_month_first else second
+    elif match := _MONTH_YEAR.match(plain):
+        month, year = match.groups()
     else:
-        return None
-    return f"{year}-{int(month):02d}" if 1 <= int(month) <= 12 else None  # noqa: PLR2004
+        named = {MONTH_NAMES[word] for word in _WORD.findall(plain) if word in MONTH_NAMES}
+        years = set(_YEAR.findall(plain))
+        if len(named) != 1 or len(years) != 1:
+            return None
+        month, year = str(named.pop()), years.pop()
+    number = int(year) if len(year) > 2 else _CENTURY + int(year)  # noqa: PLR2004
+    return f"{number}-{int(month):02d}" if 1 <= int(month) <= _MONTHS_A_YEAR else None
+
+
+def parse_months(column: Sequence[str]) -> list[str | None]:
+    """The months of a column of dates, as YYYY-MM; None where blank or unreadable.
+
+    Dates with the year last begin with the day, unless the column proves that the month is first.
+    """
+    known = dict.fromkeys(column)
+    pairs = [match.groups() for cell in known if (match := _YEAR_LAST.match(cell.strip()))]
+    is_month_first = any(int(second) > _MONTHS_A_YEAR for _, second, _ in pairs) and not any(
+        int(first) > _MONTHS_A_YEAR for first, _, _ in pairs
+    )
+    months = {cell: parse_month(cell, is_month_first=is_month_first) for cell in known}
+    return [months[cell] for cell in column]
 
 
 def value_mapper(words: Mapping[str, str]) -> CellCleaner:

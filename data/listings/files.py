@@ -1,15 +1,37 @@
-"""Reads the headers and rows of a listings file; detects compression, encoding and delimiter."""
+"""Reads a listings file as batches read theirs, and says in one line why it cannot be read."""
 
-import csv
 import dataclasses
-import gzip
-import hashlib
-import io
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
-_DELIMITERS = ",;\t|"
-_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+from shared.domain.errors import DomainError, FieldProblem, InvalidInput
+from shared.domain.table import Dialect
+from shared.messages.texts import describe, describe_problem
+from shared.tabular.files.local_file import read_local_table
+from shared.tabular.rows.chunk import CellChunk
+from shared.tabular.tables.process import ReaderKilled
+
+_REFUSALS = {
+    "empty-file": "the file is empty",
+    "no-rows": "the table has no rows",
+    "missing-column": "no column for {columns}; found: {found}",
+    "duplicate-column": "header {column} is there twice: rename one of the columns",
+    "ambiguous-column": "both {column} and {other} could be the {meaning}: rename one of them",
+    "car-as-header": "the first row seems to be a car: write the names of the columns above it"
+    " (found: {found})",
+    "suspect-encoding": "headers seem to be read in a wrong encoding ({values}): save the file as"
+    " UTF-8",
+    "other-delimiter": "the headers are not separated: {found}; expected commas, semicolons, tabs"
+    " or vertical bars",
+    "other-sheets": "sheet {sheet} was read; if the cars are on another one ({found}), keep only"
+    " that sheet",
+    "wrong-gzip": "damaged gzip file",
+    "truncated-gzip": "damaged gzip file: it stops before its end",
+    "table-too-large": "unpacked, the table is more than can be read; save it as CSV",
+}
+"""English texts by code, where those of an upload name options that a command does not have."""
+PRICE_NAMES = ("price_mad", "prix", "price", "selling_price", "montant")
+"""Names of a price column that an error message suggests."""
 
 
 class ListingsError(ValueError):
@@ -23,85 +45,86 @@ class RawTable:
     Args:
         name: of the file.
         digest: SHA-256 of the file's content, decompressed.
-        encoding: name of the detected encoding.
-        headers: as written in the file.
-        rows: each as long as the headers.
-        numbers: row numbers as a spreadsheet shows them; the headers are row 1.
+        encoding: name of the detected encoding, or the kind of a file that is no text.
+        dialect: what its columns mean, as in a batch.
+        chunks: its rows.
     """
 
     name: str
     digest: str
     encoding: str
-    headers: list[str]
-    rows: list[list[str]]
-    numbers: list[int]
+    dialect: Dialect
+    chunks: tuple[CellChunk, ...]
+
+    @property
+    def headers(self) -> Sequence[str]:
+        """As written in the file."""
+        return self.dialect.header
+
+    @property
+    def numbers(self) -> list[int]:
+        """Line, or number in its sheet, of each row, from 1."""
+        return [line for chunk in self.chunks for line in chunk.lines]
+
+    @property
+    def faults(self) -> list[str | None]:
+        """For each row: the code of the reason why it is unreadable; mostly None."""
+        found: list[str | None] = []
+        for chunk in self.chunks:
+            found += [
+                chunk.faults[row][0] if row in chunk.faults else None for row in range(len(chunk))
+            ]
+        return found
+
+    def column(self, index: int) -> list[str]:
+        """The cells of a column."""
+        return [
+            cell
+            for chunk in self.chunks
+            for cell in chunk.without_marks(self.dialect).columns[index]
+        ]
 
 
 def read_table(path: Path) -> RawTable:
-    """Read a CSV file, plain or gzipped; detects its delimiter and encoding.
+    """Read a file of any kind that a batch may be: CSV, workbook, Parquet, JSON, compressed.
 
     Raises:
-        ListingsError: the file is missing, is not text, or holds no rows.
+        ListingsError: the file is missing, is no table of cars, or holds no rows.
     """
-    raw = _read_bytes(path)
-    text, encoding = _decode(raw)
-    delimiter = max(_DELIMITERS, key=text.split("\n", maxsplit=1)[0].count)
     try:
-        table = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error as error:
-        raise ListingsError(f"{path.name}: not a CSV table ({error})") from None
-    numbered = [
-        (number, row) for number, row in enumerate(table[1:], start=2) if any(map(str.strip, row))
-    ]
-    if not numbered:
-        raise ListingsError(f"{path.name}: the table has no rows")
-    width = len(table[0])
+        table = read_local_table(path)
+    except OSError as error:
+        raise ListingsError(f"{path}: {error.strerror or error}") from None
+    except ReaderKilled:
+        reason = "its reader was ended by the system, perhaps because memory is short"
+        raise ListingsError(f"{path.name}: {reason}") from None
+    except InvalidInput as error:
+        raise ListingsError(f"{path.name}: {_first_reason(error.problems)}") from None
+    except DomainError as error:
+        reason = describe_problem(error.code, error.params, "en")[1]
+        raise ListingsError(f"{path.name}: {reason}") from None
+    if not table.chunks:
+        raise ListingsError(f"{path.name}: {_REFUSALS['no-rows']}")
     return RawTable(
         name=path.name,
-        digest=hashlib.sha256(raw).hexdigest(),
-        encoding=encoding,
-        headers=table[0],
-        rows=[(row + [""] * width)[:width] for _, row in numbered],
-        numbers=[number for number, _ in numbered],
+        digest=table.digest,
+        encoding=table.encoding,
+        dialect=table.dialect,
+        chunks=table.chunks,
     )
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ListingsError(f"{path}: {error.strerror or error}") from None
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error):
-            raise ListingsError(f"{path.name}: damaged gzip file") from None
-    if not raw.strip():
-        raise ListingsError(f"{path.name}: the file is empty")
-    if b"\0" in raw[:4096] and raw[:2] not in _UTF_16_MARKS:
-        raise ListingsError(f"{path.name}: not a text file; expected CSV")
-    return raw
+def _first_reason(problems: Sequence[FieldProblem]) -> str:
+    """The reasons in one line: the first, and a hint to other sheets."""
+    shown = [*problems[:1]] + [each for each in problems[1:] if each.code == "other-sheets"]
+    return "; ".join(map(_reason, shown))
 
 
-def _decode(raw: bytes) -> tuple[str, str]:
-    """The text and the name of its encoding.
-
-    UTF-8 with or without byte order mark, UTF-16 with one, or cp1252. Concatenated exports may mix
-    UTF-8 and cp1252: each line of a file that is not valid UTF-8 is decoded separately.
-    """
-    if raw[:2] in _UTF_16_MARKS:
-        return raw.decode("utf-16", errors="replace"), "utf-16"
-    try:
-        return raw.decode("utf-8-sig"), "utf-8"
-    except UnicodeDecodeError:
-        lines = [_decode_line(line) for line in raw.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
-    text = "\n".join(line for line, _ in lines)
-    is_mixed = any(is_utf_8 and not line.isascii() for line, is_utf_8 in lines)
-    return text, "utf-8 and cp1252, mixed" if is_mixed else "cp1252"
-
-
-def _decode_line(line: bytes) -> tuple[str, bool]:
-    try:
-        return line.decode("utf-8"), True
-    except UnicodeDecodeError:
-        return line.decode("cp1252", errors="replace"), False
+def _reason(problem: FieldProblem) -> str:
+    text = _REFUSALS.get(problem.code)
+    if text is None:
+        return describe(problem, "en")
+    params = dict(problem.params)
+    if problem.code == "missing-column":
+        params["columns"] = ", ".join(params["fields"])
+    return text.format_map(params)

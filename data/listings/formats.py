@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from data.listings import cells
 from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE
-from shared.domain.names import by_spelling, fold
+from shared.domain.names import fold
+from shared.domain.table import Dialect
 from shared.fields.car import CAR_FIELDS
+from shared.tabular.column_names import header_key
 
 RUPEE_IN_MAD = 0.13
 """Conversion used by the project that published the rupee files; not a current rate."""
@@ -32,38 +34,28 @@ class ListingFormat:
     signature: frozenset[str] = frozenset()
     cleaners: Mapping[str, cells.CellCleaner] = dataclasses.field(default_factory=dict)
     mad_per_unit: float = 1.0
+    is_catalogued: bool = True
+    """Whether names are read by the catalogue."""
 
     def fits(self, headers: Sequence[str]) -> bool:
-        """Whether a file with these folded headers has this layout."""
-        return self.signature.issubset(headers)
+        """Whether a file with these folded headers has this layout; a batch's result has none."""
+        if not self.signature:
+            return True
+        return self.signature.issubset(headers) and not _OWN_ESTIMATES.issubset(headers)
 
 
 _CANONICAL = {fold(name): name for name in CAR_FIELDS if name != "asking_price_mad"}
 _LISTING = {fold(name): name for name in (PRICE, LISTING_DATE, PRICE_SUSPECT, SOURCE)}
-PRICE_NAMES = ("price_mad", "prix", "price", "selling_price", "montant")
-"""Names of a price column that an error message suggests."""
-_PRICE_HEADERS = (
-    "prix", "price", "prix dh", "prix mad", "prix dhs", "price mad", "price dh", "prix de vente",
-    "prix demande", "prix en dh", "selling price", "asking price", "montant",
-)  # fmt: skip
 _DATE_HEADERS = (
     "date", "date annonce", "date de l annonce", "date de publication", "date publication",
-    "publication date", "publie le", "posted at", "posted on", "listing date",
+    "publication date", "publie le", "posted at", "posted on", "listing date", "date posted",
+    "posted date", "date of listing", "listed at", "listed on", "date mise en ligne",
+    "date de mise en ligne", "mise en ligne", "date de parution", "mois annonce", "mois",
+    "mois de l annonce", "month", "listing month", "created at", "date created", "creation date",
+    "date de creation", "date de collecte", "date collecte", "scraped at", "scrape date",
+    "crawl date", "first seen", "date ajout", "ad date", "anzeigendatum", "inseriert am",
+    "fecha publicacion", "fecha anuncio", "data annuncio", "تاريخ النشر", "تاريخ الإعلان",
 )  # fmt: skip
-_NAME_HEADERS = ("titre", "title", "nom", "name", "titre de l annonce", "annonce", "vehicule")
-_MORE_ALIASES = by_spelling(
-    {
-        "km_driven": "kilometrage km, mileage",
-        "transmission": "boite a vitesse, boite de vitesse",
-        "fuel": "type carburant",
-        "owner": "premier proprietaire, first owner",
-        "city": "location, localisation, lieu, adresse",
-        "fiscal_power_cv": "fiscal horsepower, puissance fiscale cv",
-        "doors": "number of doors, nombre portes, nb portes",
-        "year": "year model",
-        "condition": "condition du vehicule",
-    }
-)
 _RANGE_CLEANERS = {"km_driven": cells.range_midpoint, "year": cells.first_year}
 _MARKETPLACE_CELLS: Mapping[str, cells.CellCleaner] = {
     **_RANGE_CLEANERS,
@@ -71,19 +63,14 @@ _MARKETPLACE_CELLS: Mapping[str, cells.CellCleaner] = {
     "doors": cells.first_number,
 }
 
-_EXPORT = {
-    **dict.fromkeys(_PRICE_HEADERS, PRICE),
-    **dict.fromkeys(_DATE_HEADERS, LISTING_DATE),
-    **dict.fromkeys(_NAME_HEADERS, NAME),
-    **_MORE_ALIASES,
-    **{
-        alias: name
-        for name, field in CAR_FIELDS.items()
-        if name != "asking_price_mad"
-        for alias in (fold(name), *field.aliases)
-    },
-    **_LISTING,
-}
+_PLACE_KEYS = frozenset(map(header_key, ("localisation", "lieu", "adresse")))
+"""Names of the city's column that mean it in listings, where a place is a city or its district."""
+_DATE_KEYS = frozenset(map(header_key, _DATE_HEADERS))
+_OWN_ESTIMATES = frozenset({"low mad", "high mad"})
+"""Columns of a result: its price_mad is an estimate."""
+
+DETECTED = ListingFormat(name="marketplace-export", columns={}, cleaners=_MARKETPLACE_CELLS)
+"""Any other file: its columns are found as those of a batch are."""
 
 FORMATS: tuple[ListingFormat, ...] = (
     ListingFormat(
@@ -96,6 +83,7 @@ FORMATS: tuple[ListingFormat, ...] = (
         columns={**_CANONICAL, "selling price": PRICE},
         signature=frozenset({"company", "model", "edition", "selling price"}),
         mad_per_unit=RUPEE_IN_MAD,
+        is_catalogued=False,
     ),
     ListingFormat(
         name="cardekho-v3",
@@ -117,6 +105,7 @@ FORMATS: tuple[ListingFormat, ...] = (
             "torque_nm": cells.torque_nm,
         },
         mad_per_unit=RUPEE_IN_MAD,
+        is_catalogued=False,
     ),
     ListingFormat(
         name="mucars-2024",
@@ -148,7 +137,7 @@ FORMATS: tuple[ListingFormat, ...] = (
             ),
         },
     ),
-    ListingFormat(name="marketplace-export", columns=_EXPORT, cleaners=_MARKETPLACE_CELLS),
+    DETECTED,
 )
 
 
@@ -156,3 +145,23 @@ def detect_format(headers: Sequence[str]) -> ListingFormat:
     """The layout of a file with these headers; the last format matches every file."""
     folded = [fold(header) for header in headers]
     return next(layout for layout in FORMATS if layout.fits(folded))
+
+
+def find_listing_columns(headers: Sequence[str], dialect: Dialect) -> dict[str, int]:
+    """Index of the columns that only listings have: date of listing, source, suspicion, place.
+
+    Args:
+        headers: of the file.
+        dialect: of the file: its columns of the car are none of these.
+    """
+    taken = {*dialect.column_indexes.values(), dialect.asking_index}
+    found: dict[str, int] = {}
+    for index, header in enumerate(headers):
+        name = _LISTING.get(fold(header))
+        if name is None and header_key(header) in _DATE_KEYS:
+            name = LISTING_DATE
+        if name is None and header_key(header) in _PLACE_KEYS and "city" not in dialect.columns:
+            name = "city"
+        if name is not None and name != PRICE and index not in taken:
+            found.setdefault(name, index)
+    return found

@@ -1,182 +1,251 @@
 """Loads listings files of any layout into the canonical table."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from marshmallow import ValidationError
 
-from data.hedonic.model import split_vehicle
-from data.listings.cells import money, parse_month
+from data.listings.columns import ListingColumns, read_columns
 from data.listings.files import ListingsError, RawTable, read_table
-from data.listings.formats import NAME, PRICE_NAMES, ListingFormat, detect_format
+from data.listings.formats import FORMATS
+from data.listings.plausibility import far_from_reference, is_in_future
 from data.listings.report import MAX_SUSPECT_ROWS, LoadReport
 from data.listings.suspicion import suspicious_prices
-from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE, listing_table
-from data.market.reference import ReferenceMarket
-from shared.domain.names import fold
+from data.listings.table import (
+    LISTING_COLUMNS,
+    LISTING_DATE,
+    PRICE,
+    PRICE_SUSPECT,
+    SOURCE,
+    listing_table,
+)
+from data.listings.vehicle_names import add_vehicle_names
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
-from shared.vehicles.names import canonical_brand
 
 _REQUIRED_COLUMNS = ("company", "model", "year")
 _MIN_PRICE_MAD = 1_000
 _MAX_PRICE_MAD = 100_000_000
-_MAX_HEADERS_SHOWN = 20
 _MIN_DUPLICATE_COLUMNS = 8
 """Rows with equal text in at least this many columns are duplicates of one listing. With fewer
 columns two different cars can have equal rows."""
-_TWO_WORD_BRANDS = frozenset(
-    {"land rover", "alfa romeo", "aston martin", "mercedes benz", "rolls royce", "ds automobiles"}
-)
-_MAX_MODEL_WORDS = 3
+TABLE_SUFFIXES = frozenset({
+    ".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".parquet", ".json", ".jsonl", ".ndjson",
+})  # fmt: skip
+"""Suffixes of the files that are read in a folder, perhaps followed by one of a compression."""
+_COMPRESSED = frozenset({".gz", ".zst", ".zstd"})
+_REPEATED = "repeated"
+_NAMED_FILES = 3
+"""Most files whose names a report on all of them has."""
+_IMPOSSIBLE = "with an impossible price"
+_EXPECTED_PRICES = f"; an asking price is {_MIN_PRICE_MAD:,} to {_MAX_PRICE_MAD:,} MAD"
+_UNREADABLE_ROWS = {
+    "repeated-header": "that repeat the headers",
+    "units-row": "that state units",
+    "after-other-header": "below a header with other columns",
+    "wrong-cell-count": "with a wrong number of cells",
+    "open-quote": "with an unclosed quote",
+    "unreadable-text": "with unreadable characters",
+    "cell-too-long": "with a cell that is too long",
+}
+"""Why a row cannot be read, by the code of its fault."""
 
 Columns = Mapping[str, Sequence[str]]
 Values = Mapping[str, Sequence[Any]]
 
 
 def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
-    """Load a listings file (csv or csv.gz) of any layout.
+    """Load a listings file of any layout, and of any kind that a batch may be.
 
     Raises:
-        ListingsError: the file is missing, is not a listings table, or has no usable row.
+        ListingsError: the file is missing, is not a listings table, has no usable row, or its
+            prices are not in dirhams.
     """
     raw = read_table(path)
-    layout = detect_format(raw.headers)
-    columns, unused = _columns(raw, layout)
-    _check_columns(raw, columns)
-    values = {name: _parse_column(name, cells, layout) for name, cells in columns.items()}
-    values["company"] = [name and canonical_brand(name) for name in values["company"]]
-    values.setdefault(SOURCE, [layout.name] * len(raw.rows))
-    kept, dropped = _select_usable(values, _find_duplicates(columns))
+    columns = read_columns(raw)
+    layout = next(each for each in FORMATS if each.name == columns.layout)
+    add_vehicle_names(columns, is_catalogued=layout.is_catalogued)
+    values = columns.cells
+    numbers = raw.numbers
+    values.setdefault(SOURCE, [layout.name] * len(numbers))
+    kept, dropped = _select_usable(columns, raw.faults, _find_duplicates(columns))
     if not kept:
         raise ListingsError(
-            f"{raw.name}: none of its {len(raw.rows)} rows can be used"
-            f" ({', '.join(f'{count} {reason}' for reason, count in dropped.items())})"
+            f"{raw.name}: none of its {len(numbers)} rows can be used ({_counted(dropped)})"
+            + (_EXPECTED_PRICES if _IMPOSSIBLE in dropped else "")
         )
     table = listing_table({name: [cells[i] for i in kept] for name, cells in values.items()})
-    if PRICE_SUSPECT not in columns:
-        table[PRICE_SUSPECT] = suspicious_prices(table)
+    is_far = far_from_reference(raw.name, table) if layout.is_catalogued else False
+    if PRICE_SUSPECT not in values:
+        table[PRICE_SUSPECT] = suspicious_prices(table) | is_far
+    return table, _report(raw, columns, table, kept, dropped)
+
+
+def load_listings_of(paths: Sequence[Path]) -> tuple[pd.DataFrame, LoadReport]:
+    """Load several files, and all files of folders, into one table.
+
+    A listing that several files have counts once. In folders, files with other suffixes than
+    `TABLE_SUFFIXES` and hidden ones are left out.
+
+    Args:
+        paths: at least one; the order of files in a folder is that of their names.
+
+    Raises:
+        ListingsError: as `load_listings`; or a folder has no files of listings.
+    """
+    files = [file for path in paths for file in _files_of(path)]
+    if len(files) == 1:
+        return load_listings(files[0])
+    loaded = [load_listings(file) for file in dict.fromkeys(files)]
+    joined = pd.concat([table for table, _ in loaded], ignore_index=True)
+    repeated = _repeated_rows(joined)
+    table = joined[~repeated].reset_index(drop=True)
+    reports = [report for _, report in loaded]
+    dropped: Counter[str] = Counter()
+    blanked: Counter[str] = Counter()
+    for report in reports:
+        dropped.update(report.dropped)
+        blanked.update(report.blanked)
+    if repeated.any():
+        dropped[_REPEATED] += int(repeated.sum())
+    digests = " ".join(sorted(report.digest for report in reports))
+    return table, LoadReport(
+        file=_joined_names(reports),
+        layout=", ".join(dict.fromkeys(report.layout for report in reports)),
+        encoding=", ".join(dict.fromkeys(report.encoding for report in reports)),
+        digest=hashlib.sha256(digests.encode()).hexdigest(),
+        rows_read=sum(report.rows_read for report in reports),
+        rows_kept=len(table),
+        dropped=dict(dropped),
+        blanked=dict(blanked),
+        suspects=int(table[PRICE_SUSPECT].sum()),
+        suspect_rows=(),
+        unused_columns=tuple(
+            dict.fromkeys(name for report in reports for name in report.unused_columns)
+        ),
+        months=_months(table),
+        files=tuple(reports),
+    )
+
+
+def _joined_names(reports: Sequence[LoadReport]) -> str:
+    names = [report.file for report in reports]
+    return ", ".join(names) if len(names) <= _NAMED_FILES else f"{len(names)} files"
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The file itself, or the files of listings in a folder."""
+    if not path.is_dir():
+        return [path]
+    found = sorted(
+        file
+        for file in path.iterdir()
+        if file.is_file() and not file.name.startswith(".") and _is_table(file)
+    )
+    if not found:
+        suffixes = ", ".join(sorted(TABLE_SUFFIXES))
+        raise ListingsError(f"{path}: the folder has no files of listings ({suffixes})")
+    return found
+
+
+def _is_table(file: Path) -> bool:
+    suffixes = [suffix.casefold() for suffix in file.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+    return bool(suffixes) and suffixes[-1] in TABLE_SUFFIXES
+
+
+def _repeated_rows(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether each listing has the same values as an earlier one, and enough of them."""
+    compared = [name for name in LISTING_COLUMNS if name not in (SOURCE, PRICE_SUSPECT)]
+    stated = table[compared].notna().sum(axis=1) >= _MIN_DUPLICATE_COLUMNS
+    return table.duplicated(compared) & stated
+
+
+def _report(
+    raw: RawTable,
+    columns: ListingColumns,
+    table: pd.DataFrame,
+    kept: Sequence[int],
+    dropped: Mapping[str, int],
+) -> LoadReport:
     suspects = np.flatnonzero(table[PRICE_SUSPECT].to_numpy())
-    report = LoadReport(
+    numbers = raw.numbers
+    return LoadReport(
         file=raw.name,
-        layout=layout.name,
+        layout=columns.layout,
         encoding=raw.encoding,
         digest=raw.digest,
-        rows_read=len(raw.rows),
+        rows_read=len(numbers),
         rows_kept=len(kept),
         dropped=dropped,
-        blanked=_count_unreadable(columns, values),
+        blanked=_count_unreadable(columns.texts, columns.cells),
         suspects=len(suspects),
-        suspect_rows=tuple(raw.numbers[kept[i]] for i in suspects[:MAX_SUSPECT_ROWS]),
-        unused_columns=unused,
+        suspect_rows=tuple(numbers[kept[i]] for i in suspects[:MAX_SUSPECT_ROWS]),
+        unused_columns=columns.unused,
         months=_months(table),
     )
-    return table, report
 
 
-def _columns(
-    raw: RawTable, layout: ListingFormat
-) -> tuple[dict[str, Sequence[str]], tuple[str, ...]]:
-    """Raw cells by canonical column, and the headers that are not used."""
-    columns: dict[str, Sequence[str]] = {}
-    unused = []
-    for index, header in enumerate(raw.headers):
-        name = layout.columns.get(fold(header))
-        if name is None or name in columns:
-            unused.append(header)
-        else:
-            columns[name] = [row[index] for row in raw.rows]
-    if NAME in columns:
-        parts = zip(*map(split_name, columns.pop(NAME)), strict=True)
-        if "model" not in columns:
-            for name, cells in zip(("company", "model", "edition"), parts, strict=True):
-                columns.setdefault(name, cells)
-    return columns, tuple(header for header in unused if header.strip())
+def _find_duplicates(columns: ListingColumns) -> list[bool]:
+    """Whether each row has the same text as an earlier one.
 
-
-def _check_columns(raw: RawTable, columns: Columns) -> None:
-    """Raise `ListingsError` if a required column is missing."""
-    missing = [name for name in (PRICE, *_REQUIRED_COLUMNS) if name not in columns]
-    if not missing:
-        return
-    found = ", ".join(raw.headers[:_MAX_HEADERS_SHOWN])
-    hint = f" (a price is called {', '.join(PRICE_NAMES)})" if PRICE in missing else ""
-    raise ListingsError(f"{raw.name}: no column for {', '.join(missing)}; found: {found}{hint}")
-
-
-def _parse_column(name: str, cells: Sequence[str], layout: ListingFormat) -> list[Any]:
-    """Cells in normal form, None where blank or unreadable; each distinct text is parsed once."""
-    cleaner = layout.cleaners.get(name)
-
-    def read(cell: str) -> Any:
-        if name == PRICE:
-            price = money(cell)
-            return None if price is None else price * layout.mad_per_unit
-        if name == LISTING_DATE:
-            return parse_month(cell)
-        if name == PRICE_SUSPECT:
-            return cell.strip().casefold() in {"1", "true", "yes", "oui"}
-        if name == SOURCE:
-            return cell or None
-        text = cleaner(cell) if cleaner else cell
-        return None if text is None or is_blank(text) else _deserialized(name, text)
-
-    known = {cell: read(cell) for cell in dict.fromkeys(cells)}
-    return [known[cell] for cell in cells]
-
-
-def _deserialized(name: str, text: str) -> Any:
-    try:
-        value = CAR_FIELDS[name].deserialize(text)
-    except ValidationError:
-        return None
-    if name == "model" and value is not None:
-        # The committed statistics are by names without signs ("206+" is the 206).
-        return fold(text) or value
-    if name != "company" or value is None:
-        return value
-    # Without a letter, the cells of this row are shifted by a column: no brand is a number.
-    return None if value.isdigit() else value
-
-
-def _find_duplicates(columns: Columns) -> list[bool]:
-    """Whether each row has the same text as an earlier one."""
-    rows = list(zip(*columns.values(), strict=True))
-    if len(columns) < _MIN_DUPLICATE_COLUMNS:
+    A title counts as the three columns of brand, model and edition.
+    """
+    texts = list(columns.texts.values())
+    width = len(texts)
+    if columns.names is not None:
+        texts.append(columns.names)
+        width += 3
+    rows = list(zip(*texts, strict=True))
+    if width < _MIN_DUPLICATE_COLUMNS:
         return [False] * len(rows)
     first_of: dict[tuple[str, ...], int] = {}
     return [first_of.setdefault(row, index) != index for index, row in enumerate(rows)]
 
 
-def _select_usable(values: Values, repeats: Sequence[bool]) -> tuple[list[int], dict[str, int]]:
+def _select_usable(
+    columns: ListingColumns, faults: Sequence[str | None], repeats: Sequence[bool]
+) -> tuple[list[int], dict[str, int]]:
     """Indices of the usable rows, and counts of the others by reason."""
     reasons: Counter[str] = Counter()
     kept = []
+    values = columns.cells
+    months = values.get(LISTING_DATE)
     for index, price in enumerate(values[PRICE]):
         missing = next((name for name in _REQUIRED_COLUMNS if values[name][index] is None), None)
-        if price is None or not np.isfinite(price):
-            reasons["without a price"] += 1
+        fault = faults[index]
+        if fault is not None:
+            reasons[_UNREADABLE_ROWS.get(fault, f"that cannot be read ({fault})")] += 1
+        elif price is None or not np.isfinite(price):
+            reasons[columns.price_reasons.get(index, "without a price")] += 1
         elif not _MIN_PRICE_MAD <= price <= _MAX_PRICE_MAD:
-            reasons["with an impossible price"] += 1
+            reasons[_IMPOSSIBLE] += 1
         elif missing:
             reasons[f"without a valid {missing}"] += 1
         elif repeats[index]:
-            reasons["repeated"] += 1
+            reasons[_REPEATED] += 1
+        elif months is not None and is_in_future(months[index]):
+            reasons["listed in the future"] += 1
         else:
             kept.append(index)
     return kept, dict(reasons)
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
 
 
 def _count_unreadable(columns: Columns, values: Values) -> dict[str, int]:
     """Number of unreadable cells of optional fields, by field."""
     found = {}
     for name in columns:
-        if name not in CAR_FIELDS or name in _REQUIRED_COLUMNS:
+        is_optional = name in CAR_FIELDS or name == LISTING_DATE
+        if not is_optional or name in _REQUIRED_COLUMNS:
             continue
         pairs = zip(columns[name], values[name], strict=True)
         lost = sum(value is None and not is_blank(cell) for cell, value in pairs)
@@ -188,33 +257,3 @@ def _count_unreadable(columns: Columns, values: Values) -> dict[str, int]:
 def _months(table: pd.DataFrame) -> tuple[str, str] | None:
     dates = table[LISTING_DATE].dropna()
     return (str(dates.min()), str(dates.max())) if len(dates) else None
-
-
-def split_name(name: str) -> tuple[str, str, str]:
-    """Split a listing's full name into company, model and edition.
-
-    Models of the reference market may have several words; for others the first word is the model.
-
-    >>> split_name("Maruti Swift Dzire VDI"), split_name("Mercedes-Benz Classe C 220 d")
-    (('maruti', 'swift', 'dzire vdi'), ('mercedes benz', 'classe c', '220 d'))
-    """
-    words = fold(name).split(" ")
-    size = 2 if " ".join(words[:2]) in _TWO_WORD_BRANDS else 1
-    company, rest = " ".join(words[:size]), words[size:]
-    length = _model_length(canonical_brand(company), rest)
-    return company, " ".join(rest[:length]), " ".join(rest[length:])
-
-
-def _model_length(company: str, words: list[str]) -> int:
-    """Number of words that name the model."""
-    known = _known_vehicles()
-    for length in range(min(_MAX_MODEL_WORDS, len(words)), 1, -1):
-        if (company, " ".join(words[:length])) in known:
-            return length
-    return 1
-
-
-@cache
-def _known_vehicles() -> frozenset[tuple[str, str]]:
-    """(company, model) pairs of the reference market."""
-    return frozenset(map(split_vehicle, ReferenceMarket.load().hedonic.vehicle_years))

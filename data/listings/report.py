@@ -31,13 +31,19 @@ class LoadReport:
     unused_columns: tuple[str, ...]
     months: tuple[str, str] | None
     """First and last month of listing; None without dates."""
+    files: tuple["LoadReport", ...] = ()
+    """The reports on the single files, if there are several."""
 
     def to_json(self) -> dict[str, Any]:
-        """JSON ready."""
-        return dataclasses.asdict(self)
+        """JSON ready; `files` only if there are several."""
+        members = dataclasses.asdict(self)
+        return members if self.files else {k: v for k, v in members.items() if k != "files"}
 
     def summary(self) -> str:
         """The report as text, one finding per line."""
+        if self.files:
+            own = dataclasses.replace(self, files=())
+            return "\n".join(each.summary() for each in (*self.files, own))
         lines = [
             f"{self.file}: layout {self.layout}, {self.encoding}",
             f"  kept      {self.rows_kept:,} of {self.rows_read:,} rows",
@@ -45,9 +51,7 @@ class LoadReport:
         if self.dropped:
             lines.append(f"  dropped   {_counts(self.dropped)}")
         if self.suspects:
-            shown = ", ".join(map(str, self.suspect_rows[:_MAX_SUSPECTS_SHOWN]))
-            more = ", …" if self.suspects > _MAX_SUSPECTS_SHOWN else ""
-            lines.append(f"  flagged   {self.suspects:,} suspicious prices (rows {shown}{more})")
+            lines.append(f"  flagged   {self.suspects:,} suspicious prices{self._suspects_shown()}")
         if self.blanked:
             lines.append(f"  unread    {_counts(self.blanked)}")
         if self.unused_columns:
@@ -55,6 +59,14 @@ class LoadReport:
         if self.months:
             lines.append(f"  listed    {self.months[0]} to {self.months[1]}")
         return "\n".join(lines)
+
+    def _suspects_shown(self) -> str:
+        """Row numbers of the first suspicious prices, in brackets; empty for several files."""
+        if not self.suspect_rows:
+            return ""
+        shown = ", ".join(map(str, self.suspect_rows[:_MAX_SUSPECTS_SHOWN]))
+        more = ", …" if self.suspects > _MAX_SUSPECTS_SHOWN else ""
+        return f" (rows {shown}{more})"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

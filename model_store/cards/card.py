@@ -16,7 +16,8 @@ from model_store.cards.blocks import (
     table,
 )
 from model_store.cards.growth import growth_blocks
-from model_store.cards.texts import LANGUAGES, LICENCES, LIMITS, USE, CardTexts
+from model_store.cards.languages import CardTexts
+from model_store.cards.texts import LANGUAGES, LICENCES, LIMITS, USE
 from model_store.registry.manifest import (
     REFERENCE_MARKET,
     ModelVersion,

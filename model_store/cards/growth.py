@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from model_store.cards.blocks import Block, heading, markdown, paragraph, table
-from model_store.cards.texts import LANGUAGES, CardTexts, Language
+from model_store.cards.languages import CardTexts
+from model_store.cards.texts import LANGUAGES, Language
 from model_store.registry.manifest import (
     MEASURED,
     ModelVersion,

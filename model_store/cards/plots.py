@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model_store.cards.texts import CardTexts
+from model_store.cards.languages import CardTexts
 from model_store.training.card_predictions import MIN_GROUP_SIZE, CardPredictions, GroupMetrics
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Converts effects on the log price to contributions in MAD."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,29 +16,31 @@ def explanation(
     price_mad: float,
     base_log: float,
     effects_log: Mapping[str, float],
+    known: Collection[str],
     averages: Mapping[str, float],
 ) -> Explanation:
-    """Explain a price by the fields that the car states.
+    """Explain a price by the fields that are known of the car.
 
     Args:
         car: the priced car.
         price_mad: exp(base_log + all effects), rounded to the cent.
         base_log: log price of a car of which no field is known.
         effects_log: effect of each field on the log price.
+        known: fields with a value that training has seen; the others are priced as not stated.
         averages: of the training listings, see `Explanation`.
 
     Returns:
         Contributions by decreasing absolute value; fields without an effect are left out. The base
-        includes the effects of the fields that are not stated, so it is the price of an average car
-        that is usual in them, and the rounding difference, so that all parts sum to the price.
+        includes the effects of the other fields, so it is the price of an average car that is usual
+        in them, and the rounding difference, so that all parts sum to the price.
     """
-    stated = {name: log for name, log in effects_log.items() if getattr(car, name) is not None}
-    unstated = math.fsum(log for name, log in effects_log.items() if name not in stated)
-    effects_mad = np.round(shapley_values_mad(base_log + unstated, list(stated.values())), 2)
-    values = (getattr(car, field) for field in stated)
+    reasons = {name: log for name, log in effects_log.items() if name in known}
+    others = math.fsum(log for name, log in effects_log.items() if name not in known)
+    effects_mad = np.round(shapley_values_mad(base_log + others, list(reasons.values())), 2)
+    values = (getattr(car, field) for field in reasons)
     contributions = [
         Contribution(field, str(value) if isinstance(value, str) else value, effect)
-        for field, value, effect in zip(stated, values, effects_mad.tolist(), strict=True)
+        for field, value, effect in zip(reasons, values, effects_mad.tolist(), strict=True)
         if effect
     ]
     contributions.sort(key=lambda contribution: -abs(contribution.effect_mad))

@@ -1,16 +1,12 @@
 """Finds typical cars of the reference market that resemble a given car."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Self
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.hedonic.ordinal_encoder import NUMBERS
-from data.market.typical_cars import TypicalCar, typical_market
-from model_store.pricing.feature_matrix import CarEncoder, CodedFeatures
-from model_store.pricing.usual_cars import KINDS, UsualCars
+from model_store.pricing.typical_cars import FUEL, TRANSMISSION, TypicalCarTable
 from shared.domain.car import CarFeatures, Fuel, Transmission
 from shared.domain.outlook import Comparable, DifferenceReason, SimilarityReason
 
@@ -34,13 +30,6 @@ MODEL_DISTANCE, COMPANY_DISTANCE, FUEL_DISTANCE, TRANSMISSION_DISTANCE = 0.7, 1.
 UNUSUAL_KIND = 0.25
 """Squared distance per unit of -log(share) of a kind, if the car leaves fuel or gearbox open."""
 
-KM_LEVELS = (-1.28, -0.67, 0.0, 0.67, 1.28)
-"""Few to many kilometres of the same version and age, in standard deviations of their log: the
-quantiles 10, 25, 50, 75 and 90 %."""
-KM_STEP = 1_000.0
-MIN_KIND_SHARE = 0.05
-"""Fuel and gearbox with a smaller share of a model's cars of a year have no typical car."""
-
 NEAR_YEARS = 2
 NEAR_KM, NEAR_KM_SHARE = 10_000.0, 0.10
 """Kilometres are near within a constant and a share of the car's."""
@@ -49,251 +38,153 @@ NEAR_LOG_PRICE = 0.10
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-_FUEL, _TRANSMISSION = range(2)
-_KM = NUMBERS.index("km_driven")
-
-
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
-class ComparablesIndex:
-    """The n typical cars that a model version knows, priced by it at `KM_LEVELS`."""
-
-    cars: Sequence[TypicalCar]
-    """With the usual kilometres of the market."""
-    vehicle_code_of: Callable[[CarFeatures], int]
-    """See `CarEncoder.vehicle_code`."""
-    vehicle: NDArray[np.int64]
-    """(n,) code of each car's vehicle."""
-    company: NDArray[np.int64]
-    """(n,) place in `companies`."""
-    companies: Mapping[str, int]
-    kind: NDArray[np.int64]
-    """(n, 2) place of fuel and gearbox in their enumerations."""
-    log_share: FloatArray
-    """(n,) log of the share of the kind among the model's cars of that year."""
-    year: FloatArray
-    """(n,)"""
-    power: FloatArray
-    """(n,) fiscal power; NaN where unknown."""
-    km: FloatArray
-    """(n, levels)"""
-    log_price: FloatArray
-    """(n, levels)"""
-
-    @classmethod
-    def of(
-        cls,
-        prices_mad: Callable[[CodedFeatures], FloatArray],
-        encoder: CarEncoder,
-        usual: UsualCars,
-    ) -> Self:
-        """Price the typical cars of known vehicles, in one forest call.
-
-        Args:
-            prices_mad: prices (n,) of coded cars.
-            encoder: of the model.
-            usual: which fuels, gearboxes and kilometres are usual, by the model.
-        """
-        typical = [one for one in typical_market().cars if encoder.vehicle_code(one.car)]
-        shares = _kind_shares(typical, encoder, usual)
-        is_usual = shares >= MIN_KIND_SHARE
-        cars = [typical[place] for place in np.flatnonzero(is_usual).tolist()]
-        features = encoder.code([one.car for one in cars]) if cars else None
-        kind = _kinds(cars)
-        km = np.empty((len(cars), len(KM_LEVELS)))
-        log_price = np.empty_like(km)
-        if features is not None:
-            km[:] = _km_levels(features, cars, kind, usual)
-            repeated = features.take(np.repeat(np.arange(len(cars)), len(KM_LEVELS)))
-            repeated.cars.numbers[:, _KM] = km.ravel()
-            log_price[:] = np.log(prices_mad(repeated)).reshape(km.shape)
-        companies = {name: code for code, name in enumerate({one.car.company for one in cars})}
-        powers = [one.car.fiscal_power_cv for one in cars]
-        return cls(
-            cars=cars,
-            vehicle_code_of=encoder.vehicle_code,
-            vehicle=np.array([encoder.vehicle_code(one.car) for one in cars], dtype=np.int64),
-            company=np.array([companies[one.car.company] for one in cars], dtype=np.int64),
-            companies=companies,
-            kind=kind,
-            log_share=np.log(shares[is_usual]),
-            year=np.array([one.car.year for one in cars], dtype=np.float64),
-            power=np.array(powers, dtype=np.float64),
-            km=km,
-            log_price=log_price,
-        )
-
-    def nearest(
-        self, car: CarFeatures, price_mad: float, *, usual_km: float
-    ) -> tuple[Comparable, ...]:
-        """Up to `MAX_COMPARABLES` typical cars by increasing distance; none if all are far.
-
-        They have the car's fuel and gearbox. Where fewer than `MIN_COMPARABLES` do, or none of its
-        model, those of its model with another fuel or gearbox are added. A missing field is never
-        alike and never differs; of a missing fuel or gearbox the usual ones are nearer.
-
-        Args:
-            car: the priced car.
-            price_mad: its estimate.
-            usual_km: taken for its kilometres if they are missing.
-        """
-        is_company = np.asarray(self.company == self.companies.get(car.company, -1))
-        is_model = self._is_model(car, is_company)
-        other_kind = self._other_kind(car)
-        square = self._square_distance(car, is_company, is_model, other_kind)
-        level, of_level = self._nearest_levels(car, price_mad, usual_km)
-        distance = np.sqrt(square + of_level)
-        furthest = np.where(is_model, MAX_DISTANCE, MAX_DISTANCE_OF_OTHERS)
-        order = np.argsort(distance, kind="stable")
-        order = order[distance[order] <= furthest[order]]
-        is_alike = np.asarray(~other_kind.any(axis=1))
-        chosen = self._distinct(order[is_alike[order]].tolist(), is_model, MAX_COMPARABLES)
-        wanted = max(MIN_COMPARABLES - len(chosen), int(not is_model[chosen].any()))
-        if wanted:
-            others = order[(is_model & ~is_alike)[order]].tolist()
-            added = self._distinct(others, is_model, wanted)
-            chosen = [*chosen[: MAX_COMPARABLES - len(added)], *added]
-            chosen.sort(key=lambda place: float(distance[place]))
-        return tuple(
-            self._comparable(
-                place,
-                int(level[place]),
-                car,
-                price_mad,
-                is_model=bool(is_model[place]),
-                distance=round(float(distance[place]), 3),
-            )
-            for place in chosen
-        )
-
-    def _is_model(self, car: CarFeatures, is_company: BoolArray) -> BoolArray:
-        """Whether each typical car is of the same model; `golf` matches any of its generations."""
-        is_model = np.asarray(is_company & (self.vehicle == self.vehicle_code_of(car)))
-        name = car.model + " "
-        for place in np.flatnonzero(is_company & ~is_model).tolist():
-            is_model[place] = (self.cars[place].car.model + " ").startswith(name)
-        return is_model
-
-    def _other_kind(self, car: CarFeatures) -> BoolArray:
-        """Whether fuel and gearbox differ from those that the car states, (n, 2)."""
-        other = np.zeros(self.kind.shape, dtype=np.bool_)
-        if car.fuel is not None:
-            other[:, _FUEL] = self.kind[:, _FUEL] != _FUELS.index(car.fuel)
-        if car.transmission is not None:
-            gearbox = _GEARBOXES.index(car.transmission)
-            other[:, _TRANSMISSION] = self.kind[:, _TRANSMISSION] != gearbox
-        return other
-
-    def _square_distance(
-        self, car: CarFeatures, is_company: BoolArray, is_model: BoolArray, other_kind: BoolArray
-    ) -> FloatArray:
-        """Squared distances (n,) without kilometres and price."""
-        square = ((self.year - car.year) / YEAR_SCALE) ** 2
-        square += other_kind @ np.array([FUEL_DISTANCE**2, TRANSMISSION_DISTANCE**2])
-        other_model = np.where(is_company, MODEL_DISTANCE**2, COMPANY_DISTANCE**2)
-        square += np.where(is_model, 0.0, other_model)
-        if car.fuel is None or car.transmission is None:
-            square -= UNUSUAL_KIND * self.log_share
-        if car.fiscal_power_cv is not None:
-            square += np.nan_to_num((self.power - car.fiscal_power_cv) / POWER_SCALE) ** 2
-        return square
-
-    def _nearest_levels(
-        self, car: CarFeatures, price_mad: float, usual_km: float
-    ) -> tuple[NDArray[np.int64], FloatArray]:
-        """The nearest of `KM_LEVELS` (n,), and its squared distance by kilometres and price."""
-        own_km = usual_km if car.km_driven is None else car.km_driven
-        apart = ((self.km - own_km) / (KM_SCALE + KM_SCALE_SHARE * own_km)) ** 2
-        apart += ((self.log_price - np.log(price_mad)) / LOG_PRICE_SCALE) ** 2
-        level = apart.argmin(axis=1) if len(apart) else np.empty(0, dtype=np.int64)
-        return level, apart[np.arange(len(apart)), level]
-
-    def _distinct(self, order: Sequence[int], is_model: BoolArray, maximum: int) -> list[int]:
-        """The first places of `order`: of the own model one for each year, of others one."""
-        chosen: list[int] = []
-        seen: set[tuple[str, str, int]] = set()
-        of_model = 0
-        for place in order:
-            typical, own = self.cars[place], bool(is_model[place])
-            key = (typical.car.company, typical.car.model, typical.year_from if own else 0)
-            if key in seen or (own and of_model == MAX_OF_MODEL):
-                continue
-            seen.add(key)
-            of_model += own
-            chosen.append(place)
-            if len(chosen) == maximum:
-                break
-        return chosen
-
-    def _comparable(
-        self,
-        place: int,
-        level: int,
-        car: CarFeatures,
-        price_mad: float,
-        *,
-        is_model: bool,
-        distance: float,
-    ) -> Comparable:
-        typical = self.cars[place]
-        other = dataclasses.replace(typical.car, km_driven=int(self.km[place, level]))
-        price = round(float(np.exp(self.log_price[place, level])), 2)
-        log_ratio = float(np.log(price / price_mad))
-        return Comparable(
-            company=other.company,
-            model=other.model,
-            year_from=typical.year_from,
-            year_to=typical.year_to,
-            km_driven=int(self.km[place, level]),
-            fuel=str(other.fuel),
-            transmission=str(other.transmission),
-            price_mad=price,
-            listings=typical.listings,
-            distance=distance,
-            alike=_likenesses(other, car, abs(log_ratio), is_model=is_model),
-            differs=_differences(other, car, log_ratio),
-        )
-
-
 _FUELS, _GEARBOXES = list(Fuel), list(Transmission)
 
 
-def _kinds(cars: Sequence[TypicalCar]) -> NDArray[np.int64]:
-    """Places of fuel and gearbox in their enumerations, (n, 2)."""
-    known = [(Fuel(one.car.fuel or ""), one.car.transmission) for one in cars]
-    places = [(_FUELS.index(fuel), _GEARBOXES.index(box)) for fuel, box in known if box]
-    return np.array(places, dtype=np.int64).reshape(-1, 2)
+def nearest_comparables(
+    table: TypicalCarTable, car: CarFeatures, price_mad: float, *, usual_km: float
+) -> tuple[Comparable, ...]:
+    """Up to `MAX_COMPARABLES` typical cars by increasing distance; none if all are far.
+
+    They have the car's fuel and gearbox. Where fewer than `MIN_COMPARABLES` do, or none of its
+    model, those of its model with another fuel or gearbox are added. A missing field is never
+    alike and never differs; of a missing fuel or gearbox the usual ones are nearer.
+
+    Args:
+        table: the typical cars.
+        car: the priced car.
+        price_mad: its estimate.
+        usual_km: taken for its kilometres if they are missing.
+    """
+    is_company = np.asarray(table.company == table.companies.get(car.company, -1))
+    is_model = _is_model(table, car, is_company)
+    other_kind = _other_kind(table, car)
+    square = _square_distance(table, car, is_company, is_model, other_kind)
+    level, of_level = _nearest_levels(table, car, price_mad, usual_km)
+    distance = np.sqrt(square + of_level)
+    furthest = np.where(is_model, MAX_DISTANCE, MAX_DISTANCE_OF_OTHERS)
+    order = np.argsort(distance, kind="stable")
+    order = order[distance[order] <= furthest[order]]
+    is_alike = np.asarray(~other_kind.any(axis=1))
+    chosen = _distinct(table, order[is_alike[order]].tolist(), is_model, MAX_COMPARABLES)
+    wanted = max(MIN_COMPARABLES - len(chosen), int(not is_model[chosen].any()))
+    if wanted:
+        others = order[(is_model & ~is_alike)[order]].tolist()
+        added = _distinct(table, others, is_model, wanted)
+        chosen = [*chosen[: MAX_COMPARABLES - len(added)], *added]
+        chosen.sort(key=lambda place: float(distance[place]))
+    return tuple(
+        _comparable(
+            table,
+            place,
+            int(level[place]),
+            car,
+            price_mad,
+            is_model=bool(is_model[place]),
+            distance=round(float(distance[place]), 3),
+        )
+        for place in chosen
+    )
 
 
-def _kind_shares(
-    typical: Sequence[TypicalCar], encoder: CarEncoder, usual: UsualCars
+def _is_model(table: TypicalCarTable, car: CarFeatures, is_company: BoolArray) -> BoolArray:
+    """Whether each typical car is of the same model; `golf` matches any of its generations."""
+    is_model = np.asarray(is_company & (table.vehicle == table.vehicle_code_of(car)))
+    name = car.model + " "
+    for place in np.flatnonzero(is_company & ~is_model).tolist():
+        is_model[place] = (table.cars[place].car.model + " ").startswith(name)
+    return is_model
+
+
+def _other_kind(table: TypicalCarTable, car: CarFeatures) -> BoolArray:
+    """Whether fuel and gearbox differ from those that the car states, (n, 2)."""
+    other = np.zeros(table.kind.shape, dtype=np.bool_)
+    if car.fuel is not None:
+        other[:, FUEL] = table.kind[:, FUEL] != _FUELS.index(car.fuel)
+    if car.transmission is not None:
+        gearbox = _GEARBOXES.index(car.transmission)
+        other[:, TRANSMISSION] = table.kind[:, TRANSMISSION] != gearbox
+    return other
+
+
+def _square_distance(
+    table: TypicalCarTable,
+    car: CarFeatures,
+    is_company: BoolArray,
+    is_model: BoolArray,
+    other_kind: BoolArray,
 ) -> FloatArray:
-    """Share (n,) of each typical car's fuel and gearbox among its model's cars of that year."""
-    if not typical or not usual.knows_kinds:
-        return np.ones(len(typical))
-    cars = (one.car for one in typical)
-    bare = [CarFeatures(company=one.company, model=one.model, year=one.year) for one in cars]
-    shares = usual.shares(encoder.code(bare).cars, np.ones((len(bare), len(KINDS)), dtype=np.bool_))
-    return np.asarray(shares[np.arange(len(bare)), _kind_numbers(_kinds(typical))])
+    """Squared distances (n,) without kilometres and price."""
+    square = ((table.year - car.year) / YEAR_SCALE) ** 2
+    square += other_kind @ np.array([FUEL_DISTANCE**2, TRANSMISSION_DISTANCE**2])
+    other_model = np.where(is_company, MODEL_DISTANCE**2, COMPANY_DISTANCE**2)
+    square += np.where(is_model, 0.0, other_model)
+    if car.fuel is None or car.transmission is None:
+        square -= UNUSUAL_KIND * table.log_share
+    if car.fiscal_power_cv is not None:
+        square += np.nan_to_num((table.power - car.fiscal_power_cv) / POWER_SCALE) ** 2
+    return square
 
 
-def _kind_numbers(kind: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Place of each kind in `KINDS`."""
-    return np.asarray(kind[:, _FUEL] * len(Transmission) + kind[:, _TRANSMISSION])
+def _nearest_levels(
+    table: TypicalCarTable, car: CarFeatures, price_mad: float, usual_km: float
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """The nearest of `KM_LEVELS` (n,), and its squared distance by kilometres and price."""
+    own_km = usual_km if car.km_driven is None else car.km_driven
+    apart = ((table.km - own_km) / (KM_SCALE + KM_SCALE_SHARE * own_km)) ** 2
+    apart += ((table.log_price - np.log(price_mad)) / LOG_PRICE_SCALE) ** 2
+    level = apart.argmin(axis=1) if len(apart) else np.empty(0, dtype=np.int64)
+    return level, apart[np.arange(len(apart)), level]
 
 
-def _km_levels(
-    features: CodedFeatures, cars: Sequence[TypicalCar], kind: NDArray[np.int64], usual: UsualCars
-) -> FloatArray:
-    """Kilometres (n, levels) of the typical cars; the market's where the model knows none."""
-    if not usual.knows_km:
-        stated = np.array([one.car.km_driven for one in cars], dtype=np.float64)
-        return np.repeat(stated[:, None], len(KM_LEVELS), axis=1)
-    by_kind, spread = usual.km(features.cars)
-    level = np.array(KM_LEVELS)
-    # The spread below the usual kilometres is negative.
-    logs = np.where(level < 0, -level * spread[:, :1], level * spread[:, 1:])
-    km = by_kind[np.arange(len(cars)), _kind_numbers(kind)][:, None] * np.exp(logs)
-    return np.asarray(np.round(km / KM_STEP) * KM_STEP)
+def _distinct(
+    table: TypicalCarTable, order: Sequence[int], is_model: BoolArray, maximum: int
+) -> list[int]:
+    """The first places of `order`: of the own model one for each year, of others one."""
+    chosen: list[int] = []
+    seen: set[tuple[str, str, int]] = set()
+    of_model = 0
+    for place in order:
+        typical, own = table.cars[place], bool(is_model[place])
+        key = (typical.car.company, typical.car.model, typical.year_from if own else 0)
+        if key in seen or (own and of_model == MAX_OF_MODEL):
+            continue
+        seen.add(key)
+        of_model += own
+        chosen.append(place)
+        if len(chosen) == maximum:
+            break
+    return chosen
+
+
+def _comparable(
+    table: TypicalCarTable,
+    place: int,
+    level: int,
+    car: CarFeatures,
+    price_mad: float,
+    *,
+    is_model: bool,
+    distance: float,
+) -> Comparable:
+    typical = table.cars[place]
+    other = dataclasses.replace(typical.car, km_driven=int(table.km[place, level]))
+    price = round(float(np.exp(table.log_price[place, level])), 2)
+    log_ratio = float(np.log(price / price_mad))
+    return Comparable(
+        company=other.company,
+        model=other.model,
+        year_from=typical.year_from,
+        year_to=typical.year_to,
+        km_driven=int(table.km[place, level]),
+        fuel=str(other.fuel),
+        transmission=str(other.transmission),
+        price_mad=price,
+        listings=typical.listings,
+        distance=distance,
+        alike=_likenesses(other, car, abs(log_ratio), is_model=is_model),
+        differs=_differences(other, car, log_ratio),
+    )
 
 
 def _likenesses(

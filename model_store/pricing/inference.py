@@ -14,11 +14,13 @@ from model_store.explain.contributions import explanation
 from model_store.explain.tree_shap import TreeShap
 from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
-from model_store.pricing.comparables import ComparablesIndex
+from model_store.pricing.comparables import nearest_comparables
 from model_store.pricing.depreciation import depreciation
 from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
+from model_store.pricing.reasons import known_fields
 from model_store.pricing.scenarios import ScenarioExpander
+from model_store.pricing.typical_cars import TypicalCarTable
 from model_store.pricing.usual_approximation import reference_km_by_age
 from model_store.pricing.usual_cars import MAX_AGE, UsualStatistics
 from model_store.registry.manifest import ModelVersion
@@ -62,6 +64,9 @@ class LoadedModel:
     encoder: CarEncoder
     calibration: IntervalCalibration
     usual: UsualStatistics
+    training_rows: NDArray[np.uint64] | None = None
+    """Sorted fingerprints of the training rows (`data.listings.fingerprints`), empty for generated
+    ones; None if they are not known."""
     _scenarios: ScenarioExpander = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -111,12 +116,13 @@ class LoadedModel:
         return self._table(self.encoder.code_columns(columns, n), month)
 
     def explain(self, car: CarFeatures) -> Explanation:
-        """Shapley contributions of the stated fields; base and contributions sum to the price.
+        """Shapley contributions of the known fields; base and contributions sum to the price.
 
         The effect of a missing field is that of its usual values, weighted by their shares; it is
-        part of the base.
+        part of the base. So is that of a value that training has not seen.
         """
-        scenarios = self._scenarios.expand_all(self.encoder.code([car]))
+        features = self.encoder.code([car])
+        scenarios = self._scenarios.expand_all(features)
         encoded = self.encoder.encode_codes(scenarios.features)
         base_log, parts = self.encoder.baseline_effects(scenarios.features)
         shapley = np.array([self._tree_shap.explain(row) for row in encoded.matrix])
@@ -134,6 +140,7 @@ class LoadedModel:
             price_mad=price_mad,
             base_log=base_log + self._tree_shap.base + self.calibration.shift_log,
             effects_log=effects_log,
+            known=known_fields(car, features.cars),
             averages=self._averages,
         )
 
@@ -149,7 +156,7 @@ class LoadedModel:
 
     def comparables(self, car: CarFeatures, price_mad: float) -> tuple[Comparable, ...]:
         """Typical cars of the reference market that are similar to `car`, priced `price_mad`."""
-        return self._typical_table.nearest(car, price_mad, usual_km=self.usual_km(car))
+        return nearest_comparables(self._typical_table, car, price_mad, usual_km=self.usual_km(car))
 
     def scenario_cars(self, car: CarFeatures) -> list[tuple[CarFeatures, float]]:
         """The complete cars that stand for a car with missing fields, and their shares.
@@ -205,9 +212,9 @@ class LoadedModel:
         return self.usual.averages(self._year)
 
     @cached_property
-    def _typical_table(self) -> ComparablesIndex:
+    def _typical_table(self) -> TypicalCarTable:
         """Computed at the first request for comparables."""
-        return ComparablesIndex.of(
+        return TypicalCarTable.of(
             lambda features: self._table(features, self._data_month).price_mad,
             self.encoder,
             self._scenarios.usual,

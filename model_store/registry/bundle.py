@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
@@ -23,6 +24,8 @@ from model_store.registry.atomic_files import sync_file, sync_folder
 from model_store.registry.manifest import (
     ENCODER_FILE,
     MANIFEST_FILE,
+    PROFILE_FILE,
+    REFERENCE_MARKET,
     SCHEMA_VERSION,
     ModelVersion,
 )
@@ -38,8 +41,12 @@ if TYPE_CHECKING:
 ESTIMATOR_FILE = "bundle.joblib"
 FOREST_FILE = "forest.npz"
 CALIBRATION_FILE = "calibration.json"
+CARD_PREFIX = "card"
+"""Begins the names of a model card's files."""
 DIFFICULTY_FILE = "difficulty.npz"
 USUAL_FILE = "usual.json"
+TRAINING_ROWS_FILE = "training_rows.npy"
+"""Fingerprints of the listings of a file that a version was trained on; other versions lack it."""
 _USUAL_FILE_SCHEMA = 5
 """First schema whose versions have `USUAL_FILE`."""
 BUNDLE_FILES = (
@@ -88,8 +95,8 @@ def save_recalibrated(
     created_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
     source = versions_path / base.version.id
     with _staging_folder(versions_path) as folder:
-        for name in BUNDLE_FILES:
-            if name != CALIBRATION_FILE and name in base.version.files:
+        for name in base.version.files:
+            if name != CALIBRATION_FILE and not name.startswith(CARD_PREFIX):
                 _link_or_copy(source / name, folder / name)
         _write_json(folder / CALIBRATION_FILE, changed.calibration.to_json())
         if USUAL_FILE not in base.version.files:  # of an earlier schema
@@ -139,6 +146,18 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def in_memory(trained: "TrainedModel") -> LoadedModel:
+    """A trained model as it would be loaded, without storing a version of it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _write_files(folder, trained)
+        model = _read_bundle(folder, _build_manifest(folder, trained))
+        if model.training_rows is not None:
+            rows = np.array(model.training_rows)
+            model = dataclasses.replace(model, training_rows=rows)
+    return model
 
 
 def load_model(versions_path: Path, version: str) -> LoadedModel:
@@ -222,8 +241,12 @@ def _write_files(folder: Path, trained: "TrainedModel") -> None:
         CALIBRATION_FILE: trained.calibration.to_json(),
         USUAL_FILE: trained.usual.to_json(),
     }
+    if trained.profile is not None:
+        parts[PROFILE_FILE] = trained.profile.to_json()
     for name, part in parts.items():
         _write_json(folder / name, part)
+    if trained.training_rows is not None:
+        np.save(folder / TRAINING_ROWS_FILE, trained.training_rows, allow_pickle=False)
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -280,7 +303,17 @@ def _read_bundle(folder: Path, version: ModelVersion) -> LoadedModel:
             json.loads((folder / CALIBRATION_FILE).read_bytes())
         ),
         usual=_read_usual(folder, version, encoder),
+        training_rows=_read_training_rows(folder, version),
     )
+
+
+def _read_training_rows(folder: Path, version: ModelVersion) -> NDArray[np.uint64] | None:
+    """Fingerprints of the training rows, read from disk when they are used."""
+    if TRAINING_ROWS_FILE in version.files:
+        path = folder / TRAINING_ROWS_FILE
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    is_generated = version.training.get("name") == REFERENCE_MARKET
+    return np.empty(0, dtype=np.uint64) if is_generated else None
 
 
 def _has_usual_file(version: ModelVersion) -> bool:

@@ -22,6 +22,9 @@ ENCODER_FILE = "encoder.json"
 CARD_DATA_FILE, CARD_MARKDOWN_FILE = "card.json", "card.md"
 """Files of a model card in English: data of the page, and text."""
 
+PROFILE_FILE = "profile.json"
+"""Shares of the training data's values (`model_store.drift.profile`); serving does not read it."""
+
 REFERENCE_MARKET = "reference market"
 """Name of generated training data; the model card mentions it."""
 ASKING_PRICES = "asking_prices"

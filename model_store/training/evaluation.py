@@ -1,8 +1,9 @@
 """Quality metrics of estimates, and the evaluation of a loaded model on listings."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from data.hedonic.model import FloatArray
@@ -47,6 +48,47 @@ def r2(actual: FloatArray, estimate: FloatArray) -> float:
     """Coefficient of determination; 0 if the actual values are constant."""
     variance = float(np.sum((actual - actual.mean()) ** 2))
     return 1.0 - float(np.sum((actual - estimate) ** 2)) / variance if variance > 0 else 0.0
+
+
+class PricedListings(NamedTuple):
+    """Estimates of n listings, beside their asking prices."""
+
+    actual: FloatArray
+    """(n,) asking prices, MAD."""
+    price: FloatArray
+    """(n,) estimates, MAD."""
+    quantiles: FloatArray
+    """(n, 9) prices at `QUANTILE_LEVELS`, MAD."""
+
+    @property
+    def ape(self) -> FloatArray:
+        """(n,) absolute errors in percent of the asking price."""
+        return np.asarray(np.abs(self.price / self.actual - 1.0) * 100)
+
+    @property
+    def is_inside(self) -> npt.NDArray[np.bool_]:
+        """(n,) whether the asking price lies in the 90 % interval."""
+        quantiles = self.quantiles
+        return np.asarray(
+            (self.actual >= quantiles[:, LOW_90]) & (self.actual <= quantiles[:, HIGH_90])
+        )
+
+    def take(self, rows: npt.NDArray[Any]) -> "PricedListings":
+        """The estimates of some listings: their positions, or a mask."""
+        return PricedListings(self.actual[rows], self.price[rows], self.quantiles[rows])
+
+
+def price_listings(
+    model: LoadedModel, listings: pd.DataFrame, *, at_listing_level: bool = True
+) -> PricedListings:
+    """Price every listing by its car's fields; see `evaluate_model` for the arguments."""
+    table = estimate_listings(model, listings)
+    levels = listing_levels(model, listings) if at_listing_level else np.ones(len(listings))
+    return PricedListings(
+        actual=listings[PRICE].to_numpy(dtype=np.float64),
+        price=table.price_mad * levels,
+        quantiles=table.quantiles_mad * levels[:, None],
+    )
 
 
 def evaluate_model(

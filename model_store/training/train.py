@@ -12,21 +12,25 @@ from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from data.hedonic.model import FloatArray
 from data.listings.files import ListingsError
+from data.listings.fingerprints import Fingerprints, fingerprints
 from data.listings.suspicion import without_implausible_km
 from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE, latest_month
 from data.market.calibrate import near_duplicate_groups, require_several_brands
 from data.market.distributions import age_at_listing
 from data.market.kind_trend import KindTrend
 from data.market.price_index import fitted_index
+from model_store.drift.profile import TrainingProfile
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
 from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
 from model_store.pricing.usual_cars import UsualStatistics
+from model_store.registry.manifest import REFERENCE_MARKET
 from model_store.training.card_predictions import CardPredictions
 from model_store.training.crossfit import CrossFitResult, cross_fit, with_dropout
 from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
 from model_store.training.horizon import growth_of, resembles_later_cars
+from model_store.training.profile import training_profile
 from model_store.training.rolling_origins import ListingErrors
 from model_store.training.usual_statistics import usual_statistics
 
@@ -50,6 +54,9 @@ class TrainedModel:
             `data.market.price_index`) and `interval_growth` (see
             `model_store.training.horizon.measure_growth`).
         predictions: out-of-bag predictions of the training listings, for the model card.
+        profile: binned shares of the training data, with which drift is measured.
+        training_rows: sorted fingerprints of the training listings, by a key from their digest;
+            None for generated ones.
     """
 
     estimator: RandomForestRegressor | ExtraTreesRegressor
@@ -60,6 +67,8 @@ class TrainedModel:
     metrics: dict[str, Any]
     training: dict[str, Any]
     predictions: CardPredictions | None = None
+    profile: TrainingProfile | None = None
+    training_rows: Fingerprints | None = None
 
 
 def train_bundle(
@@ -147,6 +156,8 @@ def train_bundle(
             **_dates(table, fitted.month_slopes),
         },
         predictions=_card_predictions(table, forest, fitted, mean, quantiles),
+        profile=training_profile(table, np.exp(mean)),
+        training_rows=training_rows(listings, digest(table)) if name != REFERENCE_MARKET else None,
     )
 
 
@@ -154,6 +165,11 @@ def _is_young(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether each car is at most `MAX_YOUNG_AGE` years old when it is listed, (n,)."""
     dates = table[LISTING_DATE].fillna(latest_month(table))
     return np.asarray(age_at_listing(table.assign(**{LISTING_DATE: dates})) <= MAX_YOUNG_AGE)
+
+
+def training_rows(listings: pd.DataFrame, key: str) -> Fingerprints:
+    """Sorted fingerprints of the listings that a model is trained on."""
+    return np.unique(fingerprints(listings, key))
 
 
 def count_steps(listings: pd.DataFrame) -> int:

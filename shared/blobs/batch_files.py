@@ -61,7 +61,7 @@ class SplitState(NamedTuple):
     chunks: int
     is_whole: bool
     units: Mapping[str, str] = {}
-    """See `worker.batches.rows.inner_headers.InnerState`, as the next one."""
+    """See `shared.tabular.rows.inner_headers.InnerState`, as the next one."""
     has_other_columns: bool = False
 
 

@@ -9,7 +9,7 @@ from shared.fields.quantities import SEVERAL_VALUES, UnreadableQuantity
 _CENTURY = 100
 _MONTHS, _DAYS = 12, 31
 
-_MONTH_NAMES = by_spelling(
+MONTH_NAMES = by_spelling(
     {
         1: "janvier, january, januar, janner, enero, gennaio, janeiro, janv, jan, ene, gen, يناير, "
         "كانون الثاني, جانفي",
@@ -176,7 +176,7 @@ def _named(plain: str) -> int | None:
     for token in _TOKENS.findall(plain):
         if token.isdecimal():
             numbers.append(token)
-        elif token in _MONTH_NAMES:
+        elif token in MONTH_NAMES:
             months.append(token)
         elif token[0].isalpha() and token not in _NOISE:
             return None

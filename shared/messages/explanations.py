@@ -75,6 +75,8 @@ class ExplanationLine:
     """What it is about, like "Year 2020"."""
     reason: str = ""
     """Why or in which direction it changes the price."""
+    is_compared: bool = False
+    """Whether the reason is a comparison with the market's average."""
     amount_mad: int
     """The starting price, or the signed effect; a multiple of `ROUNDING_MAD`."""
 
@@ -132,9 +134,12 @@ def format_mad(amount_mad: int, language: Language, *, signed: bool = False) -> 
 def _line(
     one: Contribution, explanation: Explanation, car: CarFeatures, language: Language
 ) -> ExplanationLine:
+    comparison = _comparison(one, explanation, language)
+    direction = (UP if one.effect_mad > 0 else DOWN)[language]
     return ExplanationLine(
         text=_subject(one, car, language),
-        reason=_reason(one, explanation, language),
+        reason=comparison or direction,
+        is_compared=bool(comparison),
         amount_mad=_rounded(one.effect_mad),
     )
 
@@ -152,17 +157,17 @@ def _subject(one: Contribution, car: CarFeatures, language: Language) -> str:
     return f"{label} {_number(one.feature, one.value or 0, language)}"
 
 
-def _reason(one: Contribution, explanation: Explanation, language: Language) -> str:
-    """The comparison with the average where it explains the sign, else the direction."""
-    usual, texts = explanation.averages.get(one.feature), COMPARED.get(one.feature)
-    if usual is not None and texts is not None and isinstance(one.value, int | float):
-        shown = 1000 * round(usual / 1000) if one.feature == "km_driven" else round(usual)
-        more = one.value > shown
-        explains = (one.effect_mad > 0) == (more == RAISES_PRICE[one.feature])
-        if one.value != shown and explains:
-            text = texts[0 if more else 1][language]
-            return text.format(usual=_number(one.feature, shown, language))
-    return (UP if one.effect_mad > 0 else DOWN)[language]
+def _comparison(one: Contribution, explanation: Explanation, language: Language) -> str:
+    """The comparison with the average; empty if there is none that explains the sign."""
+    average, texts = explanation.averages.get(one.feature), COMPARED.get(one.feature)
+    if average is None or texts is None or not isinstance(one.value, int | float):
+        return ""
+    shown = 1000 * round(average / 1000) if one.feature == "km_driven" else round(average)
+    is_more = one.value > shown
+    explains = (one.effect_mad > 0) == (is_more == RAISES_PRICE[one.feature])
+    if one.value == shown or not explains:
+        return ""
+    return texts[0 if is_more else 1][language].format(usual=_number(one.feature, shown, language))
 
 
 def _number(feature: str, value: float, language: Language) -> str:

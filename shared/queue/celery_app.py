@@ -20,6 +20,9 @@ that a prefetched message waits. The work of a dead worker is sent again earlier
 SWEEP_INTERVAL_S = 2.0
 """Work that waits for the end of an outage is sent again within two of these."""
 
+WATCH_INTERVAL_S = 900.0
+"""How often drift and the errors on reported sales are measured, and whether retraining is due."""
+
 WORKER_LOST_WAIT_S = 1.0
 """Time that Celery waits for the result of a task whose pool process has ended."""
 
@@ -110,7 +113,18 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
                 "schedule": SWEEP_INTERVAL_S,
                 # A sweep that was not taken in time is not needed: the next one follows.
                 "options": {"expires": SWEEP_INTERVAL_S},
-            }
+            },
+            "watch-model": {
+                "task": str(TaskName.WATCH_MODEL),
+                "schedule": WATCH_INTERVAL_S,
+                "options": {"expires": WATCH_INTERVAL_S},
+            },
+            # Without RETRAIN_DATA the task returns at once; with it, when its time has come.
+            "retrain-model": {
+                "task": str(TaskName.RETRAIN_MODEL),
+                "schedule": WATCH_INTERVAL_S,
+                "options": {"expires": WATCH_INTERVAL_S},
+            },
         },
         enable_utc=True,
         timezone="UTC",

@@ -25,6 +25,8 @@ class TaskName(StrEnum):
     ASSEMBLE_BATCH = "batch.assemble"
     MAKE_EXPORT = "batch.make_form"
     SWEEP = "maintenance.sweep"
+    WATCH_MODEL = "maintenance.watch_model"
+    RETRAIN_MODEL = "maintenance.retrain_model"
 
 
 TASK_QUEUES: dict[TaskName, QueueName] = {
@@ -36,5 +38,7 @@ TASK_QUEUES: dict[TaskName, QueueName] = {
     TaskName.ASSEMBLE_BATCH: QueueName.CONTROL,
     TaskName.MAKE_EXPORT: QueueName.BULK,
     TaskName.SWEEP: QueueName.CONTROL,
+    TaskName.WATCH_MODEL: QueueName.CONTROL,
+    TaskName.RETRAIN_MODEL: QueueName.CONTROL,
 }
 """The queue of each task."""

@@ -115,6 +115,9 @@ BATCH_SCAN_MARKER = f"{PREFIX}batches:scanned"
 WORKERS = f"{PREFIX}workers"
 """Sorted set of the worker processes by the time of their last heartbeat."""
 
+MODEL_FIGURES = f"{PREFIX}model-figures"
+"""Figures about the active model, as JSON; expires."""
+
 WRITE_PROBE = f"{PREFIX}write-probe"
 """Written by the readiness checks; nothing reads it."""
 

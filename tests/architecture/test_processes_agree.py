@@ -14,7 +14,7 @@ from scripts.write_settings import COMPOSE_VARIABLES, OTHER_VARIABLES, page
 from shared.queue.celery_app import make_celery
 from shared.queue.names import TASK_QUEUES, QueueName, TaskName
 from shared.settings import Settings
-from worker.batches.tables.child import CPU_MAX_S
+from shared.tabular.tables.child import CPU_MAX_S
 from worker.container import WorkerProcess
 from worker.model import ModelRuntime
 from worker.tasks import register_tasks

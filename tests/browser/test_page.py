@@ -134,7 +134,7 @@ def test_the_page_shows_contributions_depreciation_and_comparables(open_page: Op
     expect(page.get_by_role("row", name="Dans 5 ans")).to_be_visible()
     expect(page.locator("svg.years polyline")).to_be_visible()
     page.get_by_text("Voitures semblables").click()
-    expect(page.get_by_role("row", name=re.compile("annonces"))).to_have_count(5)
+    expect(page.get_by_role("row", name=re.compile(r"\d\sannonces"))).to_have_count(5)
 
 
 def test_the_explanation_names_only_what_was_stated_and_adds_up(open_page: OpenPage) -> None:
@@ -151,7 +151,7 @@ def test_the_explanation_names_only_what_was_stated_and_adds_up(open_page: OpenP
     amounts = [int(re.sub(r"[^-\d]", "", one.replace("\u2212", "-"))) for one in shown]
     assert sum(amounts[:-1]) == amounts[-1]
     page.get_by_text("Voitures semblables").click()
-    first = page.get_by_role("row", name=re.compile("annonces")).first
+    first = page.get_by_role("row", name=re.compile(r"\d\sannonces")).first
     expect(first).to_contain_text("Essence · manuelle")
 
 

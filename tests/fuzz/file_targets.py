@@ -18,7 +18,11 @@ from shared.fields.columns import ColumnValidator
 from shared.tabular.csv_reader import CsvReader
 from shared.tabular.dialect import detect_dialect
 from shared.tabular.encoding import EncodingDetector
-from shared.tabular.file_kinds import check_readable, detect_kind
+from shared.tabular.files.file_kinds import check_readable, detect_kind
+from shared.tabular.tables.child import convert_workbook
+from shared.tabular.tables.json_rows import convert_json
+from shared.tabular.tables.parquet import convert_parquet
+from shared.tabular.tables.rows import RowWriter
 from tests.fuzz.inputs import (
     CSV_FILE,
     SCALARS,
@@ -30,10 +34,6 @@ from tests.fuzz.inputs import (
     workbook_file,
 )
 from tests.fuzz.target import target
-from worker.batches.tables.child import convert_workbook
-from worker.batches.tables.json_rows import convert_json
-from worker.batches.tables.parquet import convert_parquet
-from worker.batches.tables.rows import RowWriter
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252", "cp1256", "cp850", "mac-roman")
 RECORDS = [

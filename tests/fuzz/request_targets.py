@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from api.batches.result_views import _requested_export, _requested_range
 from api.batches.schemas import RejectedQuery, ResultsQuery, UploadQuery
-from api.batches.uploads import Upload
 from api.http.file_names import attachment_header, file_name_of
 from api.http.problems import error_response
 from api.http.requests import (
@@ -32,6 +31,7 @@ from shared.domain.errors import DomainError
 from shared.domain.valuation import CarRequest
 from shared.fields.requests import load_car_request
 from shared.settings import Settings
+from shared.tabular.files.upload import Upload
 from tests.fuzz.inputs import (
     CSV_FILE,
     WORDS,

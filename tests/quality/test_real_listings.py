@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cli.train import evaluate, train
+from cli.evaluate import evaluate
+from cli.train import train
 from data.listings.loading import load_listings
 from data.market.calibrate import assign_folds, calibrate
 from data.market.reference import ReferenceMarket

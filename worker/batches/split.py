@@ -12,14 +12,14 @@ from shared.logging import get_logger
 from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
 from shared.redis.dead_letters import DeadLetters
 from shared.tabular.csv_reader import START, CsvReader, Position, SourceRow
+from shared.tabular.rows.chunk import CellChunk, cut
+from shared.tabular.rows.inner_headers import InnerHeaders, InnerState
+from shared.tabular.rows.text import NumberedReader, open_rows
+from shared.tabular.tables.process import ReadCancelled
 from worker.batches.corrections.importer import CorrectionImporter
 from worker.batches.fast_csv.spans import ByteSpan, find_byte_span, supports_fast_csv
-from worker.batches.rows.chunk import CellChunk, cut
-from worker.batches.rows.inner_headers import InnerHeaders, InnerState
-from worker.batches.rows.text import NumberedReader, open_rows
 from worker.batches.steps import ATTEMPTS_EXHAUSTED, SPLIT, BatchStepSender, step_attempt
-from worker.batches.tables.importer import TableImporter
-from worker.batches.tables.process import ReadCancelled
+from worker.batches.tables import TableImporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ class ChunkReader:
     Rows that can be cut as a byte span are for the fast CSV engine, all others for the general one.
 
     Args:
-        source: the text that is cut; see `worker.batches.rows.text`.
+        source: the text that is cut; see `shared.tabular.rows.text`.
         dialect: of the file.
         start: where to begin.
         inner: what headers before that place have changed.

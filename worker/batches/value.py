@@ -18,10 +18,10 @@ from shared.metrics import BATCH_CHUNKS, BATCH_ROWS, INFERENCE, observe_price_hi
 from shared.queue.names import QueueName
 from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
 from shared.redis.dead_letters import DeadLetters
+from shared.tabular.rows.chunk import CellChunk
 from worker.batches.audit_segments import publish_part_segment, segment_name, store_segment_sums
 from worker.batches.engine import ChunkEngine, EngineName, Estimates
 from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
-from worker.batches.rows.chunk import CellChunk
 from worker.batches.rows.engine import GeneralEngine
 from worker.batches.steps import ATTEMPTS_EXHAUSTED, BatchStepSender, step_attempt
 from worker.model import ModelRuntime
@@ -151,7 +151,7 @@ class BatchValuation:
         with self._files.blobs.read(manifest.id, chunk_name(number)) as blob:
             packed = blob.read()
         chunk = unpack_chunk(packed, manifest, lambda: self._files.open_text(manifest))
-        return self._general if chunk.engine is EngineName.GENERAL else self._fast_csv, chunk
+        return self._general if chunk.engine == EngineName.GENERAL else self._fast_csv, chunk
 
     @cached_property
     def _fast_csv(self) -> "FastCsvEngine":

@@ -15,7 +15,6 @@ from flask import Flask, Request
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.test import EnvironBuilder
 
-from api.batches.uploads import Upload
 from api.http.problems import UnsupportedEncoding, UnsupportedMediaType
 from api.http.uploads import UploadBody
 from shared.domain.batch import BatchOptions
@@ -26,6 +25,7 @@ from shared.domain.errors import (
     UnsupportedUpload,
 )
 from shared.domain.table import Dialect, FileKind
+from shared.tabular.files.upload import Upload
 from tests.batch_parts import GOOD_ROW, HEADER, cars_csv
 
 LIMIT = 50_000_000

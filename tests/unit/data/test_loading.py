@@ -131,6 +131,15 @@ def test_a_listing_read_twice_counts_once_where_its_row_tells_it_apart(tmp_path:
     assert len(load_listings(written(tmp_path, narrow))[0]) == 3
 
 
+def test_titles_tell_listings_apart(tmp_path: Path) -> None:
+    row = "285 000 Dhs;2017;142 000 km;Diesel;Automatique;9 cv;Rabat;14/03/2024\n"
+    titles = ["Mercedes-Benz Classe C 220 d", "Mercedes-Benz Classe C 250 d", "BMW X5"]
+    text = MOTEUR.splitlines(keepends=True)[0] + "".join(f"{title};{row}" for title in titles * 2)
+    table, report = load_listings(written(tmp_path, text))
+    assert table["model"].tolist() == ["classe c", "classe c", "x5"]
+    assert report.dropped == {"repeated": 3}
+
+
 @pytest.mark.parametrize(
     ("torque", "newton_metres"),
     [
@@ -190,10 +199,10 @@ def test_rows_without_price_or_car_are_dropped_and_counted_by_reason(tmp_path: P
     text = (
         "Marque,Modèle,Année,Prix,Kilométrage\n"
         "Dacia,Logan,2016,95 000,x\n"
-        "Dacia,Logan,2016,Prix à négocier,10\n"
-        "Dacia,Logan,1890,95 000,10\n"
-        ",Logan,2016,95 000,10\n"
-        "Dacia,Logan,2016,5,10\n"
+        "Dacia,Logan,2016,Prix à négocier,101000\n"
+        "Dacia,Logan,1890,95 000,102000\n"
+        ",X99,2016,95 000,103000\n"
+        "Dacia,Logan,2016,5,104000\n"
     )
     table, report = load_listings(written(tmp_path, text))
     assert len(table) == report.rows_kept == 1
@@ -231,8 +240,8 @@ def test_a_price_a_digit_off_is_flagged(tmp_path: Path) -> None:
             r"none .* \(1 without a price\)",
         ),
         (b"\x1f\x8b\x08\x00damaged", "damaged gzip"),
-        (b"PK\x03\x04\x00\x00\x00", "not a text file"),
-        (b"a;b;c\n1;2;3\n", "no column for price_mad, company, model, year; found: a, b, c"),
+        (b"PK\x03\x04\x00\x00\x00", "workbook stops before its end"),
+        (b"a;b;c\n1;2;3\n", "no column for company, model, year; found: a, b, c"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(tmp_path: Path, content: bytes, message: str) -> None:

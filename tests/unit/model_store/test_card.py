@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from model_store.cards.card import write_card
-from model_store.cards.texts import LICENCES, LIMITS, TEXTS, USE, CardTexts
+from model_store.cards.languages import CardTexts
+from model_store.cards.texts import LICENCES, LIMITS, TEXTS, USE
 from model_store.registry.bundle import save_bundle
 from model_store.registry.manifest import ModelVersion
 from model_store.training.card_predictions import by_age, by_brand, by_estimate, by_level

@@ -5,16 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data.market.typical_cars import MIN_LISTINGS, typical_market
+from data.market.typical_cars import MIN_LISTINGS, TypicalCar, typical_market
 from model_store.pricing.comparables import (
     MAX_COMPARABLES,
     MAX_DISTANCE,
     MAX_OF_MODEL,
-    MIN_KIND_SHARE,
     NEAR_KM,
     NEAR_KM_SHARE,
+    nearest_comparables,
 )
 from model_store.pricing.inference import LoadedModel
+from model_store.pricing.typical_cars import MIN_KIND_SHARE, TypicalCarTable
 from model_store.pricing.usual_cars import KINDS
 from shared.domain.car import CarFeatures, Fuel, Transmission
 from shared.domain.outlook import DifferenceReason, SimilarityReason
@@ -96,6 +97,75 @@ def test_comparables_have_the_fuel_and_gearbox_or_say_that_they_differ(
         assert (DifferenceReason.MORE_KM in one.differs) == (is_far and more > 0)
         assert (DifferenceReason.FEWER_KM in one.differs) == (is_far and more < 0)
         assert (SimilarityReason.KM in one.alike) != is_far
+
+
+def table_of(*cars: CarFeatures, price_mad: float = 100_000.0) -> TypicalCarTable:
+    """Typical cars with only their own kilometres, all at one price."""
+    companies = {name: code for code, name in enumerate(sorted({one.company for one in cars}))}
+    vehicles = sorted({(one.company, one.model) for one in cars})
+    fuels, gearboxes = list(Fuel), list(Transmission)
+    return TypicalCarTable(
+        cars=[
+            TypicalCar(car=one, year_from=one.year, year_to=one.year, listings=10) for one in cars
+        ],
+        vehicle_code_of=lambda car: 1 + vehicles.index((car.company, car.model)),
+        vehicle=np.array([1 + vehicles.index((one.company, one.model)) for one in cars]),
+        company=np.array([companies[one.company] for one in cars]),
+        companies=companies,
+        kind=np.array(
+            [
+                (fuels.index(one.fuel or Fuel.DIESEL), gearboxes.index(one.transmission))
+                for one in cars
+                if one.transmission
+            ]
+        ),
+        log_share=np.zeros(len(cars)),
+        year=np.array([float(one.year) for one in cars]),
+        power=np.full(len(cars), np.nan),
+        km=np.array([[float(one.km_driven or 0)] for one in cars]),
+        log_price=np.full((len(cars), 1), np.log(price_mad)),
+    )
+
+
+def test_another_fuel_or_gearbox_is_shown_of_the_same_model_only_and_named() -> None:
+    car = dataclasses.replace(CLIO, fuel=Fuel.PETROL, km_driven=25_000)
+    diesel = dataclasses.replace(car, fuel=Fuel.DIESEL, km_driven=45_000)
+    corsa = dataclasses.replace(car, company="opel", model="corsa")
+    automatic = dataclasses.replace(corsa, model="astra", transmission=Transmission.AUTOMATIC)
+    older = dataclasses.replace(corsa, model="adam", year=2016)
+    table = table_of(diesel, car, corsa, automatic)
+    found = nearest_comparables(table, car, 100_000.0, usual_km=0)
+    assert [(one.model, one.fuel) for one in found] == [
+        ("clio", "Petrol"), ("corsa", "Petrol"), ("clio", "Diesel"),
+    ]  # fmt: skip
+    assert [one.differs for one in found] == [
+        (), (), (DifferenceReason.FUEL, DifferenceReason.MORE_KM),
+    ]  # fmt: skip
+    enough = nearest_comparables(table_of(diesel, car, corsa, older), car, 100_000.0, usual_km=0)
+    assert [one.model for one in enough] == ["clio", "corsa", "adam"]
+
+
+def test_the_cars_own_model_is_shown_with_another_fuel_if_it_has_none_with_the_same() -> None:
+    car = dataclasses.replace(CLIO, fuel=Fuel.PETROL)
+    others = [
+        dataclasses.replace(car, company="opel", model=name)
+        for name in ("corsa", "astra", "adam", "mokka", "insignia")
+    ]
+    table = table_of(CLIO, *others)
+    found = nearest_comparables(table, car, 100_000.0, usual_km=0)
+    assert len(found) == MAX_COMPARABLES
+    assert (found[-1].model, found[-1].differs) == ("clio", (DifferenceReason.FUEL,))
+
+
+def test_dearer_cheaper_older_and_newer_cars_are_named() -> None:
+    old = dataclasses.replace(CLIO, year=CLIO.year - 3)
+    (one,) = nearest_comparables(table_of(old), CLIO, 120_000.0, usual_km=0)
+    assert one.differs == (DifferenceReason.OLDER, DifferenceReason.CHEAPER)
+    new = dataclasses.replace(CLIO, year=CLIO.year + 3, km_driven=90_000)
+    (one,) = nearest_comparables(table_of(new), CLIO, 85_000.0, usual_km=0)
+    assert one.differs == (
+        DifferenceReason.NEWER, DifferenceReason.FEWER_KM, DifferenceReason.DEARER,
+    )  # fmt: skip
 
 
 def test_the_kilometres_are_the_usual_ones_that_are_nearest_to_the_cars(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from model_store.explain.contributions import shapley_values_mad
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.self_test import SELF_TEST_CARS
-from shared.domain.car import FIELD_NAMES, CarFeatures
+from shared.domain.car import FIELD_NAMES, CarFeatures, Condition, Fuel, Origin
 from shared.domain.clock import month_number
 from shared.domain.valuation import COVERAGES, QUANTILE_LEVELS
 from tests.unit.model_store import small_models
@@ -97,6 +97,28 @@ def test_contributions_have_the_names_and_values_of_the_cars_fields(model: Loade
     assert {type(each.value) for each in contributions} <= {str, int, float, type(None)}
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("condition", Condition.DAMAGED),
+        ("origin", Origin.NOT_CUSTOMS_CLEARED),
+        ("fuel", Fuel.CNG),
+        ("city", "zagora"),
+        ("model", "zorglub"),
+        ("company", "nobody"),
+    ],
+)
+def test_a_value_that_training_has_not_seen_is_no_reason(
+    model: LoadedModel, field: str, value: str
+) -> None:
+    """A damaged car was told that its condition raises the price: priced as not stated."""
+    car = dataclasses.replace(MANY[0], **{field: value})
+    found = model.explain(car)
+    assert field not in {one.feature for one in found.contributions}
+    total = found.base_mad + sum(one.effect_mad for one in found.contributions)
+    assert round(total, 2) == model.estimate([car])[0].price_mad
+
+
 def test_the_largest_contributions_come_first_and_none_is_zero(model: LoadedModel) -> None:
     sizes = [abs(each.effect_mad) for each in model.explain(MANY[0]).contributions]
     assert sizes == sorted(sizes, reverse=True)
@@ -112,7 +134,18 @@ def test_contributions_on_the_log_scale_are_the_baselines_and_the_forests(
     encoded = model.encoder.encode([car])
     assert intercept + effects.sum() == pytest.approx(encoded.baseline_log[0])
     explanation = model.explain(car)
-    base_log = intercept + model._tree_shap.base
+    reasons = {one.feature for one in explanation.contributions}
+    others = [
+        effect
+        for field, effect in zip(model.encoder.effect_fields, effects[0], strict=True)
+        if field not in reasons
+    ]
+    for feature, effect in zip(
+        model.encoder.feature_names, model._tree_shap.explain(encoded.matrix[0]), strict=True
+    ):
+        fields = model.encoder.feature_fields[feature]
+        others += [effect / len(fields) for field in fields if field not in reasons]
+    base_log = intercept + model._tree_shap.base + math.fsum(others)
     # The base includes the rounding differences: at most half a cent per contribution.
     assert explanation.base_mad == pytest.approx(math.exp(base_log), abs=0.1)
 

@@ -199,6 +199,7 @@ def test_the_effect_of_a_missing_field_is_part_of_the_base() -> None:
         price_mad=round(math.exp(11.0), 2),
         base_log=11.0,
         effects_log=effects,
+        known={"year"},
         averages={},
     )
     assert found.base_mad == pytest.approx(math.exp(10.8), abs=0.02)

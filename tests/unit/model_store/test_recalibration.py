@@ -265,8 +265,9 @@ def test_the_command_uses_the_reported_sales_of_the_version(registry: Path, tmp_
 
 
 def test_a_refusal_makes_no_version(aged: LoadedModel, registry: Path, tmp_path: Path) -> None:
-    path = tmp_path / "euros.csv"
-    in_euros(listings(aged)).to_csv(path, index=False)
+    path = tmp_path / "halves.csv"
+    table = listings(aged)
+    table.assign(**{PRICE: table[PRICE] * 0.5}).to_csv(path, index=False)
     result = run(registry, "--data", str(path), "--activate")
     assert result.exit_code == 2
     assert "is this another currency or market?" in result.stderr

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
+from cli.evaluate import evaluate
 from cli.market import market
-from cli.train import evaluate, train
+from cli.train import train
 from data.listings.files import ListingsError
 from data.listings.table import car_columns
 from data.market.generator import generate
@@ -157,6 +158,7 @@ def test_evaluate_prints_one_json_object(
         "data_as_of",
         "price_level",
         "outside_index",
+        "seen_in_training",
     ]
     assert found["rows"] == len(listings)
     assert 0 < found["median_ape"] < 25
@@ -251,6 +253,7 @@ def test_a_model_of_old_listings_can_quote_a_later_level(
             assert new.price_mad < old.price_mad * growth
         else:
             assert new.price_mad == pytest.approx(old.price_mad * growth, rel=0.01)
+    assert json.loads(run(evaluate, "--data", path).stdout)["seen_in_training"]["share"] == 1.0
     assert restated.price_index[wanted] == 1.0
     assert restated.price_index[until] == pytest.approx(1 / growth, abs=1e-3)
     assert restated.training["months"] == [until, until]
@@ -277,7 +280,7 @@ def test_the_report_on_the_file_is_there_for_programs_too(
     evaluated = json.loads(run(evaluate, "--data", path, "--json").stdout)
     assert evaluated["data"] == trained_["data"]
     assert trained_["data"]["layout"] == "canonical"
-    assert trained_["data"]["dropped"] == {"without a price": 1}
+    assert trained_["data"]["dropped"] == {"with a wrong number of cells": 1}
 
 
 def test_evaluating_an_unknown_version_or_a_bad_file_ends_with_two(

@@ -22,6 +22,7 @@ from shared.domain.valuation import QUANTILE_LEVELS, Estimate
 from shared.fields.columns import ColumnValidator
 from shared.tabular.columns.units import find_prices
 from shared.tabular.csv_reader import START, CsvReader
+from shared.tabular.rows.chunk import CellChunk, cut
 from worker.batches.engine import constant_values
 from worker.batches.fast_csv import engine as fast_csv_engine
 from worker.batches.fast_csv.engine import FastCsvEngine
@@ -29,7 +30,6 @@ from worker.batches.fast_csv.interner import StringInterner
 from worker.batches.fast_csv.rows import read_rows
 from worker.batches.fast_csv.spans import FastCsvChunk, supports_fast_csv, unpack_chunk
 from worker.batches.rows import engine as general_engine
-from worker.batches.rows.chunk import CellChunk, cut
 from worker.batches.rows.engine import GeneralEngine
 from worker.batches.split import ChunkReader
 

@@ -7,7 +7,7 @@ import pytest
 
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import FileKind
-from shared.tabular.file_kinds import detect_kind
+from shared.tabular.files.file_kinds import detect_kind
 from tests.batch_parts import BulkPath, rows_of
 from tests.conftest import Servers
 

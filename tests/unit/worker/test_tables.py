@@ -29,6 +29,8 @@ from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds.number import Number
 from shared.fields.requests import load_car_request
+from shared.tabular.tables.cells import cell_text
+from shared.tabular.tables.process import ReadCancelled, TableReadRequest, read_table
 from tests.batch_parts import CALLER, BulkPath, rows_of
 from tests.conftest import Servers, wait_until
 from tests.workbooks import (
@@ -40,8 +42,6 @@ from tests.workbooks import (
     workbook,
     zipped,
 )  # fmt: skip
-from worker.batches.tables.cells import cell_text
-from worker.batches.tables.process import ReadCancelled, TableReadRequest, read_table
 
 
 @pytest.fixture
@@ -260,7 +260,7 @@ def test_a_batch_that_is_cancelled_while_it_is_opened_ends(
     path: BulkPath, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch_id = path.accept(workbook([CAR_HEADER, *[CAR_ROW] * 5000]))
-    monkeypatch.setattr("worker.batches.tables.importer.PROGRESS_INTERVAL_S", 0.0)
+    monkeypatch.setattr("worker.batches.tables.PROGRESS_INTERVAL_S", 0.0)
     begin = path.store.begin
 
     def cancelled_meanwhile(*arguments: Any) -> Any:
@@ -465,7 +465,7 @@ PEAK_OF_A_READER = """
 import io, pathlib, resource, sys
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import FileKind
-from worker.batches.tables.process import TableReadRequest, read_table
+from shared.tabular.tables.process import TableReadRequest, read_table
 order = TableReadRequest(FileKind.PARQUET, None, (), 10**12)
 with open(sys.argv[1], "rb") as source:
     try:
@@ -554,7 +554,7 @@ def test_a_reader_ends_with_the_worker_that_started_it(tmp_path: Path) -> None:
         order = {"kind": "xlsx", "fd": source.fileno(), "sheet": None, "headers": [],
                  "max_bytes": 1 << 30}  # fmt: skip
         child = subprocess.Popen(
-            [sys.executable, "-m", "worker.batches.tables.child", orjson.dumps(order).decode()],
+            [sys.executable, "-m", "shared.tabular.tables.child", orjson.dumps(order).decode()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[source.fileno()],
         )  # fmt: skip
     with child:

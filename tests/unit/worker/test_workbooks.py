@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.batch import Batch, RowCounts
+from shared.tabular.rows.chunk import cut
+from shared.tabular.tables.workbooks.workbook import Workbook
 from tests.batch_parts import BulkPath, rows_of
 from tests.conftest import Servers
 from tests.workbooks import (
@@ -27,8 +29,6 @@ from tests.workbooks import (
     zipped,
 )
 from worker.batches.fast_csv.spans import find_byte_span
-from worker.batches.rows.chunk import cut
-from worker.batches.tables.workbooks.workbook import Workbook
 
 
 @pytest.fixture
@@ -107,12 +107,12 @@ def test_a_sheet_reads_the_same_in_pieces_of_any_size(monkeypatch: pytest.Monkey
     data = workbook([["a", "b"], ['<c t="s"><v>0</v></c>'], [], *rows], texts=texts)
     whole = sheet_rows(data)
     assert len(whole) == 402
-    monkeypatch.setattr("worker.batches.tables.workbooks.workbook.PIECE_BYTES", 1)
+    monkeypatch.setattr("shared.tabular.tables.workbooks.workbook.PIECE_BYTES", 1)
     assert sheet_rows(data) == whole
 
 
 def test_cells_far_from_the_others_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.batches.tables.workbooks.pieces.PIECE_MAX_CELLS", 50_000)
+    monkeypatch.setattr("shared.tabular.tables.workbooks.pieces.PIECE_MAX_CELLS", 50_000)
     rows = [[n, cell("x", f"XFD{n}") if n == 300 else n] for n in range(1, 501)]
     ours = sheet_rows(workbook([*rows, [cell(1, "A501")]]))
     assert len(ours) == 501

@@ -24,8 +24,8 @@ from shared.tabular.corrections import (
     rejected_lines,
 )
 from shared.tabular.csv_reader import START
-from worker.batches.rows.text import NUMBER_COLUMN, open_rows
-from worker.batches.rows.units import CHANGED_UNITS
+from shared.tabular.rows.text import NUMBER_COLUMN, open_rows
+from shared.tabular.rows.units import CHANGED_UNITS
 from worker.batches.steps import SPLIT
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def read_rejected_lines(
 def _write_numbered(
     rows: Iterable[CorrectedRow], parent: BatchManifest, target: BlobWriter
 ) -> None:
-    """Write rows as numbered CSV; see `worker.batches.rows.text`."""
+    """Write rows as numbered CSV; see `shared.tabular.rows.text`."""
     target.write(csv_lines([[name] for name in (NUMBER_COLUMN, *parent.dialect.header)]))
     block: list[Sequence[object]] = []
     for row in rows:

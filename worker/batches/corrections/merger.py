@@ -28,8 +28,8 @@ from shared.domain.job import JobState
 from shared.domain.notes import NoteCounter
 from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.tabular.csv_reader import START, SourceRow
+from shared.tabular.rows.text import open_rows
 from worker.batches.corrections.importer import read_rejected_lines
-from worker.batches.rows.text import open_rows
 from worker.batches.steps import ASSEMBLE
 
 RESULT_PREFIXES = ("results.", "rejected.", "errors.")

@@ -16,6 +16,7 @@ from shared.fields.blanks import is_blank
 from shared.fields.kinds.text import WRONG_TYPE
 from shared.tabular.cells import escape_formula
 from shared.tabular.column_names import ASKING_PRICE
+from shared.tabular.rows.units import stated_unit
 from worker.batches.fast_csv import read_kernels
 from worker.batches.fast_csv.interner import (
     FIELD_INDEX,
@@ -28,7 +29,6 @@ from worker.batches.fast_csv.pairs import PairTable
 from worker.batches.fast_csv.row_index import EMBEDDED_LINE_FEED, SEPARATOR
 from worker.batches.fast_csv.spans import FastCsvChunk
 from worker.batches.names import NAME_FIELDS
-from worker.batches.rows.units import stated_unit
 
 MAX_FORMULAS_PER_ROW = 4
 """Cells that may be formulas, by row on average: telephone numbers, lists with dashes."""

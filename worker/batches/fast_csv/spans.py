@@ -19,11 +19,11 @@ from shared.domain.batch import BatchManifest
 from shared.domain.errors import record_errors
 from shared.domain.table import Dialect
 from shared.tabular.csv_reader import FIELD_MAX_CHARS, Position
+from shared.tabular.rows.chunk import CHUNK_MAX_CHARS, CellChunk, cut
+from shared.tabular.rows.inner_headers import InnerHeaders
+from shared.tabular.rows.text import open_rows
 from worker.batches.engine import EngineName
 from worker.batches.fast_csv.row_index import RowIndex
-from worker.batches.rows.chunk import CHUNK_MAX_CHARS, CellChunk, cut
-from worker.batches.rows.inner_headers import InnerHeaders
-from worker.batches.rows.text import open_rows
 
 ENCODINGS = frozenset({"utf-8", "ascii", "cp1252", "latin-1", "iso8859-1", "iso8859-15"})
 """Encodings in which a byte below 128 is never a part of another character."""

@@ -25,12 +25,13 @@ from shared.domain.batch import (
 from shared.domain.clock import Clock
 from shared.domain.notes import AskingSides, NoteCount, NoteCounter
 from shared.domain.reading import Match, NameReading
-from shared.domain.table import Dialect
 from shared.domain.valuation import audit_names
 from shared.fields.columns import CellError
 from shared.messages.texts import Language
 from shared.tabular.cells import csv_lines, escape_column
 from shared.tabular.column_names import ASKING_PRICE
+from shared.tabular.rows.chunk import CellChunk
+from shared.tabular.rows.units import RowUnits, cells_by_field
 from worker.batches.asking_prices import verdict_cells
 from worker.batches.audit_segments import encode_segment
 from worker.batches.engine import (
@@ -61,8 +62,6 @@ from worker.batches.names import (
     name_cells,
     read_pair,
 )
-from worker.batches.rows.chunk import CellChunk
-from worker.batches.rows.units import RowUnits, fill_blanks
 from worker.batches.steps import ATTEMPTS_EXHAUSTED
 
 
@@ -154,9 +153,9 @@ class GeneralEngine:
             marked: the same, with the marks of values of another type.
         """
         validator = self._validator_for(manifest.dialect)
-        cells = _cells_by_field(manifest.dialect, chunk)
+        cells = cells_by_field(manifest.dialect, chunk)
         units = RowUnits(manifest.dialect, chunk)
-        validated = cells if marked is chunk else _cells_by_field(manifest.dialect, marked)
+        validated = cells if marked is chunk else cells_by_field(manifest.dialect, marked)
         values, cell_errors, cell_notes = validator.validate(validated, units.by_field)
         constants = constant_values(manifest.dialect, validator)
         values = {field: [value] * len(chunk) for field, value in constants.items()} | values
@@ -203,18 +202,6 @@ class GeneralEngine:
             verdicts=verdict_cells(asking_mad, quantiles),
             asking_sides=asking_sides(asking_mad, quantiles),
         )
-
-
-def _cells_by_field(dialect: Dialect, chunk: CellChunk) -> dict[str, Sequence[str]]:
-    """The cells of each field that the file has, and the asking prices."""
-    cells: dict[str, Sequence[str]] = {
-        field: chunk.columns[index] for field, index in dialect.column_indexes.items()
-    }
-    for field, other in dialect.other_columns.items():
-        cells[field] = fill_blanks(cells[field], chunk.columns[other.index], other.unit)
-    if (asking := dialect.asking_index) is not None:
-        cells[ASKING_PRICE] = chunk.columns[asking]
-    return cells
 
 
 def _unusual_mileages(values: Mapping[str, Sequence[Any]]) -> Iterator[tuple[int, str, str]]:

@@ -4,7 +4,7 @@ import pytest
 
 from shared.domain.errors import UnreadableUpload, UnsupportedUpload
 from shared.tabular.column_names import read_name
-from shared.tabular.file_kinds import detect_kind
+from shared.tabular.files.file_kinds import detect_kind
 from shared.tabular.headers import MatchedColumns, match_columns
 
 

@@ -1,0 +1,1 @@
+"""The commands that watch the model and replace it: `drift`, `retrain`."""

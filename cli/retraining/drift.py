@@ -1,0 +1,125 @@
+"""`carprice drift`: how far the valued cars differ from the training data."""
+
+import datetime as dt
+import os
+import tempfile
+from pathlib import Path
+
+import click
+
+from cli.console import BadInputError, click_errors, print_json
+from shared.settings import Settings
+
+DEFAULT_DAYS = 28
+_DAY = click.DateTime(formats=["%Y-%m-%d"])
+
+
+@click.command()
+@click.option(
+    "--days",
+    type=click.IntRange(1),
+    help=f"The last so many days, today (UTC) included; {DEFAULT_DAYS} if no day is given.",
+)
+@click.option("--from", "first", type=_DAY, help="First day (UTC).")
+@click.option("--to", "last", type=_DAY, help="Last day (UTC), included; today if not given.")
+@click.option(
+    "--by",
+    type=click.Choice(["day", "week"]),
+    default="week",
+    show_default=True,
+    help="Length of the periods that are compared one by one, besides the whole time.",
+)
+@click.option("--version", help="Model version to compare with; the active one if not given.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The audit log; that of CARPRICE_HOME if not given.",
+)
+@click.option(
+    "--max-records",
+    type=click.IntRange(0),
+    default=50_000,
+    show_default=True,
+    help="Records of a day that are read; a busier day is sampled. 0: all.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write a report with plots: one HTML file.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def drift(
+    *,
+    days: int | None,
+    first: dt.datetime | None,
+    last: dt.datetime | None,
+    by: str,
+    version: str | None,
+    folder: Path | None,
+    max_records: int,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare the cars that callers had valued with the cars that the model was trained on.
+
+    Reads the audit log: single cars, jobs and batches. Prints the population stability index
+    (PSI) of each field and of the estimated price. Exit code 2: there is nothing to compare; the
+    message says why.
+    """
+    settings = Settings.from_env()
+    start, end = _range(days, first, last)
+    # numpy and pandas take a second to import: a wrong option is reported before.
+    from model_store.drift.pages import html_report, text_report  # noqa: PLC0415
+    from model_store.drift.report import By, DriftUnavailable, drift_report  # noqa: PLC0415
+
+    with click_errors():
+        try:
+            report = drift_report(
+                settings.versions_path,
+                folder or settings.audit_folder,
+                first=start,
+                last=end,
+                by=By(by),
+                version=version,
+                max_records_per_day=max_records,
+            )
+        except DriftUnavailable as error:
+            if as_json:
+                print_json({"error": error.code, "message": str(error)})
+            raise BadInputError(str(error)) from None
+        if output is not None:
+            os.environ.setdefault("MPLCONFIGDIR", str(settings.home.resolve() / "matplotlib"))
+            _write(output, html_report(report))
+    if as_json:
+        print_json(report.to_json())
+    else:
+        click.echo(text_report(report))
+    if output is not None:
+        click.echo(f"Report: {output}", err=True)
+
+
+def _range(
+    days: int | None, first: dt.datetime | None, last: dt.datetime | None
+) -> tuple[dt.date, dt.date]:
+    """First and last day of the report."""
+    if days is not None and first is not None:
+        raise click.UsageError("give either --days or --from")
+    end = last.date() if last else dt.datetime.now(dt.UTC).date()
+    start = first.date() if first else end - dt.timedelta((days or DEFAULT_DAYS) - 1)
+    if start > end:
+        raise click.UsageError(f"--from {start} is after the last day, {end}")
+    return start, end
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file completely or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

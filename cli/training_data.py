@@ -1,0 +1,105 @@
+"""The listings that `carprice train` trains on, and what is to be said about them."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.console import BadInputError, warn_of_suspects
+from data.listings.loading import load_listings_of
+from data.listings.report import LoadReport
+from data.listings.table import LISTING_DATE, latest_month
+from data.market.reference import ReferenceMarket
+from model_store.registry.manifest import REFERENCE_MARKET
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from data.market.kind_trend import KindTrend
+
+DEFAULT_ROWS = 30_000
+"""Number of listings drawn from the reference market to train the default model."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """Listings to train on, and the price level to quote."""
+
+    listings: "pd.DataFrame"
+    name: str
+    report: LoadReport | None
+    price_level: str | None
+    """Month (YYYY-MM) whose price level is quoted; None: the month of the latest listing."""
+    kind_trend: "KindTrend | None" = None
+    """The trend of fuels and gearboxes that generated listings lack."""
+
+
+def load_training_data(paths: tuple[Path, ...], seed: int, price_level: str | None) -> TrainingData:
+    """Load files of listings; without any, draw the listings of the default model.
+
+    Raises:
+        BadInputError: another price level is requested, and the months of the prices are not known.
+        ListingsError: a file cannot be used.
+    """
+    if not paths:
+        if price_level is not None:
+            raise BadInputError("--price-level needs --data: the reference market has its own")
+        from data.market.generator import generate  # noqa: PLC0415 - loads compiled kernels
+
+        market = ReferenceMarket.load()
+        return TrainingData(
+            listings=generate(market, DEFAULT_ROWS, seed=seed, antithetic=True),
+            name=REFERENCE_MARKET,
+            report=None,
+            price_level=None,
+            kind_trend=market.kind_trend,
+        )
+    listings, report = load_listings_of(paths)
+    click.echo(report.summary(), err=True)
+    _report_dates(listings, report.file, price_level)
+    warn_of_suspects(report, "they count little in training")
+    return TrainingData(listings=listings, name=report.file, report=report, price_level=price_level)
+
+
+def _report_dates(listings: "pd.DataFrame", name: str, price_level: str | None) -> None:
+    """Report what missing dates, or those of a single month, mean for the model.
+
+    Raises:
+        BadInputError: the listings have no dates, and another price level was requested.
+    """
+    dates = listings[LISTING_DATE].dropna()
+    if not len(dates):
+        _report_missing_dates(name, latest_month(listings), price_level)
+        return
+    undated = len(listings) - len(dates)
+    if undated:
+        click.echo(
+            f"  no dates  {undated:,} listings without a date are taken for ones of"
+            f" {latest_month(listings)}",
+            err=True,
+        )
+    if len(dates.unique()) == 1:
+        click.echo(
+            f"  one month all dated listings are of {dates.iloc[0]}: the model quotes prices of"
+            " that month and knows no trend from month to month",
+            err=True,
+        )
+
+
+def _report_missing_dates(name: str, assumed: str, price_level: str | None) -> None:
+    """Report the month assumed for listings without dates.
+
+    Raises:
+        BadInputError: another price level was requested.
+    """
+    if price_level is not None:
+        raise BadInputError(
+            f"--price-level needs to know when prices were asked, and {name} has no dates of"
+            " listing: add a column listing_date (YYYY-MM)"
+        )
+    click.echo(
+        f"  no dates  prices are taken for those of {assumed}, from the newest year of"
+        " registration; a column listing_date (YYYY-MM) says better",
+        err=True,
+    )

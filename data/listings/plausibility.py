@@ -1,0 +1,109 @@
+"""Finds listings whose prices or dates cannot be what they seem: other currencies, the future."""
+
+import datetime as dt
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from data.hedonic.model import SEPARATOR, FloatArray
+from data.listings.files import ListingsError
+from data.listings.table import PRICE, car_columns
+
+_LEVEL_FACTOR = 3.0
+"""Factor between the typical price and that of the reference market from which prices are refused;
+between the years of the listings and the reference, prices change by less than a half."""
+_FAR_FACTOR = 4.0
+_MAX_FAR_SHARE = 0.2
+"""Share of prices off by `_FAR_FACTOR` from which the listings are refused: typing errors are
+fewer, so these are prices in several currencies or scales."""
+_MIN_KNOWN_LISTINGS = 20
+_MONTHS_A_YEAR = 12
+
+_SCALES = {
+    "euros": 1 / 10.8,
+    "US dollars": 1 / 9.6,
+    "rupees": 1 / 0.11,
+    "thousands of dirhams": 1e-3,
+    "ryals (20 to the dirham)": 20.0,
+    "centimes": 100.0,
+    "tens of thousands of dirhams": 1e-4,
+}
+"""Price that stands for one dirham, by what prices may be stated in."""
+_SCALE_TOLERANCE = 1.5
+
+
+def is_in_future(month: str | None) -> bool:
+    """Whether a month of listing (YYYY-MM) is after the next one: clocks and months may be off."""
+    return month is not None and month > _next_month(dt.datetime.now(dt.UTC).date())
+
+
+def _next_month(today: dt.date) -> str:
+    year, month = divmod(today.year * _MONTHS_A_YEAR + today.month, _MONTHS_A_YEAR)
+    return f"{year}-{month + 1:02d}"
+
+
+def far_from_reference(name: str, listings: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether each price is less than a quarter, or more than four times, that of the market, (n,).
+
+    Listings of models that the reference market does not know are not.
+
+    Args:
+        name: of the file.
+        listings: a canonical table. With fewer than 20 listings of known models nothing is checked.
+
+    Raises:
+        ListingsError: so many are that the prices are probably not in dirhams.
+    """
+    known, ratio = _log_ratio_to_reference(listings)
+    is_far = np.zeros(len(listings), dtype=np.bool_)
+    if len(ratio) >= _MIN_KNOWN_LISTINGS:
+        is_far[known] = np.abs(ratio) > np.log(_FAR_FACTOR)
+        _check_price_level(name, ratio)
+    return is_far
+
+
+def _check_price_level(name: str, ratio: FloatArray) -> None:
+    typical = float(np.exp(np.median(ratio)))
+    far = float(np.mean(np.abs(ratio) > np.log(_FAR_FACTOR)))
+    if 1 / _LEVEL_FACTOR < typical < _LEVEL_FACTOR and far <= _MAX_FAR_SHARE:
+        return
+    found = f"{len(ratio):,} listings of models of the reference market"
+    if 1 / _LEVEL_FACTOR < typical < _LEVEL_FACTOR:
+        raise ListingsError(
+            f"{name}: {far:.0%} of the prices of {found} are less than a quarter of its prices or"
+            " more than four times as much: they seem to be in several currencies or scales;"
+            " state all of them in dirhams"
+        )
+    raise ListingsError(
+        f"{name}: prices are {typical:.3g} times those of the reference market (median of"
+        f" {found}){_guess(typical)}; convert them to dirhams"
+    )
+
+
+def _guess(typical: float) -> str:
+    """What the prices may be stated in."""
+    fits = [
+        scale
+        for scale, factor in _SCALES.items()
+        if 1 / _SCALE_TOLERANCE < typical / factor < _SCALE_TOLERANCE
+    ]
+    return f": they seem to be in {' or '.join(fits)}" if fits else ": they are not in dirhams"
+
+
+def _log_ratio_to_reference(
+    listings: pd.DataFrame,
+) -> tuple[npt.NDArray[np.bool_], FloatArray]:
+    """Which listings are of known models, and their log price minus that of the market."""
+    # Importing these loads the compiled kernels.
+    from data.hedonic.predictor import HedonicPredictor  # noqa: PLC0415
+    from data.market.reference import ReferenceMarket  # noqa: PLC0415
+
+    hedonic = ReferenceMarket.load().hedonic
+    vehicles = listings["company"] + SEPARATOR + listings["model"]
+    is_known = vehicles.isin(hedonic.vehicle_years).to_numpy()
+    known = listings[is_known]
+    if known.empty:
+        return is_known, np.empty(0)
+    expected = HedonicPredictor(hedonic).predict(car_columns(known), len(known))
+    return is_known, np.asarray(np.log(known[PRICE].to_numpy(dtype=np.float64)) - expected)

@@ -1,0 +1,1 @@
+"""Comparison of two model versions on listings that neither was trained on."""

@@ -1,0 +1,31 @@
+"""Evaluation of a version that tells the listings it was trained on from the others."""
+
+from typing import Any
+
+import pandas as pd
+
+from model_store.comparison.training_rows import seen_in_training
+from model_store.pricing.inference import LoadedModel
+from model_store.training.evaluation import evaluate_model, price_listings, scores
+
+
+def evaluate_with_training_rows(
+    model: LoadedModel, listings: pd.DataFrame, *, at_listing_level: bool = True
+) -> dict[str, Any]:
+    """The figures of `evaluate_model`, and those of the listings that training had not seen.
+
+    Returns:
+        In addition `seen_in_training`: `rows` and `share` of the listings that the version was
+        trained on, or None if that is not known. If it was trained on some of the listings and not
+        on others, `unseen` and `seen` have the figures of `scores` for each part.
+    """
+    found = evaluate_model(model, listings, at_listing_level=at_listing_level)
+    seen = seen_in_training(model, listings)
+    if seen is None:
+        return found | {"seen_in_training": None}
+    rows = int(seen.sum())
+    found["seen_in_training"] = {"rows": rows, "share": round(rows / len(seen), 4)}
+    if 0 < rows < len(seen):
+        priced = price_listings(model, listings, at_listing_level=at_listing_level)
+        found |= {"unseen": scores(*priced.take(~seen)), "seen": scores(*priced.take(seen))}
+    return found

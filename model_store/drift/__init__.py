@@ -1,0 +1,1 @@
+"""Drift: how far the cars that callers ask about differ from the training data."""

@@ -1,0 +1,1 @@
+"""Retraining: from new listings to an active version, and back if reported sales are worse."""

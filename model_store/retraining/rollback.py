@@ -1,0 +1,117 @@
+"""Rolls a new version back if its errors on reported sales are larger than those of the one before.
+
+It happens once for each activation, and never again for a version that a person activated again.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from model_store.drift.sales import SaleComparison, compare_sales
+from model_store.registry.history import Action, ActivationRecord, rollback_target
+from model_store.registry.registry import ModelRegistry, etag_of
+from shared.domain.errors import ActiveModelChanged, NoEarlierModel
+
+AUTOMATIC = "automatic"
+"""Who changed the active version, in the history, if nobody asked for it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RollbackDecision:
+    """Whether the active version was rolled back, and why."""
+
+    rolled_back: bool
+    reason: str
+    active: str | None
+    """The active version afterwards."""
+    comparison: SaleComparison | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON ready."""
+        comparison = self.comparison and self.comparison.to_json()
+        return {
+            "rolled_back": self.rolled_back,
+            "reason": self.reason,
+            "active": self.active,
+            "comparison": comparison,
+        }
+
+
+def roll_back_if_worse(
+    registry: ModelRegistry, errors: Mapping[str, Sequence[float]]
+) -> RollbackDecision:
+    """Compare the active version with the one before it, and roll back if it is worse.
+
+    Args:
+        registry: with a self-test, which the earlier version must pass.
+        errors: see `model_store.drift.sales.errors_by_version`.
+
+    Raises:
+        ModelVersionNotFound, ModelRefused: the earlier version is missing or fails a check; the
+            active version is unchanged.
+        OSError: the disk refuses; the active version is unchanged.
+    """
+    decision = compare_with_previous(registry, errors)
+    found = decision.comparison
+    if found is None or not found.is_worse:
+        return decision
+    try:
+        now = registry.rollback(by=AUTOMATIC, expected_etag=etag_of(found.version)).id
+    except ActiveModelChanged:
+        reason = "another version was activated meanwhile"
+        return RollbackDecision(
+            rolled_back=False, reason=reason, active=registry.active_version(), comparison=found
+        )
+    return RollbackDecision(rolled_back=True, reason=found.reason(), active=now, comparison=found)
+
+
+def compare_with_previous(
+    registry: ModelRegistry, errors: Mapping[str, Sequence[float]]
+) -> RollbackDecision:
+    """Compare the active version with the one before it, and change nothing."""
+    active, history = registry.active_version(), registry.history()
+    reason, found = _why_not(history, active), None
+    if reason is None and active is not None:
+        try:
+            found = compare_sales(errors, active, rollback_target(history, active))
+            reason = found.reason()
+        except NoEarlierModel:
+            reason = "no version was active before"
+    return RollbackDecision(rolled_back=False, reason=reason or "", active=active, comparison=found)
+
+
+def rolled_back_versions(history: Sequence[ActivationRecord]) -> set[str]:
+    """The versions that were left by a roll-back, automatic or not."""
+    return {
+        change.previous
+        for change in history
+        if change.action is Action.ROLLBACK and change.previous is not None
+    }
+
+
+def _why_not(history: Sequence[ActivationRecord], active: str | None) -> str | None:
+    """Why the active version is not judged; None if it is."""
+    if active is None:
+        return "no version is active"
+    # Lines of changes that a crash prevented name other versions.
+    last = next((change for change in reversed(history) if change.version == active), None)
+    if last is None or last.action is not Action.ACTIVATE:
+        return f"{active} is active since a roll-back"
+    automatic = {
+        change.previous
+        for change in history
+        if change.action is Action.ROLLBACK and change.by == AUTOMATIC
+    }
+    if active in automatic:
+        return f"{active} was rolled back before and activated again by {last.by}"
+    return None
+
+
+def checked_registry(versions_path: Path) -> ModelRegistry:
+    """A registry that runs a version's self-test before it activates it."""
+    from model_store.registry.bundle import load_model  # noqa: PLC0415 - loads compiled kernels
+
+    return ModelRegistry(
+        versions_path, self_test=lambda version: load_model(versions_path, version)
+    )

@@ -1,0 +1,1 @@
+"""A file as it arrives: compression, kind and dialect; a file of this machine as a table."""

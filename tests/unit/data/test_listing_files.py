@@ -1,0 +1,269 @@
+"""Listings files are of the kinds that batches read, and implausible listings are refused."""
+
+import datetime as dt
+import gzip
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import zstandard
+
+from data.listings.cells import parse_month, parse_months
+from data.listings.files import ListingsError
+from data.listings.loading import load_listings, load_listings_of
+from data.market.generator import generate
+from data.market.reference import ReferenceMarket
+
+CARS = pd.DataFrame(
+    {
+        "Marque": ["Dacia", "Renault", "VW", "Mercedes-Benz"] * 3,
+        "Modèle": ["Logan", "Clio", "Golf 7 GTI", "Classe C"] * 3,
+        "Année": [2015, 2016, 2017, 2018] * 3,
+        "Kilométrage": [150_000, 140_000, 130_000, 120_000] * 3,
+        "Prix": [80_000, 90_000, 170_000, 260_000] * 3,
+        "Date de publication": ["2026-05-03", "2026-05-20", "2026-06-01", "2026-06-30"] * 3,
+    }
+)
+"""Listings with fewer columns than make equal rows repetitions."""
+
+
+@pytest.fixture(scope="module")
+def market_listings() -> pd.DataFrame:
+    return generate(ReferenceMarket.load(), 400, seed=4)
+
+
+def xlsx(table: pd.DataFrame, *, first_row: int = 0) -> bytes:
+    target = io.BytesIO()
+    table.to_excel(target, index=False, startrow=first_row, engine="xlsxwriter")
+    return target.getvalue()
+
+
+def parquet(table: pd.DataFrame) -> bytes:
+    return bytes(table.to_parquet(index=False))
+
+
+def json_text(table: pd.DataFrame, *, lines: bool) -> bytes:
+    return str(table.to_json(orient="records", lines=lines, force_ascii=False)).encode()
+
+
+def csv_text(table: pd.DataFrame, encoding: str = "utf-8") -> bytes:
+    return str(table.to_csv(index=False)).encode(encoding)
+
+
+FILES = {
+    "cars.xlsx": xlsx(CARS),
+    "titled.xlsx": xlsx(CARS, first_row=3),
+    "cars.parquet": parquet(CARS),
+    "cars.jsonl": json_text(CARS, lines=True),
+    "cars.json": json_text(CARS, lines=False),
+    "cars.csv.zst": zstandard.compress(csv_text(CARS)),
+    "cars.json.gz": gzip.compress(json_text(CARS, lines=True)),
+    "arabic.csv": csv_text(
+        CARS.rename(columns={"Marque": "الماركة", "Modèle": "الموديل", "Prix": "الثمن"})
+    ),
+    "german.csv": csv_text(
+        CARS.rename(
+            columns={"Marque": "Hersteller", "Modèle": "Modell", "Année": "Baujahr"}
+        ).rename(columns={"Kilométrage": "Laufleistung", "Prix": "Verkaufspreis"})
+    ),
+    "titled.csv": b"Export du 1er juillet\n\n" + csv_text(CARS),
+    "mac.csv": csv_text(CARS, "mac-roman"),
+    "miles.csv": csv_text(
+        CARS.assign(Kilométrage=(CARS["Kilométrage"] / 1.609344).round()).rename(
+            columns={"Kilométrage": "Mileage (mi)"}
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_kind_of_file_gives_the_same_listings(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(FILES[name])
+    table, report = load_listings(path)
+    assert report.rows_kept == len(CARS), report
+    assert table["company"].tolist()[:4] == ["dacia", "renault", "volkswagen", "mercedes benz"]
+    assert table["model"].tolist()[:4] == ["logan", "clio", "golf 7", "classe c"]
+    assert table["year"].tolist() == CARS["Année"].tolist()
+    np.testing.assert_allclose(table["km_driven"], CARS["Kilométrage"], atol=1)
+    assert table["price_mad"].tolist() == CARS["Prix"].tolist()
+    assert table["listing_date"].tolist()[:4] == ["2026-05", "2026-05", "2026-06", "2026-06"]
+    assert report.unused_columns == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK\x05\x06" + bytes(18), "Expected CSV, Excel"),
+        (csv_text(CARS.rename(columns={"Prix": "Prix (EUR)"})), "are in EUR"),
+        (csv_text(CARS.assign(Prix=CARS["Prix"].map("{} €".format))), "are in EUR"),
+        (csv_text(CARS.assign(Devise="USD")), "are in USD"),
+        (csv_text(CARS.rename(columns={"Prix": "Prix (kDH)"})), "count in thousands"),
+        (
+            csv_text(
+                CARS.rename(columns={"Marque": "company", "Modèle": "model", "Année": "year"})
+                .rename(columns={"Prix": "price_mad"})
+                .assign(low_mad=1, high_mad=2)
+            ),
+            "own estimate",
+        ),
+        (csv_text(CARS).split(b"\n", 1)[1], "no header row"),
+        (csv_text(CARS.assign(Prix2=1).rename(columns={"Prix2": "Marque "})), "Marque"),
+    ],
+)
+def test_a_file_that_does_not_state_asking_prices_in_dirhams_says_so(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_bytes(content)
+    with pytest.raises(ListingsError, match=message) as raised:
+        load_listings(path)
+    assert "?" not in str(raised.value), "options of an upload"
+
+
+def test_each_row_is_read_in_the_unit_that_it_states(tmp_path: Path) -> None:
+    is_miles = np.arange(len(CARS)) % 2 == 1
+    km = CARS["Kilométrage"]
+    written = km.where(~is_miles, (km / 1.609344).round())
+    table = CARS.assign(Kilométrage=written, Unité=np.where(is_miles, "mi", "km"))
+    columns = [*table.columns[:4], "Unité", *table.columns[4:-1]]
+    path = tmp_path / "cars.csv"
+    path.write_bytes(csv_text(table[columns]))
+    found, report = load_listings(path)
+    np.testing.assert_allclose(found["km_driven"], km, atol=1)
+    assert report.unused_columns == ()
+
+
+def test_prices_of_single_rows_in_another_currency_are_dropped_and_counted(tmp_path: Path) -> None:
+    prices = [f"{price} DH" for price in CARS["Prix"]]
+    prices[2] = "17000 €"
+    path = tmp_path / "cars.csv"
+    path.write_bytes(csv_text(CARS.assign(Prix=prices)))
+    table, report = load_listings(path)
+    assert len(table) == len(CARS) - 1
+    assert report.dropped == {"in another currency": 1}
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [
+        (1 / 10.8, "euros"),
+        (1 / 0.13, "rupees"),
+        (100.0, "centimes"),
+        (5.0, "not in dirhams"),
+    ],
+)
+def test_prices_at_another_level_than_the_market_are_refused_with_a_guess(
+    tmp_path: Path, market_listings: pd.DataFrame, factor: float, message: str
+) -> None:
+    path = tmp_path / "cars.csv"
+    scaled = market_listings["price_mad"] * factor
+    market_listings.assign(price_mad=scaled).to_csv(path, index=False)
+    with pytest.raises(ListingsError, match=message):
+        load_listings(path)
+
+
+def test_prices_in_thousands_are_refused_with_what_is_expected(tmp_path: Path) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_bytes(csv_text(CARS.assign(Prix=CARS["Prix"] / 1000)))
+    with pytest.raises(ListingsError, match=r"impossible price.*1,000 to 100,000,000 MAD"):
+        load_listings(path)
+
+
+def test_prices_in_two_currencies_are_refused_and_typing_errors_are_flagged(
+    tmp_path: Path, market_listings: pd.DataFrame
+) -> None:
+    chance = np.random.default_rng(1).random(len(market_listings))
+    path = tmp_path / "cars.csv"
+    half = market_listings["price_mad"].where(chance > 0.4, market_listings["price_mad"] / 10.8)
+    market_listings.assign(price_mad=half).to_csv(path, index=False)
+    with pytest.raises(ListingsError, match="several currencies or scales"):
+        load_listings(path)
+    wrong = market_listings["price_mad"].where(chance > 0.1, market_listings["price_mad"] * 10)
+    without_marks = market_listings.drop(columns="price_suspect").assign(price_mad=wrong)
+    without_marks.to_csv(path, index=False)
+    table, report = load_listings(path)
+    assert len(table) == len(market_listings)
+    assert report.suspects > 0.05 * len(table)
+
+
+def test_listings_of_the_future_are_dropped_and_counted(tmp_path: Path) -> None:
+    today = dt.datetime.now(dt.UTC).date()
+    dates = [str(today), f"{today.year + 2}-01-01", *["2026-05-01"] * (len(CARS) - 2)]
+    path = tmp_path / "cars.csv"
+    path.write_bytes(csv_text(CARS.assign(**{"Date de publication": dates})))
+    table, report = load_listings(path)
+    assert report.dropped == {"listed in the future": 1}
+    assert len(table) == len(CARS) - 1
+    path.write_bytes(csv_text(CARS.assign(**{"Date de publication": "2099-01-01"})))
+    with pytest.raises(ListingsError, match=r"none of its 12 rows .*12 listed in the future"):
+        load_listings(path)
+
+
+def test_a_folder_and_repeated_files_are_one_table_without_repetitions(
+    tmp_path: Path, market_listings: pd.DataFrame
+) -> None:
+    market_listings.head(300).to_csv(tmp_path / "a.csv", index=False)
+    market_listings.tail(200).to_parquet(tmp_path / "b.parquet", index=False)
+    (tmp_path / "README.md").write_text("not listings")
+    (tmp_path / ".hidden.csv").write_text("x")
+    table, report = load_listings_of([tmp_path])
+    repeated = report.dropped["repeated"]
+    assert 50 < repeated <= 100
+    assert len(table) == report.rows_kept == 500 - repeated
+    assert [each.file for each in report.files] == ["a.csv", "b.parquet"]
+    assert report.to_json()["files"][0]["rows_kept"] == 300
+    again, _ = load_listings_of([tmp_path / "b.parquet", tmp_path / "a.csv"])
+    assert len(again) == len(table)
+    alone, single = load_listings_of([tmp_path / "a.csv"])
+    assert (len(alone), single.files) == (300, ())
+    assert "files" not in single.to_json()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ListingsError, match="no files of listings"):
+        load_listings_of([empty])
+
+
+@pytest.mark.parametrize(
+    ("text", "month"),
+    [
+        ("2024-03-17", "2024-03"),
+        ("2024/3", "2024-03"),
+        ("17.03.2024", "2024-03"),
+        ("17/03/24", "2024-03"),
+        ("03/2024", "2024-03"),
+        ("20240317", "2024-03"),
+        ("202403", "2024-03"),
+        ("2024-03-17T08:30:00Z", "2024-03"),
+        ("17/03/2024 08:30", "2024-03"),
+        ("17 mars 2024", "2024-03"),
+        ("March 17, 2024", "2024-03"),
+        ("mars 2024", "2024-03"),
+        ("1710633600", "2024-03"),
+        ("1710633600000", "2024-03"),
+        ("hier", None),
+        ("2024", None),
+        ("2024-13", None),
+        ("mars avril 2024", None),
+        ("", None),
+    ],
+)
+def test_months_of_dates(text: str, month: str | None) -> None:
+    assert parse_month(text) == month
+
+
+def test_a_column_proves_that_the_month_is_written_first() -> None:
+    assert parse_months(["03/04/2024", "03/17/2024"]) == ["2024-03", "2024-03"]
+    assert parse_months(["03/04/2024", "17/03/2024"]) == ["2024-04", "2024-03"]
+    assert parse_months(["03/04/2024", "13/13/2024"]) == ["2024-04", None]
+
+
+def test_the_file_of_json_has_the_same_report_as_others(tmp_path: Path) -> None:
+    path = tmp_path / "cars.json"
+    path.write_bytes(FILES["cars.json"])
+    _, report = load_listings(path)
+    assert report.encoding == "json"
+    assert json.loads(json.dumps(report.to_json()))["layout"] == "marketplace-export"

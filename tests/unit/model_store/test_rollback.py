@@ -1,0 +1,157 @@
+"""A version that is worse on reported sales is rolled back once, and nothing flaps."""
+
+import numpy as np
+import pytest
+
+from model_store.drift.sales import compare_sales, errors_by_version, sale_reports
+from model_store.registry.bundle import save_bundle
+from model_store.registry.registry import ModelRegistry
+from model_store.retraining.rollback import (
+    AUTOMATIC,
+    checked_registry,
+    compare_with_previous,
+    roll_back_if_worse,
+)
+from shared.domain.errors import ModelRefused
+from tests.unit.model_store.sale_logs import errors_of, report_sales
+
+
+@pytest.fixture(scope="module")
+def two_versions(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("two")
+    return path, [save_bundle(trained, path).id for _ in range(3)]
+
+
+@pytest.fixture
+def registry(two_versions, tmp_path):
+    """A registry in which the second version was activated after the first."""
+    path = tmp_path / "versions"
+    path.mkdir()
+    for version in two_versions[1]:
+        (path / version).symlink_to(two_versions[0] / version)
+    registry = ModelRegistry(path)
+    for version in two_versions[1][:2]:
+        registry.activate(version, by="test")
+    return registry
+
+
+@pytest.fixture
+def old(two_versions):
+    return two_versions[1][0]
+
+
+@pytest.fixture
+def new(two_versions):
+    return two_versions[1][1]
+
+
+def errors(old, new, old_median=0.08, new_median=0.14, count=120):
+    return {old: errors_of(old_median, count, 1), new: errors_of(new_median, count, 2)}
+
+
+def absolute(found):
+    return {version: abs(values).tolist() for version, values in found.items()}
+
+
+def test_a_version_with_larger_errors_is_rolled_back_once(registry, old, new):
+    decision = roll_back_if_worse(registry, absolute(errors(old, new)))
+    assert (decision.rolled_back, decision.active, registry.active_version()) == (True, old, old)
+    assert registry.history()[-1].by == AUTOMATIC
+    assert "significantly larger" in decision.reason
+    again = roll_back_if_worse(registry, absolute(errors(old, new)))
+    assert (again.rolled_back, registry.active_version()) == (False, old)
+    reversed_errors = absolute(errors(old, new, old_median=0.3))
+    assert not roll_back_if_worse(registry, reversed_errors).rolled_back, "nor to the one before"
+
+
+def test_a_version_that_a_person_activates_again_stays(registry, old, new):
+    roll_back_if_worse(registry, absolute(errors(old, new)))
+    registry.activate(new, by="operator")
+    decision = roll_back_if_worse(registry, absolute(errors(old, new)))
+    assert (decision.rolled_back, registry.active_version()) == (False, new)
+    assert "activated again by operator" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"count": 49}, "50 of each are needed"),
+        ({"new_median": 0.08}, "is not significantly larger"),
+        ({"new_median": 0.05}, "is not significantly larger"),
+        ({"new_median": 0.0845, "count": 1_000}, "is not significantly larger"),
+    ],
+)
+def test_few_reports_equal_and_slightly_larger_errors_change_nothing(
+    registry, old, new, change, reason
+):
+    decision = roll_back_if_worse(registry, absolute(errors(old, new, **change)))
+    assert (decision.rolled_back, registry.active_version()) == (False, new)
+    assert reason in decision.reason
+
+
+def test_without_reports_or_an_earlier_version_nothing_changes(registry, old, new):
+    assert not roll_back_if_worse(registry, {}).rolled_back
+    alone = ModelRegistry(registry.folder(new).parent)
+    alone.rollback(by="operator")
+    decision = roll_back_if_worse(alone, absolute(errors(old, new)))
+    assert (decision.rolled_back, alone.active_version()) == (False, old)
+
+
+def test_a_version_that_is_active_since_a_roll_back_is_not_judged(registry, two_versions, old, new):
+    registry.activate(two_versions[1][2], by="operator")
+    registry.rollback(by="operator")
+    assert registry.active_version() == new
+    decision = roll_back_if_worse(registry, absolute(errors(old, new)))
+    assert (decision.rolled_back, registry.active_version()) == (False, new)
+
+
+def test_a_median_error_that_is_larger_by_less_than_a_tenth_changes_nothing(registry, old, new):
+    found = {name: np.linspace(low, low + 0.004, 400).tolist() for name, low in
+             ((old, 0.080), (new, 0.085))}  # fmt: skip
+    decision = roll_back_if_worse(registry, found)
+    assert decision.comparison is not None
+    assert (decision.comparison.difference_low or 0.0) > 0
+    assert (decision.rolled_back, registry.active_version()) == (False, new)
+
+
+def test_a_comparison_alone_changes_nothing(registry, old, new):
+    decision = compare_with_previous(registry, absolute(errors(old, new)))
+    assert decision.comparison.is_worse
+    assert (decision.rolled_back, registry.active_version()) == (False, new)
+
+
+def test_an_earlier_version_that_fails_its_checks_is_not_activated(
+    two_versions, registry, old, new
+):
+    path = registry.folder(old)
+    path.unlink()
+    path.mkdir()
+    for file in (two_versions[0] / old).iterdir():
+        (path / file.name).write_bytes(file.read_bytes())
+    (path / "forest.npz").write_bytes(b"damaged")
+    with pytest.raises(ModelRefused):
+        roll_back_if_worse(checked_registry(path.parent), absolute(errors(old, new)))
+    assert registry.active_version() == new
+
+
+def test_equal_versions_are_hardly_ever_told_apart():
+    wrong = 0
+    for seed in range(40):
+        old, new = (abs(errors_of(0.09, 60, 2 * seed + n)).tolist() for n in range(2))
+        wrong += compare_sales({"a": old, "b": new}, "b", "a").is_worse
+    assert wrong <= 2
+
+
+def test_the_last_report_on_a_valuation_counts_and_the_files_of_all_writers(tmp_path):
+    report_sales(tmp_path, "v1", [0.1, 0.2], "api-1")
+    report_sales(tmp_path, "v2", [0.3], "api-2")
+    reports = sale_reports(tmp_path)
+    path = tmp_path / "outcomes_2026-09-21.api-9.jsonl"
+    line = next(tmp_path.glob("outcomes_*.api-1.jsonl")).read_bytes().splitlines()[0]
+    later = line.replace(b'"sale_price_mad":100000.0', b'"sale_price_mad":110000.0')
+    path.write_bytes(later.replace(b'"at":1790000000.0', b'"at":1790000099.0') + b"\nnot json\n")
+    corrected = sale_reports(tmp_path)
+    assert len(reports) == len(corrected) == 3
+    found = errors_by_version(corrected)
+    assert sorted(found["v1"]) == pytest.approx([0.0, 0.2])
+    assert found["v2"] == pytest.approx([0.3])
