@@ -2,13 +2,14 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.streams import echo_json
+from model_store.registry.manifest import MEASURED
 from shared.domain.errors import DomainError
 from shared.messages.texts import describe_problem
 
@@ -62,6 +63,24 @@ def warn_of_suspects(report: "LoadReport", consequence: str) -> None:
 def print_json(value: Any) -> None:
     """Print one JSON value on standard output."""
     echo_json(value)
+
+
+def interval_note(training: Mapping[str, Any]) -> str:
+    """The lines that say how the intervals of a trained version widen with the age of its data.
+
+    Args:
+        training: of the manifest.
+    """
+    growth = training["interval_growth"]
+    if growth["source"] == MEASURED:
+        basis = f"as {growth['listings']:,} listings after {growth['origins'][0]} show"
+    else:
+        basis = f"by the reference growth, because {growth['reason']}"
+    lines = [f"  intervals widen with the age of the data {basis}"]
+    until = growth.get("data_until", training["data_as_of"])
+    if until != training["data_as_of"]:
+        lines.append(f"  the age counts from {until}: few listings are later")
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager

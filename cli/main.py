@@ -42,6 +42,9 @@ COMMANDS: dict[str, CommandTarget] = {
         "cli.retraining.retrain:retrain", "Train on new listings; activate if better."
     ),
     "evaluate": CommandTarget("cli.evaluate:evaluate", "Measure a model on real listings."),
+    "recalibrate": CommandTarget(
+        "cli.retraining.recalibrate:recalibrate", "Recalibrate intervals on later data."
+    ),
     "drift": CommandTarget(
         "cli.retraining.drift:drift", "Compare valued cars with the training data."
     ),

@@ -16,6 +16,7 @@ from cli.console import (
     as_json_option,
     click_errors,
     data_option,
+    interval_note,
     print_json,
 )
 from cli.training_data import TrainingData, load_training_data
@@ -24,6 +25,7 @@ from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
+from shared.domain.clock import month_number
 from shared.domain.errors import DomainError
 from shared.messages.texts import describe_problem
 from shared.settings import Settings
@@ -89,6 +91,7 @@ def train(
         is_active = activate or registry.active_version() is None
         if is_active:
             registry.activate(version.id, by=getpass.getuser())
+    click.echo(interval_note(version.training), err=True)
     if as_json:
         result = {"version": version.id, "active": is_active, "metrics": dict(version.metrics)}
         report = data.report and data.report.to_json()
@@ -212,6 +215,8 @@ def _fit_at_price_level(
     _, factor = splice_index(dated, published, data.price_level)
     trained = fit(data.listings.assign(**{PRICE: data.listings[PRICE] * factor}))
     index, _ = splice_index(trained.training["price_index"] or dated, published, data.price_level)
+    months = month_number(data.price_level) - month_number(latest_month(data.listings))
+    trained = dataclasses.replace(trained, calibration=trained.calibration.delayed(months))
     restated = _with_training(trained, price_index=index, data_as_of=data.price_level)
     # A listing is recognised by the price that was asked.
     rows = training_rows(data.listings, str(trained.training["digest"]))

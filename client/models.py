@@ -113,7 +113,8 @@ class Valuation:
             ),
             "verdict": verdict and Verdict(**_members(Verdict, verdict)),
             "warnings": tuple(
-                f"{each['pointer']}: {each['detail']}" for each in answer["warnings"]
+                f"{each['pointer']}: {each['detail']}" if each["pointer"] else each["detail"]
+                for each in answer["warnings"]
             ),
             "raw": answer,
         }

@@ -76,6 +76,7 @@ class PricePerKm:
     def __init__(self) -> None:
         self.calls = 0
         self.rows = 0
+        self.months: set[int | None] = set()
         self.fault: Callable[[], None] | None = None
 
     def load(self, version: str) -> "PricePerKm":
@@ -83,7 +84,13 @@ class PricePerKm:
         assert version == "v1"
         return self
 
-    def estimate_columns(self, columns: Mapping[str, Sequence[Any]], n: int) -> Table:
+    def estimate_columns(
+        self,
+        columns: Mapping[str, Sequence[Any]],
+        n: int,
+        *,
+        month: int | None = None,
+    ) -> Table:
         """Return the prices of `n` cars."""
         self.calls += 1
         if self.fault is not None:
@@ -91,6 +98,7 @@ class PricePerKm:
         km = columns["km_driven"]
         assert len(km) == n
         self.rows += n
+        self.months.add(month)
         driven = np.nan_to_num(np.asarray(km, dtype=np.float64), nan=100_000.0)
         price = np.maximum(300_000.0 - driven, 5_000.0)
         levels = np.asarray(QUANTILE_LEVELS)

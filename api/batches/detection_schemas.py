@@ -6,10 +6,13 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
+from api.http.context import services
 from api.http.responses import described
-from shared.domain.batch import Batch
+from shared.domain.batch import Batch, BatchManifest
+from shared.domain.clock import month_at
 from shared.domain.notes import MAX_EXAMPLES, AskingSides, NoteCount
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
+from shared.domain.valuation import CALIBRATION_HORIZON_MONTHS, DATA_OLD, data_age_months
 from shared.fields.car import CAR_FIELDS
 from shared.messages.counted import COUNTED_MESSAGES
 from shared.messages.notices import (
@@ -130,8 +133,16 @@ def _dump_notices(
         for notice in batch.manifest.dialect.notices
         if (notice.field, notice.code) not in replaced
     ]
+    if (age := data_age(batch.manifest)) is not None and age > CALIBRATION_HORIZON_MONTHS:
+        found.append(Notice(code=DATA_OLD, values=(str(age),)))
     notices = (*found, *_joined(counted))
     return [_dump_notice(notice, columns, language) for notice in notices]
+
+
+def data_age(manifest: BatchManifest) -> int | None:
+    """Age of the model's data when the batch was accepted, months; None if it is not known."""
+    identity = services().active_model.identity(manifest.model_version)
+    return data_age_months(identity["data_as_of"], month_at(manifest.accepted_at))
 
 
 def _joined(counted: Sequence[Notice]) -> list[Notice]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from api.batches.detection_schemas import BatchInputSchema, dump_input
-from api.http.context import language
+from api.batches.detection_schemas import BatchInputSchema, data_age, dump_input
+from api.http.context import language, services
 from api.http.problems import dump_field_problem
 from api.http.requests import wait_field
 from api.http.responses import PlaceSchema
@@ -294,6 +294,16 @@ class BatchSchema(Schema):
     finished_at = fields.DateTime(required=True, allow_none=True)
     cancel_requested = fields.Boolean(required=True)
     model_version = fields.String(required=True)
+    data_as_of = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Newest data of the model's training."},
+    )
+    data_age_months = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Its age when the batch was accepted; intervals widen with it."},
+    )
     corrects = fields.String(
         required=True,
         allow_none=True,
@@ -348,6 +358,8 @@ def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
         "finished_at": iso(progress.finished_at),
         "cancel_requested": progress.cancel_requested,
         "model_version": manifest.model_version,
+        "data_as_of": services().active_model.identity(manifest.model_version)["data_as_of"],
+        "data_age_months": data_age(manifest),
         "corrects": manifest.corrects,
         "corrections": list(progress.corrections),
         "options": {

@@ -22,15 +22,16 @@ from api.middleware.cross_site import is_cross_site
 from api.middleware.problems import answer_error, answer_http_error
 from api.ops.docs_views import html_response
 from api.pages.form import build_form, example_values, form_values
-from api.pages.result import build_result
+from api.pages.result import build_result, data_age_warning
 from api.pages.suggestions import Suggestions, suggestions
 from api.pages.typography import format_month, typographic
 from model_store.registry.manifest import CARD_DATA_FILE
 from shared.domain.car import REQUIRED_FIELDS
+from shared.domain.clock import current_month
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput, JobNotFound, RateLimited
 from shared.domain.ids import JobId, is_id
 from shared.domain.job import Job, JobState
-from shared.domain.valuation import Extra
+from shared.domain.valuation import CALIBRATION_HORIZON_MONTHS, Extra, data_age_months
 from shared.fields.car import CAR_FIELDS
 from shared.fields.requests import load_car_request
 from shared.logging import get_logger
@@ -249,6 +250,10 @@ def _page(
     active = services().active_model.version_id()
     version = model_version or active
     card = services().active_model.manifest(version) if version else None
+    month = current_month() if result is None else result["month"]
+    data_age = data_age_months(card.data_as_of, month) if card else None
+    if result is not None and data_age is not None and data_age > CALIBRATION_HORIZON_MONTHS:
+        result["warnings"].append(data_age_warning(data_age))
     response = html_response(
         "estimate.html",
         PAGE_CSP,
@@ -261,6 +266,7 @@ def _page(
         refresh=refresh,
         suggestions=_suggestions(active),
         data_as_of=format_month(card.data_as_of) if card else "",
+        data_age_months=data_age,
         model_version=version,
         has_card=card is not None and CARD_DATA_FILE in card.files,
         address=request.host_url,

@@ -22,6 +22,7 @@ from api.pages.typography import (
 )
 from shared.domain.car import CarFeatures
 from shared.domain.valuation import (
+    DATA_OLD,
     CarRequest,
     Estimate,
     Explanation,
@@ -85,10 +86,16 @@ def build_result(
         ],
         "outlook": depreciation and build_outlook(estimate, depreciation, request.car.km_driven),
         "comparables": [build_comparable(one) for one in estimate.comparables or ()],
+        "month": estimate.month,
     }
     if estimate.explanation is not None:
         shown["explanation"] = _explanation(estimate, estimate.explanation, request.car)
     return shown
+
+
+def data_age_warning(months: int) -> str:
+    """The sentence on data beyond `CALIBRATION_HORIZON_MONTHS`, `months` old."""
+    return describe_warning({"pointer": "", "code": DATA_OLD, "months": months}, "fr")
 
 
 def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) -> dict[str, Any]:

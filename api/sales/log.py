@@ -143,6 +143,13 @@ class SaleReportLog:
                 )
             ]
 
+    def of_version(self, version: str) -> list[SaleReport]:
+        """The last report on each valuation by a model version; raises `AuditUnavailable`."""
+        with self._index() as index:
+            ids = index.execute("SELECT id FROM outcomes WHERE model_version = ?", (version,))
+            reports = [_get(index, one) for (one,) in ids.fetchall()]
+        return [report for report in reports if report is not None]
+
     def check(self) -> None:
         """Check that the last flush succeeded; raises `AuditUnavailable` if it did not."""
         self._lines.check()

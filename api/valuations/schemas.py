@@ -7,6 +7,7 @@ from marshmallow import Schema, fields
 
 from api.http.context import language, services
 from api.http.responses import described
+from api.valuations.model_section import ModelSchema, data_warnings, dump_model
 from shared.domain.car import Condition, Fuel, Origin, Owner, SellerType, Transmission
 from shared.domain.outlook import DifferenceReason, Pace, SimilarityReason
 from shared.domain.reading import Match
@@ -78,14 +79,6 @@ class VerdictSchema(Schema):
     position = fields.Enum(VerdictPosition, by_value=True, required=True)
     percentile = described(fields.Float, "Share of comparable cars that ask less, percent")
     difference_mad = described(fields.Float, "Asking price minus estimate")
-
-
-class ModelSchema(Schema):
-    """Which model answered, and on what data it stands."""
-
-    version = fields.String(required=True)
-    data_as_of = described(fields.String, "Newest data of the training", allow_none=True)
-    basis = fields.String(required=True, metadata={"example": "asking_prices"})
 
 
 class ContributionSchema(Schema):
@@ -212,11 +205,11 @@ def serialize_valuation(
         "price_mad": estimate.price_mad,
         "currency": CURRENCY,
         "interval": _interval(estimate.quantiles_mad, coverage),
-        "model": model,
+        "model": dump_model(model, estimate),
         "model_known": estimate.model_known,
         **dump_reading(valuation),
         "cached": valuation.cached,
-        "warnings": _serialize_warnings(valuation, lang, pointer),
+        "warnings": _serialize_warnings(valuation, lang, pointer, model),
     }
     if request.asking_price_mad is not None:
         answer["verdict"] = estimate.verdict(request.asking_price_mad)
@@ -246,12 +239,15 @@ def cache_status(valuation: Valuation) -> str:
     return "carprice; fwd=miss; stored"
 
 
-def _serialize_warnings(valuation: Valuation, lang: Language, pointer: str) -> list[dict[str, Any]]:
-    """The texts of the warnings."""
+def _serialize_warnings(
+    valuation: Valuation, lang: Language, pointer: str, model: Mapping[str, str | None]
+) -> list[dict[str, Any]]:
+    """The texts of the warnings, the one about old data included."""
     model_known = valuation.estimate.model_known
     warnings = list(valuation.request.warnings)
     if not model_known:
         warnings.append({"pointer": f"{pointer}/model", "code": "model-unknown"})
+    warnings += data_warnings(model, valuation.estimate, pointer)
     return [
         {
             "pointer": warning["pointer"],

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from quantile_forest import RandomForestQuantileRegressor
 
@@ -13,13 +14,17 @@ from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
 from data.market.calibrate import assign_folds, calibrate
 from data.market.distributions import age_at_listing
 from data.market.generator import generate
-from data.market.reference import ReferenceMarket, month_number
+from data.market.reference import ReferenceMarket
 from model_store.forest.forest import PackedForest
-from model_store.pricing.calibration import MEDIAN_INDEX
+from model_store.pricing.conformal import MEDIAN_INDEX
+from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL
 from model_store.pricing.scenarios import ScenarioExpander
+from model_store.registry.manifest import REFERENCE_MARKET
 from model_store.training.crossfit import cross_fit
 from model_store.training.train import TrainedModel, train_bundle
+from shared.domain.clock import month_number, year_of
+from shared.domain.valuation import QUANTILE_LEVELS
 
 FOLDS = 5
 QUARTERS = 4
@@ -31,7 +36,10 @@ Figures = dict[str, float]
 def priced(
     trained: TrainedModel, listings: pd.DataFrame, fields: Sequence[str] | None = None
 ) -> Predictions:
-    """Price listings with a trained model, from all of their fields or from a few."""
+    """Price listings with a trained model, from all of their fields or from a few.
+
+    The intervals are those of each listing's month: they widen with the age of the data.
+    """
     rows = len(listings)
     columns = car_columns(listings)
     stated = {n: c for n, c in columns.items() if fields is None or n in fields}
@@ -42,9 +50,20 @@ def priced(
     output = PackedForest.from_estimator(trained.estimator).predict(encoded.matrix)
     mean = encoded.baseline_log + output.mean
     difficulty = PackedForest.from_estimator(trained.difficulty).predict(encoded.matrix).mean
-    quantiles = scenarios.mix(
-        trained.calibration.quantiles_log(encoded.level, mean, output.std, difficulty)
-    )
+    ages, is_young = _data_ages(trained, listings)
+    car_of = np.repeat(np.arange(rows), np.diff(scenarios.starts))
+    found = np.empty((len(mean), len(QUANTILE_LEVELS)))
+    for age in np.unique(ages):
+        at = np.flatnonzero(ages[car_of] == age)
+        found[at] = trained.calibration.quantiles_log(
+            encoded.level[at],
+            mean[at],
+            output.std[at],
+            difficulty[at],
+            is_young=is_young[car_of[at]],
+            months=int(age),
+        )
+    quantiles = scenarios.mix(found)
     return Predictions(
         actual=listings[PRICE].to_numpy(dtype=np.float64),
         price=np.exp(quantiles[:, MEDIAN_INDEX]),
@@ -53,6 +72,18 @@ def priced(
         company=listings["company"].to_numpy(dtype=object),
         age_years=_ages(listings),
     )
+
+
+def _data_ages(
+    trained: TrainedModel, listings: pd.DataFrame
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Age of the model's data in each listing's month, and whether its car is young, (n,) each."""
+    data_as_of = str(trained.training["data_as_of"])
+    months = listings[LISTING_DATE].fillna(data_as_of).map(month_number)
+    since = (months - month_number(data_as_of)).to_numpy()
+    ages = np.array([trained.calibration.age_of_data(int(month)) for month in since])
+    years = months.map(year_of).to_numpy() - listings["year"].to_numpy(dtype=np.int64)
+    return ages, years <= MAX_YOUNG_AGE
 
 
 def cross_validated(listings: pd.DataFrame, *, seed: int = SEED, folds: int = FOLDS) -> Figures:
@@ -102,7 +133,7 @@ def latest_full_month(listings: pd.DataFrame) -> str:
 def default_model(market: ReferenceMarket, listings: pd.DataFrame) -> Figures:
     """Price listings with the model that `carprice train` trains on a market's statistics."""
     drawn = generate(market, DEFAULT_ROWS, seed=DEFAULT_SEED, antithetic=True)
-    trained = train_bundle(drawn, seed=DEFAULT_SEED, market=market)
+    trained = train_bundle(drawn, seed=DEFAULT_SEED, name=REFERENCE_MARKET, market=market)
     return figures(priced(trained, listings))
 
 

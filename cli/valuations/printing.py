@@ -13,6 +13,7 @@ ACRONYMS = frozenset({"bmw", "byd", "ds", "gmc", "mg", "vw", "gt", "gti", "gtd",
 TEXTS: dict[str, dict[str, str]] = {
     "en": {
         "interval": "{coverage:.0f}% between {low} and {high} MAD",
+        "data": "data until {data_as_of}, {months} months old",
         "verdict": "{asking} MAD is {position}: {percentile:.0f}% of comparable cars ask less "
         "({difference} MAD)",
         "below_market": "below market",
@@ -38,6 +39,7 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "fr": {
         "interval": "{coverage:.0f} % entre {low} et {high} MAD",
+        "data": "données jusqu'à {data_as_of}, il y a {months} mois",
         "verdict": "{asking} MAD, c'est {position} : {percentile:.0f} % des voitures comparables "
         "sont proposées moins cher ({difference} MAD)",
         "below_market": "en dessous du marché",
@@ -112,6 +114,9 @@ def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
     )
     if valuation.verdict is not None:
         yield _verdict_line(valuation.verdict, language)
+    model = valuation.raw["model"]
+    if model.get("data_age_months") is not None:
+        yield texts["data"].format(data_as_of=model["data_as_of"], months=model["data_age_months"])
     yield from _reading_lines(valuation, language)
     for line in valuation.raw.get("explanation", ()):
         yield f"  {line}"

@@ -15,6 +15,7 @@ from model_store.cards.blocks import (
     paragraph,
     table,
 )
+from model_store.cards.growth import growth_blocks
 from model_store.cards.languages import CardTexts
 from model_store.cards.texts import LANGUAGES, LICENCES, LIMITS, USE
 from model_store.registry.manifest import (
@@ -57,6 +58,7 @@ def _card(
         *_data(version, texts),
         *_quality(version, predictions, texts),
         *_plots(predictions, texts),
+        *growth_blocks(version, texts),
     ]
     content = {"title": title, "blocks": blocks}
     return {
@@ -73,6 +75,7 @@ def _plot_files(predictions: CardPredictions, texts: CardTexts) -> dict[str, byt
         "error-by-price": card_plots.error_bars(prices, "axis-estimated-thousand", texts),
         "coverage-by-price": card_plots.coverage_points(prices, "axis-estimated-thousand", texts),
         "error-by-age": card_plots.error_bars(ages, "axis-age", texts),
+        "coverage-by-age": card_plots.coverage_points(ages, "axis-age", texts),
         "error-by-brand": card_plots.error_bars(by_brand(predictions), "axis-brand", texts),
         "importance": card_plots.importance_bars(predictions, texts),
     }
@@ -173,6 +176,7 @@ def _plots(predictions: CardPredictions, texts: CardTexts) -> list[Block]:
         _group_table("estimated-thousand", by_estimate(predictions), texts),
         heading(texts("by-age")),
         plot("error-by-age"),
+        plot("coverage-by-age"),
         _group_table("age", by_age(predictions), texts),
         heading(texts("by-brand")),
         plot("error-by-brand"),

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from data.hedonic.ordinal_encoder import NUMBERS
 from data.vehicles.columns import Column
 from model_store.explain.contributions import explanation
 from model_store.explain.tree_shap import TreeShap
@@ -15,6 +16,7 @@ from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
 from model_store.pricing.comparables import nearest_comparables
 from model_store.pricing.depreciation import depreciation
+from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
 from model_store.pricing.reasons import known_fields
 from model_store.pricing.scenarios import ScenarioExpander
@@ -24,11 +26,13 @@ from model_store.pricing.usual_cars import MAX_AGE, UsualStatistics
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.self_test import check_prices
 from shared.domain.car import CarFeatures
+from shared.domain.clock import current_month, month_number, year_of
 from shared.domain.errors import ModelRefused
 from shared.domain.outlook import Comparable, Depreciation
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate, Explanation
 
 _MEDIAN = QUANTILE_LEVELS.index(0.50)
+_YEAR = NUMBERS.index("year")
 _MAX_LOG_PRICE = math.log(1e9)
 """Above every car price; estimates are clipped to 1 MAD and this."""
 
@@ -69,11 +73,18 @@ class LoadedModel:
         scenarios = ScenarioExpander.of(self.usual, self.encoder, self._year)
         object.__setattr__(self, "_scenarios", scenarios)
 
-    def estimate(self, cars: Sequence[CarFeatures]) -> list[Estimate]:
-        """Value a group of cars with one pass through the forest, in order."""
+    def estimate(self, cars: Sequence[CarFeatures], *, month: int | None = None) -> list[Estimate]:
+        """Value a group of cars with one pass through the forest, in order.
+
+        Args:
+            cars: the cars.
+            month: for which the intervals hold (`shared.domain.clock.month_number`); None: the
+                current one. They widen with the age of the data, the price does not change.
+        """
         if not cars:
             return []
-        table = self._table(self.encoder.code(cars))
+        month = current_month() if month is None else month
+        table = self._table(self.encoder.code(cars), month)
         version = self.version.id
         return [
             Estimate(
@@ -81,6 +92,7 @@ class LoadedModel:
                 quantiles_mad=tuple(quantiles),
                 model_version=version,
                 model_known=known,
+                month=month,
             )
             for price, quantiles, known in zip(
                 table.price_mad.tolist(),
@@ -90,14 +102,18 @@ class LoadedModel:
             )
         ]
 
-    def estimate_columns(self, columns: Mapping[str, Column], n: int) -> EstimateTable:
+    def estimate_columns(
+        self, columns: Mapping[str, Column], n: int, *, month: int | None = None
+    ) -> EstimateTable:
         """Value `n` cars given as columns of normal-form values, None where missing.
 
         Args:
             columns: by name of the car's field; an absent one is missing in every car.
             n: number of cars.
+            month: see `estimate`.
         """
-        return self._table(self.encoder.code_columns(columns, n))
+        month = current_month() if month is None else month
+        return self._table(self.encoder.code_columns(columns, n), month)
 
     def explain(self, car: CarFeatures) -> Explanation:
         """Shapley contributions of the known fields; base and contributions sum to the price.
@@ -122,7 +138,7 @@ class LoadedModel:
         return explanation(
             car,
             price_mad=price_mad,
-            base_log=base_log + self._tree_shap.base,
+            base_log=base_log + self._tree_shap.base + self.calibration.shift_log,
             effects_log=effects_log,
             known=known_fields(car, features.cars),
             averages=self._averages,
@@ -178,7 +194,7 @@ class LoadedModel:
 
     def quantiles_mad(self, cars: Sequence[CarFeatures]) -> NDArray[np.float64]:
         """(n, 9) prices at `QUANTILE_LEVELS`, one row per car, in order."""
-        return self._table(self.encoder.code(cars)).quantiles_mad
+        return self._table(self.encoder.code(cars), current_month()).quantiles_mad
 
     @property
     def _year(self) -> int:
@@ -199,16 +215,31 @@ class LoadedModel:
     def _typical_table(self) -> TypicalCarTable:
         """Computed at the first request for comparables."""
         return TypicalCarTable.of(
-            lambda features: self._table(features).price_mad, self.encoder, self._scenarios.usual
+            lambda features: self._table(features, self._data_month).price_mad,
+            self.encoder,
+            self._scenarios.usual,
         )
 
-    def _table(self, features: CodedFeatures) -> EstimateTable:
+    @cached_property
+    def _data_month(self) -> int:
+        """Number of the month whose prices the model quotes."""
+        return month_number(self.version.data_as_of)
+
+    def _table(self, features: CodedFeatures, month: int) -> EstimateTable:
         scenarios = self._scenarios.expand(features)
-        encoded = self.encoder.encode_codes(scenarios.features if scenarios else features)
+        complete = scenarios.features if scenarios else features
+        encoded = self.encoder.encode_codes(complete)
         output = self.forest.predict(encoded.matrix)
         mean = encoded.baseline_log + output.mean
         difficulty = self.difficulty.predict(encoded.matrix).mean
-        prices = self.calibration.quantiles_log(encoded.level, mean, output.std, difficulty)
+        prices = self.calibration.quantiles_log(
+            encoded.level,
+            mean,
+            output.std,
+            difficulty,
+            is_young=complete.cars.numbers[:, _YEAR] >= year_of(month) - MAX_YOUNG_AGE,
+            months=self.calibration.age_of_data(month - self._data_month),
+        )
         level = encoded.level
         if scenarios:
             prices, level = scenarios.mix(prices), level[scenarios.starts[:-1]]

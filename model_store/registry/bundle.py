@@ -26,6 +26,7 @@ from model_store.registry.manifest import (
     MANIFEST_FILE,
     PROFILE_FILE,
     REFERENCE_MARKET,
+    SCHEMA_VERSION,
     ModelVersion,
 )
 from model_store.registry.registry import ModelRegistry, new_version_id
@@ -34,11 +35,14 @@ from model_store.registry.verification import sha256_of
 from shared.domain.errors import ModelRefused
 
 if TYPE_CHECKING:
+    from model_store.training.recalibration import Recalibration
     from model_store.training.train import TrainedModel
 
 ESTIMATOR_FILE = "bundle.joblib"
 FOREST_FILE = "forest.npz"
 CALIBRATION_FILE = "calibration.json"
+CARD_PREFIX = "card"
+"""Begins the names of a model card's files."""
 DIFFICULTY_FILE = "difficulty.npz"
 USUAL_FILE = "usual.json"
 TRAINING_ROWS_FILE = "training_rows.npy"
@@ -67,19 +71,81 @@ def save_bundle(
     with _staging_folder(versions_path) as folder:
         _write_files(folder, trained)
         version = _build_manifest(folder, trained)
-        for name, content in extra_files(version).items():
-            (folder / name).write_bytes(content)
-        version = dataclasses.replace(version, files=_digests(folder))
-        (folder / MANIFEST_FILE).write_text(
-            json.dumps(version.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        for path in folder.iterdir():
-            sync_file(path)
-        sync_folder(folder)
-        folder.chmod(0o755)
-        folder.rename(versions_path / version.id)
+        version = _finish(folder, version, extra_files)
     sync_folder(versions_path)
     return version
+
+
+def save_recalibrated(
+    base: LoadedModel,
+    changed: "Recalibration",
+    versions_path: Path,
+    extra_files: Callable[[ModelVersion], Mapping[str, bytes]] = lambda _: {},
+) -> ModelVersion:
+    """Store a version with the forest of another and a new calibration, atomically.
+
+    Files that do not change are hard links, or copies where the disk has no links.
+
+    Args:
+        base: the version whose forest is used; its files are in the registry.
+        changed: the result of `model_store.training.recalibration`.
+        versions_path: the registry's folder.
+        extra_files: see `save_bundle`.
+    """
+    created_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    source = versions_path / base.version.id
+    with _staging_folder(versions_path) as folder:
+        for name in base.version.files:
+            if name != CALIBRATION_FILE and not name.startswith(CARD_PREFIX):
+                _link_or_copy(source / name, folder / name)
+        _write_json(folder / CALIBRATION_FILE, changed.calibration.to_json())
+        if USUAL_FILE not in base.version.files:  # of an earlier schema
+            _write_json(folder / USUAL_FILE, base.usual.to_json())
+        version = dataclasses.replace(
+            base.version,
+            id=new_version_id(created_at),
+            created_at=created_at,
+            files=_digests(folder),
+            training=changed.training,
+            calibrated_on=changed.calibrated_on,
+            self_test=(),
+            schema_version=SCHEMA_VERSION,
+        )
+        version = _with_self_test(folder, version)
+        version = _finish(folder, version, extra_files)
+    sync_folder(versions_path)
+    return version
+
+
+def _finish(
+    folder: Path,
+    version: ModelVersion,
+    extra_files: Callable[[ModelVersion], Mapping[str, bytes]],
+) -> ModelVersion:
+    """Add the extra files and the manifest to a staging folder, and publish it."""
+    for name, content in extra_files(version).items():
+        (folder / name).write_bytes(content)
+    version = dataclasses.replace(version, files=_digests(folder))
+    (folder / MANIFEST_FILE).write_text(
+        json.dumps(version.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    for path in folder.iterdir():
+        sync_file(path)
+    sync_folder(folder)
+    folder.chmod(0o755)
+    folder.rename(folder.parent / version.id)
+    return version
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # the file system has no hard links
+        shutil.copy2(source, target)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def in_memory(trained: "TrainedModel") -> LoadedModel:
@@ -178,7 +244,7 @@ def _write_files(folder: Path, trained: "TrainedModel") -> None:
     if trained.profile is not None:
         parts[PROFILE_FILE] = trained.profile.to_json()
     for name, part in parts.items():
-        (folder / name).write_text(json.dumps(part), encoding="utf-8")
+        _write_json(folder / name, part)
     if trained.training_rows is not None:
         np.save(folder / TRAINING_ROWS_FILE, trained.training_rows, allow_pickle=False)
 
@@ -211,6 +277,11 @@ def _build_manifest(folder: Path, trained: "TrainedModel") -> ModelVersion:
         metrics=trained.metrics,
         self_test=(),
     )
+    return _with_self_test(folder, version)
+
+
+def _with_self_test(folder: Path, version: ModelVersion) -> ModelVersion:
+    """The manifest with the prices that the files in `folder` give to the self-test cars."""
     return dataclasses.replace(
         version, self_test=expected_prices(_read_bundle(folder, version).prices_mad)
     )

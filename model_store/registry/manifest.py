@@ -10,11 +10,12 @@ from typing import Any, Self
 from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.ids import ModelVersionId
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Version of the bundle's file formats and features."""
-READABLE_SCHEMAS = (4, 5)
+READABLE_SCHEMAS = (4, 5, 6)
 """Other versions are refused. Version 4 lacks `usual.json`: what is usual for a car is then derived
-from the counts of its baseline (`model_store.pricing.usual_cars`)."""
+from the counts of its baseline (`model_store.pricing.usual_cars`). Versions before 6 do not state
+how their errors grow with the age of the data: their intervals widen beyond the horizon only."""
 
 MANIFEST_FILE = "manifest.json"
 ENCODER_FILE = "encoder.json"
@@ -27,6 +28,8 @@ PROFILE_FILE = "profile.json"
 REFERENCE_MARKET = "reference market"
 """Name of generated training data; the model card mentions it."""
 ASKING_PRICES = "asking_prices"
+MEASURED, REFERENCE = "measured", "reference"
+"""Source of the growth of the intervals: the training listings, or the reference growth."""
 
 
 def card_data_file(language: str) -> str:
@@ -67,10 +70,15 @@ class ModelVersion:
     """Columns of the forest's feature matrix."""
     training: Mapping[str, Any]
     """Of the listings: `name`, `rows`, `digest`, `data_as_of` (YYYY-MM), `seed`, `months` (the
-    first and the last), `price_index` (level by month, 1 at `data_as_of`)."""
+    first and the last), `price_index` (level by month, 1 at `data_as_of`), `interval_growth`
+    (whether the growth of the errors with the age of the data was measured, or why not)."""
     metrics: Mapping[str, Any]
     """Quality figures and the split that they were measured on."""
     self_test: tuple[SelfTestCase, ...]
+    calibrated_on: Mapping[str, Any] | None = None
+    """Of a version made by `carprice recalibrate`: `version` (whose forest it has), `name`, `rows`,
+    `months`, `sales` and `price_level` (factor from that version's). None: calibrated in training.
+    """
     basis: str = ASKING_PRICES
     """Kind of the prices: asked, not paid."""
     schema_version: int = SCHEMA_VERSION
@@ -104,6 +112,7 @@ class ModelVersion:
         Raises:
             KeyError, TypeError, ValueError: it is not a manifest.
         """
+        given = {"calibrated_on": None, **given}  # versions before schema 6 lack it
         known = {field.name: given[field.name] for field in dataclasses.fields(cls)}
         return cls(
             **known

@@ -30,7 +30,8 @@ def check_version(folder: Path, version: ModelVersion) -> None:
 def check_schema(version: ModelVersion) -> None:
     """Refuse a schema that this program does not read."""
     if version.schema_version not in READABLE_SCHEMAS:
-        readable = " and ".join(map(str, READABLE_SCHEMAS))
+        *others, last = map(str, READABLE_SCHEMAS)
+        readable = f"{', '.join(others)} and {last}"
         raise ModelRefused(
             version=version.id,
             reason=f"schema {version.schema_version}, this program reads {readable}",

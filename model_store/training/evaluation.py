@@ -7,9 +7,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.hedonic.model import FloatArray
-from data.listings.table import LISTING_DATE, PRICE, car_columns
+from data.listings.table import LISTING_DATE, PRICE
 from data.market.price_index import interpolate_index
 from model_store.pricing.inference import LoadedModel
+from model_store.training.dated_estimates import estimate_listings
 from shared.domain.valuation import QUANTILE_LEVELS
 
 LOW_90, HIGH_90 = QUANTILE_LEVELS.index(0.05), QUANTILE_LEVELS.index(0.95)
@@ -81,7 +82,7 @@ def price_listings(
     model: LoadedModel, listings: pd.DataFrame, *, at_listing_level: bool = True
 ) -> PricedListings:
     """Price every listing by its car's fields; see `evaluate_model` for the arguments."""
-    table = model.estimate_columns(car_columns(listings), len(listings))
+    table = estimate_listings(model, listings)
     levels = listing_levels(model, listings) if at_listing_level else np.ones(len(listings))
     return PricedListings(
         actual=listings[PRICE].to_numpy(dtype=np.float64),
@@ -105,7 +106,7 @@ def evaluate_model(
         The figures of `scores`, then `version`, `data_as_of`, `price_level` (`listing` or `model`)
         and `outside_index`, the number of listings outside the index.
     """
-    table = model.estimate_columns(car_columns(listings), len(listings))
+    table = estimate_listings(model, listings)
     index, outside, levels = {}, 0, np.ones(len(listings))
     if at_listing_level and (index := model.version.price_index):
         levels = listing_levels(model, listings)

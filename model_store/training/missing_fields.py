@@ -16,6 +16,7 @@ from data.hedonic.model import FloatArray
 from data.listings.table import LISTING_DATE, PRICE, car_columns
 from data.market.distributions import age_at_listing
 from model_store.pricing.inference import LoadedModel
+from model_store.training.dated_estimates import estimate_listings
 from model_store.training.evaluation import listing_levels
 from shared.domain.valuation import COVERAGES, QUANTILE_LEVELS
 
@@ -57,7 +58,7 @@ def evaluate_missing_fields(
     cases = []
     for missing in _combinations():
         kept = {name: cells for name, cells in columns.items() if name not in missing}
-        quantiles = model.estimate_columns(kept, len(table)).quantiles_mad * levels[:, None]
+        quantiles = estimate_listings(model, table, kept).quantiles_mad * levels[:, None]
         inside = _inside(actual, quantiles)
         complete = inside if complete is None else complete
         cases.append(

@@ -21,14 +21,22 @@ from data.market.price_index import fitted_index, market_index
 from data.market.reference import ReferenceMarket
 from model_store.drift.profile import TrainingProfile
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
+from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_BRAND, UNKNOWN_MODEL, CarEncoder
 from model_store.pricing.usual_cars import UsualStatistics
 from model_store.registry.manifest import REFERENCE_MARKET
 from model_store.training.card_predictions import CardPredictions
-from model_store.training.crossfit import CrossFitResult, cross_fit, encode_by_market
+from model_store.training.crossfit import (
+    CrossFitResult,
+    cross_fit,
+    encode_by_market,
+    with_dropout,
+)
 from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
+from model_store.training.horizon import growth_of, resembles_later_cars
 from model_store.training.profile import training_profile
+from model_store.training.rolling_origins import ListingErrors
 from model_store.training.usual_statistics import usual_statistics
 
 MIN_LISTINGS = 200
@@ -47,8 +55,9 @@ class TrainedModel:
         usual: what is usual for a car that does not state its fuel, gearbox or kilometres.
         metrics: quality figures and the split that they were measured on.
         training: `rows`, `digest` (sha256 of the listings), `data_as_of` (YYYY-MM), `name`, `seed`,
-            `months` (first and last month of listing) and `price_index` (see
-            `data.market.price_index`).
+            `months` (first and last month of listing), `price_index` (see
+            `data.market.price_index`) and `interval_growth` (see
+            `model_store.training.horizon.measure_growth`).
         predictions: out-of-bag predictions of the training listings, for the model card.
         profile: binned shares of the training data, with which drift is measured.
         training_rows: sorted fingerprints of the training listings, by a key from their digest;
@@ -111,10 +120,27 @@ def train_bundle(
         encoded.matrix, actual - mean, oob, duplicate_groups=duplicate_groups, seed=seed, jobs=jobs
     )
     on_progress("difficulty")
-    is_calibration = _calibration_mask(fitted)
+    is_calibration = _calibration_mask(fitted) & resembles_later_cars(name, table)
     others = (values[is_calibration] for values in (mean, oob.std, difficulty, actual))
-    calibration = IntervalCalibration.fit(encoded.level[is_calibration], *others)
-    quantiles = calibration.quantiles_log(encoded.level, mean, oob.std, difficulty)
+    is_young = _is_young(table)
+    calibration = IntervalCalibration.fit(
+        encoded.level[is_calibration], *others, is_young=is_young[is_calibration]
+    )
+    below, above = calibration.scales(mean, oob.std, difficulty, is_young=is_young)
+    errors = ListingErrors(
+        table=with_dropout(table, seed=seed),
+        baseline_error=fitted.residual,
+        estimate_log=mean,
+        below=below,
+        above=above,
+        level=encoded.level,
+    )
+    growth, growth_source = growth_of(name, errors, table, fitted.encoder.hedonic.terms)
+    calibration = dataclasses.replace(calibration, growth=growth)
+    on_progress("growth of errors")
+    quantiles = calibration.quantiles_log(
+        encoded.level, mean, oob.std, difficulty, is_young=is_young
+    )
     on_progress("calibration")
     return TrainedModel(
         estimator=forest,
@@ -134,12 +160,19 @@ def train_bundle(
             "data_as_of": latest_month(table) if market is None else market.data_as_of,
             "name": name,
             "seed": seed,
+            "interval_growth": growth_source,
             **_dates(table, fitted.month_slopes, market),
         },
         predictions=_card_predictions(table, forest, fitted, mean, quantiles),
         profile=training_profile(table, np.exp(mean)),
         training_rows=training_rows(listings, digest(table)) if name != REFERENCE_MARKET else None,
     )
+
+
+def _is_young(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether each car is at most `MAX_YOUNG_AGE` years old when it is listed, (n,)."""
+    dates = table[LISTING_DATE].fillna(latest_month(table))
+    return np.asarray(age_at_listing(table.assign(**{LISTING_DATE: dates})) <= MAX_YOUNG_AGE)
 
 
 def training_rows(listings: pd.DataFrame, key: str) -> Fingerprints:
@@ -149,7 +182,7 @@ def training_rows(listings: pd.DataFrame, key: str) -> Fingerprints:
 
 def count_steps(listings: pd.DataFrame, *, is_generated: bool = False) -> int:
     """Number of calls of `on_progress` by `train_bundle`."""
-    return (1 if is_generated else 2 + _folds(listings)) + 5 + 2
+    return (1 if is_generated else 2 + _folds(listings)) + 5 + 3
 
 
 def digest(listings: pd.DataFrame) -> str:

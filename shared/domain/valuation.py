@@ -5,9 +5,11 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Self
 
 from shared.domain.car import CarFeatures
+from shared.domain.clock import month_number
 from shared.domain.ids import CallerId, ValuationId
 from shared.domain.outlook import Comparable, Depreciation
 from shared.domain.reading import Match, VehicleName
@@ -16,7 +18,25 @@ QUANTILE_LEVELS: tuple[float, ...] = (0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90,
 """Levels of the price quantiles of an estimate; each interval is a symmetric pair of them."""
 
 COVERAGES: tuple[float, ...] = (0.50, 0.80, 0.90, 0.95)
+CALIBRATION_HORIZON_MONTHS = 12
+"""Age of a model's data, in months, up to which the growth of its errors is measured. Intervals of
+older data widen by a rule, and answers warn (`DATA_OLD`)."""
+DATA_OLD = "data-old"
+"""Code of that warning."""
 DEFAULT_COVERAGE = 0.90
+
+
+@lru_cache(maxsize=64)
+def data_age_months(data_as_of: str | None, month: int) -> int | None:
+    """Age of a model's data in months; None if it is not known.
+
+    Args:
+        data_as_of: month (YYYY-MM) whose price level the model quotes.
+        month: `Estimate.month`.
+    """
+    if data_as_of is None or month == 0:
+        return None
+    return max(0, month - month_number(data_as_of))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +128,9 @@ class Estimate:
     explanation: Explanation | None = None
     depreciation: Depreciation | None = None
     comparables: tuple[Comparable, ...] | None = None
+    month: int = 0
+    """Month for which the quantiles hold (`shared.domain.clock.month_number`): they widen with the
+    age of the model's data. 0 in estimates of earlier releases: they do not depend on it."""
 
     def interval(self, coverage: float = DEFAULT_COVERAGE) -> PriceInterval:
         """The central interval with one of `COVERAGES`; raises `ValueError` for another."""
@@ -160,14 +183,15 @@ class Estimate:
             explanation,
             self.depreciation and self.depreciation.to_wire(),
             None if self.comparables is None else [one.to_wire() for one in self.comparables],
+            self.month,
         ]
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild the estimate from `to_wire`'s list; further values of a newer one are ignored."""
         price_mad, quantiles_mad, model_version, model_known, *extras = values
-        missing: list[Any] = [None, None, None]
-        explanation, depreciation, comparables, *_ = extras + missing
+        missing: list[Any] = [None, None, None, 0]
+        explanation, depreciation, comparables, month, *_ = extras + missing[len(extras) :]
         return cls(
             price_mad=price_mad,
             quantiles_mad=tuple(quantiles_mad),
@@ -178,6 +202,7 @@ class Estimate:
             comparables=None
             if comparables is None
             else tuple(map(Comparable.from_wire, comparables)),
+            month=month,
         )
 
 

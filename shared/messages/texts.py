@@ -194,6 +194,12 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "Model not in the data: the price comes from the other fields, and the interval is "
         "wider; if the brand is missing too, it can be far from the true price.",
     },
+    "data-old": {
+        "fr": "Les données du modèle ont {months} mois : le marché a pu changer depuis, et "
+        "l'intervalle est élargi en conséquence.",
+        "en": "The data of the model are {months} months old: the market may have changed since, "
+        "and the interval is widened accordingly.",
+    },
 }
 
 INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {

@@ -1,4 +1,7 @@
-"""The result cache: estimates by model version and car, in Redis and in this process."""
+"""The result cache: estimates by model version, car and month, in Redis and in this process.
+
+Intervals widen with the age of the data: an estimate is only found in the month it was made for.
+"""
 
 import threading
 from collections import OrderedDict
@@ -10,7 +13,7 @@ import msgpack
 import redis
 
 from shared.domain.car import CarFeatures
-from shared.domain.clock import Clock
+from shared.domain.clock import Clock, current_month
 from shared.domain.valuation import CachedEstimate, Estimate, Extra
 from shared.logging import get_logger
 from shared.metrics import CACHE_FAILURES
@@ -117,7 +120,9 @@ class EstimateCache:
     def get_local(self, model_version: str, car: CarFeatures) -> CachedEstimate | None:
         """The estimate without extras from the local cache; None if it is not there."""
         copy = self._local_cache.get((model_version, car), self._clock())
-        return None if copy is None else self._hit(*copy)
+        if copy is None or copy[1].month not in {0, current_month()}:
+            return None
+        return self._hit(*copy)
 
     def get_all(self, wanted: Sequence[CacheQuery]) -> list[CachedEstimate | None]:
         """The estimates that the server has, by one round trip.
@@ -127,7 +132,9 @@ class EstimateCache:
         if self._is_circuit_open():
             return [None] * len(wanted)
         try:
-            packed = mget(self._connections, [keys.estimate(*each).encode() for each in wanted])
+            month = current_month()
+            names = [keys.estimate(*each, month).encode() for each in wanted]
+            packed = mget(self._connections, names)
         except redis.RedisError as error:
             self._open_circuit("get", error)
             return [None] * len(wanted)
@@ -183,7 +190,9 @@ class EstimateCache:
         return [
             (
                 "SET",
-                keys.estimate(estimate.model_version, car, extras),
+                keys.estimate(
+                    estimate.model_version, car, extras, estimate.month or current_month()
+                ),
                 msgpack.packb([expires_at, estimate.to_wire()]),
                 "EX",
                 self._ttl_s,

@@ -9,7 +9,7 @@ from shared.domain.valuation import Extra
 PREFIX = "carprice:1:"
 """Holds the version of the layout."""
 
-ESTIMATE_SCHEMA = 3
+ESTIMATE_SCHEMA = 4
 """Version of the stored form of estimates, so that no process reads another form."""
 
 job = (PREFIX + "job:{}").format
@@ -68,12 +68,19 @@ reply_list = (PREFIX + "reply:{}").format
 """List on which one API process receives the workers' replies."""
 
 
-def estimate(model_version: str, car: CarFeatures, extras: Sequence[Extra]) -> str:
-    """Cached estimate of one car, with its extras, by one model version.
+def estimate(model_version: str, car: CarFeatures, extras: Sequence[Extra], month: int) -> str:
+    """Cached estimate of one car, with its extras, by one model version, for one month.
 
-    Cars that are equal in normal form share a key, however they were spelled.
+    Cars that are equal in normal form share a key, however they were spelled. Intervals widen with
+    the age of the data, so an estimate of last month is not this month's.
+
+    Args:
+        model_version: the version.
+        car: the car.
+        extras: what was asked for in addition to the price.
+        month: for which the estimate holds, see `Estimate.month`.
     """
-    text = f"{ESTIMATE_SCHEMA}\x1f{car.canonical()}\x1f{','.join(sorted(extras))}"
+    text = f"{ESTIMATE_SCHEMA}\x1f{car.canonical()}\x1f{','.join(sorted(extras))}\x1f{month}"
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return f"{PREFIX}estimate:{model_version}:{digest}"
 

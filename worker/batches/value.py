@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from shared.blobs.batch_files import BatchFiles, chunk_name
 from shared.blobs.parts import PartHead, read_part_head, write_part
 from shared.domain.batch import BatchManifest, OnError
-from shared.domain.clock import Clock
+from shared.domain.clock import Clock, month_at
 from shared.domain.ids import BatchId
 from shared.domain.table import Dialect
 from shared.fields.columns import ColumnValidator
@@ -80,6 +80,9 @@ class BatchValuation:
         self._general = GeneralEngine(self._estimate, self._validator, clock)
         self._estimates: list[tuple[Mapping[str, Any], Any, str]] = []
         """Estimates of the current chunk: columns of the cars, quantiles and model version."""
+        self._month = 0
+        """Month in which the current chunk's batch was accepted: its intervals hold for it, so
+        that a chunk has the same prices whenever it is valued."""
 
     def run(self, batch_id: BatchId, chunk: int) -> None:
         """Value a chunk unless it is done, and send the next steps."""
@@ -96,6 +99,7 @@ class BatchValuation:
         head, part = read_part_head(self._files.blobs, batch_id, number), None
         if head is None:
             self._estimates.clear()
+            self._month = month_at(manifest.accepted_at)
             engine, chunk = self._load(manifest, number)
             part = engine.value(manifest, chunk)
             head = write_part(self._files.blobs, batch_id, number, part)
@@ -161,7 +165,7 @@ class BatchValuation:
         """Estimates of n cars given by column."""
         model = self._models.load(version)
         with INFERENCE.labels(queue=str(QueueName.BULK)).time():
-            estimates = model.estimate_columns(columns, n)
+            estimates = model.estimate_columns(columns, n, month=self._month)
         self._estimates.append((columns, estimates.quantiles_mad, version))
         return estimates
 

@@ -59,9 +59,9 @@ def test_a_browser_gets_a_page_that_loads_only_its_own_plots(client, active):
     assert answer.headers["Content-Security-Policy"] == CARD_CSP
     assert "Accept" in answer.headers["Vary"]
     assert f"<h1>Model card {active.id}</h1>" in answer.text
-    assert answer.text.count("<img ") == 6
+    assert answer.text.count("<img ") == 7
     plots = [one for one in active.files if one.endswith(".png") and "card-fr" not in one]
-    assert len(plots) == 6
+    assert len(plots) == 7
     for name in plots:
         address = f"/models/{active.id}/{name}"
         assert address in answer.text
@@ -101,7 +101,7 @@ def test_the_language_is_that_of_the_query_else_of_the_header(
 def test_the_french_page_is_french_with_its_own_plots_and_leads_to_the_english_one(client, active):
     page = client.get("/models/active/card?lang=fr", headers=BROWSER).text
     assert '<article class="model-card" lang="fr">' in page
-    assert page.count("card-fr-") == 6
+    assert page.count("card-fr-") == 7
     assert f"/models/{active.id}/card-fr.md" in page
     assert f'href="/models/{active.id}/card?lang=en"' in page
     assert "The same" not in page

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from api.valuations.schemas import serialize_valuation
+from shared.domain.clock import month_number
 from shared.domain.ids import ValuationId
 from shared.domain.valuation import CarRequest, Estimate, Valuation
 from shared.fields.requests import load_car_request
@@ -107,3 +108,35 @@ def test_each_usual_field_that_is_missing_has_a_warning() -> None:
 def test_how_names_were_read_survives_the_way_to_the_worker() -> None:
     request = car("Nissan", "Qashqia")
     assert answer(CarRequest.from_wire(request.to_wire())) == answer(request)
+
+
+@pytest.mark.parametrize(
+    ("month", "age", "warns"),
+    [("2025-05", 0, False), ("2026-05", 12, False), ("2026-06", 13, True), ("2024-01", 0, False)],
+)
+def test_the_answer_states_the_age_of_the_data_and_warns_beyond_the_horizon(
+    month: str, age: int, *, warns: bool
+) -> None:
+    estimate = Estimate(
+        price_mad=9e4, quantiles_mad=(9e4,) * 9, model_version="v1", model_known=True,
+        month=month_number(month),
+    )  # fmt: skip
+    valuation = Valuation(
+        id=ValuationId("v"), request=car("Dacia", "Logan"), estimate=estimate, cached=True
+    )
+    model = MODEL | {"data_as_of": "2025-05"}
+    english = serialize_valuation(valuation, 0.9, model, "en", pointer="/3")
+    assert english["model"] == model | {"data_age_months": age}
+    found = [one for one in english["warnings"] if one["code"] == "data-old"]
+    assert bool(found) is warns
+    if warns:
+        french = serialize_valuation(valuation, 0.9, model, "fr")
+        assert found[0]["pointer"] == "/3"
+        assert found[0]["detail"].startswith("The data of the model are 13 months old")
+        assert "Les données du modèle ont 13 mois" in str(french["warnings"])
+
+
+def test_the_age_of_unknown_data_is_not_stated() -> None:
+    answered = answer(car("Dacia", "Logan"))
+    assert answered["model"] == MODEL | {"data_age_months": None}
+    assert "data-old" not in codes(answered)

@@ -612,6 +612,24 @@ def test_predict_prints_the_explanation_and_the_comparables_in_both_languages(
     assert done.stderr == f"{note}/colour: Unknown field, ignored.\n"
 
 
+def test_predict_prints_the_age_of_the_data_and_the_warning_without_a_pointer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = VALUATION | {
+        "model": {"version": "m1", "data_as_of": "2025-05", "data_age_months": 18},
+        "warnings": [{"pointer": "", "detail": "The data are old."}],
+    }
+    serve(monkeypatch, lambda _: httpx.Response(200, json=answer))
+    for language, line in (
+        ("en", "data until 2025-05, 18 months old"),
+        ("fr", "données jusqu'à 2025-05, il y a 18 mois"),
+    ):
+        done = CliRunner().invoke(predict.predict, [*CAR_BY_OPTIONS, "--lang", language])
+        assert line in done.stdout.splitlines()
+        assert done.stderr.endswith(": The data are old.\n")
+        assert "::" not in done.stderr.replace(" ", "")
+
+
 def test_each_refused_field_is_a_line_with_its_option(monkeypatch: pytest.MonkeyPatch) -> None:
     errors = [
         {"pointer": "/km_driven", "code": "required", "detail": "It is required."},

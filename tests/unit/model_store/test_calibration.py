@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.figures import coverage_by_decile
-from model_store.pricing.calibration import MEDIAN_INDEX, IntervalCalibration
+from model_store.pricing.calibration import IntervalCalibration
+from model_store.pricing.conformal import MEDIAN_INDEX
 from model_store.pricing.feature_matrix import (
     COMPLETE,
     INCOMPLETE,

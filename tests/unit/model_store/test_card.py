@@ -52,13 +52,44 @@ def test_it_names_version_data_scores_use_limits_and_licences(card: tuple[Path, 
 def test_every_image_of_the_card_is_a_png_file_beside_it(card: tuple[Path, str]) -> None:
     folder, text = card
     shown = re.findall(r"!\[.+\]\((.+)\)", text)
-    assert len(shown) == 6
+    assert len(shown) == 7
     french = re.findall(r"!\[.+\]\((.+)\)", (folder / "card-fr.md").read_text())
-    assert len(french) == 6
+    assert len(french) == 7
     assert {*shown, *french} == {path.name for path in folder.glob("*.png")}
     for name in (*shown, *french):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
         assert name in ModelVersion.read(folder).files
+
+
+@pytest.mark.parametrize(
+    ("growth", "said"),
+    [
+        (
+            {"source": "measured", "origins": ["2024-03", "2024-09"], "listings": 12_345,
+             "data_until": "2026-01", "width_by_months": {"0": 1.0, "12": 1.105}},
+            {"en": ("up to 2024-03, 2024-09, on 12,345 listings", "since 2026-01", "| 12 | 1.10 |"),
+             "fr": ("jusqu'à 2024-03, 2024-09", "depuis 2026-01", "| 12 | 1,10 |")},
+        ),
+        (
+            {"source": "reference", "reason": "the listings have no dates",
+             "width_by_months": {"12": 1.2}},
+            {"en": ("not measured on these listings (the listings have no dates)", "since 2026-06"),
+             "fr": ("non mesuré sur ces annonces",)},
+        ),
+    ],
+)  # fmt: skip
+def test_the_card_says_how_intervals_widen_with_the_age_of_the_data(
+    trained: TrainedModel, tmp_path: Path, growth: dict[str, object], said: dict[str, list[str]]
+) -> None:
+    training = {**trained.training, "interval_growth": growth}
+    version = save_bundle(
+        dataclasses.replace(trained, metrics=small_models.SCORES, training=training),
+        tmp_path,
+        lambda made: write_card(made, small_models.card_predictions(400)),
+    )
+    for file, language in (("card.md", "en"), ("card-fr.md", "fr")):
+        text = (tmp_path / version.id / file).read_text()
+        assert [one for one in said[language] if one not in text] == []
 
 
 def test_the_card_mentions_generated_training_data(trained: TrainedModel, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from model_store.explain.contributions import shapley_values_mad
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.self_test import SELF_TEST_CARS
 from shared.domain.car import FIELD_NAMES, CarFeatures, Condition, Fuel, Origin
+from shared.domain.clock import month_number
 from shared.domain.valuation import COVERAGES, QUANTILE_LEVELS
 from tests.unit.model_store import small_models
 
@@ -165,3 +166,33 @@ def test_shares_in_mad_are_shapley_values_of_a_product(
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-6)
     total = math.exp(base_log + sum(effects)) - math.exp(base_log)
     assert found.sum() == pytest.approx(total, rel=1e-9, abs=1e-6)
+
+
+def test_prices_do_not_depend_on_the_month_and_intervals_do(model: LoadedModel) -> None:
+    data = month_number(model.version.data_as_of)
+    table = [model.estimate(MANY, month=data + age) for age in (-3, 0, 12, 30)]
+    for before, new, horizon, old in zip(*table, strict=True):
+        assert before.price_mad == new.price_mad == horizon.price_mad == old.price_mad
+        assert before.quantiles_mad == new.quantiles_mad == horizon.quantiles_mad
+        assert old.interval().low_mad < new.interval().low_mad
+        assert new.interval().high_mad < old.interval().high_mad
+        assert old.month == data + 30
+
+
+def test_columns_have_the_same_intervals_as_single_cars_in_every_month(model: LoadedModel) -> None:
+    for age in (0, 20):
+        month = month_number(model.version.data_as_of) + age
+        table = model.estimate_columns(as_columns(EVERY_KIND), len(EVERY_KIND), month=month)
+        alone = [model.estimate([car], month=month)[0].quantiles_mad for car in EVERY_KIND]
+        assert [tuple(row) for row in table.quantiles_mad.tolist()] == alone
+
+
+def test_without_a_month_the_current_one_counts(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    month = month_number(model.version.data_as_of) + 40
+    monkeypatch.setattr("model_store.pricing.inference.current_month", lambda: month)
+    (now,) = model.estimate(MANY[:1])
+    assert now == model.estimate(MANY[:1], month=month)[0]
+    row = model.estimate_columns(as_columns(MANY[:1]), 1).quantiles_mad[0]
+    assert tuple(row.tolist()) == now.quantiles_mad

@@ -17,10 +17,11 @@ from data.listings.table import car_columns
 from data.market.generator import generate
 from data.market.price_index import market_index
 from data.market.reference import ReferenceMarket
-from model_store.registry.bundle import save_bundle
+from model_store.registry.bundle import CALIBRATION_FILE, save_bundle
 from model_store.registry.registry import ModelRegistry
 from model_store.training.crossfit import with_dropout
 from model_store.training.train import TrainedModel, count_steps, train_bundle
+from shared.domain.clock import month_number
 from tests.unit.model_store import small_models
 
 MARKET = ReferenceMarket.load()
@@ -125,9 +126,11 @@ def test_the_first_version_is_active_at_once_and_another_when_asked(
     assert run(train, "--data", path, "--seed", 1, "--activate").exit_code == 0
     assert registry.active_version() != active
     again, other, first_ = (dict(version.files) for version in registry.list())
-    for files in (again, other, first_):  # these two name the version
+    for files in (again, other, first_):  # these name the version
         files.pop("card.json")
         files.pop("card.md")
+        files.pop("card-fr.json")
+        files.pop("card-fr.md")
     assert again == first_, "the same listings and seed give the same bytes"
     assert other["forest.npz"] != first_["forest.npz"]
     assert {"bundle.joblib", "forest.npz", "encoder.json", "card-predicted.png"} < set(again)
@@ -257,6 +260,11 @@ def test_a_model_of_old_listings_can_quote_a_later_level(
     assert restated.price_index[wanted] == 1.0
     assert restated.price_index[until] == pytest.approx(1 / growth, abs=1e-3)
     assert restated.training["months"] == [until, until]
+    stored = json.loads((registry.folder(restated.id) / CALIBRATION_FILE).read_text())
+    # The prices are restated, but the listings are as old as they were.
+    assert stored["growth"]["lag_months"] == month_number(wanted) - month_number(until)
+    assert "by the reference growth, because all listings are of one month" in result.stderr
+    assert f"the age counts from {until}" in result.stderr
     beyond = run(train, "--data", path, "--price-level", "2099-01")
     assert beyond.exit_code == 2
     assert "the reference market's index covers" in beyond.stderr

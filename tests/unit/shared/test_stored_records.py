@@ -168,13 +168,14 @@ def test_messages_of_the_last_release_are_answered(stored):
     assert set(stored.messages("bulk", TaskName.VALUE_LIST)[0]) == {"job_id", "enqueued_at"}
 
 
-def test_replies_and_cached_estimates_of_the_last_release_are_read(stored):
+def test_replies_of_the_last_release_are_read_and_its_cached_estimates_are_misses(stored):
+    """Cached estimates of the last release hold for no month."""
     _, answered = unpack_reply(stored.broker.lrange("reply", 0, -1)[0])
     assert [result for _, result in answered] == [estimate(full=True), estimate(full=False)]
     stored.now -= 10**8
     car = load_car_request(CARS[0]).car
-    for extras, full in (((), False), (EXTRAS, True)):
-        assert stored.cache.get("v1", car, extras).estimate == estimate(full=full)
+    for extras in ((), EXTRAS):
+        assert stored.cache.get("v1", car, extras) is None
 
 
 def test_idempotency_keys_of_the_last_release_hold(stored):

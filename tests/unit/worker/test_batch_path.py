@@ -13,6 +13,7 @@ import pytest
 from shared.audit.chain import ChainVerifier
 from shared.blobs.batch_files import part_name
 from shared.domain.batch import RESULT_COLUMNS, Batch, BatchOutcome, RowCounts
+from shared.domain.clock import DAY_S, month_at
 from shared.domain.errors import BatchExpired, BatchNotFound, BrokerUnavailable
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.job import JobState
@@ -63,6 +64,16 @@ def test_every_row_is_priced_once_and_in_order(path: BulkPath, rows: int) -> Non
         assert float(row["price_mad"]) == max(price, 5_000.0)
         assert float(row["low_mad"]) < float(row["price_mad"]) < float(row["high_mad"])
         assert (row["row_status"], row["row_error"]) == ("valued", "")
+
+
+def test_the_intervals_hold_for_the_month_in_which_the_batch_was_accepted(path: BulkPath) -> None:
+    accepted = month_at(path.clock.now)
+    batch_id = path.accept(cars_csv(30))
+    path.clock.now += 40 * DAY_S
+    path.drain()
+    assert path.get(batch_id).progress.state is JobState.SUCCEEDED
+    assert path.model.months == {accepted}
+    assert month_at(path.clock.now) > accepted
 
 
 def test_every_valued_row_has_one_audit_record_in_an_unbroken_chain(path: BulkPath) -> None:

@@ -13,6 +13,7 @@ from api.pages.form import example_values
 from api.pages.home import EXTRAS, PAGE_CSP
 from model_store.registry.bundle import save_bundle
 from model_store.registry.registry import ModelRegistry
+from shared.domain.clock import month_number
 from shared.domain.ids import JobId, new_id
 from shared.domain.job import JobState
 from shared.domain.valuation import Estimate
@@ -163,6 +164,17 @@ def test_an_estimate_shows_price_interval_and_verdict(page, cached):
     assert "Au-dessus du marché" in answer.text
     assert "données jusqu\u2019à juin 2026" in answer.text
     assert answer.headers["Cache-Control"] == "private, no-cache"
+
+
+def test_the_page_states_the_age_of_the_data_and_warns_when_they_are_old(page, cached, monkeypatch):
+    """The model of the page quotes the prices of June 2026."""
+    for months, is_old in ((3, False), (15, True)):
+        month = month_number("2026-06") + months
+        monkeypatch.setattr("shared.redis.cache.current_month", lambda month=month: month)
+        cached(month=month)
+        text = page.post("/", data=CAR).text
+        assert f"données jusqu\u2019à juin 2026 (il y a {months}&#8239;mois)" in text
+        assert ("Les données du modèle ont 15" in text) is is_old
 
 
 def link(car: dict[str, str]) -> str:

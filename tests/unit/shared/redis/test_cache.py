@@ -7,6 +7,7 @@ import msgpack
 import pytest
 import redis
 
+from shared.domain.clock import month_number
 from shared.domain.valuation import Estimate, Extra
 from shared.fields.requests import load_car_request
 from shared.redis.cache import CIRCUIT_OPEN_S, EstimateCache
@@ -167,3 +168,26 @@ def test_setting_the_clock_back_does_not_extend_the_pause(cache, features, now):
     assert cache.get("v1", features, ()) is None
     now[0] -= 600
     assert cache.get("v1", features, ()) is not None
+
+
+def test_an_estimate_of_last_month_is_a_miss_in_the_server_and_in_the_process(
+    servers, features, now, monkeypatch
+):
+    cache = EstimateCache(servers.cache, 3600, lambda: now[0], near_entries=10)
+    november = month_number("2026-11")
+    monkeypatch.setattr("shared.redis.cache.current_month", lambda: november)
+    cache.put([(features, (), replace(ESTIMATE, month=november))])
+    assert cache.get("v1", features, ()).estimate.month == november  # now in the process as well
+    monkeypatch.setattr("shared.redis.cache.current_month", lambda: november + 1)
+    assert cache.get("v1", features, ()) is None
+    cache.put([(features, (), replace(ESTIMATE, month=november + 1))])
+    assert cache.get("v1", features, ()).estimate.month == november + 1
+
+
+def test_an_estimate_that_is_stored_after_the_month_has_ended_is_not_the_new_months(
+    cache, features, monkeypatch
+):
+    november = month_number("2026-11")
+    monkeypatch.setattr("shared.redis.cache.current_month", lambda: november + 1)
+    cache.put([(features, (), replace(ESTIMATE, month=november))])
+    assert cache.get("v1", features, ()) is None
