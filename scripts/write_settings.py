@@ -15,7 +15,8 @@ OTHER_VARIABLES = {
     "AWS's libraries (files, roles) work too.",
     "AWS_SECRET_ACCESS_KEY": "Secret of that key.",
     "AWS_DEFAULT_REGION": "Region of the store.",
-    "CARPRICE_LISTINGS": "File of real listings for the tests marked `listings`.",
+    "CARPRICE_LISTINGS": "Files of real listings for the tests marked `listings`, joined by `:`.",
+    "CARPRICE_NEW_PRICES": "File of prices of new cars for the same tests.",
     "CARPRICE_SHARED": "Folder with the awkward inputs of `tests/exports`; default: `../shared`.",
     "CHROMIUM": "Browser for the tests marked `browser`; default: found on the PATH.",
 }
