@@ -158,6 +158,10 @@ MODEL_ROLLBACKS = Counter(
     "model_automatic_rollbacks_total",
     "Versions that were rolled back because of their errors on reported sales.",
 )
+MODEL_WORSE = Counter(
+    "model_worse_on_sales_total",
+    "Measurements in which the active version was worse on reported sales and stayed active.",
+)
 RETRAININGS = Counter(
     "retrainings_total",
     "Scheduled retrainings, by decision: activated, kept, unchanged, failed.",

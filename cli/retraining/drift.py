@@ -11,13 +11,14 @@ from cli.console import BadInputError, click_errors, print_json
 from shared.settings import Settings
 
 DEFAULT_DAYS = 28
+MAX_DAYS = 36_500
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
 @click.command()
 @click.option(
     "--days",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAX_DAYS),
     help=f"The last so many days, today (UTC) included; {DEFAULT_DAYS} if no day is given.",
 )
 @click.option("--from", "first", type=_DAY, help="First day (UTC).")
@@ -69,6 +70,8 @@ def drift(
     """
     settings = Settings.from_env()
     start, end = _range(days, first, last)
+    if output is not None:
+        _check_writable(output)
     # numpy and pandas take a second to import: a wrong option is reported before.
     from model_store.drift.pages import html_report, text_report  # noqa: PLC0415
     from model_store.drift.report import By, DriftUnavailable, drift_report  # noqa: PLC0415
@@ -106,20 +109,40 @@ def _range(
     if days is not None and first is not None:
         raise click.UsageError("give either --days or --from")
     end = last.date() if last else dt.datetime.now(dt.UTC).date()
-    start = first.date() if first else end - dt.timedelta((days or DEFAULT_DAYS) - 1)
+    before = min((days or DEFAULT_DAYS) - 1, (end - dt.date.min).days)
+    start = first.date() if first else end - dt.timedelta(before)
     if start > end:
         raise click.UsageError(f"--from {start} is after the last day, {end}")
     return start, end
 
 
+def _check_writable(path: Path) -> None:
+    """Check before the log is read that the report can be stored.
+
+    Raises:
+        BadInputError: it cannot; the message names the path.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise BadInputError(f"{path} cannot be written: {folder} is no folder")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be written: {error.strerror}") from None
+
+
 def _write(path: Path, text: str) -> None:
     """Write a file completely or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    temporary = None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:200]}-")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)

@@ -94,12 +94,34 @@ def _show(progress: "tqdm[Any]", step: str) -> None:
 def _run(retraining: "Retraining", listings: "pd.DataFrame") -> "RetrainingResult":
     from model_store.retraining.journal import RetrainingRuns  # noqa: PLC0415
 
+    path = retraining.versions_path
+    before = _active(path)
     try:
         return retraining.run(listings)
+    except OSError as error:
+        now = _active(path)
+        state = f"active version {now} is unchanged" if now == before else f"{now} is active now"
+        if now is None:
+            state = "no version is active"
+        raise BadInputError(
+            f"the version cannot be stored in {path}: {error.strerror or error}; {state}. Check"
+            " free space and permissions of that folder and of the one for temporary files, then"
+            " run the command again"
+        ) from None
     except RetrainingRuns:
         raise BadInputError(
             "another retraining runs with this registry; try again when it has ended"
         ) from None
+
+
+def _active(versions_path: Path) -> str | None:
+    """The active version; None if there is none or the registry cannot be read."""
+    from model_store.registry.registry import ModelRegistry  # noqa: PLC0415
+
+    try:
+        return ModelRegistry(versions_path).active_version()
+    except OSError:
+        return None
 
 
 def _text(result: "RetrainingResult") -> str:

@@ -15,6 +15,7 @@ from model_store.drift.profile import PRICE_FIELD, TrainingProfile, read_profile
 from model_store.drift.psi import MODERATE, SIGNIFICANT, DriftLevel, Psi
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
+from shared.audit.chain import FILE_PATTERN, file_name
 from shared.domain.errors import ModelVersionNotFound
 from shared.redis.model_figures import months_since
 
@@ -253,11 +254,7 @@ def _days_in_range(audit_folder: Path, first: dt.date, last: dt.date) -> dict[st
         if any(path.stat().st_size for path in paths if path.exists())
     }
     if not days:
-        raise DriftUnavailable(
-            "no-records",
-            f"{audit_folder} has no audit records: nothing has been valued yet, or CARPRICE_HOME"
-            " (AUDIT_PATH) names another folder",
-        )
+        raise DriftUnavailable("no-records", _why_no_records(audit_folder))
     wanted = {day: paths for day, paths in days.items() if str(first) <= day <= str(last)}
     if not wanted:
         raise DriftUnavailable(
@@ -266,6 +263,24 @@ def _days_in_range(audit_folder: Path, first: dt.date, last: dt.date) -> dict[st
             f" {min(days)} to {max(days)}",
         )
     return wanted
+
+
+def _why_no_records(folder: Path) -> str:
+    """Why a folder has no audit records, and what to do."""
+    elsewhere = "CARPRICE_HOME (AUDIT_PATH, --folder) names another folder"
+    if not folder.is_dir():
+        kind = "is no folder" if folder.exists() else "does not exist"
+        return f"{folder} {kind}: nothing has been valued yet, or {elsewhere}"
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if any(FILE_PATTERN.fullmatch(name) for name in names):
+        return f"{folder} has no audit records: its files are empty"
+    if names:
+        example = file_name("2026-11-01", "WRITER")
+        return (
+            f"{folder} has no audit records: none of its {len(names):,} files is named as the audit"
+            f" log names them ({example}); the first is {names[0]}"
+        )
+    return f"{folder} is empty: nothing has been valued yet, or {elsewhere}"
 
 
 def _periods(days: Mapping[str, Any], by: By) -> Iterator[tuple[str, list[str]]]:

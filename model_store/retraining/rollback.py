@@ -1,10 +1,11 @@
 """Rolls a new version back if its errors on reported sales are larger than those of the one before.
 
-It happens once for each activation, and never again for a version that a person activated again.
+It happens once for each activation, never to a version that somebody returned to, and only if no
+caller alone can have brought it about.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from model_store.drift.sales import SaleComparison, compare_sales
 from model_store.registry.history import Action, ActivationRecord, rollback_target
 from model_store.registry.registry import ModelRegistry, etag_of
 from shared.domain.errors import ActiveModelChanged, NoEarlierModel
+from shared.domain.sale import SaleReport
 
 AUTOMATIC = "automatic"
 """Who changed the active version, in the history, if nobody asked for it."""
@@ -38,23 +40,21 @@ class RollbackDecision:
         }
 
 
-def roll_back_if_worse(
-    registry: ModelRegistry, errors: Mapping[str, Sequence[float]]
-) -> RollbackDecision:
+def roll_back_if_worse(registry: ModelRegistry, reports: Sequence[SaleReport]) -> RollbackDecision:
     """Compare the active version with the one before it, and roll back if it is worse.
 
     Args:
         registry: with a self-test, which the earlier version must pass.
-        errors: see `model_store.drift.sales.errors_by_version`.
+        reports: see `model_store.drift.sales.sale_reports`.
 
     Raises:
         ModelVersionNotFound, ModelRefused: the earlier version is missing or fails a check; the
             active version is unchanged.
         OSError: the disk refuses; the active version is unchanged.
     """
-    decision = compare_with_previous(registry, errors)
+    decision = compare_with_previous(registry, reports)
     found = decision.comparison
-    if found is None or not found.is_worse:
+    if found is None or not (found.is_worse and found.is_broad):
         return decision
     try:
         now = registry.rollback(by=AUTOMATIC, expected_etag=etag_of(found.version)).id
@@ -67,14 +67,14 @@ def roll_back_if_worse(
 
 
 def compare_with_previous(
-    registry: ModelRegistry, errors: Mapping[str, Sequence[float]]
+    registry: ModelRegistry, reports: Sequence[SaleReport]
 ) -> RollbackDecision:
     """Compare the active version with the one before it, and change nothing."""
     active, history = registry.active_version(), registry.history()
     reason, found = _why_not(history, active), None
     if reason is None and active is not None:
         try:
-            found = compare_sales(errors, active, rollback_target(history, active))
+            found = compare_sales(reports, active, rollback_target(history, active))
             reason = found.reason()
         except NoEarlierModel:
             reason = "no version was active before"
@@ -95,16 +95,12 @@ def _why_not(history: Sequence[ActivationRecord], active: str | None) -> str | N
     if active is None:
         return "no version is active"
     # Lines of changes that a crash prevented name other versions.
-    last = next((change for change in reversed(history) if change.version == active), None)
+    lines = [number for number, change in enumerate(history) if change.version == active]
+    last = history[lines[-1]] if lines else None
     if last is None or last.action is not Action.ACTIVATE:
         return f"{active} is active since a roll-back"
-    automatic = {
-        change.previous
-        for change in history
-        if change.action is Action.ROLLBACK and change.by == AUTOMATIC
-    }
-    if active in automatic:
-        return f"{active} was rolled back before and activated again by {last.by}"
+    if any(change.previous == active for change in history[: lines[-1]]):
+        return f"{active} was active before and was activated again by {last.by}"
     return None
 
 

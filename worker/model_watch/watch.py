@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from model_store.registry.registry import ModelRegistry
 from shared.domain.clock import Clock
 from shared.domain.errors import DomainError
+from shared.domain.sale import SaleReport
 from shared.logging import describe, get_logger
-from shared.metrics import MODEL_ROLLBACKS, MODEL_WATCH_FAILURES
+from shared.metrics import MODEL_ROLLBACKS, MODEL_WATCH_FAILURES, MODEL_WORSE
 from shared.redis.model_figures import ModelFigures, ModelFiguresStore
 from shared.settings import Settings
 
@@ -44,8 +45,12 @@ class ModelWatch:
         Raises:
             BrokerUnavailable: the figures cannot be stored.
         """
-        errors = self._sale_errors()
-        self._roll_back_if_worse(errors)
+        # numpy and pandas are imported by the first run, not by the parent of the pool.
+        from model_store.drift.sales import errors_by_version  # noqa: PLC0415
+
+        reports = self._sale_reports()
+        self._roll_back_if_worse(reports)
+        errors = errors_by_version(reports)
         cars, psi, psi_given = self._drift()
         latest = sorted(errors, reverse=True)[:VERSIONS_SHOWN]
         self._figures.put(
@@ -59,17 +64,16 @@ class ModelWatch:
             )
         )
 
-    def _sale_errors(self) -> Mapping[str, Sequence[float]]:
-        # numpy and pandas are imported by the first run, not by the parent of the pool.
-        from model_store.drift.sales import errors_by_version, sale_reports  # noqa: PLC0415
+    def _sale_reports(self) -> Sequence[SaleReport]:
+        from model_store.drift.sales import sale_reports  # noqa: PLC0415
 
         try:
-            return errors_by_version(sale_reports(self._settings.audit_folder))
+            return sale_reports(self._settings.audit_folder)
         except OSError as error:
             _count_failure("sales", error)
-            return {}
+            return []
 
-    def _roll_back_if_worse(self, errors: Mapping[str, Sequence[float]]) -> None:
+    def _roll_back_if_worse(self, reports: Sequence[SaleReport]) -> None:
         from model_store.retraining.rollback import (  # noqa: PLC0415
             checked_registry,
             compare_with_previous,
@@ -79,9 +83,9 @@ class ModelWatch:
         registry = checked_registry(self._settings.versions_path)
         try:
             if self._settings.auto_rollback == "off":
-                decision = compare_with_previous(registry, errors)
+                decision = compare_with_previous(registry, reports)
             else:
-                decision = roll_back_if_worse(registry, errors)
+                decision = roll_back_if_worse(registry, reports)
         except (DomainError, OSError) as error:
             _count_failure("rollback", error)
             return
@@ -89,6 +93,7 @@ class ModelWatch:
             MODEL_ROLLBACKS.inc()
             log.warning("model_rolled_back", active=decision.active, reason=decision.reason)
         elif decision.comparison is not None and decision.comparison.is_worse:
+            MODEL_WORSE.inc()
             log.warning("model_not_rolled_back", active=decision.active, reason=decision.reason)
 
     def _drift(self) -> tuple[int, Mapping[str, float], Mapping[str, float]]:

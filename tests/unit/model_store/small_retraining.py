@@ -41,9 +41,15 @@ def retraining(path, **changes):
     return SmallRetraining(versions_path=path, **options | changes)
 
 
-def make_registry(path, level=0.25):
-    """A registry whose active version asks exp(`level`) times too much."""
-    version = save_bundle(small_models.train(level=level), path)
+def make_registry(path, level=0.25, **training):
+    """A registry whose active version asks exp(`level`) times too much.
+
+    Args:
+        training: changes of the manifest's facts.
+    """
+    trained = small_models.train(level=level)
+    trained = dataclasses.replace(trained, training={**trained.training, **training})
+    version = save_bundle(trained, path)
     registry = ModelRegistry(path)
     registry.activate(version.id, by="test")
     return registry

@@ -1,5 +1,6 @@
 """Retraining activates what is better on later months, and otherwise changes nothing."""
 
+import errno
 import json
 import os
 import shutil
@@ -12,7 +13,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from cli.console import BadInputError
 from cli.main import main
+from cli.retraining.retrain import _run
 from data.listings.table import LISTING_DATE
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
@@ -21,7 +24,7 @@ from model_store.registry.bundle import load_model, save_bundle
 from model_store.registry.history import Action
 from model_store.registry.registry import ModelRegistry
 from model_store.retraining import retrain as retrain_module
-from model_store.retraining.journal import JOURNAL_FILE, RetrainingRuns, retraining_lock
+from model_store.retraining.journal import JOURNAL_FILE, RetrainingRuns, Step, retraining_lock
 from model_store.retraining.retrain import Decision
 from model_store.retraining.rollback import AUTOMATIC
 from model_store.retraining.split import NoFairComparison, split_by_time
@@ -109,6 +112,57 @@ def test_without_months_that_the_active_version_lacks_it_is_kept(path, listings,
     result = retraining(path).run(change(listings).reset_index(drop=True))
     assert (result.decision, result.comparison) == (Decision.KEPT, None)
     assert reason in result.reason
+
+
+def test_single_listings_of_later_months_do_not_stop_retraining(tmp_path, listings):
+    path = tmp_path / "versions"
+    make_registry(path, months=("2020-01", "2026-12"))
+    assert retraining(path).run(listings).decision is Decision.ACTIVATED
+
+
+def test_an_active_version_of_a_month_to_come_is_kept_and_the_reason_is_told(tmp_path, listings):
+    path = tmp_path / "versions"
+    registry = make_registry(path, data_as_of="2093-01")
+    before = registry.active_version()
+    result = retraining(path).run(listings)
+    assert (result.decision, registry.active_version()) == (Decision.KEPT, before)
+    assert "prices of 2093-01, a month to come" in result.reason
+    always = retraining(path, if_better=False).run(listings)
+    assert always.decision is Decision.ACTIVATED
+
+
+def test_one_listing_of_a_later_month_does_not_lift_the_hold_after_a_roll_back(
+    registry, path, listings
+):
+    before = registry.active_version()
+    retraining(path).run(listings)
+    registry.rollback(by=AUTOMATIC)
+    wrong = listings.copy()
+    wrong.loc[0, LISTING_DATE] = "2026-11"
+    held_back = retraining(path, is_scheduled=True).run(wrong)
+    assert (held_back.decision, registry.active_version()) == (Decision.KEPT, before)
+    assert "was rolled back" in held_back.reason
+
+
+@pytest.mark.parametrize("step", ["store", "note"])
+def test_a_disk_error_is_told_with_the_folder_and_what_is_active(
+    registry, path, listings, monkeypatch, step
+):
+    before = registry.active_version()
+
+    def refuse(*given):
+        if step == "store" or given[1].step is Step.ACTIVATED:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(
+        retrain_module, "save_bundle" if step == "store" else "append_entry", refuse
+    )
+    with pytest.raises(BadInputError) as raised:
+        _run(retraining(path), listings)
+    now = registry.active_version()
+    told = f"active version {before} is unchanged" if step == "store" else f"{now} is active now"
+    assert (now == before) is (step == "store")
+    assert f"cannot be stored in {path}: No space left on device; {told}" in str(raised.value)
 
 
 def test_judged_cars_are_in_no_earlier_month(path, registry, listings):
@@ -232,7 +286,6 @@ def test_a_disk_that_becomes_full_leaves_the_active_version(too_dear, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     size = sum(file.stat().st_size for file in too_dear.rglob("*") if file.is_file())
-    versions_path = disk / "versions"
     versions_path, ballast = disk / "versions", disk / "ballast"
     shell = (
         f'cp -r "{too_dear}" "{versions_path}"; cat /dev/zero > "{ballast}" 2>&-'

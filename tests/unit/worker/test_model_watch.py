@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from shared.settings import Settings
 from tests.conftest import ROOT, wait_until
 from tests.unit.model_store import small_models
 from tests.unit.model_store.drift.audit_logs import drawn_listings, records, write_log
-from tests.unit.model_store.sale_logs import errors_of, report_sales
+from tests.unit.model_store.sale_logs import errors_of, report_sales, write_sales
 from worker.model_watch.schedule import STAMP_FILE, RetrainingSchedule
 from worker.model_watch.watch import ModelWatch
 
@@ -43,17 +44,25 @@ def settings(tmp_path):
     return Settings(home=tmp_path, models_path=tmp_path / "versions")
 
 
-@pytest.fixture
-def versions(settings, market):
-    """Two versions with a profile; the second is active."""
-    trained = small_models.train()
+@pytest.fixture(scope="module")
+def stored(market, tmp_path_factory):
+    """A registry of two versions with a profile; the second is active."""
+    path = tmp_path_factory.mktemp("watched")
     profile = training_profile(market, market["price_mad"].to_numpy())
-    registry = ModelRegistry(settings.versions_path)
+    trained = dataclasses.replace(small_models.train(), profile=profile)
+    registry = ModelRegistry(path)
     made = []
     for _ in range(2):
-        made.append(save_bundle(dataclasses.replace(trained, profile=profile), registry._path).id)
+        made.append(save_bundle(trained, path).id)
         registry.activate(made[-1], by="test")
-    return made
+    return path, made
+
+
+@pytest.fixture
+def versions(settings, stored):
+    """The two versions, in a registry of the test's own."""
+    shutil.copytree(stored[0], settings.versions_path)
+    return stored[1]
 
 
 def watch(settings, servers):
@@ -76,14 +85,16 @@ def test_drift_and_sale_errors_of_the_last_week_are_stored(settings, servers, ve
 
 
 def test_a_worse_version_is_rolled_back_counted_and_logged(settings, servers, versions):
-    report_sales(settings.audit_folder, versions[0], errors_of(0.08, 80, 1), "api-1")
-    report_sales(settings.audit_folder, versions[1], errors_of(0.16, 80, 2), "api-2")
+    write_sales(settings.audit_folder, versions[0], errors_of(0.08, 80, 1), "api-1")
+    write_sales(settings.audit_folder, versions[1], errors_of(0.2, 80, 2), "api-2")
     registry = ModelRegistry(settings.versions_path)
     before = counted("model_automatic_rollbacks_total")
+    worse = counted("model_worse_on_sales_total")
     with capture_logs() as logs:
         watch(dataclasses.replace(settings, auto_rollback="off"), servers)
     assert registry.active_version() == versions[1]
     assert "model_not_rolled_back" in [each["event"] for each in logs]
+    assert counted("model_worse_on_sales_total") == worse + 1
     with capture_logs() as logs:
         found = watch(settings, servers)
     assert registry.active_version() == versions[0] == found.version
@@ -129,7 +140,7 @@ class TestSchedule:
         self, settings, versions, data, market
     ):
         # No listing is newer than the active version's data: that needs no training.
-        market.to_csv(data / "a.csv", index=False)
+        market[:250].to_csv(data / "a.csv", index=False)
         before = counted("retrainings_total", decision="kept")
         with capture_logs() as logs:
             self.schedule(settings, data).run()
