@@ -281,13 +281,17 @@ def _within_share(reports: Sequence[SaleReport]) -> list[SaleReport]:
 def _medians(sales: CountedSales, random: np.random.Generator, *, by_caller: bool) -> FloatArray:
     """Medians of resamples of the callers or of the sales, in batches that bound the memory."""
     order = np.argsort(sales.errors)
-    errors = sales.errors[order]
-    drawn = np.unique(sales.callers, return_inverse=True)[1] if by_caller else np.arange(len(order))
-    groups, found = int(drawn.max()) + 1, []
+    errors, callers = sales.errors[order], sales.callers[order]
+    many, groups = len(errors), sales.caller_count
+    found = []
     for _ in range(_RESAMPLES // _BATCH):
-        times = random.multinomial(groups, np.full(groups, 1 / groups), size=_BATCH)
-        above = np.cumsum(times[:, drawn[order]], axis=1)
-        found.append(errors[np.argmax(2 * above >= above[:, -1:], axis=1)])
+        if by_caller:
+            times = random.multinomial(groups, np.full(groups, 1 / groups), size=_BATCH)
+            above = np.cumsum(times.astype(np.int32)[:, callers], axis=1)
+            found.append(errors[np.argmax(2 * above >= above[:, -1:], axis=1)])
+        else:
+            drawn = random.integers(many, size=(_BATCH, many), dtype=np.int32)
+            found.append(errors[np.partition(drawn, many // 2, axis=1)[:, many // 2]])
     return np.concatenate(found)
 
 
