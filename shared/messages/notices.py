@@ -88,10 +88,10 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "{values}.",
     },
     "unpriced-constant": {
-        "fr": "« {label} » : la valeur commune donnée à l'envoi ({values}) ne change pas le prix, "
-        "faute d'annonces comparables ; une voiture endommagée vaut moins.",
-        "en": "{label}: the constant stated with the upload ({values}) does not change the price, "
-        "for lack of comparable listings; a damaged car is worth less.",
+        "fr": "« {label} » : la valeur commune donnée à l'envoi ({values}) est estimée au mieux "
+        "comme endommagée, faute d'annonces comparables ; une telle voiture vaut moins.",
+        "en": "{label}: the constant stated with the upload ({values}) is valued as damaged at "
+        "best, for lack of comparable listings; such a car is worth less.",
     },
     "open-range-constant": {
         "fr": "« {label} » : la valeur commune donnée à l'envoi est une tranche ouverte, lue comme "
