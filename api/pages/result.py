@@ -131,7 +131,8 @@ def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) 
     asking_at, anchor = position(asking), "middle"
     if not 25 <= asking_at <= 75:  # noqa: PLR2004 (quarters of 100)
         anchor = "start" if asking_at < 50 else "end"  # noqa: PLR2004 (half of 100)
-    return {**drawing, "asking": asking_at, "asking_anchor": anchor}
+    is_beyond = not start <= asking <= end
+    return {**drawing, "asking": asking_at, "asking_anchor": anchor, "is_beyond": is_beyond}
 
 
 def _verdict(verdict: Verdict, estimate: Estimate) -> dict[str, Any]:

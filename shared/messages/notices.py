@@ -7,10 +7,10 @@ FRENCH_UNITS = {"thousand km": "milliers de km"}
 
 NOTICE_MESSAGES: dict[str, Texts] = {
     "data-old": {
-        "fr": "Les données du modèle ont {values} mois : le marché a pu changer depuis, et les "
-        "intervalles sont élargis en conséquence.",
-        "en": "The data of the model are {values} months old: the market may have changed since, "
-        "and the intervals are widened accordingly.",
+        "fr": "La plupart des annonces du modèle ont au moins {values} mois : le marché a pu "
+        "changer depuis, et les intervalles sont élargis en conséquence.",
+        "en": "Most listings of the model are at least {values} months old: the market may have "
+        "changed since, and the intervals are widened accordingly.",
     },
     "near-header": {
         "fr": "Le titre « {values} » n'est pas connu, mais presque : il est lu comme « {label} ». "

@@ -209,10 +209,10 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "Brand not in the data either: the price can be far from the true one.",
     },
     "data-old": {
-        "fr": "Les données du modèle ont {months} mois : le marché a pu changer depuis, et "
-        "l'intervalle est élargi en conséquence.",
-        "en": "The data of the model are {months} months old: the market may have changed since, "
-        "and the interval is widened accordingly.",
+        "fr": "La plupart des annonces du modèle ont au moins {months} mois : le marché a pu "
+        "changer depuis, et l'intervalle est élargi en conséquence.",
+        "en": "Most listings of the model are at least {months} months old: the market may have "
+        "changed since, and the interval is widened accordingly.",
     },
 }
 
