@@ -133,10 +133,19 @@ def _dump_notices(
         for notice in batch.manifest.dialect.notices
         if (notice.field, notice.code) not in replaced
     ]
-    if (age := data_age(batch.manifest)) is not None and age > CALIBRATION_HORIZON_MONTHS:
+    age = _width_age(batch.manifest)
+    if age is not None and age > CALIBRATION_HORIZON_MONTHS:
         found.append(Notice(code=DATA_OLD, values=(str(age),)))
     notices = (*found, *_joined(counted))
     return [_dump_notice(notice, columns, language) for notice in notices]
+
+
+def _width_age(manifest: BatchManifest) -> int | None:
+    """Age of the data that the widths of the intervals stand for, months; see `data_age`."""
+    age = data_age(manifest)
+    if age is None:
+        return None
+    return age + services().active_model.width_lag_months(manifest.model_version)
 
 
 def data_age(manifest: BatchManifest) -> int | None:

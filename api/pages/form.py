@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from api.pages.reading import UNITS
-from api.pages.typography import format_name, format_number
+from api.pages.typography import format_number
 from shared.domain.errors import FieldProblem
 from shared.domain.valuation import CarRequest
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds.category import Category
 from shared.fields.kinds.number import Number
 from shared.fields.spellings import FRENCH_CHOICES
+from shared.messages.names import format_city, format_name
 from shared.messages.texts import describe
 from shared.vehicles.names import display_names
 
@@ -124,7 +125,7 @@ def _error(problem: FieldProblem) -> str:
 
 
 def _format_input(name: str, value: Any) -> str:
-    return format_name(value) if name == "city" else _format_value(value)
+    return format_city(value) if name == "city" else _format_value(value)
 
 
 def _format_value(value: Any) -> str:

@@ -22,7 +22,7 @@ from api.middleware.cross_site import is_cross_site
 from api.middleware.problems import answer_error, answer_http_error
 from api.ops.docs_views import html_response
 from api.pages.form import build_form, example_values, form_values
-from api.pages.result import build_result, data_age_warning
+from api.pages.result import build_result, data_age_warnings
 from api.pages.suggestions import Suggestions, suggestions
 from api.pages.typography import format_month, typographic
 from model_store.registry.manifest import CARD_DATA_FILE
@@ -31,7 +31,7 @@ from shared.domain.clock import current_month
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput, JobNotFound, RateLimited
 from shared.domain.ids import JobId, is_id
 from shared.domain.job import Job, JobState
-from shared.domain.valuation import CALIBRATION_HORIZON_MONTHS, Extra, data_age_months
+from shared.domain.valuation import Extra, data_age_months
 from shared.fields.car import CAR_FIELDS
 from shared.fields.requests import load_car_request
 from shared.logging import get_logger
@@ -252,8 +252,8 @@ def _page(
     card = services().active_model.manifest(version) if version else None
     month = current_month() if result is None else result["month"]
     data_age = data_age_months(card.data_as_of, month) if card else None
-    if result is not None and data_age is not None and data_age > CALIBRATION_HORIZON_MONTHS:
-        result["warnings"].append(data_age_warning(data_age))
+    if result is not None and card is not None:
+        result["warnings"] += data_age_warnings(card.data_as_of, result["estimate"])
     response = html_response(
         "estimate.html",
         PAGE_CSP,

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 from api.pages.typography import (
     NO_BREAK_SPACE,
-    format_name,
     format_number,
     join_words,
 )
@@ -15,6 +14,7 @@ from shared.domain.reading import Match, VehicleName
 from shared.domain.valuation import CarRequest, Estimate
 from shared.fields.car import CAR_FIELDS
 from shared.fields.spellings import FRENCH_CHOICES
+from shared.messages.names import format_city, format_name
 from shared.vehicles.names import display_names
 
 UNITS = {"max_power_bhp": "ch", "engine_cc": "cm³"}
@@ -100,7 +100,7 @@ def format_value(name: str, value: str | float) -> str:
     if name in CATEGORIES:
         return FRENCH_CHOICES.get(str(value), str(value))
     if isinstance(value, str):
-        return format_name(value)
+        return format_city(value) if name == "city" else format_name(value)
     if name == "year":
         return str(value)
     unit = UNITS.get(name, CAR_FIELDS[name].unit)

@@ -18,17 +18,21 @@ from api.pages.typography import (
     format_centimes,
     format_number,
     format_price,
+    join_words,
     round_price,
 )
 from shared.domain.car import CarFeatures
 from shared.domain.valuation import (
+    CALIBRATION_HORIZON_MONTHS,
     DATA_OLD,
+    NO_EFFECT,
     CarRequest,
     Estimate,
     Explanation,
     PriceInterval,
     Verdict,
     VerdictPosition,
+    width_age_months,
 )
 from shared.fields.car import CAR_FIELDS
 from shared.messages.explanations import ExplanationLine, explanation_lines, format_mad
@@ -41,7 +45,8 @@ REACH = 0.6
 SUSPICIOUS_PERCENTILE = 5.0
 """Up to this percentile an asking price is marked as suspiciously low."""
 
-_SHOWN_ELSEWHERE = NAME_WARNINGS | {"missing-field"}
+_SHOWN_ELSEWHERE = NAME_WARNINGS | {"missing-field", "model-unknown", "brand-unknown"}
+_UNJUDGED = "Sans annonces de ce modèle dans les données, rien ne permet de le comparer"
 
 VERDICTS = {
     VerdictPosition.BELOW: "En dessous du marché",
@@ -78,24 +83,25 @@ def build_result(
         "fair_high": format_number(round_price(half.high_mad)),
         "drawing": _drawing(estimate, interval, asking),
         "model_known": estimate.model_known,
+        "brand_known": "company" not in estimate.unpriced,
         "verdict": None if asking is None else _verdict(estimate.verdict(asking), estimate),
-        "warnings": [
-            _warning(dict(warning))
-            for warning in request.warnings
-            if warning["code"] not in _SHOWN_ELSEWHERE
-        ],
+        "warnings": _warnings(request, estimate),
         "outlook": depreciation and build_outlook(estimate, depreciation, request.car.km_driven),
         "comparables": [build_comparable(one) for one in estimate.comparables or ()],
         "month": estimate.month,
+        "estimate": estimate,
     }
     if estimate.explanation is not None:
         shown["explanation"] = _explanation(estimate, estimate.explanation, request.car)
     return shown
 
 
-def data_age_warning(months: int) -> str:
-    """The sentence on data beyond `CALIBRATION_HORIZON_MONTHS`, `months` old."""
-    return describe_warning({"pointer": "", "code": DATA_OLD, "months": months}, "fr")
+def data_age_warnings(data_as_of: str, estimate: Estimate) -> list[str]:
+    """The sentence on data beyond `CALIBRATION_HORIZON_MONTHS`; empty if they are not."""
+    months = width_age_months(data_as_of, estimate)
+    if months is None or months <= CALIBRATION_HORIZON_MONTHS:
+        return []
+    return [describe_warning({"pointer": "", "code": DATA_OLD, "months": months}, "fr")]
 
 
 def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) -> dict[str, Any]:
@@ -125,10 +131,20 @@ def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) 
     asking_at, anchor = position(asking), "middle"
     if not 25 <= asking_at <= 75:  # noqa: PLR2004 (quarters of 100)
         anchor = "start" if asking_at < 50 else "end"  # noqa: PLR2004 (half of 100)
-    return {**drawing, "asking": asking_at, "asking_anchor": anchor}
+    is_beyond = not start <= asking <= end
+    return {**drawing, "asking": asking_at, "asking_anchor": anchor, "is_beyond": is_beyond}
 
 
 def _verdict(verdict: Verdict, estimate: Estimate) -> dict[str, Any]:
+    if not estimate.model_known:
+        return {
+            "position": "unknown",
+            "title": "Prix demandé non jugé",
+            "asking": f"{format_number(verdict.asking_price_mad)}{NO_BREAK_SPACE}MAD",
+            "difference": _UNJUDGED,
+            "percentile": "",
+            "is_suspicious": False,
+        }
     return {
         "position": str(verdict.position).replace("_", "-"),
         "title": VERDICTS[verdict.position],
@@ -157,6 +173,24 @@ def _percentile(percentile: float) -> str:
         return "Presque toutes les voitures comparables sont affichées moins cher."
     share = f"{round(percentile)}{THIN_SPACE}%"
     return f"Environ {share} des voitures comparables sont affichées moins cher."
+
+
+def _warnings(request: CarRequest, estimate: Estimate) -> list[str]:
+    """The warnings that the page shows as a list; one for all fields without an effect."""
+    found = request.warnings_with(estimate)
+    texts = [
+        _warning(warning)
+        for warning in found
+        if warning["code"] not in _SHOWN_ELSEWHERE | {NO_EFFECT}
+    ]
+    without = [one["pointer"].lstrip("/") for one in found if one["code"] == NO_EFFECT]
+    if without:
+        names = join_words([CAR_FIELDS[name].label_fr for name in without])
+        reason = "ces valeurs" if len(without) > 1 else "cette valeur"
+        texts.append(
+            f"Sans effet sur ce prix{NO_BREAK_SPACE}: {names}. Le modèle ne connaît pas {reason}."
+        )
+    return texts
 
 
 def _warning(warning: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from shared.domain.valuation import (
     DATA_OLD,
     Estimate,
     data_age_months,
+    width_age_months,
 )
 
 
@@ -22,8 +23,9 @@ class ModelSchema(Schema):
     basis = fields.String(required=True, metadata={"example": "asking_prices"})
     data_age_months = described(
         fields.Integer,
-        "Months from data_as_of to the estimate; intervals widen with it, and beyond "
-        f"{CALIBRATION_HORIZON_MONTHS} the answer warns ({DATA_OLD})",
+        "Months from data_as_of to the estimate. Intervals widen with the age of the listings "
+        "that they were measured on, which can be larger; if that is beyond "
+        f"{CALIBRATION_HORIZON_MONTHS}, the answer warns ({DATA_OLD})",
         allow_none=True,
     )
 
@@ -48,7 +50,7 @@ def data_warnings(
         estimate: see `dump_model`.
         pointer: JSON pointer of the car: no field of the request is the cause.
     """
-    age = data_age_months(model.get("data_as_of"), estimate.month)
+    age = width_age_months(model.get("data_as_of"), estimate)
     if age is None or age <= CALIBRATION_HORIZON_MONTHS:
         return []
     return [{"pointer": pointer, "code": DATA_OLD, "months": age}]

@@ -244,9 +244,7 @@ def _serialize_warnings(
 ) -> list[dict[str, Any]]:
     """The texts of the warnings, the one about old data included."""
     model_known = valuation.estimate.model_known
-    warnings = list(valuation.request.warnings)
-    if not model_known:
-        warnings.append({"pointer": f"{pointer}/model", "code": "model-unknown"})
+    warnings = valuation.request.warnings_with(valuation.estimate, pointer)
     warnings += data_warnings(model, valuation.estimate, pointer)
     return [
         {

@@ -7,15 +7,18 @@ from typing import Any
 from cli.valuations.texts import number
 from client.models import Valuation, Verdict
 from shared.fields.spellings import FRENCH_CHOICES
-
-ACRONYMS = frozenset({"bmw", "byd", "ds", "gmc", "mg", "vw", "gt", "gti", "gtd", "tt", "rs"})
+from shared.messages.names import format_city, format_name
+from shared.vehicles.names import display_names
 
 TEXTS: dict[str, dict[str, str]] = {
     "en": {
         "interval": "{coverage:.0f}% between {low} and {high} MAD",
         "data": "data until {data_as_of}, {months} months old",
-        "verdict": "{asking} MAD is {position}: {percentile:.0f}% of comparable cars ask less "
-        "({difference} MAD)",
+        "verdict": "{asking} MAD is {position}: {share} ({difference} MAD)",
+        "share": "{percentile:.0f}% of comparable cars ask less",
+        "almost-all-less": "almost all comparable cars ask less",
+        "almost-all-more": "almost all comparable cars ask more",
+        "unjudged": "{asking} MAD is not judged: the data have no listings of this model",
         "below_market": "below market",
         "fair": "fair",
         "above_market": "above market",
@@ -40,8 +43,11 @@ TEXTS: dict[str, dict[str, str]] = {
     "fr": {
         "interval": "{coverage:.0f} % entre {low} et {high} MAD",
         "data": "données jusqu'à {data_as_of}, il y a {months} mois",
-        "verdict": "{asking} MAD, c'est {position} : {percentile:.0f} % des voitures comparables "
-        "sont proposées moins cher ({difference} MAD)",
+        "verdict": "{asking} MAD, c'est {position} : {share} ({difference} MAD)",
+        "share": "{percentile:.0f} % des voitures comparables sont proposées moins cher",
+        "almost-all-less": "presque toutes les voitures comparables sont proposées moins cher",
+        "almost-all-more": "presque toutes les voitures comparables sont proposées plus cher",
+        "unjudged": "{asking} MAD, prix non jugé : les données n'ont pas d'annonces de ce modèle",
         "below_market": "en dessous du marché",
         "fair": "dans le marché",
         "above_market": "au-dessus du marché",
@@ -89,6 +95,8 @@ DIFFERENCES: dict[str, dict[str, str]] = {
 }
 """In what a comparable differs, by `shared.domain.outlook.DifferenceReason`."""
 
+LOWEST_PERCENTILE = 2.5
+"""Percentiles range from here to 100 minus it, the outermost quantiles of an estimate."""
 NAME_AND_YEAR = frozenset({"company", "model", "year"})
 USUALLY_STATED = frozenset({"fuel", "transmission", "km_driven"})
 """Fields that are printed even if they are not stated."""
@@ -103,6 +111,16 @@ FRENCH_NAMES = {
 }  # fmt: skip
 
 
+ENGLISH_NAMES = {
+    "company": "brand", "model": "model", "year": "year", "fuel": "fuel",
+    "transmission": "gearbox", "km_driven": "kilometres", "edition": "trim",
+    "owner": "owner", "seller_type": "seller", "mileage_mpg": "fuel economy (mpg)",
+    "engine_cc": "displacement (cc)", "max_power_bhp": "power (bhp)", "torque_nm": "torque (Nm)",
+    "fiscal_power_cv": "fiscal power (CV)", "city": "city", "condition": "condition",
+    "origin": "origin", "doors": "doors",
+}  # fmt: skip
+
+
 def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
     """The lines of price, interval, verdict, car as understood and requested extras."""
     texts = TEXTS[language]
@@ -113,7 +131,7 @@ def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
         high=number(valuation.high_mad, language),
     )
     if valuation.verdict is not None:
-        yield _verdict_line(valuation.verdict, language)
+        yield _verdict_line(valuation.verdict, language, model_known=valuation.model_known)
     model = valuation.raw["model"]
     if model.get("data_age_months") is not None:
         yield texts["data"].format(data_as_of=model["data_as_of"], months=model["data_age_months"])
@@ -127,17 +145,26 @@ def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
 
 
 def warning_lines(valuation: Valuation, language: str) -> Iterator[str]:
-    """The lines of the warnings."""
-    for warning in valuation.warnings:
-        yield TEXTS[language]["note"].format(text=warning)
+    """The lines of the warnings, each with the field that it is about."""
+    for warning in valuation.raw["warnings"]:
+        feature = warning["pointer"].rsplit("/", 1)[-1]
+        place = f"{_name(feature, language)}{TEXTS[language]['colon']}" if feature else ""
+        yield TEXTS[language]["note"].format(text=f"{place}{warning['detail']}")
 
 
-def _verdict_line(verdict: Verdict, language: str) -> str:
+def _verdict_line(verdict: Verdict, language: str, *, model_known: bool) -> str:
     texts = TEXTS[language]
+    if not model_known:
+        return texts["unjudged"].format(asking=number(verdict.asking_price_mad, language))
+    code = "share"
+    if verdict.percentile <= LOWEST_PERCENTILE:
+        code = "almost-all-more"
+    elif verdict.percentile >= 100 - LOWEST_PERCENTILE:
+        code = "almost-all-less"
     return texts["verdict"].format(
         asking=number(verdict.asking_price_mad, language),
         position=texts.get(verdict.position, verdict.position),
-        percentile=verdict.percentile,
+        share=texts[code].format(percentile=verdict.percentile),
         difference=number(verdict.difference_mad, language, sign="+"),
     )
 
@@ -180,7 +207,7 @@ def _comparable_lines(found: Sequence[Mapping[str, Any]], language: str) -> Iter
         yield "  " + texts["comparable"].format(
             kind=kind.lower() if language == "fr" else kind,
             but=texts["but"].format(differs=", ".join(differs)) if differs else "",
-            name=f"{title_case(one['company'])} {title_case(one['model'])}",
+            name=" ".join(display_names(one["company"], one["model"])),
             years=first if first == last else f"{first}-{last}",
             km=number(one["km_driven"], language),
             price=number(one["price_mad"], language),
@@ -189,17 +216,18 @@ def _comparable_lines(found: Sequence[Mapping[str, Any]], language: str) -> Iter
 
 
 def _name(feature: str, language: str) -> str:
-    if language == "fr" and feature in FRENCH_NAMES:
-        return FRENCH_NAMES[feature]
-    return feature
+    names = FRENCH_NAMES if language == "fr" else ENGLISH_NAMES
+    return names.get(feature, feature)
 
 
 def _value(part: Mapping[str, Any], language: str) -> str:
     value = part["value"]
     if value is None:
         return TEXTS[language]["not-stated"]
-    if part["feature"] in ("company", "model"):
-        return title_case(str(value))
+    if part["feature"] == "city":
+        return format_city(str(value))
+    if part["feature"] == "edition":
+        return format_name(str(value))
     if part["feature"] == "km_driven":
         return number(value, language)
     if isinstance(value, str):
@@ -210,17 +238,3 @@ def _value(part: Mapping[str, Any], language: str) -> str:
 def _word_of(value: str, language: str) -> str:
     """A word of a category; a word of a newer service unchanged."""
     return FRENCH_CHOICES.get(value, value) if language == "fr" else value
-
-
-def title_case(name: str) -> str:
-    """A lower-case brand or model in its usual spelling.
-
-    >>> title_case("land rover"), title_case("bmw"), title_case("x5"), title_case("c-max")
-    ('Land Rover', 'BMW', 'X5', 'C-Max')
-    """
-    return " ".join("-".join(map(_word, word.split("-"))) for word in name.split(" "))
-
-
-def _word(word: str) -> str:
-    has_digit = any(letter.isdigit() for letter in word)
-    return word.upper() if has_digit or word in ACRONYMS else word.capitalize()

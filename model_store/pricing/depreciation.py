@@ -7,13 +7,14 @@ single car never passes through. A smooth curve is therefore fitted to them.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.market.typical_cars import typical_market
 from model_store.pricing.scenarios import mixed_quantiles
-from shared.domain.car import CarFeatures
+from shared.domain.car import CarFeatures, mileage_warning_code
 from shared.domain.outlook import Depreciation, DepreciationPoint, Pace
 from shared.domain.valuation import QUANTILE_LEVELS
 
@@ -122,13 +123,17 @@ def fit_depreciation_curve(
 
 
 def _km_per_year(car: CarFeatures, km_driven: int, priced_in: int) -> tuple[int, Pace]:
-    """The car's own yearly mileage; the market's for a new or an extremely driven car.
+    """The car's own yearly mileage; the market's for a new car or an unusual mileage.
 
     A car that does not state its kilometres has the mileage of its usual ones.
     """
     usual = typical_market().km_per_year
     age_years = priced_in - car.year
-    if age_years < 1 or km_driven > MAX_PACE_RATIO * usual * age_years:
+    unusual = mileage_warning_code(
+        year=car.year, km_driven=car.km_driven, this_year=max(priced_in, datetime.now(UTC).year)
+    )
+    is_extreme = km_driven > MAX_PACE_RATIO * usual * age_years
+    if age_years < 1 or is_extreme or unusual is not None:
         return usual, Pace.MARKET
     pace = Pace.MARKET if car.km_driven is None else Pace.OWN
     return round(km_driven / age_years), pace

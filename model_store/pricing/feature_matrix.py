@@ -7,6 +7,7 @@ the trees. Encoding needs numpy, but neither scikit-learn nor pandas.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Self
@@ -14,11 +15,18 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from data.hedonic.model import YEARS, HedonicModel
-from data.hedonic.ordinal_encoder import KEYS, NUMBERS, CarOrdinalEncoder, CodedCars
+from data.hedonic.model import VEHICLE, YEARS, HedonicModel
+from data.hedonic.ordinal_encoder import (
+    KEYS,
+    NUMBERS,
+    CarOrdinalEncoder,
+    CodedCars,
+    cell_value_code,
+    split_cell_key,
+)
 from data.hedonic.predictor import HedonicPredictor
 from data.vehicles.columns import CategoricalColumn, Column, as_codes
-from shared.domain.car import CATEGORIES, FIELD_NAMES, MAX_KM_PER_YEAR, CarFeatures
+from shared.domain.car import CATEGORIES, FIELD_NAMES, MAX_KM_PER_YEAR, CarFeatures, Condition
 
 MISSING = -1.0
 """Encoded missing value; the packed forest does not support NaN."""
@@ -39,6 +47,8 @@ _CATEGORY_CODES: dict[str, dict[str | None, float]] = {
 }
 """Ordinal code of each category, in the order of its definition."""
 _CONDITION = "condition"
+_ORDERED_DETAILS = ("owner", "seller_type", _CONDITION, "origin")
+"""Categories whose unseen values are missing for the trees too, as they are for the baseline."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,19 +97,22 @@ class CarEncoder:
         detail_fields: optional fields without which a car is `INCOMPLETE`.
         ranges: the training range of numbers by name. A car outside one is `OUT_OF_RANGE`, as is
             one with more than `MAX_KM_PER_YEAR`; the range of the year only limits that mileage.
+        masked_fields: categories whose unseen values are `MISSING` in the matrix; in versions
+            stored by earlier releases only the condition.
     """
 
     hedonic: HedonicModel
     feature_names: tuple[str, ...]
     detail_fields: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    masked_fields: tuple[str, ...] = _ORDERED_DETAILS
     _predictor: HedonicPredictor = dataclasses.field(init=False)
     _feature_columns: npt.NDArray[np.int64] = dataclasses.field(init=False)
     """(k,) places of the features among all columns that `_matrix` builds."""
     _width: int = dataclasses.field(init=False)
     """Number of these columns."""
     _category_codes: Mapping[str, Mapping[str | None, float]] = dataclasses.field(init=False)
-    """As `_CATEGORY_CODES`; `MISSING` for conditions that training has not seen."""
+    """As `_CATEGORY_CODES`; `MISSING` for details that training has not seen."""
     _bounds: npt.NDArray[np.float64] = dataclasses.field(init=False)
     """(2, len(NUMBERS)) training ranges."""
     _max_km_by_year: npt.NDArray[np.float64] = dataclasses.field(init=False)
@@ -124,7 +137,9 @@ class CarEncoder:
         object.__setattr__(self, "_max_km_by_year", furthest)
         object.__setattr__(self, "_bounds", bounds)
         object.__setattr__(self, "_width", len(known) + 1)
-        codes = _seen_codes(predictor.ordinal_encoder.vocabularies)
+        vocabularies = predictor.ordinal_encoder.vocabularies
+        is_damaged = _price_parts_as_damaged(self.hedonic, vocabularies[_CONDITION])
+        codes = _seen_codes(vocabularies, self.masked_fields, parts_are_damaged=is_damaged)
         object.__setattr__(self, "_category_codes", codes)
         object.__setattr__(self, "_feature_columns", np.array(picked))
 
@@ -177,6 +192,46 @@ class CarEncoder:
         """Codes the cars for the baseline."""
         return self._predictor.ordinal_encoder
 
+    @cached_property
+    def numeric_effects(self) -> frozenset[str]:
+        """The fields with numbers that change the price."""
+        by_field = (
+            term.field
+            for term in self.hedonic.terms
+            if any(any(cell.coefficients) for cell in self.hedonic.cells[term.name].values())
+        )
+        return frozenset({*by_field, *self.feature_names}.intersection(NUMBERS))
+
+    @cached_property
+    def unmasked_fields(self) -> frozenset[str]:
+        """Categories of which the trees read unseen values as the ones beside them."""
+        vocabularies = self.ordinal_encoder.vocabularies
+        return frozenset(
+            name
+            for name in CATEGORIES
+            if name in self.feature_names and vocabularies[name] and name not in self.masked_fields
+        )
+
+    @cached_property
+    def values_by_vehicle(self) -> Mapping[str, frozenset[tuple[int, int]]]:
+        """Codes of vehicle and value that training listings have, by field (fuel, gearbox).
+
+        A field is absent if the baseline does not distinguish it by vehicle.
+        """
+        coder = self.ordinal_encoder
+        return {
+            term.field: frozenset(
+                (
+                    cell_value_code(VEHICLE, vehicle, coder),
+                    cell_value_code(term.field, value, coder),
+                )
+                for cell in self.hedonic.cells[term.name]
+                for vehicle, value in [split_cell_key(cell, term.keys)]
+            )
+            for term in self.hedonic.terms
+            if term.keys in {(VEHICLE, "fuel"), (VEHICLE, "transmission")} and term.curve is None
+        }
+
     @property
     def effect_fields(self) -> tuple[str, ...]:
         """The fields that `baseline_effects` attributes effects to."""
@@ -200,6 +255,7 @@ class CarEncoder:
             "feature_names": list(self.feature_names),
             "detail_fields": list(self.detail_fields),
             "ranges": {name: list(bounds) for name, bounds in self.ranges.items()},
+            "masked_fields": list(self.masked_fields),
         }
 
     @classmethod
@@ -210,6 +266,7 @@ class CarEncoder:
             feature_names=tuple(given["feature_names"]),
             detail_fields=tuple(given["detail_fields"]),
             ranges={name: (low, high) for name, (low, high) in given["ranges"].items()},
+            masked_fields=tuple(given.get("masked_fields", (_CONDITION,))),
         )
 
     def _matrix(
@@ -253,20 +310,50 @@ class CarEncoder:
 
 def _seen_codes(
     vocabularies: Mapping[str, Mapping[Any, int]],
+    masked_fields: Sequence[str],
+    *,
+    parts_are_damaged: bool,
 ) -> Mapping[str, Mapping[str | None, float]]:
-    """The codes of the categories, `MISSING` for conditions without statistics.
+    """The codes of the categories, `MISSING` for details without statistics.
 
-    The trees would take the code of an unseen condition for the one beside it: a damaged car must
-    not be worth more than one whose condition is not stated.
+    The trees would take the code of an unseen value for the one beside it: a value of which answers
+    say that it has no effect must have none.
 
     Args:
         vocabularies: of the baseline; a field without values has no statistics at all.
+        masked_fields: see `CarEncoder`.
+        parts_are_damaged: whether cars for parts have the code of damaged ones.
     """
-    codes = _CATEGORY_CODES[_CONDITION]
-    if not (seen := vocabularies.get(_CONDITION)):
-        return _CATEGORY_CODES
-    known = {value: code if value in seen else MISSING for value, code in codes.items()}
-    return {**_CATEGORY_CODES, _CONDITION: known}
+    found = dict(_CATEGORY_CODES)
+    for name in masked_fields:
+        if seen := vocabularies.get(name):
+            codes = _CATEGORY_CODES[name].items()
+            found[name] = {value: code if value in seen else MISSING for value, code in codes}
+    if parts_are_damaged:
+        conditions = found[_CONDITION]
+        found[_CONDITION] = {**conditions, Condition.FOR_PARTS: conditions[Condition.DAMAGED]}
+    return found
+
+
+def _price_parts_as_damaged(hedonic: HedonicModel, conditions: dict[Any, int]) -> bool:
+    """Give cars for parts the code of damaged cars if they would not be worth less.
+
+    Training lacks them, or has too few to value them below damaged ones.
+
+    Args:
+        hedonic: the baseline.
+        conditions: its codes of conditions; changed in place.
+
+    Returns:
+        Whether cars for parts are priced as damaged ones.
+    """
+    terms = [term.name for term in hedonic.terms if term.keys == (_CONDITION,)]
+    cells = hedonic.cells[terms[0]] if terms else {}
+    damaged, parts = (cells.get(one) for one in (Condition.DAMAGED, Condition.FOR_PARTS))
+    if damaged is None or (parts and parts.coefficients[0] < damaged.coefficients[0]):
+        return False
+    conditions[Condition.FOR_PARTS] = conditions[Condition.DAMAGED]
+    return True
 
 
 def _code_categories(

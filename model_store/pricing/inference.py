@@ -18,7 +18,7 @@ from model_store.pricing.comparables import nearest_comparables
 from model_store.pricing.depreciation import depreciation
 from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
-from model_store.pricing.reasons import known_fields
+from model_store.pricing.reasons import known_fields, unpriced_fields, unseen_fields
 from model_store.pricing.scenarios import ScenarioExpander
 from model_store.pricing.typical_cars import TypicalCarTable
 from model_store.pricing.usual_approximation import reference_km_by_age
@@ -84,8 +84,10 @@ class LoadedModel:
         if not cars:
             return []
         month = current_month() if month is None else month
-        table = self._table(self.encoder.code(cars), month)
+        features = self.encoder.code(cars)
+        table = self._table(features, month)
         version = self.version.id
+        width_age = self.calibration.age_of_data(month - self._data_month)
         return [
             Estimate(
                 price_mad=price,
@@ -93,12 +95,24 @@ class LoadedModel:
                 model_version=version,
                 model_known=known,
                 month=month,
+                unpriced=unpriced_fields(
+                    car,
+                    features.cars,
+                    row,
+                    numeric_effects=self.encoder.numeric_effects,
+                    unmasked=self.encoder.unmasked_fields,
+                ),
+                unseen=unseen_fields(car, features.cars, row, self.encoder.values_by_vehicle),
+                width_age_months=width_age,
             )
-            for price, quantiles, known in zip(
-                table.price_mad.tolist(),
-                table.quantiles_mad.tolist(),
-                table.model_known.tolist(),
-                strict=True,
+            for row, (car, price, quantiles, known) in enumerate(
+                zip(
+                    cars,
+                    table.price_mad.tolist(),
+                    table.quantiles_mad.tolist(),
+                    table.model_known.tolist(),
+                    strict=True,
+                )
             )
         ]
 

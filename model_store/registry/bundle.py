@@ -22,6 +22,7 @@ from model_store.pricing.usual_approximation import approximate_statistics
 from model_store.pricing.usual_cars import UsualStatistics
 from model_store.registry.atomic_files import sync_file, sync_folder
 from model_store.registry.manifest import (
+    CALIBRATION_FILE,
     ENCODER_FILE,
     MANIFEST_FILE,
     PROFILE_FILE,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 ESTIMATOR_FILE = "bundle.joblib"
 FOREST_FILE = "forest.npz"
-CALIBRATION_FILE = "calibration.json"
 CARD_PREFIX = "card"
 """Begins the names of a model card's files."""
 DIFFICULTY_FILE = "difficulty.npz"

@@ -19,6 +19,7 @@ how their errors grow with the age of the data: their intervals widen beyond the
 
 MANIFEST_FILE = "manifest.json"
 ENCODER_FILE = "encoder.json"
+CALIBRATION_FILE = "calibration.json"
 CARD_DATA_FILE, CARD_MARKDOWN_FILE = "card.json", "card.md"
 """Files of a model card in English: data of the page, and text."""
 

@@ -15,6 +15,7 @@ import dataclasses
 import datetime as dt
 import fcntl
 import hashlib
+import json
 import logging
 import math
 import os
@@ -33,7 +34,7 @@ from model_store.registry.history import (
     read_history,
     rollback_target,
 )
-from model_store.registry.manifest import ASKING_PRICES, ModelVersion
+from model_store.registry.manifest import ASKING_PRICES, CALIBRATION_FILE, ModelVersion
 from model_store.registry.verification import check_version
 from shared.domain.errors import (
     ActiveModelChanged,
@@ -363,6 +364,7 @@ class ActiveVersionCache:
         self._read: tuple[float, ModelVersionId | None] | None = None
         self._manifests: dict[str, ModelVersion] = {}
         self._identities: dict[str, Mapping[str, str | None]] = {}
+        self._width_lags: dict[str, int] = {}
 
     def version_id(self) -> ModelVersionId | None:
         """The active version's id; None before the first activation."""
@@ -397,6 +399,29 @@ class ActiveVersionCache:
                 "basis": manifest.basis,
             }
         return found
+
+    def width_lag_months(self, version: str) -> int:
+        """How much older than `data_as_of` the data are that the intervals were measured on.
+
+        It decides the warning about old data: the intervals widen with the same age.
+        """
+        found = self._width_lags.get(version)
+        if found is None:
+            try:
+                folder = self._registry.folder(version)
+            except ModelVersionNotFound:
+                return 0
+            found = self._width_lags[version] = _width_lag(folder / CALIBRATION_FILE)
+        return found
+
+
+def _width_lag(calibration: Path) -> int:
+    """See `ActiveVersionCache.width_lag_months`; 0 if the file cannot be read."""
+    try:
+        growth = json.loads(calibration.read_bytes()).get("growth")
+    except (OSError, ValueError):
+        return 0
+    return int(growth["lag_months"]) if growth else 0
 
 
 def etag_of(version: str | None) -> str:

@@ -23,6 +23,12 @@ CALIBRATION_HORIZON_MONTHS = 12
 older data widen by a rule, and answers warn (`DATA_OLD`)."""
 DATA_OLD = "data-old"
 """Code of that warning."""
+PRICED_AS_DAMAGED = "unpriced"
+"""Code of a warning: the condition "For parts" is priced as "Damaged"."""
+NO_EFFECT = "no-effect"
+"""Code of a warning: the model does not know the value, and prices the car without it."""
+UNSEEN_IN_MODEL = "unseen-in-model"
+"""Code of a warning: hardly any training listing of the car's model has the value."""
 DEFAULT_COVERAGE = 0.90
 
 
@@ -128,6 +134,15 @@ class Estimate:
     explanation: Explanation | None = None
     depreciation: Depreciation | None = None
     comparables: tuple[Comparable, ...] | None = None
+    unpriced: tuple[str, ...] = ()
+    """Stated fields whose values the model does not know: the price is that of a car that does not
+    state them. `company` is among them if the brand of an unknown model is unknown as well."""
+    unseen: tuple[str, ...] = ()
+    """Stated fields (fuel, gearbox) whose values hardly any training listing of the car's
+    model has."""
+    width_age_months: int | None = None
+    """Age of the data that the widths of the intervals stand for, months; None in estimates of
+    earlier releases. Larger than the age of `data_as_of` if the calibration is older."""
     month: int = 0
     """Month for which the quantiles hold (`shared.domain.clock.month_number`): they widen with the
     age of the model's data. 0 in estimates of earlier releases: they do not depend on it."""
@@ -184,14 +199,19 @@ class Estimate:
             self.depreciation and self.depreciation.to_wire(),
             None if self.comparables is None else [one.to_wire() for one in self.comparables],
             self.month,
+            list(self.unpriced),
+            list(self.unseen),
+            self.width_age_months,
         ]
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild the estimate from `to_wire`'s list; further values of a newer one are ignored."""
         price_mad, quantiles_mad, model_version, model_known, *extras = values
-        missing: list[Any] = [None, None, None, 0]
-        explanation, depreciation, comparables, month, *_ = extras + missing[len(extras) :]
+        missing: list[Any] = [None, None, None, 0, (), (), None]
+        explanation, depreciation, comparables, month, unpriced, unseen, width_age, *_ = (
+            extras + missing[len(extras) :]
+        )
         return cls(
             price_mad=price_mad,
             quantiles_mad=tuple(quantiles_mad),
@@ -203,6 +223,9 @@ class Estimate:
             if comparables is None
             else tuple(map(Comparable.from_wire, comparables)),
             month=month,
+            unpriced=tuple(unpriced),
+            unseen=tuple(unseen),
+            width_age_months=width_age,
         )
 
 
@@ -220,6 +243,18 @@ def _explanation_from_wire(
         tuple(one for one in parts if one.value is not None),
         averages if isinstance(averages, dict) else {},
     )
+
+
+def width_age_months(data_as_of: str | None, estimate: Estimate) -> int | None:
+    """Age of the data that the widths of an estimate stand for, months; None if it is not known.
+
+    Args:
+        data_as_of: see `data_age_months`, whose age counts for estimates of earlier releases.
+        estimate: of the model.
+    """
+    if estimate.width_age_months is not None:
+        return estimate.width_age_months
+    return data_age_months(data_as_of, estimate.month)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -261,6 +296,33 @@ class CarRequest:
         """
         is_own_name = self.match is Match.UNKNOWN and estimate.model_known
         return Match.EXACT if is_own_name else self.match
+
+    def warnings_with(self, estimate: Estimate, pointer: str = "") -> list[dict[str, Any]]:
+        """The warnings of the request, and those about what the model knows of the car.
+
+        Args:
+            estimate: of the car.
+            pointer: JSON pointer of the car inside the body of the request.
+        """
+        found = [
+            warning
+            for warning in self.warnings
+            if not (
+                warning["code"] == PRICED_AS_DAMAGED
+                and warning["pointer"].rsplit("/", 1)[-1] in estimate.unpriced
+            )
+        ]
+        if not estimate.model_known:
+            found.append({"pointer": f"{pointer}/model", "code": "model-unknown"})
+            if "company" in estimate.unpriced:
+                found.append({"pointer": f"{pointer}/company", "code": "brand-unknown"})
+        for code, names in ((NO_EFFECT, estimate.unpriced), (UNSEEN_IN_MODEL, estimate.unseen)):
+            found += [
+                {"pointer": f"{pointer}/{name}", "code": code}
+                for name in names
+                if name != "company"
+            ]
+        return found
 
     def to_wire(self) -> list[Any]:
         """JSON and msgpack ready; the inverse of `from_wire`."""

@@ -199,7 +199,7 @@ class CarSchema(Schema):
         label_en="Condition",
         example="Excellent",
         enum=Condition,
-        unpriced=frozenset({Condition.DAMAGED, Condition.FOR_PARTS}),
+        unpriced=frozenset({Condition.FOR_PARTS}),
         spellings=CONDITION_SPELLINGS,
         phrases=CONDITION_PHRASES,
         aliases=("etat", "etat du vehicule"),

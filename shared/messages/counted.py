@@ -15,10 +15,10 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "({values}).",
     },
     "unpriced": {
-        "fr": "Colonne {column} : valeurs qui ne changent pas le prix, faute d'annonces "
-        "comparables ; une voiture endommagée vaut moins : {count} ({values}).",
-        "en": "Column {column}: values that do not change the price, for lack of comparable "
-        "listings; a damaged car is worth less: {count} ({values}).",
+        "fr": "Colonne {column} : valeurs estimées au mieux comme endommagées, faute "
+        "d'annonces comparables ; une telle voiture vaut moins : {count} ({values}).",
+        "en": "Column {column}: values that are valued as damaged at best, for lack of "
+        "comparable listings; such a car is worth less: {count} ({values}).",
     },
     "misspelt": {
         "fr": "Colonne {column} : mots lus avec une faute de frappe supposée : {count} ({values}).",

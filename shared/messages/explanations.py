@@ -6,9 +6,10 @@ rounded price: the rounding differences are in the first line.
 
 import dataclasses
 
-from shared.domain.car import CATEGORIES, USUALLY_STATED, CarFeatures
+from shared.domain.car import CATEGORIES, FIELD_NAMES, CarFeatures
 from shared.domain.valuation import Contribution, Estimate, Explanation
 from shared.fields.car import CAR_FIELDS
+from shared.messages.names import format_city, format_name
 from shared.messages.texts import Language, choice_name
 from shared.vehicles.names import display_names
 
@@ -99,7 +100,7 @@ def explanation_lines(
     elif rest:
         names = ", ".join(_lower(CAR_FIELDS[one.feature].label(language)) for one in small)
         lines.append(ExplanationLine(text=OTHERS[language].format(names=names), amount_mad=rest))
-    is_usual = any(getattr(car, name) is None for name in USUALLY_STATED)
+    is_usual = any(getattr(car, name) is None for name in FIELD_NAMES)
     base = _rounded(estimate.price_mad) - sum(line.amount_mad for line in lines)
     text = (BASE_WITH_USUAL if is_usual else BASE)[language]
     if language == "fr":
@@ -153,7 +154,8 @@ def _subject(one: Contribution, car: CarFeatures, language: Language) -> str:
     if one.feature in names:
         return f"{label} {names[one.feature]}"
     if isinstance(one.value, str):
-        return f"{label} {one.value.title()}"
+        spelt = format_city if one.feature == "city" else format_name
+        return f"{label} {spelt(one.value)}"
     return f"{label} {_number(one.feature, one.value or 0, language)}"
 
 

@@ -7,10 +7,10 @@ FRENCH_UNITS = {"thousand km": "milliers de km"}
 
 NOTICE_MESSAGES: dict[str, Texts] = {
     "data-old": {
-        "fr": "Les données du modèle ont {values} mois : le marché a pu changer depuis, et les "
-        "intervalles sont élargis en conséquence.",
-        "en": "The data of the model are {values} months old: the market may have changed since, "
-        "and the intervals are widened accordingly.",
+        "fr": "La plupart des annonces du modèle ont au moins {values} mois : le marché a pu "
+        "changer depuis, et les intervalles sont élargis en conséquence.",
+        "en": "Most listings of the model are at least {values} months old: the market may have "
+        "changed since, and the intervals are widened accordingly.",
     },
     "near-header": {
         "fr": "Le titre « {values} » n'est pas connu, mais presque : il est lu comme « {label} ». "
@@ -88,10 +88,10 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "{values}.",
     },
     "unpriced-constant": {
-        "fr": "« {label} » : la valeur commune donnée à l'envoi ({values}) ne change pas le prix, "
-        "faute d'annonces comparables ; une voiture endommagée vaut moins.",
-        "en": "{label}: the constant stated with the upload ({values}) does not change the price, "
-        "for lack of comparable listings; a damaged car is worth less.",
+        "fr": "« {label} » : la valeur commune donnée à l'envoi ({values}) est estimée au mieux "
+        "comme endommagée, faute d'annonces comparables ; une telle voiture vaut moins.",
+        "en": "{label}: the constant stated with the upload ({values}) is valued as damaged at "
+        "best, for lack of comparable listings; such a car is worth less.",
     },
     "open-range-constant": {
         "fr": "« {label} » : la valeur commune donnée à l'envoi est une tranche ouverte, lue comme "

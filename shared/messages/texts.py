@@ -92,10 +92,10 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "{label}: {value} was converted from the unit that it states.",
     },
     "unpriced": {
-        "fr": "Champ « {label} » : {value} ne change pas le prix, faute d'annonces comparables ; "
-        "une telle voiture vaut moins.",
-        "en": "{label}: {value} does not change the price, for lack of comparable listings; such "
-        "a car is worth less.",
+        "fr": "Champ « {label} » : {value} estimé au mieux comme endommagé, faute d'annonces "
+        "comparables ; une telle voiture vaut moins.",
+        "en": "{label}: {value} is valued as damaged at best, for lack of comparable listings; "
+        "such a car is worth less.",
     },
     "misspelt": {
         "fr": "Champ « {label} » : {value} lu comme {read_as}, faute de frappe supposée.",
@@ -145,10 +145,20 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "en": "Converted from the unit that is stated.",
     },
     "unpriced": {
-        "fr": "Sans effet sur le prix, faute d'annonces comparables : une voiture endommagée vaut "
-        "moins.",
-        "en": "No effect on the price, for lack of comparable listings: a damaged car is worth "
+        "fr": "Estimée comme une voiture endommagée, faute d'annonces comparables : une voiture "
+        "pour pièces vaut moins.",
+        "en": "Valued as a damaged car, for lack of comparable listings: a car for parts is worth "
         "less.",
+    },
+    "no-effect": {
+        "fr": "Sans effet sur ce prix : le modèle ne connaît pas cette valeur.",
+        "en": "No effect on this price: the model does not know this value.",
+    },
+    "unseen-in-model": {
+        "fr": "Presque aucune annonce de ce modèle n'a cette valeur : son effet est déduit "
+        "d'autres voitures, et le prix est moins sûr que ne le dit l'intervalle.",
+        "en": "Hardly any listing of this model has this value: its effect is derived from other "
+        "cars, and the price is less certain than the interval says.",
     },
     "misspelt": {
         "fr": "Faute de frappe supposée : lu comme {read_as}.",
@@ -190,15 +200,19 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
     },
     "model-unknown": {
         "fr": "Modèle absent des données : le prix vient des autres champs, et l'intervalle est "
-        "plus large ; si la marque est absente aussi, le prix peut être loin du vrai.",
+        "plus large ; un prix demandé ne peut pas être jugé.",
         "en": "Model not in the data: the price comes from the other fields, and the interval is "
-        "wider; if the brand is missing too, it can be far from the true price.",
+        "wider; an asking price cannot be judged by it.",
+    },
+    "brand-unknown": {
+        "fr": "Marque absente des données, elle aussi : le prix peut être loin du vrai.",
+        "en": "Brand not in the data either: the price can be far from the true one.",
     },
     "data-old": {
-        "fr": "Les données du modèle ont {months} mois : le marché a pu changer depuis, et "
-        "l'intervalle est élargi en conséquence.",
-        "en": "The data of the model are {months} months old: the market may have changed since, "
-        "and the interval is widened accordingly.",
+        "fr": "La plupart des annonces du modèle ont au moins {months} mois : le marché a pu "
+        "changer depuis, et l'intervalle est élargi en conséquence.",
+        "en": "Most listings of the model are at least {months} months old: the market may have "
+        "changed since, and the interval is widened accordingly.",
     },
 }
 

@@ -11,7 +11,7 @@ from shared.fields.phrases import PhraseReader, fold_phrase
 CATEGORY_MAX_CHARS = 80
 """A longer text is not looked up."""
 UNPRICED = "unpriced"
-"""Code of a value that is understood and does not change the price."""
+"""Code of a value that is priced as the nearest one that listings have."""
 MISSPELT = "misspelt"
 """Code of a value that is understood although a letter of its word is wrong."""
 
@@ -26,7 +26,7 @@ class Category(CarField):
         enum: the values.
         spellings: values by folded spelling.
         phrases: reads texts of several words.
-        unpriced: values that too few listings have for the model to learn their effect.
+        unpriced: values that too few listings have: priced as the nearest value that they have.
         corrects: a wrong letter in a long word is corrected; needs `phrases`.
     """
 

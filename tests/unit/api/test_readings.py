@@ -1,5 +1,6 @@
 """What an answer says of how the car was understood."""
 
+import dataclasses
 from typing import Any
 
 import orjson
@@ -132,8 +133,59 @@ def test_the_answer_states_the_age_of_the_data_and_warns_beyond_the_horizon(
     if warns:
         french = serialize_valuation(valuation, 0.9, model, "fr")
         assert found[0]["pointer"] == "/3"
-        assert found[0]["detail"].startswith("The data of the model are 13 months old")
-        assert "Les données du modèle ont 13 mois" in str(french["warnings"])
+        assert found[0]["detail"].startswith(
+            "Most listings of the model are at least 13 months old"
+        )
+        assert "La plupart des annonces du modèle ont au moins 13 mois" in str(french["warnings"])
+
+
+def valued(request: CarRequest, **changes: Any) -> dict[str, Any]:
+    """The answer for an estimate with these members."""
+    estimate = dataclasses.replace(
+        Estimate(
+            price_mad=9e4, quantiles_mad=(9e4,) * 9, model_version="v1", model_known=True,
+            month=month_number("2026-03"),
+        ),
+        **changes,
+    )  # fmt: skip
+    valuation = Valuation(id=ValuationId("v"), request=request, estimate=estimate, cached=True)
+    return serialize_valuation(
+        valuation, 0.9, MODEL | {"data_as_of": "2025-05"}, "en", pointer="/3"
+    )
+
+
+@pytest.mark.parametrize(("width_age", "warns"), [(None, False), (12, False), (13, True)])
+def test_the_age_that_the_intervals_widen_with_decides_on_the_warning(
+    width_age: int | None, *, warns: bool
+) -> None:
+    answered = valued(car("Dacia", "Logan"), width_age_months=width_age)
+    assert answered["model"]["data_age_months"] == 10
+    assert ("data-old" in codes(answered)) is warns
+
+
+def test_values_without_an_effect_are_named() -> None:
+    request = car("Dacia", "Logan", edition="tdi 150", city="Zorgville")
+    answered = valued(request, unpriced=("edition", "city"), unseen=("fuel",))
+    found = {(one["pointer"], one["code"]) for one in answered["warnings"]}
+    assert {
+        ("/3/edition", "no-effect"), ("/3/city", "no-effect"), ("/3/fuel", "unseen-in-model"),
+    } <= found  # fmt: skip
+
+
+@pytest.mark.parametrize("is_unpriced", [False, True])
+def test_a_car_for_parts_has_one_remark_on_its_condition(*, is_unpriced: bool) -> None:
+    request = car("Dacia", "Logan", condition="pour pièces")
+    answered = valued(request, unpriced=("condition",) if is_unpriced else ())
+    found = [w["code"] for w in answered["warnings"] if w["pointer"].endswith("condition")]
+    assert found == (["no-effect"] if is_unpriced else ["unpriced"])
+
+
+def test_a_brand_is_called_unknown_only_if_it_is() -> None:
+    known = valued(car("Dacia", "Logan"), model_known=False)
+    unknown = valued(car("Dacia", "Logan"), model_known=False, unpriced=("company",))
+    assert "brand-unknown" not in codes(known)
+    assert {"model-unknown", "brand-unknown"} <= set(codes(unknown))
+    assert "no-effect" not in codes(unknown)
 
 
 def test_the_age_of_unknown_data_is_not_stated() -> None:

@@ -583,7 +583,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
         ("en", ["187,000 MAD", "90% between 150,000 and 210,000 MAD",
                 "145,000 MAD is below market: 4% of comparable cars ask less (-42,000 MAD)",
                 ("read as (corrected): Toyota Corolla, 2018, fuel not stated, "
-                "transmission not stated, km_driven 80,500"),
+                "gearbox not stated, kilometres 80,500"),
                 "did you mean: Toyota Corolla Cross?",
                 "  Starting price: 150,000 MAD", "  Year 2020: newer, +37,000 MAD",
                 "typical cars that resemble it:",
@@ -608,8 +608,52 @@ def test_predict_prints_the_explanation_and_the_comparables_in_both_languages(
     serve(monkeypatch, lambda _: httpx.Response(200, json=EXPLAINED))
     done = CliRunner().invoke(predict.predict, [*CAR_BY_OPTIONS, "--lang", language])
     assert done.stdout.splitlines() == lines
-    note = "note: " if language == "en" else "remarque : "
-    assert done.stderr == f"{note}/colour: Unknown field, ignored.\n"
+    note, colon = ("note: ", ": ") if language == "en" else ("remarque : ", " : ")
+    assert done.stderr == f"{note}colour{colon}Unknown field, ignored.\n"
+
+
+@pytest.mark.parametrize(
+    ("language", "percentile", "model_known", "said"),
+    [
+        ("en", 97.5, True, "almost all comparable cars ask less"),
+        ("en", 2.5, True, "almost all comparable cars ask more"),
+        ("en", 97.0, True, "97% of comparable cars ask less"),
+        ("fr", 97.5, True, "presque toutes les voitures comparables sont proposées moins cher"),
+        ("fr", 97.5, False, "prix non jugé"),
+        ("en", 97.5, False, "is not judged"),
+    ],
+)
+def test_predict_says_no_more_of_an_asking_price_than_is_known(
+    monkeypatch: pytest.MonkeyPatch, language: str, percentile: float, said: str, *,
+    model_known: bool,
+) -> None:  # fmt: skip
+    verdict = {
+        "asking_price_mad": 145e3,
+        "difference_mad": 9e3,
+        "percentile": percentile,
+        "position": "above_market",
+    }
+    answer = VALUATION | {"model_known": model_known, "verdict": verdict}
+    serve(monkeypatch, lambda _: httpx.Response(200, json=answer))
+    done = CliRunner().invoke(predict.predict, [*CAR_BY_OPTIONS, "--lang", language])
+    assert said in done.stdout
+    assert "98" not in done.stdout
+    if not model_known:
+        assert "%" not in done.stdout.splitlines()[2]
+
+
+def test_predict_writes_names_as_the_page_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    comparable = {
+        "company": "toyota", "model": "c hr", "year_from": 2018, "year_to": 2019,
+        "km_driven": 45_000, "fuel": "Petrol", "transmission": "Manual", "price_mad": 190e3,
+        "listings": 12,
+    }  # fmt: skip
+    warning = {"pointer": "/max_power_bhp", "detail": "No effect."}
+    answer = EXPLAINED | {"comparables": [comparable], "warnings": [warning]}
+    serve(monkeypatch, lambda _: httpx.Response(200, json=answer))
+    done = CliRunner().invoke(predict.predict, CAR_BY_OPTIONS)
+    assert "Toyota C-HR 2018-2019" in done.stdout
+    assert done.stderr == "note: power (bhp): No effect.\n"
 
 
 def test_predict_prints_the_age_of_the_data_and_the_warning_without_a_pointer(

@@ -56,6 +56,14 @@ def test_the_curve_is_constant_if_older_cars_are_dearer(model: LoadedModel) -> N
     assert [point.price_mad for point in curve] == pytest.approx([today] * 5, abs=0.01)
 
 
+@pytest.mark.parametrize("km_driven", [150, 2_000_000])
+def test_an_unusual_mileage_is_not_extrapolated(model: LoadedModel, km_driven: int) -> None:
+    """150 km, of which the answer asks whether they are thousands, were "15 km a year"."""
+    car = dataclasses.replace(MANY[0], year=2016, km_driven=km_driven)
+    curve = model.depreciation(car)
+    assert (curve.km_per_year, curve.pace) == (USUAL_KM, Pace.MARKET)
+
+
 def test_the_cars_own_yearly_kilometres_are_extrapolated(model: LoadedModel) -> None:
     car = dataclasses.replace(MANY[0], year=2016, km_driven=200_000)
     found = aged(model, car, (1, 3))

@@ -1,13 +1,17 @@
 """Encoding: a car has the same encoding alone, in a group, and as columns."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
+from data.hedonic.model import HedonicModel
+from data.hedonic.ordinal_encoder import NUMBERS
 from data.listings.table import car_columns
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
+from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
 from model_store.pricing.feature_matrix import (
     BASELINE,
     COMPLETE,
@@ -17,6 +21,7 @@ from model_store.pricing.feature_matrix import (
     UNKNOWN_MODEL,
     CarEncoder,
 )
+from model_store.pricing.reasons import unseen_fields
 from shared.domain.car import (
     FIELD_NAMES,
     CarFeatures,
@@ -129,8 +134,57 @@ def test_values_that_training_never_saw_count_as_missing() -> None:
     assert np.isfinite(ENCODER.encode([nobody]).baseline_log).all()
 
 
-def test_a_condition_that_training_never_saw_is_coded_as_one_that_is_not_stated() -> None:
+def without_damaged() -> HedonicModel:
+    """The baseline of a market without damaged cars."""
+    cells = MARKET.hedonic.cells
+    kept = {key: cell for key, cell in cells["condition"].items() if key != Condition.DAMAGED}
+    return dataclasses.replace(MARKET.hedonic, cells={**cells, "condition": kept})
+
+
+def test_cars_for_parts_are_coded_as_damaged_ones() -> None:
+    """A car for parts was dearer than a damaged one: priced as if no condition were stated."""
     encoder = CarEncoder(MARKET.hedonic, ("condition", "effect_condition", BASELINE))
+    unstated, damaged, for_parts = (
+        CarFeatures(**{**COROLLA.to_dict(), "condition": each})
+        for each in (None, Condition.DAMAGED, Condition.FOR_PARTS)
+    )
+    rows = encoder.encode([unstated, damaged, for_parts]).matrix.tolist()
+    assert rows[1] == rows[2] != rows[0]
+    columns: dict[str, Column] = {
+        name: np.full(3, np.nan if (value := getattr(unstated, name)) is None else value)
+        if name in NUMBERS
+        else CategoricalColumn(CategoryTable([getattr(unstated, name)]), np.zeros(3, np.int64))
+        for name in FIELD_NAMES
+    }
+    table = CategoryTable([None, Condition.DAMAGED, Condition.FOR_PARTS])
+    columns["condition"] = CategoricalColumn(table, np.arange(3))
+    assert encoder.encode_columns(columns, 3).matrix.tolist() == rows
+
+
+def test_a_fuel_that_the_listings_of_a_model_lack_is_found() -> None:
+    """A Picanto with LPG was dearer than one with petrol, and nothing was said of it."""
+    encoder = CarEncoder(MARKET.hedonic, FEATURES)
+    fuels = (Fuel.PETROL, Fuel.LPG, Fuel.CNG, Fuel.ELECTRIC, None)
+    cars = [CarFeatures(company="kia", model="picanto", year=2016, fuel=fuel) for fuel in fuels]
+    coded = encoder.code(cars).cars
+    unseen = [
+        unseen_fields(car, coded, row, encoder.values_by_vehicle) for row, car in enumerate(cars)
+    ]
+    assert unseen == [(), ("fuel",), ("fuel",), ("fuel",), ()]
+
+
+def test_stored_encoders_of_earlier_releases_keep_their_matrix() -> None:
+    """Their self-tests have prices of owners that the trees read as the ones beside them."""
+    names = ("owner", BASELINE)
+    second = CarFeatures(**{**COROLLA.to_dict(), "owner": Owner.SECOND})
+    stored = CarEncoder(MARKET.hedonic, names).to_json()
+    assert CarEncoder.from_json(stored).encode([second]).matrix[0, 0] == MISSING
+    del stored["masked_fields"]
+    assert CarEncoder.from_json(stored).encode([second]).matrix[0, 0] == 1.0
+
+
+def test_a_condition_that_training_never_saw_is_coded_as_one_that_is_not_stated() -> None:
+    encoder = CarEncoder(without_damaged(), ("condition", "effect_condition", BASELINE))
     conditions = (None, Condition.DAMAGED, Condition.FOR_PARTS, Condition.FAIR)
     cars = [CarFeatures(**{**COROLLA.to_dict(), "condition": each}) for each in conditions]
     unstated, damaged, for_parts, fair = encoder.encode(cars).matrix.tolist()

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_store.explain.contributions import shapley_values_mad
+from model_store.pricing.error_growth import REFERENCE_GROWTH
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.self_test import SELF_TEST_CARS
 from shared.domain.car import FIELD_NAMES, CarFeatures, Condition, Fuel, Origin
@@ -20,6 +21,11 @@ from tests.unit.model_store import small_models
 
 MANY = small_models.random_cars(120, seed=3)
 EVERY_KIND = [*SELF_TEST_CARS, *MANY[:12]]
+
+
+def company_is_unpriced(model: LoadedModel) -> bool:
+    """Whether the model has no effects of brands."""
+    return not model.encoder.ordinal_encoder.vocabularies["company"]
 
 
 def as_columns(cars: list[CarFeatures]) -> dict[str, list[Any]]:
@@ -117,6 +123,50 @@ def test_a_value_that_training_has_not_seen_is_no_reason(
     assert field not in {one.feature for one in found.contributions}
     total = found.base_mad + sum(one.effect_mad for one in found.contributions)
     assert round(total, 2) == model.estimate([car])[0].price_mad
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("condition", Condition.DAMAGED), ("origin", Origin.NOT_CUSTOMS_CLEARED),
+        ("city", "zagora"), ("edition", "tdi 150"), ("engine_cc", 1968.0), ("doors", 3),
+        ("max_power_bhp", 400.0), ("torque_nm", 320.0), ("mileage_mpg", 60.0),
+    ],
+)  # fmt: skip
+def test_a_value_without_an_effect_is_named_and_leaves_the_price(
+    model: LoadedModel, field: str, value: Any
+) -> None:
+    """A Golf with 400 bhp, any trim and any city had the price of a bare one, without a word."""
+    stated = dataclasses.replace(MANY[0], **{field: value})
+    bare, found = model.estimate([dataclasses.replace(MANY[0], **{field: None}), stated])
+    assert field in found.unpriced
+    assert field not in bare.unpriced
+    assert found.quantiles_mad == bare.quantiles_mad
+
+
+def test_no_reason_of_a_price_is_said_to_have_no_effect(model: LoadedModel) -> None:
+    for car, estimate in zip(EVERY_KIND, model.estimate(EVERY_KIND), strict=True):
+        reasons = {one.feature for one in model.explain(car).contributions}
+        # A brand that is not in the data may be known by its class.
+        assert reasons.isdisjoint(set(estimate.unpriced) - {"company"})
+
+
+def test_an_unknown_brand_is_told_from_an_unknown_model(model: LoadedModel) -> None:
+    names = [("bmw", "x5"), ("bmw", "zorglub"), ("zorglub", "x1")]
+    cars = [dataclasses.replace(MANY[0], company=one, model=two) for one, two in names]
+    found = model.estimate(cars)
+    assert [("company" in one.unpriced, one.model_known) for one in found] == [
+        (False, True), (company_is_unpriced(model), False), (True, False)
+    ]  # fmt: skip
+
+
+def test_estimates_state_the_age_that_their_widths_stand_for(model: LoadedModel) -> None:
+    """Data that are five months older than their newest month widen the intervals earlier."""
+    month = month_number(model.version.data_as_of) + 9
+    late = dataclasses.replace(model, calibration=dataclasses.replace(
+        model.calibration, growth=dataclasses.replace(REFERENCE_GROWTH, lag_months=5)
+    ))  # fmt: skip
+    assert late.estimate(MANY[:1], month=month)[0].width_age_months == 14
 
 
 def test_the_largest_contributions_come_first_and_none_is_zero(model: LoadedModel) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from model_store.registry.manifest import ModelVersion
+from model_store.registry.manifest import CALIBRATION_FILE, ModelVersion
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry, etag_of
 from shared.domain.errors import (
     ActiveModelChanged,
@@ -313,3 +313,14 @@ def test_the_registry_and_the_manifest_are_light() -> None:
     command = [sys.executable, "-c", program]
     found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_api_knows_how_much_older_the_data_of_the_widths_are(
+    versions_path: Path, version: ModelVersion
+) -> None:
+    """A calibration of listings that are five months older than the newest widens earlier."""
+    assert ActiveVersionCache(versions_path).width_lag_months(version.id) == 0
+    path = versions_path / version.id / CALIBRATION_FILE
+    path.write_text(json.dumps({"growth": {"lag_months": 5}}))
+    assert ActiveVersionCache(versions_path).width_lag_months(version.id) == 5
+    assert ActiveVersionCache(versions_path).width_lag_months("v1") == 0

@@ -17,7 +17,8 @@ from data.listings.table import car_columns
 from data.market.generator import generate
 from data.market.price_index import market_index
 from data.market.reference import ReferenceMarket
-from model_store.registry.bundle import CALIBRATION_FILE, save_bundle
+from model_store.registry.bundle import save_bundle
+from model_store.registry.manifest import CALIBRATION_FILE
 from model_store.registry.registry import ModelRegistry
 from model_store.training.crossfit import with_dropout
 from model_store.training.train import TrainedModel, count_steps, train_bundle

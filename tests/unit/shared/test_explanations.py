@@ -56,7 +56,10 @@ def amounts(texts: list[str]) -> list[int]:
 
 def test_in_french_with_typographic_spaces_and_signs():
     assert texts_of("fr") == [
-        "Prix de départ\u202f: une voiture moyenne du marché, 130\u202f800\u00a0MAD",
+        (
+            "Prix de départ\u202f: une voiture moyenne du marché, habituelle pour ce qui n'est "
+            "pas précisé, 130\u202f800\u00a0MAD"
+        ),
         ("Année 2020\u202f: plus récente que la moyenne (2014), +37\u202f800\u00a0MAD"),
         ("Boîte de vitesses (manuelle)\u202f: fait baisser le prix, \u221218\u202f100\u00a0MAD"),
         (
@@ -71,9 +74,20 @@ def test_in_french_with_typographic_spaces_and_signs():
     ]
 
 
+@pytest.mark.parametrize(
+    ("edition", "shown"), [("gti", "GTI"), ("gt line", "GT Line"), ("amg line", "AMG Line")]
+)
+def test_trims_have_their_usual_capitals(edition: str, shown: str):
+    car = dataclasses.replace(CAR, edition=edition, city="ait melloul")
+    texts = texts_of("fr", car, edition=9_000.0, city=-8_000.0)
+    assert any(text.startswith(f"Version {shown}\u202f:") for text in texts)
+    assert any(text.startswith("Ville Ait Melloul\u202f:") for text in texts)
+
+
 def test_in_english():
     texts = texts_of("en")
-    assert texts[0] == "Starting price: an average car of the market, 130,800\u00a0MAD"
+    start = "Starting price: an average car of the market, usual in what is not stated"
+    assert texts[0] == f"{start}, 130,800\u00a0MAD"
     assert texts[1] == (
         "Year of first registration 2020: newer than the average (2014), +37,800\u00a0MAD"
     )

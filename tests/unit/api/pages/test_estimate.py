@@ -174,7 +174,7 @@ def test_the_page_states_the_age_of_the_data_and_warns_when_they_are_old(page, c
         cached(month=month)
         text = page.post("/", data=CAR).text
         assert f"données jusqu\u2019à juin 2026 (il y a {months}&#8239;mois)" in text
-        assert ("Les données du modèle ont 15" in text) is is_old
+        assert ("annonces du modèle ont au moins 15" in text) is is_old
 
 
 def link(car: dict[str, str]) -> str:
@@ -228,6 +228,32 @@ def test_an_unknown_model_and_ignored_values_are_said(page, cached):
     html = page.post("/", data=CAR | {"condition": "rutilante"}).text
     assert "absent de nos données" in html
     assert "Valeur inconnue" in html
+
+
+def test_an_asking_price_of_an_unknown_model_is_not_judged(page, cached):
+    """A Bugatti at 30,000,000 MAD was "+4,588 %, almost all comparable cars ask less"."""
+    for company in ((), ("company",)):
+        cached(model_known=False, unpriced=company)
+        html = page.post("/", data=CAR | {"asking_price_mad": "30 000 000"}).text
+        assert "Prix demandé non jugé" in html
+        assert "Au-dessus du marché" not in html
+        assert "voitures comparables sont affichées moins cher" not in html
+        assert ("Cette marque et ce modèle sont absents" in html) is bool(company)
+        assert "Si la marque" not in html
+
+
+def test_an_asking_price_beyond_the_scale_says_so(page, cached):
+    cached()
+    for asking, is_beyond in (("120 000", False), ("30 000 000", True), ("1 000", True)):
+        html = page.post("/", data=CAR | {"asking_price_mad": asking}).text
+        assert ("(hors échelle)" in html) is is_beyond
+
+
+def test_fields_without_an_effect_are_named_in_one_line(page, cached):
+    cached(unpriced=("edition", "city"))
+    html = page.post("/", data=CAR).text
+    assert "Sans effet sur ce prix" in html
+    assert "Version et Ville. Le modèle ne connaît pas ces valeurs." in html
 
 
 def test_a_busy_service_shows_a_page_that_waits_and_then_the_result(page, servers, estimate):

@@ -143,7 +143,7 @@ def test_what_is_remembered_of_a_column_is_bounded(monkeypatch: pytest.MonkeyPat
         assert [(note.row, note.code) for note in notes] == [(20, "not-a-number")]
 
 
-def test_a_condition_without_statistics_is_kept_and_noted() -> None:
-    values, errors, notes = ColumnValidator().validate({"condition": ["Bon", "Accidenté"]})
-    assert values == {"condition": [Condition.GOOD, Condition.DAMAGED]}
+def test_a_condition_that_is_priced_as_another_is_kept_and_noted() -> None:
+    values, errors, notes = ColumnValidator().validate({"condition": ["Bon", "Pour pièces"]})
+    assert values == {"condition": [Condition.GOOD, Condition.FOR_PARTS]}
     assert (errors, [(note.row, note.code) for note in notes]) == ([], [(1, "unpriced")])
