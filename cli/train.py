@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from cli.compare import verdict_line
+from cli.compare import cars_note, verdict_line
 from cli.console import (
     DEFAULT_SEED,
     as_json_option,
@@ -122,11 +122,13 @@ def _trial(
 def _trial_lines(trial: "Trial") -> "Iterator[str]":
     """What a trial has shown, as text."""
     yield f"Trial, {trial.basis}:"
+    if trial.relisted:
+        yield f"  {trial.relisted:,} of them left out: their cars are also listed earlier"
     found = trial.comparison
     if found is None:
         yield f"  not compared with the active version: {trial.reason}"
         return
-    yield f"  {found.rows:,} listings that neither has seen"
+    yield f"  {found.rows:,} listings that neither has seen{cars_note(found)}"
     for name, figures in (("A, active", found.a), ("B, trial", found.b)):
         yield (
             f"  {name:<10} median error {figures.median_ape:.2f} %,"
