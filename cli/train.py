@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import getpass
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ from cli.console import (
     print_json,
 )
 from cli.training_data import TrainingData, load_training_data
-from data.listings.table import PRICE, latest_month
+from data.listings.table import PRICE
+from data.market.calibrate import last_supported_month
 from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
 from model_store.registry.manifest import ModelVersion
@@ -79,6 +81,7 @@ def train(
     with click_errors():
         data = load_training_data(paths, seed, price_level)
         registry = _registry()
+        _check_writable(Settings.from_env().versions_path)
         from model_store.training.train import count_steps  # noqa: PLC0415 - takes seconds
 
         active = _active_model(registry) if is_compared and data.report is not None else None
@@ -101,6 +104,13 @@ def train(
         click.echo("\n".join(_trial_lines(trial)))
     state = "active" if is_active else "not active: `carprice models activate`"
     click.echo(f"{version.id} ({state})")
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise `OSError` if versions cannot be stored, which would be noticed after minutes only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-"):
+        pass
 
 
 def _trial(
@@ -213,11 +223,12 @@ def _fit_at_price_level(
     if data.price_level is None:
         return fit(data.listings)
     published = market_index(ReferenceMarket.load())
-    dated = {latest_month(data.listings): 1.0}
+    month = last_supported_month(data.listings)
+    dated = {month: 1.0}
     _, factor = splice_index(dated, published, data.price_level)
     trained = fit(data.listings.assign(**{PRICE: data.listings[PRICE] * factor}))
     index, _ = splice_index(trained.training["price_index"] or dated, published, data.price_level)
-    months = month_number(data.price_level) - month_number(latest_month(data.listings))
+    months = month_number(data.price_level) - month_number(month)
     trained = dataclasses.replace(trained, calibration=trained.calibration.delayed(months))
     restated = _with_training(trained, price_index=index, data_as_of=data.price_level)
     # A listing is recognised by the price that was asked.

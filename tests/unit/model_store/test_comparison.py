@@ -165,7 +165,9 @@ def test_missing_fields_tell_cars_apart_as_near_duplicates_are_told(listings: pd
     )
     hashes = car_fingerprints(some, "0" * 64)
     groups = near_duplicate_groups(some)
-    assert len(np.unique(hashes)) == len(np.unique(groups)) == len({*zip(hashes, groups, strict=True)})
+    assert (
+        len(np.unique(hashes)) == len(np.unique(groups)) == len({*zip(hashes, groups, strict=True)})
+    )
 
 
 def test_a_car_that_is_listed_five_times_is_one_observation(
