@@ -22,7 +22,6 @@ from cli.console import (
 )
 from cli.training_data import TrainingData, load_training_data
 from data.listings.table import PRICE
-from data.market.calibrate import last_supported_month
 from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
 from model_store.registry.manifest import ModelVersion
@@ -218,6 +217,7 @@ def _fit_at_price_level(
     data: TrainingData, fit: "Callable[[pd.DataFrame], TrainedModel]"
 ) -> "TrainedModel":
     """Fit a model that quotes the wanted price level and has an index of the other months."""
+    from data.market.calibrate import last_supported_month  # noqa: PLC0415 - loads kernels
     from model_store.training.train import training_rows  # noqa: PLC0415 - takes seconds to import
 
     if data.price_level is None:

@@ -10,7 +10,6 @@ from cli.console import BadInputError, warn_of_suspects
 from data.listings.loading import load_listings_of
 from data.listings.report import LoadReport
 from data.listings.table import LISTING_DATE
-from data.market.calibrate import last_supported_month
 from data.market.reference import ReferenceMarket
 from model_store.registry.manifest import REFERENCE_MARKET
 
@@ -67,6 +66,8 @@ def _report_dates(listings: "pd.DataFrame", name: str, price_level: str | None) 
     Raises:
         BadInputError: the listings have no dates, and another price level was requested.
     """
+    from data.market.calibrate import last_supported_month  # noqa: PLC0415 - loads kernels
+
     dates = listings[LISTING_DATE].dropna()
     if not len(dates):
         _report_missing_dates(name, last_supported_month(listings), price_level)
