@@ -85,7 +85,7 @@ def comparison_lines(found: "Comparison") -> Iterator[str]:
     yield f"A  {found.version_a}"
     yield f"B  {found.version_b}"
     months = f", {found.months[0]} to {found.months[1]}" if found.months else ""
-    yield f"{found.rows:,} listings{months}{_left_out(found)}"
+    yield f"{found.rows:,} listings{cars_note(found)}{months}{_left_out(found)}"
     yield ""
     yield aligned([_HEADER, _row("all", found.rows, found.a, found.b)])
     for title, bands in (
@@ -101,6 +101,11 @@ def comparison_lines(found: "Comparison") -> Iterator[str]:
         yield aligned([("most different", "ASKED", "A", "B"), *_car_rows(found)])
     yield ""
     yield verdict_line(found)
+
+
+def cars_note(found: "Comparison") -> str:
+    """How many cars the listings are of, if some are of the same one."""
+    return f" of {found.cars:,} cars" if found.cars < found.rows else ""
 
 
 def verdict_line(found: "Comparison") -> str:
@@ -126,6 +131,8 @@ def _left_out(found: "Comparison") -> str:
             for name, count in (("A", found.seen_a), ("B", found.seen_b))
             if count
         ]
+        if found.other_price:
+            seen.append(f"{found.other_price:,} at another price")
         parts.append(f"{found.excluded:,} more left out ({', '.join(seen)})")
     elif found.seen_a or found.seen_b:
         parts.append("training rows included")

@@ -1,7 +1,10 @@
 """Shared by the commands of models: `--data`, errors, load reports, tables, JSON output."""
 
 import contextlib
+import errno
 import functools
+import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +15,27 @@ from cli.streams import echo_json
 from model_store.registry.manifest import MEASURED
 from shared.domain.errors import DomainError
 from shared.messages.texts import describe_problem
+from shared.settings import Settings
 
 if TYPE_CHECKING:
     from data.listings.report import LoadReport
 
 FILE = click.Path(path_type=Path)
 DEFAULT_SEED = 42
+_NEW_VERSION = ".new-"
+"""Prefix of the folder of a version that is being written."""
+_NO_SPACE = "free some space, or set MODELS_PATH to a folder with more, and repeat the command"
+_NO_ACCESS = "permit this user to write there, or name another folder, and repeat the command"
+_ADVICE = {
+    errno.ENOSPC: _NO_SPACE,
+    errno.EDQUOT: _NO_SPACE,
+    errno.EACCES: _NO_ACCESS,
+    errno.EPERM: _NO_ACCESS,
+    errno.EROFS: _NO_ACCESS,
+    errno.ENOENT: "name a folder that exists, and repeat the command",
+    errno.ENOTDIR: "a part of this path is a file: name a folder, and repeat the command",
+}
+"""What to do, by the number of the error."""
 _MANY_SUSPECTS = 0.02
 """Share of suspicious prices from which commands warn."""
 
@@ -93,8 +111,32 @@ def click_errors() -> Iterator[None]:
         yield
     except DomainError as error:
         raise BadInputError(describe_problem(error.code, error.params, "en")[1]) from None
-    except (ListingsError, OSError) as error:
+    except ListingsError as error:
         raise BadInputError(str(error)) from None
+    except OSError as error:
+        raise BadInputError(_os_error(error)) from None
+
+
+def _os_error(error: OSError) -> str:
+    """What could not be read or written, that no other version is active, and what to do."""
+    advice = _ADVICE.get(error.errno or 0)
+    models = Settings.from_env().versions_path
+    reason = error.strerror or str(error)
+    if error.filename is None and advice is not None:
+        place = f"models are stored in {models}, temporary files in {tempfile.gettempdir()}"
+        return f"{reason} ({place}); the active version is unchanged: {advice}"
+    if error.filename is None:
+        return f"{reason}; the active version is unchanged"
+    path = f"{_final_path(Path(os.fsdecode(error.filename)))}: {reason}"
+    return f"{path}; the active version is unchanged" + (f": {advice}" if advice else "")
+
+
+def _final_path(path: Path) -> Path:
+    """The folder, instead of a file that is written under another name first."""
+    for part in (path, *path.parents):
+        if part.name.startswith(_NEW_VERSION):
+            return part.parent
+    return path.parent if path.name.startswith(".") else path
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

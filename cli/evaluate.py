@@ -89,7 +89,12 @@ def _warn_of_training_rows(found: dict[str, Any]) -> None:
         rest = "see `unseen`" if "unseen" in found else "evaluate it on others"
         click.echo(
             f"  warning   this version was trained on {seen['rows']:,} of these"
-            f" {found['rows']:,} listings ({seen['share']:.0%}): their figures say nothing about"
-            f" other cars; {rest}",
+            f" {found['rows']:,} listings ({seen['share']:.0%}{_at_other_prices(seen)}): their"
+            f" figures say nothing about other cars; {rest}",
             err=True,
         )
+
+
+def _at_other_prices(seen: dict[str, Any]) -> str:
+    count = seen["other_price"]
+    return f"; {count:,} of them are of a car that it knows at another price" if count else ""

@@ -4,13 +4,14 @@ import contextlib
 import dataclasses
 import getpass
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from tqdm import tqdm
 
-from cli.compare import verdict_line
+from cli.compare import cars_note, verdict_line
 from cli.console import (
     DEFAULT_SEED,
     as_json_option,
@@ -20,7 +21,7 @@ from cli.console import (
     print_json,
 )
 from cli.training_data import TrainingData, load_training_data
-from data.listings.table import PRICE, latest_month
+from data.listings.table import PRICE
 from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
 from model_store.registry.manifest import ModelVersion
@@ -79,6 +80,7 @@ def train(
     with click_errors():
         data = load_training_data(paths, seed, price_level)
         registry = _registry()
+        _check_writable(Settings.from_env().versions_path)
         from model_store.training.train import count_steps  # noqa: PLC0415 - takes seconds
 
         active = _active_model(registry) if is_compared and data.report is not None else None
@@ -103,6 +105,13 @@ def train(
     click.echo(f"{version.id} ({state})")
 
 
+def _check_writable(folder: Path) -> None:
+    """Raise `OSError` if versions cannot be stored, which would be noticed after minutes only."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-"):
+        pass
+
+
 def _trial(
     data: TrainingData,
     active: "LoadedModel",
@@ -122,11 +131,13 @@ def _trial(
 def _trial_lines(trial: "Trial") -> "Iterator[str]":
     """What a trial has shown, as text."""
     yield f"Trial, {trial.basis}:"
+    if trial.relisted:
+        yield f"  {trial.relisted:,} of them left out: their cars are also listed earlier"
     found = trial.comparison
     if found is None:
         yield f"  not compared with the active version: {trial.reason}"
         return
-    yield f"  {found.rows:,} listings that neither has seen"
+    yield f"  {found.rows:,} listings that neither has seen{cars_note(found)}"
     for name, figures in (("A, active", found.a), ("B, trial", found.b)):
         yield (
             f"  {name:<10} median error {figures.median_ape:.2f} %,"
@@ -206,16 +217,18 @@ def _fit_at_price_level(
     data: TrainingData, fit: "Callable[[pd.DataFrame], TrainedModel]"
 ) -> "TrainedModel":
     """Fit a model that quotes the wanted price level and has an index of the other months."""
+    from data.market.calibrate import last_supported_month  # noqa: PLC0415 - loads kernels
     from model_store.training.train import training_rows  # noqa: PLC0415 - takes seconds to import
 
     if data.price_level is None:
         return fit(data.listings)
     published = market_index(ReferenceMarket.load())
-    dated = {latest_month(data.listings): 1.0}
+    month = last_supported_month(data.listings)
+    dated = {month: 1.0}
     _, factor = splice_index(dated, published, data.price_level)
     trained = fit(data.listings.assign(**{PRICE: data.listings[PRICE] * factor}))
     index, _ = splice_index(trained.training["price_index"] or dated, published, data.price_level)
-    months = month_number(data.price_level) - month_number(latest_month(data.listings))
+    months = month_number(data.price_level) - month_number(month)
     trained = dataclasses.replace(trained, calibration=trained.calibration.delayed(months))
     restated = _with_training(trained, price_index=index, data_as_of=data.price_level)
     # A listing is recognised by the price that was asked.

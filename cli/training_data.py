@@ -9,7 +9,7 @@ import click
 from cli.console import BadInputError, warn_of_suspects
 from data.listings.loading import load_listings_of
 from data.listings.report import LoadReport
-from data.listings.table import LISTING_DATE, latest_month
+from data.listings.table import LISTING_DATE
 from data.market.reference import ReferenceMarket
 from model_store.registry.manifest import REFERENCE_MARKET
 
@@ -66,15 +66,17 @@ def _report_dates(listings: "pd.DataFrame", name: str, price_level: str | None) 
     Raises:
         BadInputError: the listings have no dates, and another price level was requested.
     """
+    from data.market.calibrate import last_supported_month  # noqa: PLC0415 - loads kernels
+
     dates = listings[LISTING_DATE].dropna()
     if not len(dates):
-        _report_missing_dates(name, latest_month(listings), price_level)
+        _report_missing_dates(name, last_supported_month(listings), price_level)
         return
     undated = len(listings) - len(dates)
     if undated:
         click.echo(
             f"  no dates  {undated:,} listings without a date are taken for ones of"
-            f" {latest_month(listings)}",
+            f" {last_supported_month(listings)}",
             err=True,
         )
     if len(dates.unique()) == 1:
@@ -98,6 +100,6 @@ def _report_missing_dates(name: str, assumed: str, price_level: str | None) -> N
         )
     click.echo(
         f"  no dates  prices are taken for those of {assumed}, from the newest year of"
-        " registration; a column listing_date (YYYY-MM) says better",
+        " registration that ten cars have; a column listing_date (YYYY-MM) says better",
         err=True,
     )

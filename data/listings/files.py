@@ -1,6 +1,7 @@
 """Reads a listings file as batches read theirs, and says in one line why it cannot be read."""
 
 import dataclasses
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,12 +31,18 @@ _REFUSALS = {
     "table-too-large": "unpacked, the table is more than can be read; save it as CSV",
 }
 """English texts by code, where those of an upload name options that a command does not have."""
+_NEEDED_COLUMNS = 3
+"""Columns that each table of cars has: company, model and year."""
 PRICE_NAMES = ("price_mad", "prix", "price", "selling_price", "montant")
 """Names of a price column that an error message suggests."""
 
 
 class ListingsError(ValueError):
     """A file cannot be used as listings; the message is one line with the reason."""
+
+
+class NoTableError(ListingsError):
+    """A file has no column of a car: it is probably no table of cars at all."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,12 +101,16 @@ def read_table(path: Path) -> RawTable:
     try:
         table = read_local_table(path)
     except OSError as error:
+        if error.filename is None:  # not of this file: of its copy, which is decompressed
+            place = f"temporary files are written to {tempfile.gettempdir()} (TMPDIR)"
+            raise ListingsError(f"{path}: {error.strerror or error}; {place}") from None
         raise ListingsError(f"{path}: {error.strerror or error}") from None
     except ReaderKilled:
         reason = "its reader was ended by the system, perhaps because memory is short"
         raise ListingsError(f"{path.name}: {reason}") from None
     except InvalidInput as error:
-        raise ListingsError(f"{path.name}: {_first_reason(error.problems)}") from None
+        kind = NoTableError if _has_no_columns(error.problems) else ListingsError
+        raise kind(f"{path.name}: {_first_reason(error.problems)}") from None
     except DomainError as error:
         reason = describe_problem(error.code, error.params, "en")[1]
         raise ListingsError(f"{path.name}: {reason}") from None
@@ -112,6 +123,13 @@ def read_table(path: Path) -> RawTable:
         dialect=table.dialect,
         chunks=table.chunks,
     )
+
+
+def _has_no_columns(problems: Sequence[FieldProblem]) -> bool:
+    """Whether a file is empty, or none of the columns that a car needs was found."""
+    first = problems[0]
+    lacks_all = len(first.params.get("fields", ())) >= _NEEDED_COLUMNS
+    return first.code == "empty-file" or (first.code == "missing-column" and lacks_all)
 
 
 def _first_reason(problems: Sequence[FieldProblem]) -> str:

@@ -1,5 +1,6 @@
 """Loads listings files of any layout into the canonical table."""
 
+import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from data.listings.columns import ListingColumns, read_columns
-from data.listings.files import ListingsError, RawTable, read_table
+from data.listings.files import ListingsError, NoTableError, RawTable, read_table
+from data.listings.folders import FoundFiles, find_files
 from data.listings.formats import FORMATS
-from data.listings.plausibility import far_from_reference, is_in_future
+from data.listings.plausibility import far_from_reference, is_in_future, without_impossible_months
 from data.listings.report import MAX_SUSPECT_ROWS, LoadReport
 from data.listings.suspicion import suspicious_prices
 from data.listings.table import (
@@ -21,6 +23,7 @@ from data.listings.table import (
     PRICE,
     PRICE_SUSPECT,
     SOURCE,
+    current_month,
     listing_table,
 )
 from data.listings.vehicle_names import add_vehicle_names
@@ -33,11 +36,6 @@ _MAX_PRICE_MAD = 100_000_000
 _MIN_DUPLICATE_COLUMNS = 8
 """Rows with equal text in at least this many columns are duplicates of one listing. With fewer
 columns two different cars can have equal rows."""
-TABLE_SUFFIXES = frozenset({
-    ".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".parquet", ".json", ".jsonl", ".ndjson",
-})  # fmt: skip
-"""Suffixes of the files that are read in a folder, perhaps followed by one of a compression."""
-_COMPRESSED = frozenset({".gz", ".zst", ".zstd"})
 _REPEATED = "repeated"
 _NAMED_FILES = 3
 """Most files whose names a report on all of them has."""
@@ -71,6 +69,8 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
     add_vehicle_names(columns, is_catalogued=layout.is_catalogued)
     values = columns.cells
     numbers = raw.numbers
+    if LISTING_DATE in values:
+        values[LISTING_DATE] = without_impossible_months(values[LISTING_DATE], values["year"])
     values.setdefault(SOURCE, [layout.name] * len(numbers))
     kept, dropped = _select_usable(columns, raw.faults, _find_duplicates(columns))
     if not kept:
@@ -80,31 +80,32 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
         )
     table = listing_table({name: [cells[i] for i in kept] for name, cells in values.items()})
     is_far = far_from_reference(raw.name, table) if layout.is_catalogued else False
-    if PRICE_SUSPECT not in values:
-        table[PRICE_SUSPECT] = suspicious_prices(table) | is_far
+    # A file may mark some prices and know nothing of the others.
+    table[PRICE_SUSPECT] |= suspicious_prices(table) | is_far
     return table, _report(raw, columns, table, kept, dropped)
 
 
 def load_listings_of(paths: Sequence[Path]) -> tuple[pd.DataFrame, LoadReport]:
     """Load several files, and all files of folders, into one table.
 
-    A listing that several files have counts once. In folders, files with other suffixes than
-    `TABLE_SUFFIXES` and hidden ones are left out.
+    A listing that several files have counts once, and files of equal content are read once. The
+    report names what is not read (`data.listings.folders`).
 
     Args:
         paths: at least one; the order of files in a folder is that of their names.
 
     Raises:
-        ListingsError: as `load_listings`; or a folder has no files of listings.
+        ListingsError: as `load_listings`; or a folder has no files of listings, or a table of a
+            kind that cannot be read.
     """
-    files = [file for path in paths for file in _files_of(path)]
-    if len(files) == 1:
-        return load_listings(files[0])
-    loaded = [load_listings(file) for file in dict.fromkeys(files)]
-    joined = pd.concat([table for table, _ in loaded], ignore_index=True)
-    repeated = _repeated_rows(joined)
-    table = joined[~repeated].reset_index(drop=True)
+    found = find_files(paths)
+    loaded, not_read = _load_each(found)
     reports = [report for _, report in loaded]
+    if len(loaded) == 1:
+        return loaded[0][0], dataclasses.replace(reports[0], not_read=not_read)
+    joined = pd.concat([table for table, _ in loaded], ignore_index=True)
+    repeated = _repeated_rows(joined, [len(table) for table, _ in loaded])
+    table = joined[~repeated].reset_index(drop=True)
     dropped: Counter[str] = Counter()
     blanked: Counter[str] = Counter()
     for report in reports:
@@ -129,7 +130,34 @@ def load_listings_of(paths: Sequence[Path]) -> tuple[pd.DataFrame, LoadReport]:
         ),
         months=_months(table),
         files=tuple(reports),
+        not_read=not_read,
     )
+
+
+def _load_each(
+    found: FoundFiles,
+) -> tuple[list[tuple[pd.DataFrame, LoadReport]], tuple[str, ...]]:
+    """Load files, each content once; also what was not read, and why."""
+    loaded: list[tuple[pd.DataFrame, LoadReport]] = []
+    not_read = list(found.not_read)
+    name_of: dict[str, str] = {}
+    for file in found.files:
+        try:
+            table, report = load_listings(file)
+        except NoTableError as error:
+            if file not in found.uncertain:
+                raise
+            not_read.append(f"{file.name} (no table of cars)")
+            last_error = error
+            continue
+        if report.digest in name_of:
+            not_read.append(f"{file.name} (the same content as {name_of[report.digest]})")
+            continue
+        name_of[report.digest] = file.name
+        loaded.append((table, report))
+    if not loaded:
+        raise last_error
+    return loaded, tuple(not_read)
 
 
 def _joined_names(reports: Sequence[LoadReport]) -> str:
@@ -137,33 +165,21 @@ def _joined_names(reports: Sequence[LoadReport]) -> str:
     return ", ".join(names) if len(names) <= _NAMED_FILES else f"{len(names)} files"
 
 
-def _files_of(path: Path) -> list[Path]:
-    """The file itself, or the files of listings in a folder."""
-    if not path.is_dir():
-        return [path]
-    found = sorted(
-        file
-        for file in path.iterdir()
-        if file.is_file() and not file.name.startswith(".") and _is_table(file)
-    )
-    if not found:
-        suffixes = ", ".join(sorted(TABLE_SUFFIXES))
-        raise ListingsError(f"{path}: the folder has no files of listings ({suffixes})")
-    return found
+def _repeated_rows(table: pd.DataFrame, rows_of_files: Sequence[int]) -> "pd.Series[bool]":
+    """Whether each listing has the same values as one of an earlier file.
 
+    Within a file `load_listings` has decided: two cars can have equal rows of few columns. An equal
+    row of another file is a repetition however few columns it has.
 
-def _is_table(file: Path) -> bool:
-    suffixes = [suffix.casefold() for suffix in file.suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSED:
-        suffixes.pop()
-    return bool(suffixes) and suffixes[-1] in TABLE_SUFFIXES
-
-
-def _repeated_rows(table: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether each listing has the same values as an earlier one, and enough of them."""
+    Args:
+        table: of all files, in their order.
+        rows_of_files: number of rows of each.
+    """
     compared = [name for name in LISTING_COLUMNS if name not in (SOURCE, PRICE_SUSPECT)]
-    stated = table[compared].notna().sum(axis=1) >= _MIN_DUPLICATE_COLUMNS
-    return table.duplicated(compared) & stated
+    file_of = np.repeat(np.arange(len(rows_of_files)), rows_of_files)
+    row_groups = table.groupby(compared, dropna=False, sort=False).ngroup()
+    first_file = pd.Series(file_of, index=table.index).groupby(row_groups).transform("min")
+    return first_file < file_of
 
 
 def _report(
@@ -216,6 +232,7 @@ def _select_usable(
     kept = []
     values = columns.cells
     months = values.get(LISTING_DATE)
+    current = current_month()
     for index, price in enumerate(values[PRICE]):
         missing = next((name for name in _REQUIRED_COLUMNS if values[name][index] is None), None)
         fault = faults[index]
@@ -229,7 +246,7 @@ def _select_usable(
             reasons[f"without a valid {missing}"] += 1
         elif repeats[index]:
             reasons[_REPEATED] += 1
-        elif months is not None and is_in_future(months[index]):
+        elif months is not None and is_in_future(months[index], current):
             reasons["listed in the future"] += 1
         else:
             kept.append(index)

@@ -1,6 +1,6 @@
 """Finds listings whose prices or dates cannot be what they seem: other currencies, the future."""
 
-import datetime as dt
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ import pandas as pd
 
 from data.hedonic.model import SEPARATOR, FloatArray
 from data.listings.files import ListingsError
-from data.listings.table import PRICE, car_columns
+from data.listings.table import PRICE, car_columns, current_month
 
 _LEVEL_FACTOR = 3.0
 """Factor between the typical price and that of the reference market from which prices are refused;
@@ -18,7 +18,10 @@ _MAX_FAR_SHARE = 0.2
 """Share of prices off by `_FAR_FACTOR` from which the listings are refused: typing errors are
 fewer, so these are prices in several currencies or scales."""
 _MIN_KNOWN_LISTINGS = 20
-_MONTHS_A_YEAR = 12
+_FIRST_YEAR = 1995
+"""Listings with dates are not older: there were no sites of advertisements."""
+_MAX_YEARS_AHEAD = 1
+"""A car is listed at most so many years before its year: the next model year is sold early."""
 
 _SCALES = {
     "euros": 1 / 10.8,
@@ -33,14 +36,25 @@ _SCALES = {
 _SCALE_TOLERANCE = 1.5
 
 
-def is_in_future(month: str | None) -> bool:
-    """Whether a month of listing (YYYY-MM) is after the next one: clocks and months may be off."""
-    return month is not None and month > _next_month(dt.datetime.now(dt.UTC).date())
+def without_impossible_months(
+    months: Sequence[str | None], years: Sequence[int | None]
+) -> list[str | None]:
+    """Months of listing (YYYY-MM); None where one is before 1995 or before its car was built.
+
+    Args:
+        months: of listing.
+        years: of the cars, None where unknown.
+    """
+    found = []
+    for month, year in zip(months, years, strict=True):
+        first = max(_FIRST_YEAR, 0 if year is None else year - _MAX_YEARS_AHEAD)
+        found.append(month if month is not None and int(month[:4]) >= first else None)
+    return found
 
 
-def _next_month(today: dt.date) -> str:
-    year, month = divmod(today.year * _MONTHS_A_YEAR + today.month, _MONTHS_A_YEAR)
-    return f"{year}-{month + 1:02d}"
+def is_in_future(month: str | None, current: str | None = None) -> bool:
+    """Whether a month of listing (YYYY-MM) is after the current one (default: today's)."""
+    return month is not None and month > (current or current_month())
 
 
 def far_from_reference(name: str, listings: pd.DataFrame) -> npt.NDArray[np.bool_]:

@@ -33,11 +33,14 @@ class LoadReport:
     """First and last month of listing; None without dates."""
     files: tuple["LoadReport", ...] = ()
     """The reports on the single files, if there are several."""
+    not_read: tuple[str, ...] = ()
+    """Names of what a folder has and files given twice, which are not read, each with the reason in
+    brackets."""
 
     def to_json(self) -> dict[str, Any]:
-        """JSON ready; `files` only if there are several."""
-        members = dataclasses.asdict(self)
-        return members if self.files else {k: v for k, v in members.items() if k != "files"}
+        """JSON ready; `files` only if there are several, `not_read` only if there are such."""
+        absent = {name for name in ("files", "not_read") if not getattr(self, name)}
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in absent}
 
     def summary(self) -> str:
         """The report as text, one finding per line."""
@@ -56,6 +59,8 @@ class LoadReport:
             lines.append(f"  unread    {_counts(self.blanked)}")
         if self.unused_columns:
             lines.append(f"  not used  {', '.join(self.unused_columns)}")
+        if self.not_read:
+            lines.append(f"  not read  {', '.join(self.not_read)}")
         if self.months:
             lines.append(f"  listed    {self.months[0]} to {self.months[1]}")
         return "\n".join(lines)

@@ -1,5 +1,6 @@
 """The canonical table of listings: one row per listing, the same columns for every source."""
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any
@@ -19,6 +20,10 @@ PRICE_SUSPECT = "price_suspect"
 CORE_FIELDS = ("company", "model", "year", "fuel", "transmission", "km_driven")
 """The fields that nearly all listings state. Training never removes or imputes them: a car that
 lacks one is priced as a mixture of complete cars (`model_store.pricing.scenarios`)."""
+
+_MIN_YEAR_CARS = 10
+"""Fewest cars of a year that undated listings are taken to be of."""
+_MOROCCO = dt.timezone(dt.timedelta(hours=1))
 
 LISTING_COLUMNS: tuple[str, ...] = (*FIELD_NAMES, PRICE, LISTING_DATE, SOURCE, PRICE_SUSPECT)
 """The car's fields in normal form, then the columns of the listing.
@@ -66,6 +71,20 @@ def car_columns(listings: pd.DataFrame) -> dict[str, list[Any]]:
 
 
 def latest_month(listings: pd.DataFrame) -> str:
-    """Month (YYYY-MM) of the latest listing; January of the latest year if none is dated."""
+    """Month (YYYY-MM) of the latest listing.
+
+    If none is dated: January of the newest year of registration that `_MIN_YEAR_CARS` cars have,
+    but not after the current month, because model years run ahead.
+    """
     dates = listings[LISTING_DATE].dropna()
-    return str(dates.max()) if len(dates) else f"{int(listings['year'].max())}-01"
+    if len(dates):
+        return str(dates.max())
+    counts = listings["year"].value_counts()
+    common = counts.index[counts >= _MIN_YEAR_CARS]
+    newest = int(max(common if len(common) else counts.index))
+    return min(f"{newest}-01", current_month())
+
+
+def current_month() -> str:
+    """The current month in Morocco, YYYY-MM."""
+    return f"{dt.datetime.now(_MOROCCO):%Y-%m}"

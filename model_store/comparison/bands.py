@@ -1,7 +1,7 @@
 """Groups of listings whose errors are reported separately: price, age, brand and source."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -49,10 +49,6 @@ def age_bands(listings: pd.DataFrame, undated: str) -> Iterator[Band]:
                 f"{low} years or more" if is_last else f"{low} to {lows[band + 1] - 1} years",
                 members,
             )
-
-
-def _ages(low: int, next_lows: Sequence[int]) -> str:
-    return f"{low} to {next_lows[0] - 1} years" if next_lows else f"{low} years or more"
 
 
 def brand_bands(listings: pd.DataFrame) -> Iterator[Band]:

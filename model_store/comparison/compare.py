@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from scipy.stats import bootstrap
 
 from data.hedonic.model import FloatArray
 from data.listings.files import ListingsError
 from data.listings.table import LISTING_DATE
+from data.market.calibrate import near_duplicate_groups
 from model_store.comparison.bands import (
     Band,
     age_bands,
@@ -18,15 +19,15 @@ from model_store.comparison.bands import (
     price_bands,
     source_bands,
 )
-from model_store.comparison.training_rows import seen_in_training
+from model_store.comparison.training_rows import overlap_with_training
 from model_store.pricing.inference import LoadedModel
 from model_store.training.evaluation import PricedListings, price_listings
 
-MIN_ROWS = 30
-"""Fewest listings that a verdict is based on."""
+MIN_CARS = 30
+"""Fewest distinct cars that a verdict is based on."""
 CONFIDENCE = 0.95
 _RESAMPLES = 2_000
-_RESAMPLED_MAX_CELLS = 4_000_000
+_RESAMPLED_MAX_CELLS = 2_000_000
 """Rows times resamples that are held in memory at once."""
 _DIFFERING_CARS = 10
 _DIGITS = 2
@@ -89,8 +90,12 @@ class Comparison:
     version_b: str
     rows: int
     """Listings compared: those that neither version was trained on."""
+    cars: int
+    """Distinct cars that they are of: listings that may be of the same car count as one."""
     excluded: int
-    """Listings left out because one of the versions was trained on them."""
+    """Listings left out because one of the versions was trained on them, or on their cars."""
+    other_price: int
+    """Those of them whose cars a version was trained on at another price only."""
     seen_a: int | None
     """Listings that A was trained on; None: not known, so none of them is left out."""
     seen_b: int | None
@@ -101,7 +106,7 @@ class Comparison:
     difference: float
     """Median error of B minus that of A, in points."""
     difference_low: float
-    """Bounds of its paired bootstrap interval of 95 % confidence."""
+    """Bounds of its paired bootstrap interval of 95 % confidence, over distinct cars."""
     difference_high: float
     verdict: VerdictName
     """B against A by the median error: `equal` if the interval contains 0."""
@@ -135,17 +140,24 @@ def compare_models(
         include_seen: also compare on listings that a version was trained on, which flatters it.
 
     Raises:
-        ListingsError: fewer than `MIN_ROWS` listings remain.
+        ListingsError: listings of fewer than `MIN_CARS` cars remain.
     """
-    seen_a, seen_b = seen_in_training(a, listings), seen_in_training(b, listings)
-    is_seen = np.zeros(len(listings), dtype=np.bool_)
-    for seen in (seen_a, seen_b):
+    overlaps = [overlap_with_training(each, listings) for each in (a, b)]
+    is_listing, is_car = np.zeros((2, len(listings)), dtype=np.bool_)
+    for seen in overlaps:
         if seen is not None and not include_seen:
-            is_seen |= seen
+            is_listing |= seen.listing
+            is_car |= seen.other_price
+    is_seen = is_listing | is_car
     table = listings[~is_seen].reset_index(drop=True)
-    _check_size(len(listings), len(table))
+    groups = near_duplicate_groups(table)
+    cars = len(np.unique(groups))
+    _check_size(len(listings), len(table), cars)
     priced_a, priced_b = price_listings(a, table), price_listings(b, table)
-    low, high = difference_interval(priced_a.ape, priced_b.ape, seed=seed)
+    low, high = difference_interval(priced_a.ape, priced_b.ape, seed=seed, groups=groups)
+    seen_a, seen_b = (
+        None if seen is None else int((seen.listing | seen.other_price).sum()) for seen in overlaps
+    )
     dates = table[LISTING_DATE].dropna()
 
     def figures(bands: Iterable[Band]) -> tuple[BandFigures, ...]:
@@ -163,9 +175,11 @@ def compare_models(
         version_a=a.version.id,
         version_b=b.version.id,
         rows=len(table),
+        cars=cars,
         excluded=int(is_seen.sum()),
-        seen_a=None if seen_a is None else int(seen_a.sum()),
-        seen_b=None if seen_b is None else int(seen_b.sum()),
+        other_price=int((is_car & ~is_listing).sum()),
+        seen_a=seen_a,
+        seen_b=seen_b,
         months=(str(dates.min()), str(dates.max())) if len(dates) else None,
         a=Figures.of(priced_a),
         b=Figures.of(priced_b),
@@ -181,33 +195,54 @@ def compare_models(
     )
 
 
-def difference_interval(ape_a: FloatArray, ape_b: FloatArray, *, seed: int) -> tuple[float, float]:
+def difference_interval(
+    ape_a: FloatArray,
+    ape_b: FloatArray,
+    *,
+    seed: int,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> tuple[float, float]:
     """Bounds of the difference of the median errors (B minus A) by a paired bootstrap, in points.
+
+    Whole groups are drawn: a car that is listed five times is one observation, not five.
 
     Args:
         ape_a: (n,) absolute errors of A, percent.
         ape_b: (n,) those of B, for the same listings.
         seed: of the resamples.
+        groups: (n,) group number of each listing, as of `near_duplicate_groups`; None: each is a
+            group.
     """
     if np.array_equal(ape_a, ape_b):
         return 0.0, 0.0
-    result = bootstrap(
-        (ape_a, ape_b),
-        _difference_of_medians,
-        paired=True,
-        vectorized=True,
-        n_resamples=_RESAMPLES,
-        batch=max(1, _RESAMPLED_MAX_CELLS // len(ape_a)),
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        random_state=np.random.default_rng(seed),
-    )
-    interval = result.confidence_interval
-    return float(interval.low), float(interval.high)
+    rows = len(ape_a)
+    _, group_of = np.unique(np.arange(rows) if groups is None else groups, return_inverse=True)
+    count = int(group_of.max()) + 1
+    rng = np.random.default_rng(seed)
+    batch = max(1, _RESAMPLED_MAX_CELLS // rows)
+    found = []
+    for first in range(0, _RESAMPLES, batch):
+        size = min(batch, _RESAMPLES - first)
+        drawn = rng.integers(count, size=(size, count)) + np.arange(size)[:, None] * count
+        times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
+        weights = times[:, group_of]
+        found.append(_weighted_medians(ape_b, weights) - _weighted_medians(ape_a, weights))
+    tail = (1.0 - CONFIDENCE) / 2
+    low, high = np.quantile(np.concatenate(found), [tail, 1.0 - tail])
+    return float(low), float(high)
 
 
-def _difference_of_medians(ape_a: FloatArray, ape_b: FloatArray, axis: int = -1) -> FloatArray:
-    return np.asarray(np.median(ape_b, axis=axis) - np.median(ape_a, axis=axis))
+def _weighted_medians(values: FloatArray, weights: npt.NDArray[np.int64]) -> FloatArray:
+    """The median of values (n,) repeated as often as each row of weights (m, n) says, (m,)."""
+    order = np.argsort(values, kind="stable")
+    ends = np.cumsum(weights[:, order], axis=1)
+    total = ends[:, -1]
+    # The first position whose end exceeds k holds the element number k, from 0.
+    middle = [
+        values[order][np.argmax(ends > place[:, None], axis=1)]
+        for place in ((total - 1) // 2, total // 2)
+    ]
+    return np.asarray((middle[0] + middle[1]) / 2)
 
 
 def _verdict(low: float, high: float) -> VerdictName:
@@ -216,12 +251,17 @@ def _verdict(low: float, high: float) -> VerdictName:
     return "worse" if low > 0 else "equal"
 
 
-def _check_size(given: int, left: int) -> None:
-    if left >= MIN_ROWS:
+def _check_size(given: int, left: int, cars: int) -> None:
+    if cars >= MIN_CARS:
         return
-    seen = f": one of the versions was trained on {given - left} of the {given}" * (given > left)
+    of = f" of {cars} cars" if cars < left else ""
+    seen = (
+        f": one of the versions was trained on {given - left} of the {given}, or on their cars at"
+        " other prices"
+    ) * (given > left)
     raise ListingsError(
-        f"{left} listings are too few to compare two versions on; at least {MIN_ROWS}{seen}"
+        f"{left} listings{of} are too few to compare two versions on; at least {MIN_CARS} cars are"
+        f" needed{seen}"
     )
 
 

@@ -25,18 +25,23 @@ class HeldOut(NamedTuple):
     """What it is judged by."""
     basis: str
     """How the listings were held out, in words: the months, or a random part and why."""
+    relisted: int
+    """Listings of the held-out months that are in neither part: of cars that an earlier listing may
+    be of, too, so that the trial would know their prices."""
 
 
 def hold_out(listings: pd.DataFrame, *, seed: int) -> HeldOut:
     """Hold out the last months, as many as give enough listings; without them a random part.
 
-    Listings without a date are never held out with months. Near duplicates share their part of a
-    random split.
+    Listings without a date are never held out with months. Cars of the held-out months that are
+    also listed earlier, perhaps at another price, are in neither part; near duplicates share their
+    part of a random split.
 
     Args:
         listings: a canonical table.
         seed: of the random split.
     """
+    groups = near_duplicate_groups(listings)
     dates = listings[LISTING_DATE]
     months = dates.value_counts().sort_index(ascending=False)
     wanted = max(_MIN_HELD_OUT_ROWS, _MIN_HELD_OUT_SHARE * len(listings))
@@ -48,27 +53,29 @@ def hold_out(listings: pd.DataFrame, *, seed: int) -> HeldOut:
         if rows >= wanted:
             last = str(months.index[0])
             named = last if month == last else f"{month} to {last}"
-            return _parts(
-                listings, (dates >= month).to_numpy(), f"trained on listings before {month}:"
-                f" out-of-time, {named} held out"
-            )  # fmt: skip
+            basis = f"trained on listings before {month}: out-of-time, {named} held out"
+            return _parts(listings, groups, (dates >= month).to_numpy(), basis)
     if months.empty:
         reason = "the listings have no dates"
     elif len(months) == 1:
         reason = f"all listings are of {months.index[0]}"
     else:
         reason = "the last months hold too many or too few of the listings"
-    groups = near_duplicate_groups(listings)
     is_held_out = np.random.default_rng(seed).random(int(groups.max()) + 1) < _RANDOM_SHARE
-    return _parts(
-        listings, is_held_out[groups], f"a random {_RANDOM_SHARE:.0%} held out, not out-of-time:"
-        f" {reason}"
-    )  # fmt: skip
+    basis = f"a random {_RANDOM_SHARE:.0%} held out, not out-of-time: {reason}"
+    return _parts(listings, groups, is_held_out[groups], basis)
 
 
-def _parts(listings: pd.DataFrame, is_held_out: npt.NDArray[np.bool_], basis: str) -> HeldOut:
+def _parts(
+    listings: pd.DataFrame,
+    groups: npt.NDArray[np.int64],
+    is_held_out: npt.NDArray[np.bool_],
+    basis: str,
+) -> HeldOut:
+    is_relisted = is_held_out & np.isin(groups, groups[~is_held_out])
     return HeldOut(
         listings[~is_held_out].reset_index(drop=True),
-        listings[is_held_out].reset_index(drop=True),
+        listings[is_held_out & ~is_relisted].reset_index(drop=True),
         basis,
+        int(is_relisted.sum()),
     )

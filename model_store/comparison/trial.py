@@ -24,6 +24,8 @@ class Trial:
     """How the listings were held out, in words."""
     rows: int
     """Listings that the trial model was trained on."""
+    relisted: int
+    """Held-out listings that are not compared, because their cars may be among those."""
     comparison: Comparison | None
     """The trial model (B) against the active one (A); None if they were not compared."""
     reason: str | None = None
@@ -35,6 +37,7 @@ class Trial:
         return {
             "basis": self.basis,
             "rows": self.rows,
+            "relisted": self.relisted,
             "reason": self.reason,
             "comparison": comparison,
         }
@@ -59,9 +62,12 @@ def compare_trial(
         seed: of a random split, if there is one, and of the bootstrap.
         fit: trains a model on a part of the listings.
     """
-    before, held_out, basis = hold_out(listings, seed=seed)
+    before, held_out, basis, relisted = hold_out(listings, seed=seed)
+    comparison, reason = None, None
     try:
         comparison = compare_models(active, in_memory(fit(before)), held_out, seed=seed)
     except ListingsError as error:
-        return Trial(basis=basis, rows=len(before), comparison=None, reason=str(error))
-    return Trial(basis=basis, rows=len(before), comparison=comparison)
+        reason = str(error)
+    return Trial(
+        basis=basis, rows=len(before), relisted=relisted, comparison=comparison, reason=reason
+    )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from model_store.comparison.training_rows import seen_in_training
+from model_store.comparison.training_rows import overlap_with_training
 from model_store.pricing.inference import LoadedModel
 from model_store.training.evaluation import evaluate_model, price_listings, scores
 
@@ -16,15 +16,21 @@ def evaluate_with_training_rows(
 
     Returns:
         In addition `seen_in_training`: `rows` and `share` of the listings that the version was
-        trained on, or None if that is not known. If it was trained on some of the listings and not
-        on others, `unseen` and `seen` have the figures of `scores` for each part.
+        trained on, and `other_price`, how many of these rows are of a car that it was trained on
+        at another price; None if that is not known. If it was trained on some of the listings and
+        not on others, `unseen` and `seen` have the figures of `scores` for each part.
     """
     found = evaluate_model(model, listings, at_listing_level=at_listing_level)
-    seen = seen_in_training(model, listings)
-    if seen is None:
+    overlap = overlap_with_training(model, listings)
+    if overlap is None:
         return found | {"seen_in_training": None}
+    seen = overlap.listing | overlap.other_price
     rows = int(seen.sum())
-    found["seen_in_training"] = {"rows": rows, "share": round(rows / len(seen), 4)}
+    found["seen_in_training"] = {
+        "rows": rows,
+        "share": round(rows / len(seen), 4),
+        "other_price": int(overlap.other_price.sum()),
+    }
     if 0 < rows < len(seen):
         priced = price_listings(model, listings, at_listing_level=at_listing_level)
         found |= {"unseen": scores(*priced.take(~seen)), "seen": scores(*priced.take(seen))}

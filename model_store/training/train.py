@@ -12,7 +12,7 @@ from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from data.hedonic.model import FloatArray
 from data.listings.files import ListingsError
-from data.listings.fingerprints import Fingerprints, fingerprints
+from data.listings.fingerprints import Fingerprints, stored_fingerprints
 from data.listings.suspicion import without_implausible_km
 from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE, latest_month
 from data.market.calibrate import near_duplicate_groups, require_several_brands
@@ -177,7 +177,7 @@ def _is_young(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 def training_rows(listings: pd.DataFrame, key: str) -> Fingerprints:
     """Sorted fingerprints of the listings that a model is trained on."""
-    return np.unique(fingerprints(listings, key))
+    return stored_fingerprints(listings, key)
 
 
 def count_steps(listings: pd.DataFrame, *, is_generated: bool = False) -> int:

@@ -14,6 +14,7 @@ import zstandard
 from data.listings.cells import parse_month, parse_months
 from data.listings.files import ListingsError
 from data.listings.loading import load_listings, load_listings_of
+from data.listings.table import current_month, latest_month
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
 
@@ -192,7 +193,8 @@ def test_prices_in_two_currencies_are_refused_and_typing_errors_are_flagged(
 
 def test_listings_of_the_future_are_dropped_and_counted(tmp_path: Path) -> None:
     today = dt.datetime.now(dt.UTC).date()
-    dates = [str(today), f"{today.year + 2}-01-01", *["2026-05-01"] * (len(CARS) - 2)]
+    next_month = today.replace(day=1) + dt.timedelta(days=33)
+    dates = [str(today), str(next_month), *["2026-05-01"] * (len(CARS) - 2)]
     path = tmp_path / "cars.csv"
     path.write_bytes(csv_text(CARS.assign(**{"Date de publication": dates})))
     table, report = load_listings(path)
@@ -259,6 +261,98 @@ def test_a_column_proves_that_the_month_is_written_first() -> None:
     assert parse_months(["03/04/2024", "03/17/2024"]) == ["2024-03", "2024-03"]
     assert parse_months(["03/04/2024", "17/03/2024"]) == ["2024-04", "2024-03"]
     assert parse_months(["03/04/2024", "13/13/2024"]) == ["2024-04", None]
+
+
+def test_a_date_before_its_car_or_before_1995_is_unreadable(
+    tmp_path: Path, market_listings: pd.DataFrame
+) -> None:
+    count = len(market_listings)
+    dates = ["1905-03", "2017-12", "2018-01", "1994-12", *["2026-05"] * (count - 4)]
+    years = [2019.0] * 3 + [1990.0] + market_listings["year"].tolist()[4:]
+    table = market_listings.assign(listing_date=dates, year=years)
+    table.to_csv(tmp_path / "cars.csv", index=False)
+    found, report = load_listings(tmp_path / "cars.csv")
+    assert report.rows_kept == len(table)
+    assert report.blanked["listing_date"] == 3
+    assert report.months == ("2018-01", "2026-05")
+    assert found["listing_date"].isna().sum() == 3
+
+
+def test_one_wrong_year_does_not_move_undated_listings(market_listings: pd.DataFrame) -> None:
+    table = market_listings.assign(listing_date=None, year=2024.0)
+    table.loc[0, "year"] = 2027.0
+    assert latest_month(table) == "2024-01"
+    assert latest_month(table.head(9).assign(year=2020.0)) == "2020-01"
+    assert latest_month(table.assign(year=2999.0)) == current_month()
+
+
+def test_typing_errors_are_found_in_files_that_mark_some_prices(
+    tmp_path: Path, market_listings: pd.DataFrame
+) -> None:
+    table = market_listings.assign(price_suspect=False)
+    table.loc[0, "price_suspect"] = True
+    table.loc[5:9, "price_mad"] *= 10
+    table.to_csv(tmp_path / "cars.csv", index=False)
+    found, report = load_listings(tmp_path / "cars.csv")
+    assert report.layout == "canonical"
+    assert found["price_suspect"][[0, 5, 6, 7, 8, 9]].all()
+    assert report.suspects < 20
+
+
+def test_equal_files_and_links_are_read_once_and_named(tmp_path: Path) -> None:
+    folder = tmp_path / "cars"
+    folder.mkdir()
+    text = csv_text(CARS)
+    (folder / "a.csv").write_bytes(text)
+    (folder / "b.csv").write_bytes(text)
+    (folder / "c.csv.gz").write_bytes(gzip.compress(text))
+    (folder / "d.csv").symlink_to(folder / "a.csv")
+    (folder / "e.csv").write_bytes(csv_text(CARS.iloc[::-1]))
+    alone, _ = load_listings(folder / "a.csv")
+    table, report = load_listings_of([folder])
+    assert len(table) == len(alone) == len(CARS), "few columns, and each row is in several files"
+    assert report.not_read == (
+        "d.csv (the same file as a.csv)",
+        "b.csv (the same content as a.csv)",
+        "c.csv.gz (the same content as a.csv)",
+    )
+    assert "not read  d.csv (the same file as a.csv), b.csv" in report.summary()
+    twice, single = load_listings_of([folder / "a.csv", folder / "a.csv"])
+    assert (len(twice), single.not_read) == (len(alone), ("a.csv (the same file as a.csv)",))
+    assert single.to_json()["not_read"]
+
+
+def test_a_folder_names_what_it_does_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(csv_text(CARS))
+    (tmp_path / "README.txt").write_text("Export of our garage. Ask Ali.\n")
+    (tmp_path / "b").write_bytes(csv_text(CARS.assign(Prix=CARS["Prix"] + 1_000)))
+    (tmp_path / "photo.jpg").write_bytes(b"xx")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "gone.csv").symlink_to(tmp_path / "nowhere.csv")
+    table, report = load_listings_of([tmp_path])
+    assert len(table) == 2 * len(CARS), "a table without a suffix is read"
+    assert sorted(report.not_read) == [
+        "README.txt (no table of cars)",
+        "gone.csv (a link to a file that is missing)",
+        "photo.jpg (not a kind of table)",
+        "sub (a folder: name it by itself)",
+    ]
+    (tmp_path / "note.csv").write_text("Export of our garage. Ask Ali.\n")
+    with pytest.raises(ListingsError, match=r"note\.csv: no column for"):
+        load_listings_of([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("c.xls", "save it as .xlsx"), ("d.csv.bz2", "pack it with gzip"), ("e.ZIP", "unpack it")],
+)
+def test_a_folder_with_a_table_that_cannot_be_read_is_refused(
+    tmp_path: Path, name: str, advice: str
+) -> None:
+    (tmp_path / "a.csv").write_bytes(csv_text(CARS))
+    (tmp_path / name).write_bytes(b"xx")
+    with pytest.raises(ListingsError, match=f"cannot be read: {name}: .*{advice}"):
+        load_listings_of([tmp_path])
 
 
 def test_the_file_of_json_has_the_same_report_as_others(tmp_path: Path) -> None:

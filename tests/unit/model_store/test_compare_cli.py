@@ -60,11 +60,11 @@ def evaluated(*paths: Path) -> tuple[dict[str, object], str]:
 def test_evaluate_counts_training_rows_and_warns(home: Path, registry: ModelRegistry) -> None:
     assert registry.active_version() is not None
     seen, warning = evaluated(home / "seen.csv")
-    assert seen["seen_in_training"] == {"rows": 500, "share": 1.0}
+    assert seen["seen_in_training"] == {"rows": 500, "share": 1.0, "other_price": 0}
     assert "trained on 500 of these 500 listings (100%)" in warning
     assert "unseen" not in seen
     unseen, silence = evaluated(home / "unseen.csv")
-    assert unseen["seen_in_training"] == {"rows": 0, "share": 0.0}
+    assert unseen["seen_in_training"] == {"rows": 0, "share": 0.0, "other_price": 0}
     assert "warning" not in silence
 
 
@@ -73,7 +73,7 @@ def test_figures_of_unseen_listings_are_separate_and_those_of_seen_ones_flatter(
 ) -> None:
     assert registry.active_version() is not None
     both, warning = evaluated(home / "seen.csv", home / "unseen.csv")
-    assert both["seen_in_training"] == {"rows": 500, "share": 0.5}
+    assert both["seen_in_training"] == {"rows": 500, "share": 0.5, "other_price": 0}
     assert both["unseen"]["rows"] == both["seen"]["rows"] == 500  # type: ignore[index]
     assert both["unseen"]["mape"] > both["mape"] > both["seen"]["mape"]  # type: ignore[index]
     assert "see `unseen`" in warning
@@ -91,7 +91,7 @@ def test_training_rows_are_recognised_in_another_order_layout_and_kind_of_file(
     )
     other.to_parquet(tmp_path / "other.parquet", index=False)
     found, _ = evaluated(tmp_path / "other.parquet")
-    assert found["seen_in_training"] == {"rows": 500, "share": 1.0}
+    assert found["seen_in_training"] == {"rows": 500, "share": 1.0, "other_price": 0}
 
 
 def test_training_compares_a_trial_with_the_active_version_on_later_listings(
@@ -175,13 +175,35 @@ def test_the_last_months_are_held_out_as_many_as_give_enough_listings(
     listings: pd.DataFrame,
 ) -> None:
     many = pd.concat([listings] * 3, ignore_index=True)
-    before, held_out, basis = hold_out(many, seed=1)
+    before, held_out, basis, relisted = hold_out(
+        many.assign(km_driven=many.index.to_numpy()), seed=1
+    )
+    assert relisted == 0
     assert set(held_out["listing_date"]) == {"2025-06"}
     assert len(before) + len(held_out) == len(many)
     assert "out-of-time, 2025-06 held out" in basis
-    _, later, basis = hold_out(listings, seed=1)
+    _, later, basis, _ = hold_out(listings, seed=1)
     assert set(later["listing_date"]) == {"2025-05", "2025-06"}
     assert "2025-05 to 2025-06 held out" in basis
+
+
+def test_cars_that_are_listed_again_cheaper_are_in_neither_part_of_a_trial(
+    home: Path, registry: ModelRegistry, listings: pd.DataFrame
+) -> None:
+    assert registry.active_version() is not None
+    earlier = listings.assign(km_driven=range(1_000), listing_date="2025-01")
+    rows = earlier.tail(400)
+    again = rows.assign(price_mad=rows["price_mad"] - 1_000, listing_date="2025-04")
+    again["km_driven"] += [0, 1_000_000] * 200
+    both = pd.concat([earlier, again], ignore_index=True)
+    before, held_out, _, relisted = hold_out(both, seed=1)
+    assert (len(before), len(held_out), relisted) == (1_000, 200, 200)
+    assert set(held_out["km_driven"]).isdisjoint(before["km_driven"])
+    both.assign(km_driven=both["km_driven"] % 1_000_000).to_csv(home / "again.csv", index=False)
+    result = run(train, "--data", home / "again.csv", "--seed", 4)
+    assert result.exit_code == 0, result.output
+    assert "400 of them left out: their cars are also listed earlier" in result.stdout
+    assert "not compared with the active version: 0 listings are too few" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -191,7 +213,8 @@ def test_without_months_a_random_part_is_held_out_near_duplicates_together(
     listings: pd.DataFrame, month: str | None, reason: str
 ) -> None:
     twice = pd.concat([listings, listings], ignore_index=True).assign(listing_date=month)
-    before, held_out, basis = hold_out(twice, seed=1)
+    before, held_out, basis, relisted = hold_out(twice, seed=1)
+    assert relisted == 0
     assert reason in basis
     assert "not out-of-time" in basis
     assert 0.1 < len(held_out) / len(twice) < 0.2

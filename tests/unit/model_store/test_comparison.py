@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 
 from data.listings.files import ListingsError
-from data.listings.fingerprints import fingerprints
+from data.listings.fingerprints import car_fingerprints, fingerprints, stored_fingerprints
 from data.listings.table import listing_table
-from model_store.comparison.compare import MIN_ROWS, compare_models, difference_interval
-from model_store.comparison.training_rows import seen_in_training
+from data.market.calibrate import near_duplicate_groups
+from model_store.comparison.compare import MIN_CARS, compare_models, difference_interval
+from model_store.comparison.training_rows import overlap_with_training, seen_in_training
+from model_store.comparison.unseen import evaluate_with_training_rows
 from model_store.pricing.inference import LoadedModel
 from tests.unit.model_store import small_models
 
@@ -53,7 +55,7 @@ def raised_by(model: LoadedModel, log_factor: float) -> LoadedModel:
 
 def with_rows(model: LoadedModel, seen: pd.DataFrame) -> LoadedModel:
     """The model as if it had been trained on some listings."""
-    rows = np.unique(fingerprints(seen, model.version.training["digest"]))
+    rows = stored_fingerprints(seen, model.version.training["digest"])
     return dataclasses.replace(model, training_rows=rows)
 
 
@@ -131,8 +133,70 @@ def test_listings_of_other_layout_order_and_fields_are_recognised(
     no_km = listings.assign(km_driven=np.nan)
     assert len(set(fingerprints(no_km, "0" * 64))) > 500, "a missing field leaves the others"
     assert not np.any(seen_in_training(trained, no_km))
-    dearer_ads = listings.assign(price_mad=listings["price_mad"] + 500)
-    assert not np.any(seen_in_training(trained, dearer_ads))
+
+
+def test_cars_that_are_listed_again_at_another_price_are_excluded_and_counted(
+    model: LoadedModel, dearer: LoadedModel, listings: pd.DataFrame
+) -> None:
+    trained = with_rows(model, listings.iloc[:100])
+    cheaper = listings.assign(
+        price_mad=listings["price_mad"] - 1_500, listing_date="2026-08", source="other"
+    )
+    seen = overlap_with_training(trained, cheaper)
+    assert seen is not None
+    assert not seen.listing.any()
+    groups = near_duplicate_groups(listings)
+    assert list(seen.other_price) == list(np.isin(groups, groups[:100]))
+    found = compare_models(trained, dearer, cheaper)
+    assert (found.excluded, found.other_price) == (seen.other_price.sum(),) * 2
+    assert found.rows == 600 - found.excluded <= 500
+    both = evaluate_with_training_rows(trained, pd.concat([listings.iloc[:100], cheaper]))
+    assert both["seen_in_training"]["other_price"] == found.excluded
+    assert both["seen_in_training"]["rows"] == 100 + found.excluded
+    assert both["unseen"]["rows"] == found.rows
+
+
+def test_missing_fields_tell_cars_apart_as_near_duplicates_are_told(listings: pd.DataFrame) -> None:
+    rows = np.arange(len(listings))
+    some = listings.assign(
+        km_driven=listings["km_driven"].where(rows % 2 == 0),
+        fuel=listings["fuel"].where(rows % 3 == 0, None),
+        fiscal_power_cv=listings["fiscal_power_cv"].where(rows % 5 == 0),
+    )
+    hashes = car_fingerprints(some, "0" * 64)
+    groups = near_duplicate_groups(some)
+    assert (
+        len(np.unique(hashes)) == len(np.unique(groups)) == len({*zip(hashes, groups, strict=True)})
+    )
+
+
+def test_a_car_that_is_listed_five_times_is_one_observation(
+    model: LoadedModel, listings: pd.DataFrame
+) -> None:
+    other = raised_by(model, 0.02)
+    few = listings.head(60)
+    once = compare_models(model, other, few)
+    months = [f"2026-0{month}" for month in range(1, 6)]
+    often = pd.concat([few.assign(listing_date=month) for month in months])
+    again = compare_models(model, other, often)
+    assert (once.rows, again.rows) == (60, 300)
+    assert once.cars == again.cars
+    width = once.difference_high - once.difference_low
+    assert again.difference_high - again.difference_low == pytest.approx(width, rel=0.3)
+    with pytest.raises(ListingsError, match="125 listings of 25 cars are too few"):
+        compare_models(model, other, often[often.groupby("listing_date").cumcount() < 25])
+
+
+def test_relisted_cars_make_no_difference_of_equal_versions_significant() -> None:
+    """By chance, one interval of twenty excludes 0; over single listings nearly a third did."""
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(60), 5)
+    excluded = 0
+    for seed in range(100):
+        ape_a, ape_b = np.repeat(np.abs(rng.normal(size=(2, 60))), 5, axis=1)
+        low, high = difference_interval(ape_a, ape_b, seed=seed, groups=groups)
+        excluded += low > 0 or high < 0
+    assert excluded <= 12
 
 
 def test_rows_of_a_version_without_fingerprints_are_unknown(
@@ -150,7 +214,7 @@ def test_too_few_unseen_listings_are_refused_with_the_reason(
     with pytest.raises(ListingsError, match="trained on 600 of the 600"):
         compare_models(trained, model, listings)
     with pytest.raises(ListingsError, match="too few") as raised:
-        compare_models(model, model, listings.head(MIN_ROWS - 1))
+        compare_models(model, model, listings.head(MIN_CARS - 1))
     assert "trained" not in str(raised.value)
 
 
