@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from data.hedonic.ageing import with_rising_prices
 from data.hedonic.model import (
     LAST_YEAR,
     SEPARATOR,
@@ -113,6 +112,8 @@ def with_new_cars(
         else:
             key = f"{anchor.vehicle}{SEPARATOR}{anchor.fuel}"
             _add(cells[_FUEL_TERM.name], key, years, shift - of_vehicle[anchor.vehicle])
+    from data.hedonic.ageing import with_rising_prices  # noqa: PLC0415 - loads compiled kernels
+
     anchored = dataclasses.replace(
         model, terms=(*model.terms, _FUEL_TERM), cells=cells, vehicle_years=known_years
     )
