@@ -20,7 +20,7 @@ from cli.console import (
     print_json,
 )
 from cli.training_data import TrainingData, load_training_data
-from data.listings.table import PRICE, latest_month
+from data.listings.table import PRICE, quoted_month
 from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
 from model_store.registry.manifest import ModelVersion
@@ -211,11 +211,11 @@ def _fit_at_price_level(
     if data.price_level is None:
         return fit(data.listings)
     published = market_index(ReferenceMarket.load())
-    dated = {latest_month(data.listings): 1.0}
+    dated = {quoted_month(data.listings): 1.0}
     _, factor = splice_index(dated, published, data.price_level)
     trained = fit(data.listings.assign(**{PRICE: data.listings[PRICE] * factor}))
     index, _ = splice_index(trained.training["price_index"] or dated, published, data.price_level)
-    months = month_number(data.price_level) - month_number(latest_month(data.listings))
+    months = month_number(data.price_level) - month_number(quoted_month(data.listings))
     trained = dataclasses.replace(trained, calibration=trained.calibration.delayed(months))
     restated = _with_training(trained, price_index=index, data_as_of=data.price_level)
     # A listing is recognised by the price that was asked.

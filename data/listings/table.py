@@ -20,6 +20,9 @@ CORE_FIELDS = ("company", "model", "year", "fuel", "transmission", "km_driven")
 """The fields that nearly all listings state. Training never removes or imputes them: a car that
 lacks one is priced as a mixture of complete cars (`model_store.pricing.scenarios`)."""
 
+MIN_LATE_LISTINGS = 10
+"""Fewest of the latest listings from which a month's price level is quoted."""
+
 LISTING_COLUMNS: tuple[str, ...] = (*FIELD_NAMES, PRICE, LISTING_DATE, SOURCE, PRICE_SUSPECT)
 """The car's fields in normal form, then the columns of the listing.
 
@@ -69,3 +72,23 @@ def latest_month(listings: pd.DataFrame) -> str:
     """Month (YYYY-MM) of the latest listing; January of the latest year if none is dated."""
     dates = listings[LISTING_DATE].dropna()
     return str(dates.max()) if len(dates) else f"{int(listings['year'].max())}-01"
+
+
+def quoted_month(listings: pd.DataFrame) -> str:
+    """Month (YYYY-MM) whose price level a model of the listings quotes.
+
+    The last month that at least `MIN_LATE_LISTINGS` listings are not older than: a single late date
+    may be a typing error. The latest month if fewer are dated.
+    """
+    dates = np.sort(listings[LISTING_DATE].dropna().to_numpy(dtype=str))
+    enough = len(dates) >= MIN_LATE_LISTINGS
+    return str(dates[-MIN_LATE_LISTINGS]) if enough else latest_month(listings)
+
+
+def until_quoted_month(listings: pd.DataFrame) -> pd.DataFrame:
+    """The listings; those after `quoted_month` are dated in it."""
+    dates, last = listings[LISTING_DATE], quoted_month(listings)
+    is_later = dates > last
+    if not is_later.any():
+        return listings
+    return listings.assign(**{LISTING_DATE: dates.mask(is_later, last)})

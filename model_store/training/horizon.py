@@ -78,10 +78,14 @@ def growth_of(
 ) -> tuple[ErrorGrowth, dict[str, Any]]:
     """As `measure_growth`; the reference growth for generated listings, which do not age.
 
+    Young cars then have no factor of their own: the spread that they are generated with has it.
     The second value also has `width_by_months`: the factor of the width at `STATED_MONTHS`.
     """
     if name == REFERENCE_MARKET:
-        growth, source = _reference("the listings are generated", listings)
+        growth, source = _reference(
+            GrowthNotMeasurableError("generated", "the listings are generated"), listings
+        )
+        growth = dataclasses.replace(growth, young_below=0.0, young_above=0.0)
     else:
         growth, source = measure_growth(errors, listings, terms)
     widths = {str(months): round(growth.width(months), 3) for months in STATED_MONTHS}
@@ -101,7 +105,7 @@ def measure_growth(
     Returns:
         The growth, and for the manifest: `source` (`measured` or `reference`), then `origins`
         (months), `listings` (their number) and `data_until` (the month from which age counts), or
-        `reason`, why it could not be measured.
+        `reason`, why it could not be measured, and `reason_code`.
     """
     try:
         months = dated_months(listings)
@@ -109,7 +113,7 @@ def measure_growth(
         later = [errors_after(origin, months, errors, listings, terms) for origin in origins]
         growth = _growth(later, errors, months)
     except GrowthNotMeasurableError as error:
-        return _reference(str(error), listings)
+        return _reference(error, listings)
     distinct = np.unique(np.concatenate([each.rows for each in later]))
     names = [month_name(origin) for origin in origins]
     growth, until = _with_lag(growth, months)
@@ -121,9 +125,11 @@ def measure_growth(
     }
 
 
-def _reference(reason: str, listings: pd.DataFrame) -> tuple[ErrorGrowth, dict[str, Any]]:
+def _reference(
+    error: GrowthNotMeasurableError, listings: pd.DataFrame
+) -> tuple[ErrorGrowth, dict[str, Any]]:
     """The reference growth, and for the manifest why it is taken."""
-    source = {"source": REFERENCE, "reason": reason}
+    source = {"source": REFERENCE, **error.to_json()}
     months = month_numbers(listings)
     if not months.any():
         return REFERENCE_GROWTH, source
@@ -200,7 +206,9 @@ def _course(later: Sequence[LaterErrors], scale: FloatArray) -> tuple[float, flo
             target.append(ratio - 1.0)
             weights.append(np.sqrt(count))
     if not rows:
-        raise GrowthNotMeasurableError("too few listings in each quarter after the origins")
+        raise GrowthNotMeasurableError(
+            "few-later", "too few listings in each quarter after the origins"
+        )
     root = np.array(weights)
     solution, _ = nnls(np.array(rows) * root[:, None], np.array(target) * root)
     if not solution.any():  # errors did not grow

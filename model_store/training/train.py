@@ -14,7 +14,13 @@ from data.hedonic.model import FloatArray
 from data.listings.files import ListingsError
 from data.listings.fingerprints import Fingerprints, fingerprints
 from data.listings.suspicion import without_implausible_km
-from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE, latest_month
+from data.listings.table import (
+    LISTING_COLUMNS,
+    LISTING_DATE,
+    PRICE,
+    latest_month,
+    until_quoted_month,
+)
 from data.market.calibrate import near_duplicate_groups, require_several_brands
 from data.market.distributions import age_at_listing
 from data.market.price_index import fitted_index, market_index
@@ -88,7 +94,8 @@ def train_bundle(
     """Train a model; equal listings and seed give an equal model, to the bit.
 
     Args:
-        listings: a canonical table (`data.listings.table`); may contain suspicious prices.
+        listings: a canonical table (`data.listings.table`); may contain suspicious prices. A few
+            that are later than the others count as ones of the last month of the others.
         seed: of folds, dropout and forest.
         name: of the data, for the manifest.
         market: what generated listings were drawn from; its price model is their baseline. None
@@ -100,7 +107,7 @@ def train_bundle(
         ListingsError: too few listings, of a single brand, or all at one price.
     """
     _check(listings)
-    table = without_implausible_km(listings).reset_index(drop=True)
+    table = until_quoted_month(without_implausible_km(listings).reset_index(drop=True))
     fitted = _fit_baseline(table, market, seed, on_progress)
     encoded = fitted.encoded
     duplicate_groups = near_duplicate_groups(table)
@@ -122,9 +129,11 @@ def train_bundle(
     on_progress("difficulty")
     is_calibration = _calibration_mask(fitted) & resembles_later_cars(name, table)
     others = (values[is_calibration] for values in (mean, oob.std, difficulty, actual))
-    is_young = _is_young(table)
+    is_young = None if name == REFERENCE_MARKET else _is_young(table)
     calibration = IntervalCalibration.fit(
-        encoded.level[is_calibration], *others, is_young=is_young[is_calibration]
+        encoded.level[is_calibration],
+        *others,
+        is_young=None if is_young is None else is_young[is_calibration],
     )
     below, above = calibration.scales(mean, oob.std, difficulty, is_young=is_young)
     errors = ListingErrors(
@@ -170,7 +179,12 @@ def train_bundle(
 
 
 def _is_young(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether each car is at most `MAX_YOUNG_AGE` years old when it is listed, (n,)."""
+    """Whether each car is at most `MAX_YOUNG_AGE` years old when it is listed, (n,).
+
+    Only listings of sellers show a factor of young cars. The spread from which young cars are
+    generated is that of a regression that had not seen them, in months of other levels: it
+    contains what the factor and its growth stand for.
+    """
     dates = table[LISTING_DATE].fillna(latest_month(table))
     return np.asarray(age_at_listing(table.assign(**{LISTING_DATE: dates})) <= MAX_YOUNG_AGE)
 
