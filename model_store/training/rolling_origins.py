@@ -39,6 +39,7 @@ class ListingErrors:
         estimate_log: (n,) out-of-bag estimates.
         below, above: (n,) scales of the intervals on either side.
         level: (n,) level of information.
+        is_young: (n,) whether the car is young and shows how young cars are asked for.
     """
 
     table: pd.DataFrame
@@ -47,6 +48,7 @@ class ListingErrors:
     below: FloatArray
     above: FloatArray
     level: npt.NDArray[np.int8]
+    is_young: BoolArray
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

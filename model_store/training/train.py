@@ -25,6 +25,7 @@ from data.market.calibrate import near_duplicate_groups, require_several_brands
 from data.market.distributions import age_at_listing
 from data.market.price_index import fitted_index, market_index
 from data.market.reference import ReferenceMarket
+from data.market.source_ceilings import ceiling_factors
 from model_store.drift.profile import TrainingProfile
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
 from model_store.pricing.error_growth import MAX_YOUNG_AGE
@@ -129,11 +130,10 @@ def train_bundle(
     on_progress("difficulty")
     is_calibration = _calibration_mask(fitted) & resembles_later_cars(name, table)
     others = (values[is_calibration] for values in (mean, oob.std, difficulty, actual))
-    is_young = None if name == REFERENCE_MARKET else _is_young(table)
+    is_young = _is_young(table)
+    shows_young = is_young & _shows_young(name, table, np.exp(mean))
     calibration = IntervalCalibration.fit(
-        encoded.level[is_calibration],
-        *others,
-        is_young=None if is_young is None else is_young[is_calibration],
+        encoded.level[is_calibration], *others, is_young=shows_young[is_calibration]
     )
     below, above = calibration.scales(mean, oob.std, difficulty, is_young=is_young)
     errors = ListingErrors(
@@ -143,6 +143,7 @@ def train_bundle(
         below=below,
         above=above,
         level=encoded.level,
+        is_young=shows_young,
     )
     growth, growth_source = growth_of(name, errors, table, fitted.encoder.hedonic.terms)
     calibration = dataclasses.replace(calibration, growth=growth)
@@ -179,14 +180,22 @@ def train_bundle(
 
 
 def _is_young(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether each car is at most `MAX_YOUNG_AGE` years old when it is listed, (n,).
-
-    Only listings of sellers show a factor of young cars. The spread from which young cars are
-    generated is that of a regression that had not seen them, in months of other levels: it
-    contains what the factor and its growth stand for.
-    """
+    """Whether each car is at most `MAX_YOUNG_AGE` years old when it is listed, (n,)."""
     dates = table[LISTING_DATE].fillna(latest_month(table))
     return np.asarray(age_at_listing(table.assign(**{LISTING_DATE: dates})) <= MAX_YOUNG_AGE)
+
+
+def _shows_young(name: str, table: pd.DataFrame, estimate_mad: FloatArray) -> npt.NDArray[np.bool_]:
+    """Whether a young car's listing shows how far young cars lie from their estimates, (n,).
+
+    Not those of a source that was cut at a price: its young cars are the cheapest versions. Nor
+    generated ones: the spread that they are drawn with is that of a regression that had not seen
+    them, in months of other levels, and contains all that a factor and its growth stand for.
+    """
+    if name == REFERENCE_MARKET:
+        return np.zeros(len(table), dtype=np.bool_)
+    dated = table.assign(**{LISTING_DATE: table[LISTING_DATE].fillna(latest_month(table))})
+    return np.asarray(ceiling_factors(dated, estimate_mad) == 1.0)
 
 
 def training_rows(listings: pd.DataFrame, key: str) -> Fingerprints:

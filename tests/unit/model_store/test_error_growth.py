@@ -129,7 +129,7 @@ def errors_of(table: pd.DataFrame, seed: int = 0) -> ListingErrors:
     scale = np.full(n, 0.12)
     return ListingErrors(
         table=table, baseline_error=same, estimate_log=logs - same, below=scale, above=scale,
-        level=np.zeros(n, np.int8),
+        level=np.zeros(n, np.int8), is_young=np.zeros(n, np.bool_),
     )  # fmt: skip
 
 

@@ -21,7 +21,13 @@ from data.market.reference import ReferenceMarket
 from model_store.registry.bundle import CALIBRATION_FILE, save_bundle
 from model_store.registry.registry import ModelRegistry
 from model_store.training.crossfit import with_dropout
-from model_store.training.train import TrainedModel, count_steps, train_bundle
+from model_store.training.train import (
+    TrainedModel,
+    _is_young,
+    _shows_young,
+    count_steps,
+    train_bundle,
+)
 from shared.domain.clock import month_number
 from tests.unit.model_store import small_models
 
@@ -232,6 +238,22 @@ def test_the_model_is_compared_at_the_price_level_of_each_listings_month(
     assert 2 * found["mape"] < quoted["mape"]
     later = written(risen.assign(listing_date="2025-03"), tmp_path, "later.csv")
     assert json.loads(run(evaluate, "--data", later).stdout)["outside_index"] == len(risen)
+
+
+def test_young_cars_of_a_source_that_was_cut_do_not_widen_the_intervals_of_young_cars(
+    listings: pd.DataFrame,
+) -> None:
+    table = listings.assign(source="whole", listing_date="2025-03")
+    table.loc[:499, "source"] = "cut"
+    own = table["source"] == "cut"
+    table.loc[own, "price_mad"] = table.loc[own, "price_mad"].clip(upper=150_000.0)
+    shown = _shows_young("stock.csv", table, np.full(len(table), 50_000.0))
+    young = _is_young(table)
+    assert young[own].any()
+    assert not shown[own & young].any()
+    assert shown[~own].all()
+    assert shown[own & (table["year"] < 2015)].all()
+    assert not _shows_young("reference market", table, np.full(len(table), 50_000.0)).any()
 
 
 @pytest.mark.parametrize(("late", "as_of"), [(1, "2025-03"), (9, "2025-03"), (10, "2026-12")])
