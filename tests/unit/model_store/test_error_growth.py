@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,12 @@ from model_store.pricing.error_growth import (
     REFERENCE_GROWTH,
     ErrorGrowth,
 )
-from model_store.training.horizon import growth_of, measure_growth, resembles_later_cars
+from model_store.training.horizon import (
+    STATED_MONTHS,
+    growth_of,
+    measure_growth,
+    resembles_later_cars,
+)
 from model_store.training.rolling_origins import ListingErrors
 from shared.domain.clock import month_name, month_number
 
@@ -200,3 +206,9 @@ def test_generated_listings_do_not_age(drifting: pd.DataFrame) -> None:
     )
     assert source["reason"] == "the listings are generated"
     assert source["reason_code"] == "generated"
+
+
+def test_the_page_on_the_market_states_the_widths_that_cards_state() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "market.md").read_text(encoding="utf-8")
+    widths = " | ".join(f"{REFERENCE_GROWTH.width(months):.2f}" for months in STATED_MONTHS)
+    assert f"| width | {widths} |" in page
