@@ -101,9 +101,12 @@ def test_experiments_of_the_default_model_hold_out_the_later_listings_and_use_ne
     new_prices = pd.DataFrame() if with_new_prices else None
     seen: list[tuple[pd.DataFrame, object, pd.DataFrame]] = []
     monkeypatch.setattr(experiments, "calibrate", lambda known, versions: (known, versions))
-    monkeypatch.setattr(
-        experiments, "default_model", lambda market, asked: seen.append((*market, asked)) or {}
-    )
+
+    def record(market: tuple[pd.DataFrame, object], asked: pd.DataFrame) -> dict[str, float]:
+        seen.append((*market, asked))
+        return {}
+
+    monkeypatch.setattr(experiments, "default_model", record)
     experiments.default_model_months_ahead(listings, 6, new_prices)
     experiments.default_model_of_a_quarter(listings, new_prices)
     experiments.default_model_held_out(listings, new_prices)
@@ -127,11 +130,12 @@ def test_the_benchmark_takes_prices_of_new_cars(
         + "".join(f"dacia,logan,v{n},{120_000 + n},2026-06\n" for n in range(3))
     )
     seen: list[object] = []
-    monkeypatch.setattr(
-        experiments,
-        "default_model_months_ahead",
-        lambda table, _months, versions: seen.append(versions) or {"rows": len(table)},
-    )
+
+    def record(table: pd.DataFrame, _months: int, versions: object) -> dict[str, float]:
+        seen.append(versions)
+        return {"rows": len(table)}
+
+    monkeypatch.setattr(experiments, "default_model_months_ahead", record)
     names = "default model, months ahead", "default model, months ahead, without prices of new cars"
     only = [argument for name in names for argument in ("--only", name)]
     arguments = ["--listings", listings, "--new-prices", prices, "--output", tmp_path, *only]
