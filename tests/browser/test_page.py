@@ -134,7 +134,9 @@ def test_the_page_shows_contributions_depreciation_and_comparables(open_page: Op
     expect(page.get_by_role("row", name="Dans 5 ans")).to_be_visible()
     expect(page.locator("svg.years polyline")).to_be_visible()
     page.get_by_text("Voitures semblables").click()
-    expect(page.get_by_role("row", name=re.compile(r"\d\sannonces"))).to_have_count(5)
+    comparables = page.get_by_role("row", name=re.compile(r"\d\sannonces"))
+    expect(comparables.first).to_be_visible()
+    assert 3 <= comparables.count() <= 5
 
 
 def test_the_explanation_names_only_what_was_stated_and_adds_up(open_page: OpenPage) -> None:
