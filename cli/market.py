@@ -12,6 +12,7 @@ from cli.console import (
     click_errors,
     print_json,
 )
+from cli.training_data import report_dates
 from data.hedonic.model import SEPARATOR
 from data.listings.loading import load_listings_of
 from data.market.price_index import market_index
@@ -19,6 +20,8 @@ from data.market.reference import REFERENCE_MARKET, ReferenceMarket
 
 _MAX_BRANDS_SHOWN = 15
 _MAX_MODELS_SHOWN = 8
+_TRIAL_ROWS = 100
+"""Listings drawn from new statistics before they replace the old ones."""
 
 
 @click.group()
@@ -48,13 +51,16 @@ def calibrate(
     """Rebuild the reference market from listings: files that `carprice batch` reads, or folders."""
     # Importing these loads the compiled kernels, which the other commands do not need.
     from data.market.calibrate import calibrate as calibrate_market  # noqa: PLC0415
+    from data.market.generator import generate as generate_listings  # noqa: PLC0415
     from data.market.new_car_levels import load_new_prices  # noqa: PLC0415
 
     with click_errors():
         listings, report = load_listings_of(paths)
         click.echo(report.summary(), err=True)
+        report_dates(listings, report.file, what="the market")
         versions = None if new_prices is None else load_new_prices(new_prices)
         found = calibrate_market(listings, versions)
+        generate_listings(found, _TRIAL_ROWS, seed=DEFAULT_SEED)
         found.save(output)
     models = len(found.hedonic.vehicle_years)
     new_models = len(found.new_cars.levels)

@@ -55,13 +55,15 @@ def load_training_data(paths: tuple[Path, ...], seed: int, price_level: str | No
         )
     listings, report = load_listings_of(paths)
     click.echo(report.summary(), err=True)
-    _report_dates(listings, report.file, price_level)
+    report_dates(listings, report.file, price_level)
     warn_of_suspects(report, "they count little in training")
     return TrainingData(listings=listings, name=report.file, report=report, price_level=price_level)
 
 
-def _report_dates(listings: "pd.DataFrame", name: str, price_level: str | None) -> None:
-    """Report what missing dates, or those of a single month, mean for the model.
+def report_dates(
+    listings: "pd.DataFrame", name: str, price_level: str | None = None, *, what: str = "the model"
+) -> None:
+    """Report what missing dates, or those of a single month, mean for `what`.
 
     Raises:
         BadInputError: the listings have no dates, and another price level was requested.
@@ -86,7 +88,7 @@ def _report_dates(listings: "pd.DataFrame", name: str, price_level: str | None) 
         )
     if len(dates.unique()) == 1:
         click.echo(
-            f"  one month all dated listings are of {dates.iloc[0]}: the model quotes prices of"
+            f"  one month all dated listings are of {dates.iloc[0]}: {what} quotes prices of"
             " that month and knows no trend from month to month",
             err=True,
         )

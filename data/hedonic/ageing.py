@@ -2,13 +2,15 @@
 
 The effect of one year of one model is estimated from few listings; its noise could make a car of
 2018 dearer than one of 2019. Isotonic regression, weighted by the number of listings, replaces
-these effects, so that the price of each model increases over its listed years.
+these effects, so that the price of each model never falls from one year to the next. A year without
+an effect of its own gets one, of no listings, where the price would fall otherwise.
 """
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from data.hedonic.model import (
@@ -18,14 +20,22 @@ from data.hedonic.model import (
     Cell,
     FloatArray,
     HedonicModel,
+    Term,
     split_vehicle,
 )
+from data.hedonic.ordinal_encoder import ordinal_encoder_for
 from data.hedonic.predictor import HedonicPredictor
 
 _TERM = (VEHICLE, "year")
 _FIRST_ISOTONIC_YEAR = 1998
 """Prices of older cars may really decrease with the year: they become collectable."""
+_NO_CELL = Cell(0, (0.0,))
+_NO_LISTINGS = 1e-6
+"""Weight of a year without a cell: its price follows those of the years around it."""
 _DIGITS = 4
+RISING_TERM = Term(
+    name="rising_prices", field="year", keys=(VEHICLE, "fuel", "transmission", "year")
+)
 
 
 def with_isotonic_ageing(model: HedonicModel, listings: pd.DataFrame) -> HedonicModel:
@@ -41,17 +51,66 @@ def with_isotonic_ageing(model: HedonicModel, listings: pd.DataFrame) -> Hedonic
     cells = dict(model.cells[name])
     without_year_term = dataclasses.replace(model, cells={**model.cells, name: {}})
     curves = _curves(without_year_term, listings)
+    isotonic_years = [i for i, year in enumerate(YEARS) if year >= _FIRST_ISOTONIC_YEAR]
     for vehicle, curve in curves.items():
         keys = [f"{vehicle}{SEPARATOR}{int(year)}" for year in YEARS]
-        known = [
-            i for i, key in enumerate(keys) if key in cells and YEARS[i] >= _FIRST_ISOTONIC_YEAR
+        found = [cells.get(keys[i], _NO_CELL) for i in isotonic_years]
+        prices = [
+            curve[i] + cell.coefficients[0] for i, cell in zip(isotonic_years, found, strict=True)
         ]
-        prices = [curve[i] + cells[keys[i]].coefficients[0] for i in known]
-        isotonic = _isotonic_fit(prices, [cells[keys[i]].count for i in known])
-        for index, price in zip(known, isotonic, strict=True):
+        isotonic = _isotonic_fit(prices, [cell.count or _NO_LISTINGS for cell in found])
+        for index, cell, price in zip(isotonic_years, found, isotonic, strict=True):
             shift = round(float(price - curve[index]), _DIGITS)
-            cells[keys[index]] = Cell(cells[keys[index]].count, (shift,))
+            if cell.count or shift:
+                cells[keys[index]] = Cell(cell.count, (shift,))
     return dataclasses.replace(model, cells={**model.cells, name: cells})
+
+
+def with_rising_prices(model: HedonicModel) -> HedonicModel:
+    """A copy of `model` in which no kind of car of a known model is cheaper in a newer year.
+
+    Fuel and gearbox have their own ageing, which the effects by model and year do not see. Where
+    the price of a fuel and gearbox of a model falls, a term of cells without listings keeps it at
+    that of the year before; an empty name is that of cars that do not state the field.
+    """
+    terms = tuple(term for term in model.terms if term.name != RISING_TERM.name)
+    bare = dataclasses.replace(model, terms=terms)
+    known = ordinal_encoder_for(bare).vocabularies
+    kinds = [
+        (*split_vehicle(name), fuel, gearbox)
+        for name, fuels in _known_fuels(bare).items()
+        for fuel in ("", *(fuels or known["fuel"]))
+        for gearbox in ("", *known["transmission"])
+    ]
+    years = YEARS[YEARS >= _FIRST_ISOTONIC_YEAR]
+    columns: dict[str, list[Any]] = {
+        field: [kind[index] or None for kind in kinds for _ in years]
+        for index, field in enumerate(("company", "model", "fuel", "transmission"))
+    }
+    columns["year"] = [int(year) for _ in kinds for year in years]
+    prices = HedonicPredictor(bare).predict(columns, len(kinds) * len(years))
+    prices = prices.reshape(-1, len(years))
+    missing = np.round(np.maximum.accumulate(prices, axis=1) - prices, _DIGITS)
+    cells = {
+        SEPARATOR.join((*kinds[row], str(int(years[column])))): Cell(
+            0, (float(missing[row, column]),)
+        )
+        for row, column in zip(*np.nonzero(missing), strict=True)
+    }
+    return dataclasses.replace(
+        bare, terms=(*terms, RISING_TERM), cells={**model.cells, RISING_TERM.name: cells}
+    )
+
+
+def _known_fuels(model: HedonicModel) -> dict[str, list[str]]:
+    """The fuels of each known vehicle that have effects of their own; none: of any vehicle."""
+    fuels: dict[str, dict[str, None]] = {vehicle: {} for vehicle in model.vehicle_years}
+    for term in model.terms:
+        if term.keys[:2] == (VEHICLE, "fuel"):
+            for key in model.cells[term.name]:
+                company, name, fuel, *_ = key.split(SEPARATOR)
+                fuels.get(f"{company}{SEPARATOR}{name}", {})[fuel] = None
+    return {vehicle: list(found) for vehicle, found in fuels.items()}
 
 
 def _curves(model: HedonicModel, listings: pd.DataFrame) -> dict[str, FloatArray]:
@@ -78,7 +137,7 @@ def _most_frequent(listings: pd.DataFrame, field: str) -> dict[tuple[str, str], 
     return dict(zip(zip(best["company"], best["model"], strict=True), best[field], strict=True))
 
 
-def _isotonic_fit(values: Sequence[float], weights: Sequence[int]) -> list[float]:
+def _isotonic_fit(values: Sequence[float], weights: Sequence[float]) -> list[float]:
     """Weighted isotonic regression by pooling adjacent violators."""
     pools: list[list[float]] = []
     for value, weight in zip(values, weights, strict=True):

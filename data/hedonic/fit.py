@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse
 from scipy.sparse.linalg import lsqr
 
-from data.hedonic.ageing import with_isotonic_ageing
+from data.hedonic.ageing import with_isotonic_ageing, with_rising_prices
 from data.hedonic.impute_effects import with_imputed_effects
 from data.hedonic.model import (
     BRAND_CLASS,
@@ -102,7 +102,8 @@ def fit_hedonic(
         cells=cells,
         vehicle_years=_vehicle_years(listings, min_count),
     )
-    model = with_imputed_effects(with_isotonic_ageing(model, listings), listings, min_count)
+    model = with_rising_prices(with_isotonic_ageing(model, listings))
+    model = with_imputed_effects(model, listings, min_count)
     return HedonicFit(model=model, nuisance=scaled[start:])
 
 

@@ -18,6 +18,7 @@ from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
 from data.listings.weights import listing_weights
 from data.market.distributions import (
     MIN_CELL_COUNT,
+    Distributions,
     measure_distributions,
 )
 from data.market.kind_trend import measure_kind_trend
@@ -87,7 +88,8 @@ def calibrate(listings: pd.DataFrame, new_prices: pd.DataFrame | None = None) ->
         new_prices: versions of new cars (`data.market.new_cars.load_new_prices`).
 
     Raises:
-        ListingsError: too few listings for statistics of cells of ten, or a single brand.
+        ListingsError: too few listings for statistics of cells of ten (of all months or ages), or a
+            single brand.
     """
     if len(listings) < MIN_LISTINGS:
         raise ListingsError(
@@ -97,6 +99,8 @@ def calibrate(listings: pd.DataFrame, new_prices: pd.DataFrame | None = None) ->
     as_of = last_supported_month(listings)
     named = _with_certain_names(without_implausible_km(listings).reset_index(drop=True))
     dated = _dated(named, as_of)
+    cars = measure_distributions(dated)
+    _require_months_and_km(cars)
     curve = date_curve(dated[LISTING_DATE].min(), as_of)
     known = _Listings.weighted(dated, curve, listing_weights(dated))
     first = _predict(known.fit(), dated)
@@ -104,7 +108,6 @@ def calibrate(listings: pd.DataFrame, new_prices: pd.DataFrame | None = None) ->
     if (factors < 1.0).any():
         known = _Listings.weighted(dated, curve, known.weights * factors)
     fit = known.fit()
-    cars = measure_distributions(dated)
     return ReferenceMarket(
         data_as_of=as_of,
         basis="asking_prices",
@@ -114,9 +117,7 @@ def calibrate(listings: pd.DataFrame, new_prices: pd.DataFrame | None = None) ->
         spread=measure_spread(dated, _out_of_fold_errors(known)),
         cars=cars,
         kind_trend=measure_kind_trend(dated),
-        new_cars=NewCars()
-        if new_prices is None
-        else measure_new_cars(new_prices, dated, fit.model, cars.km_by_age),
+        new_cars=NewCars() if new_prices is None else measure_new_cars(new_prices, dated),
     )
 
 
@@ -140,6 +141,24 @@ def require_several_brands(listings: pd.DataFrame) -> None:
         raise ListingsError(
             f"all listings are of one brand ({listings['company'].iloc[0]});"
             f" at least {MIN_BRANDS} are needed to price cars in general"
+        )
+
+
+def _require_months_and_km(cars: Distributions) -> None:
+    """Check that prices can be given a month, and drawn cars kilometres.
+
+    Raises:
+        ListingsError: no month or no age has enough listings.
+    """
+    if not cars.months:
+        raise ListingsError(
+            f"no month of listing has {MIN_CELL_COUNT} listings: the price level of a month cannot"
+            " be estimated"
+        )
+    if not cars.km_by_age:
+        raise ListingsError(
+            f"at no age do {MIN_CELL_COUNT} cars state their kilometres: the usual kilometres"
+            " cannot be estimated"
         )
 
 

@@ -1,20 +1,17 @@
 """Reads prices of new cars and measures the levels and shares of `data.market.new_cars`."""
 
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from data.hedonic.model import SEPARATOR, FloatArray, HedonicModel
-from data.hedonic.predictor import HedonicPredictor
+from data.hedonic.model import SEPARATOR
 from data.listings.cells import money, parse_month
 from data.listings.files import ListingsError
-from data.listings.table import LISTING_DATE, PRICE, car_columns
-from data.market.distributions import KM_QUANTILES, MIN_CELL_COUNT, age_at_listing
+from data.listings.table import LISTING_DATE, PRICE
+from data.market.distributions import MIN_CELL_COUNT, age_at_listing
 from data.market.new_cars import (
-    ANCHORED_AGES,
     LEVEL_STEP_MAD,
     MIN_VERSIONS,
     NewCarLevel,
@@ -25,13 +22,8 @@ from shared.domain.names import fold
 from shared.domain.reading import NamesMissing
 from shared.vehicles.names import read_names
 
-_MAX_AGE = 8
-_PRIOR_LISTINGS = 5.0
-"""Number of young listings of a model that its level counts as."""
+_MAX_AGE = 10
 _RECENT_MONTHS = 18
-_TYPICAL_YEARS = 8
-"""Cars of this many years give the usual versions of a model's young cars."""
-_DIGITS = 4
 _PRICE_COLUMNS = ("net_price_mad", "price_mad", "list_price_mad")
 _FUELS = {
     "essence": "Petrol", "petrol": "Petrol", "diesel": "Diesel", "hybride": "Hybrid",
@@ -79,36 +71,20 @@ def load_new_prices(path: Path) -> pd.DataFrame:
     return pd.DataFrame(usable[latest]).reset_index(drop=True)
 
 
-def measure_new_cars(
-    versions: pd.DataFrame,
-    listings: pd.DataFrame,
-    model: HedonicModel,
-    km_by_age: Mapping[str, Sequence[float]],
-) -> NewCars:
-    """Levels of new cars, with the shift of the young used cars of each model.
+def measure_new_cars(versions: pd.DataFrame, listings: pd.DataFrame) -> NewCars:
+    """Levels of new cars, and the share of them that used cars are asked for.
 
     Args:
         versions: of new cars (`load_new_prices`).
         listings: a canonical table with known dates.
-        model: fitted on the listings.
-        km_by_age: see `data.market.distributions.Distributions`.
     """
     levels = measure_levels(versions)
-    as_of = str(versions["month"].iloc[0])
     latest = str(listings[LISTING_DATE].max())
     before = month_number(latest) - listings[LISTING_DATE].map(month_number).to_numpy(np.float64)
-    ratios = measure_ratios(listings[before < _RECENT_MONTHS], levels)
-    vehicles = listings["company"] + SEPARATOR + listings["model"]
-    is_recent = listings["year"] > int(as_of[:4]) - _TYPICAL_YEARS
-    is_known = vehicles.isin({*levels} & {*model.vehicle_years})
-    expected = _expected_young(listings[is_recent & is_known], int(as_of[:4]), model, km_by_age)
-    young = vehicles[age_at_listing(listings) <= ANCHORED_AGES[-1]].value_counts()
     return NewCars(
-        as_of=as_of,
-        ratios=ratios,
-        levels=shifts_towards_levels(
-            levels, ratios, expected, {str(name): float(count) for name, count in young.items()}
-        ),
+        as_of=str(versions["month"].iloc[0]),
+        ratios=measure_ratios(listings[before < _RECENT_MONTHS], levels),
+        levels=levels,
     )
 
 
@@ -121,8 +97,9 @@ def measure_levels(versions: pd.DataFrame) -> dict[str, NewCarLevel]:
             found[str(vehicle)] = NewCarLevel(
                 versions=len(group),
                 level_mad=_rounded(float(group["price_mad"].median())),
-                fuel=None if fuels.empty else str(fuels.mode().iloc[0]),
-                fiscal_power_cv=None if power.empty else int(power.median()),
+                fuel=str(fuels.mode().iloc[0]) if len(fuels) >= MIN_VERSIONS else None,
+                fiscal_power_cv=int(power.median()) if len(power) >= MIN_VERSIONS else None,
+                fuels=_fuel_levels(group),
             )
     return found
 
@@ -148,54 +125,13 @@ def measure_ratios(
     return found
 
 
-def shifts_towards_levels(
-    levels: Mapping[str, NewCarLevel],
-    ratios: Mapping[str, Sequence[float]],
-    expected: Mapping[str, FloatArray],
-    young: Mapping[str, float],
-) -> dict[str, NewCarLevel]:
-    """The levels with the shift of each model's young cars; unchanged without ratios.
-
-    Args:
-        levels: of new cars.
-        ratios: see `NewCars`.
-        expected: mean log price of the model's cars at the `ANCHORED_AGES` and one year older, by
-            vehicle.
-        young: number of listings of these ages, by vehicle.
-    """
-    if not ratios:
-        return dict(levels)
-    log_ratios = NewCars(ratios=ratios).log_ratios(np.array(ANCHORED_AGES, dtype=np.float64))
-    found = {}
-    for name, level in levels.items():
-        shifts: tuple[float, ...] = ()
-        if name in expected:
-            weight = _PRIOR_LISTINGS / (_PRIOR_LISTINGS + young.get(name, 0.0))
-            at_ages = expected[name][:-1]
-            wanted = at_ages + weight * (np.log(level.level_mad) + log_ratios - at_ages)
-            # A newer car is never cheaper, nor is one of the youngest unshifted year dearer.
-            rising = np.maximum.accumulate([expected[name][-1], *wanted[::-1]])[:0:-1]
-            shifts = tuple(round(float(each), _DIGITS) for each in rising - at_ages)
-        found[name] = dataclasses.replace(level, shifts=shifts)
-    return found
-
-
-def _expected_young(
-    typical: pd.DataFrame, year: int, model: HedonicModel, km_by_age: Mapping[str, Sequence[float]]
-) -> dict[str, FloatArray]:
-    """Mean log price of each model's usual versions at the `ANCHORED_AGES` and one year older."""
-    if typical.empty:
-        return {}
-    predictor = HedonicPredictor(model)
-    vehicles = (typical["company"] + SEPARATOR + typical["model"]).to_numpy()
-    columns = []
-    for age in (*ANCHORED_AGES, ANCHORED_AGES[-1] + 1):
-        usual_km = km_by_age.get(str(age))
-        km = np.nan if usual_km is None else usual_km[1 + KM_QUANTILES.index(0.50)]
-        table = typical.assign(year=float(year - age), km_driven=km)
-        columns.append(predictor.predict(car_columns(table), len(table)))
-    means = pd.DataFrame(np.column_stack(columns)).groupby(vehicles).mean()
-    return {str(name): row.to_numpy() for name, row in means.iterrows()}
+def _fuel_levels(versions: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """(versions, level) of each fuel with enough versions."""
+    return {
+        str(fuel): (len(group), _rounded(float(group["price_mad"].median())))
+        for fuel, group in versions.groupby("fuel", sort=True)
+        if len(group) >= MIN_VERSIONS
+    }
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

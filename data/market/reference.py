@@ -13,7 +13,8 @@ from typing import Any, Self
 from data.hedonic.model import HedonicModel, PiecewiseLinear
 from data.market.distributions import Distributions
 from data.market.kind_trend import KindTrend
-from data.market.new_cars import NewCars, with_new_cars
+from data.market.new_car_anchor import with_new_cars
+from data.market.new_cars import NewCars
 
 REFERENCE_MARKET = Path(__file__).with_name("reference_market.json")
 _LINE_DEPTH = 4
@@ -77,7 +78,7 @@ class ReferenceMarket:
     @property
     def price_model(self) -> HedonicModel:
         """The price model with regard to the prices of new cars, at the level of `data_as_of`."""
-        return with_new_cars(self.hedonic, self.new_cars)
+        return with_new_cars(self.hedonic, self.new_cars, self.cars, self.kind_trend)
 
     @classmethod
     def load(cls, path: Path = REFERENCE_MARKET) -> Self:

@@ -27,7 +27,8 @@ def counts(market: ReferenceMarket) -> Iterator[int]:
     """The number of listings behind every published figure."""
     hedonic = market.hedonic
     for cells in (*hedonic.cells.values(), *hedonic.imputed.values()):
-        yield from (cell.count for cell in cells.values())
+        # A cell without listings states no more than the others: it bridges years between them.
+        yield from (cell.count for cell in cells.values() if cell.count)
     cars = market.cars
     for group in (cars.market, *cars.groups.values()):
         yield group.count
@@ -134,6 +135,29 @@ def test_a_few_listings_of_the_last_month_hardly_move_the_price_level(
 def test_a_market_needs_hundreds_of_listings() -> None:
     with pytest.raises(ListingsError, match="too few"):
         calibrate(made_listings(100))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"km_driven": np.nan}, "state their kilometres"),
+        ({"listing_date": [f"{1900 + n % 120}-{n % 12 + 1:02d}" for n in range(600)]}, "no month"),
+    ],
+)
+def test_listings_that_no_car_could_be_drawn_from_are_refused(
+    change: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(ListingsError, match=reason):
+        calibrate(made_listings(600).assign(**change))
+
+
+def test_the_command_says_what_missing_dates_or_a_single_month_mean(tmp_path: Path) -> None:
+    for date, note in ((None, "no dates"), ("2025-02", "one month")):
+        path, output = tmp_path / "listings.csv", tmp_path / "market.json"
+        made_listings(600).assign(listing_date=date).to_csv(path, index=False)
+        done = CliRunner().invoke(market_command, ["calibrate", str(path), f"-o{output}"])
+        assert done.exit_code == 0, done.output
+        assert note in done.stderr
 
 
 def test_a_market_has_more_than_one_brand() -> None:

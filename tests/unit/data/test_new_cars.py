@@ -1,5 +1,6 @@
 """Prices of new cars as an anchor of young used cars."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,15 +10,16 @@ import pytest
 from click.testing import CliRunner
 
 from cli.market import market as market_command
+from data.hedonic.model import split_vehicle
 from data.hedonic.predictor import HedonicPredictor
 from data.listings.files import ListingsError
 from data.market.calibrate import calibrate
 from data.market.new_car_levels import (
     load_new_prices,
     measure_levels,
-    shifts_towards_levels,
+    measure_new_cars,
 )
-from data.market.new_cars import LEVEL_STEP_MAD, MIN_VERSIONS, NewCarLevel
+from data.market.new_cars import LEVEL_STEP_MAD, MIN_VERSIONS, NewCarLevel, NewCars
 from data.market.reference import ReferenceMarket
 
 from .conftest import made_listings
@@ -59,9 +61,11 @@ def anchored(few_young: pd.DataFrame, new_prices: pd.DataFrame) -> ReferenceMark
     return calibrate(few_young, new_prices)
 
 
-def price(market: ReferenceMarket, company: str, model: str, year: int) -> float:
+def price(
+    market: ReferenceMarket, company: str, model: str, year: int, fuel: str = "Petrol"
+) -> float:
     columns = {
-        "company": [company], "model": [model], "year": [year], "fuel": ["Petrol"],
+        "company": [company], "model": [model], "year": [year], "fuel": [fuel],
         "fiscal_power_cv": [6.0], "km_driven": [14_000.0 * (2025 - year)],
     }  # fmt: skip
     return float(np.exp(HedonicPredictor(market.price_model).predict(columns, 1)[0]))
@@ -128,27 +132,116 @@ def test_few_young_cars_of_a_model_are_shifted_towards_its_level_and_older_ones_
     assert price(anchored, "dacia", "logan", 2015) == price(without, "dacia", "logan", 2015)
 
 
-RATIOS = {"0": [40, 0.9], "1": [40, 0.9], "2": [40, 0.8]}
-LOGAN = {"dacia|logan": NewCarLevel(versions=3, level_mad=300_000)}
+def test_nothing_about_a_models_young_listings_is_published_but_its_cells(
+    few_young: pd.DataFrame, anchored: ReferenceMarket, new_prices: pd.DataFrame
+) -> None:
+    """What the levels add depends on published figures alone."""
+    published = ReferenceMarket.from_json(json.loads(json.dumps(anchored.to_json())))
+    assert published.price_model == anchored.price_model
+    assert anchored.new_cars.levels.keys() == {"dacia|logan", "renault|austral"}
+    fields = set(dataclasses.asdict(anchored.new_cars.levels["dacia|logan"]))
+    assert fields == {"versions", "level_mad", "fuel", "fiscal_power_cv", "fuels"}
+    few = few_young.drop(few_young.index[few_young["model"] == "x5"][:3]).reset_index(drop=True)
+    assert measure_new_cars(new_prices, few).levels == anchored.new_cars.levels
 
 
-def test_many_young_cars_of_a_model_outweigh_its_level() -> None:
-    expected = {"dacia|logan": np.log([100_000.0, 95_000.0, 90_000.0, 80_000.0])}
-    shifts = [
-        shifts_towards_levels(LOGAN, RATIOS, expected, {"dacia|logan": young})
-        for young in (0.0, 500.0)
+def with_level(market: ReferenceMarket, level: NewCarLevel) -> ReferenceMarket:
+    """A market whose only level is that of the Logan."""
+    ratios = {"0": [40, 0.9], "1": [40, 0.9], "10": [40, 0.4]}
+    new_cars = NewCars(as_of="2025-02", levels={"dacia|logan": level}, ratios=ratios)
+    return dataclasses.replace(market, new_cars=new_cars)
+
+
+def moved(market: ReferenceMarket, level: NewCarLevel, year: int, fuel: str = "Diesel") -> float:
+    """How much a level changes the price of a Logan, as a share."""
+    anchored, bare = with_level(market, level), dataclasses.replace(market, new_cars=NewCars())
+    after, before = (price(m, "dacia", "logan", year, fuel) for m in (anchored, bare))
+    return after / before - 1
+
+
+def test_many_young_cars_of_a_model_outweigh_its_level(
+    market: ReferenceMarket, anchored: ReferenceMarket
+) -> None:
+    dear = NewCarLevel(versions=3, level_mad=280_000)
+    assert moved(anchored, dear, 2024) > 0.1
+    assert 0.0 < moved(market, dear, 2024) < 0.5 * moved(anchored, dear, 2024)
+
+
+def test_a_level_counts_less_with_each_year_and_fully_in_later_ones(
+    anchored: ReferenceMarket,
+) -> None:
+    level = NewCarLevel(versions=3, level_mad=280_000)
+    shares = [moved(anchored, level, year) for year in range(2016, 2025)]
+    assert shares[0] == shares[1] == 0.0
+    assert shares == sorted(shares)
+    assert min(moved(anchored, level, year) for year in (2025, 2026, 2027)) > 0.2
+
+
+def test_a_level_that_the_listings_contradict_is_not_used(anchored: ReferenceMarket) -> None:
+    assert moved(anchored, NewCarLevel(versions=3, level_mad=900_000), 2024) == 0.0
+
+
+def test_each_fuel_of_a_model_has_the_level_of_its_versions(
+    anchored: ReferenceMarket, tmp_path: Path
+) -> None:
+    rows = [
+        f"Dacia,Logan,1.0 {fuel}{number},{fuel},{power},{level + number * 1000},2025-02-10"
+        for fuel, power, level in (("Essence", 6, 170_000), ("Diesel", "", 280_000))
+        for number in range(3)
     ]
-    alone, outweighed = (each["dacia|logan"].shifts for each in shifts)
-    assert alone[0] == pytest.approx(np.log(2.7), abs=1e-3)
-    assert 0.0 < max(outweighed) < 0.02
+    versions = load_new_prices(written(tmp_path / "new.csv", *rows))
+    level = measure_levels(versions)["dacia|logan"]
+    assert level.fuels == {"Diesel": (3, 281_000), "Petrol": (3, 171_000)}
+    assert level.fiscal_power_cv == 6
+    few_stated = versions.assign(fiscal_power_cv=np.where(versions.index < 2, 6.0, np.nan))
+    assert measure_levels(few_stated)["dacia|logan"].fiscal_power_cv is None
+    of_all = dataclasses.replace(level, fuels={})
+    assert moved(anchored, level, 2024) > moved(anchored, of_all, 2024) + 0.02
 
 
-def test_a_newer_car_is_never_cheaper_than_an_older_one() -> None:
-    at_ages = np.log([400_000.0, 395_000.0, 390_000.0, 280_000.0])
-    (level,) = shifts_towards_levels(LOGAN, RATIOS, {"dacia|logan": at_ages}, {}).values()
-    shifted = [*(at_ages[:-1] + level.shifts), at_ages[-1]]
-    assert shifted[1] < at_ages[1]
-    assert np.diff(shifted).max() < 1e-3
+def log_prices(market: ReferenceMarket, years: range) -> np.ndarray:
+    """Log price (cars, years) of each model, bare and with each fuel it is listed with."""
+    groups = market.cars.groups
+    cars = [
+        (*split_vehicle(name), fuel, gearbox)
+        for name in market.price_model.vehicle_years
+        for fuel in (None, *(groups[name].marginals["fuel"] if name in groups else ()))
+        for gearbox in (None, "Manual", "Automatic")
+    ]
+    fields = ("company", "model", "fuel", "transmission")
+    columns = {name: [c[i] for c in cars for _ in years] for i, name in enumerate(fields)}
+    columns["year"] = [year for _ in cars for year in years]
+    found = HedonicPredictor(market.price_model).predict(columns, len(cars) * len(years))
+    return found.reshape(-1, len(years))
+
+
+def test_a_newer_car_is_never_cheaper_and_no_year_is_a_cliff(anchored: ReferenceMarket) -> None:
+    for market in (anchored, ReferenceMarket.load()):
+        last = int(str(market.new_cars.as_of)[:4]) + 2
+        steps = np.diff(log_prices(market, range(1998, last)), axis=1)
+        assert steps.min() > -0.01
+        assert np.exp(steps.max()) < 1.5
+
+
+def test_models_known_by_their_level_are_priced_below_it() -> None:
+    market = ReferenceMarket.load()
+    levels = market.new_cars.levels
+    alone = {n: lv for n, lv in levels.items() if n not in market.hedonic.vehicle_years}
+    assert len(alone) > 50
+    as_of = int(str(market.new_cars.as_of)[:4])
+    columns = {
+        "company": [split_vehicle(name)[0] for name in alone],
+        "model": [split_vehicle(name)[1] for name in alone],
+        "fuel": [level.fuel for level in alone.values()],
+        "transmission": ["Automatic"] * len(alone),
+        "fiscal_power_cv": [level.fiscal_power_cv for level in alone.values()],
+    }
+    for year, km, low, high in ((as_of, 100.0, 0.8, 1.03), (as_of - 1, 15_000.0, 0.8, 1.03)):
+        given = {**columns, "year": [year] * len(alone), "km_driven": [km] * len(alone)}
+        found = np.exp(HedonicPredictor(market.price_model).predict(given, len(alone)))
+        share = found / [level.level_mad for level in alone.values()]
+        assert low < share.min()
+        assert share.max() < high
 
 
 def test_no_price_of_a_version_is_published(
