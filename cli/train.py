@@ -21,7 +21,7 @@ from cli.console import (
     print_json,
 )
 from cli.training_data import TrainingData, load_training_data
-from data.listings.table import PRICE
+from data.listings.table import PRICE, quoted_month
 from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
 from model_store.registry.manifest import ModelVersion
@@ -217,18 +217,16 @@ def _fit_at_price_level(
     data: TrainingData, fit: "Callable[[pd.DataFrame], TrainedModel]"
 ) -> "TrainedModel":
     """Fit a model that quotes the wanted price level and has an index of the other months."""
-    from data.market.calibrate import last_supported_month  # noqa: PLC0415 - loads kernels
     from model_store.training.train import training_rows  # noqa: PLC0415 - takes seconds to import
 
     if data.price_level is None:
         return fit(data.listings)
     published = market_index(ReferenceMarket.load())
-    month = last_supported_month(data.listings)
-    dated = {month: 1.0}
+    dated = {quoted_month(data.listings): 1.0}
     _, factor = splice_index(dated, published, data.price_level)
     trained = fit(data.listings.assign(**{PRICE: data.listings[PRICE] * factor}))
     index, _ = splice_index(trained.training["price_index"] or dated, published, data.price_level)
-    months = month_number(data.price_level) - month_number(month)
+    months = month_number(data.price_level) - month_number(quoted_month(data.listings))
     trained = dataclasses.replace(trained, calibration=trained.calibration.delayed(months))
     restated = _with_training(trained, price_index=index, data_as_of=data.price_level)
     # A listing is recognised by the price that was asked.

@@ -9,7 +9,7 @@ import click
 from cli.console import BadInputError, warn_of_suspects
 from data.listings.loading import load_listings_of
 from data.listings.report import LoadReport
-from data.listings.table import LISTING_DATE
+from data.listings.table import LISTING_DATE, quoted_month
 from data.market.reference import ReferenceMarket
 from model_store.registry.manifest import REFERENCE_MARKET
 
@@ -28,7 +28,7 @@ class TrainingData:
     name: str
     report: LoadReport | None
     price_level: str | None
-    """Month (YYYY-MM) whose price level is quoted; None: the month of the latest listing."""
+    """Month (YYYY-MM) whose price level is quoted; None: `quoted_month`."""
     market: ReferenceMarket | None = None
     """What the listings were drawn from; None for listings of files."""
 
@@ -68,17 +68,22 @@ def report_dates(
     Raises:
         BadInputError: the listings have no dates, and another price level was requested.
     """
-    from data.market.calibrate import last_supported_month  # noqa: PLC0415 - loads kernels
-
     dates = listings[LISTING_DATE].dropna()
     if not len(dates):
-        _report_missing_dates(name, last_supported_month(listings), price_level)
+        _report_missing_dates(name, quoted_month(listings), price_level)
         return
     undated = len(listings) - len(dates)
     if undated:
         click.echo(
             f"  no dates  {undated:,} listings without a date are taken for ones of"
-            f" {last_supported_month(listings)}",
+            f" {quoted_month(listings)}",
+            err=True,
+        )
+    last = quoted_month(listings)
+    if later := int((dates > last).sum()):
+        click.echo(
+            f"  later     {later:,} listings dated after {last} (until {dates.max()}) are too few"
+            f" for a price level: they count as ones of {last}, which the model quotes",
             err=True,
         )
     if len(dates.unique()) == 1:

@@ -17,6 +17,7 @@ from benchmarks.quality.targets import Results, markdown
 from data.listings.loading import load_listings
 from data.listings.table import CORE_FIELDS
 from data.market.calibrate import assign_folds
+from data.market.new_car_levels import load_new_prices
 from data.market.reference import ReferenceMarket
 from model_store.training.train import train_bundle
 
@@ -34,11 +35,16 @@ Step = tuple[str, Callable[[], dict[str, float]]]
 
 @click.command()
 @click.option("--listings", type=_FILE, multiple=True, help="Real listings; may be repeated.")
+@click.option("--new-prices", type=_FILE, help="Prices of new cars by version, for the market.")
 @click.option("--reference", type=_FILE, help="The reference project's own file.")
 @click.option("--output", type=click.Path(path_type=Path), default=_RESULTS, show_default=True)
 @click.option("--only", multiple=True, help="An experiment; the others' results stay as they are.")
 def main(
-    listings: tuple[Path, ...], reference: Path | None, output: Path, only: tuple[str, ...]
+    listings: tuple[Path, ...],
+    new_prices: Path | None,
+    reference: Path | None,
+    output: Path,
+    only: tuple[str, ...],
 ) -> None:
     """Measure the prices; writes quality.json and quality.md after each experiment.
 
@@ -48,7 +54,7 @@ def main(
         raise click.UsageError("--listings, --reference or both are needed")
     results: Results = _earlier_results(output) if only else {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, measure in _steps(listings, reference, Path(folder)):
+        for name, measure in _steps(listings, new_prices, reference, Path(folder)):
             if only and name not in only:
                 continue
             results[name] = measure()
@@ -57,12 +63,15 @@ def main(
     click.echo(markdown(results))
 
 
-def _steps(listings: Sequence[Path], reference: Path | None, folder: Path) -> Iterator[Step]:
+def _steps(
+    listings: Sequence[Path], new_prices: Path | None, reference: Path | None, folder: Path
+) -> Iterator[Step]:
     if reference is not None:
         yield from _of_reference(reference, folder)
     if listings:
         tables = [load_listings(path)[0] for path in listings]
-        yield from _of_listings(pd.concat(tables, ignore_index=True))
+        versions = None if new_prices is None else load_new_prices(new_prices)
+        yield from _of_listings(pd.concat(tables, ignore_index=True), versions)
 
 
 def _of_reference(path: Path, folder: Path) -> Iterator[Step]:
@@ -82,14 +91,30 @@ def _of_reference(path: Path, folder: Path) -> Iterator[Step]:
     yield "reference unfiltered", lambda: _repeated(whole)
 
 
-def _of_listings(table: pd.DataFrame) -> Iterator[Step]:
+def _of_listings(table: pd.DataFrame, new_prices: pd.DataFrame | None) -> Iterator[Step]:
     market = ReferenceMarket.load()
     held_out = assign_folds(table, experiments.FOLDS, experiments.SEED) == 0
     train, test = table[~held_out].reset_index(drop=True), table[held_out]
     yield "default model", lambda: experiments.default_model(market, table)
     yield "latest month by quarters", lambda: experiments.latest_month_by_quarters(table)
     yield "months ahead", lambda: experiments.months_ahead(table, _MONTHS_AHEAD)
-    yield "default model, held out", lambda: experiments.default_model_held_out(table)
+    yield (
+        "default model, held out",
+        lambda: experiments.default_model_held_out(table, new_prices),
+    )
+    yield (
+        "default model, a quarter of the latest month",
+        lambda: experiments.default_model_of_a_quarter(table, new_prices),
+    )
+    yield (
+        "default model, months ahead",
+        lambda: experiments.default_model_months_ahead(table, _MONTHS_AHEAD, new_prices),
+    )
+    if new_prices is not None:
+        yield (
+            "default model, months ahead, without prices of new cars",
+            lambda: experiments.default_model_months_ahead(table, _MONTHS_AHEAD, None),
+        )
     yield "listings, 2025 from before", lambda: experiments.time_split(table, "2025-01")
     yield "listings, peer", lambda: experiments.winkler_against_peer(train, test)
     yield "listings", lambda: experiments.cross_validated(table)

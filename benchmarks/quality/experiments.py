@@ -137,11 +137,43 @@ def default_model(market: ReferenceMarket, listings: pd.DataFrame) -> Figures:
     return figures(priced(trained, listings))
 
 
-def default_model_held_out(listings: pd.DataFrame) -> Figures:
-    """Estimate the statistics on four fifths of the listings; price the rest."""
+def default_model_held_out(listings: pd.DataFrame, new_prices: pd.DataFrame | None) -> Figures:
+    """Estimate the statistics on four fifths of the listings; price the rest.
+
+    Args:
+        listings: a canonical table.
+        new_prices: versions of new cars, see `calibrate`; also of the next two functions.
+    """
     inside = assign_folds(listings, FOLDS, SEED) != 0
-    market = calibrate(listings[inside].reset_index(drop=True))
-    return default_model(market, listings[~inside])
+    return _default_model_of(listings[inside], listings[~inside], new_prices)
+
+
+def default_model_of_a_quarter(listings: pd.DataFrame, new_prices: pd.DataFrame | None) -> Figures:
+    """Estimate the statistics without a quarter of the latest full month; price this quarter."""
+    is_latest = (listings[LISTING_DATE] == latest_full_month(listings)).to_numpy()
+    held_out = is_latest & (assign_folds(listings, QUARTERS, SEED) == 0)
+    return _default_model_of(listings[~held_out], listings[held_out], new_prices)
+
+
+def default_model_months_ahead(
+    listings: pd.DataFrame, months: int, new_prices: pd.DataFrame | None
+) -> Figures:
+    """Estimate the statistics on listings at least `months` older than those that are priced.
+
+    The prices of new cars are of their own month, which may be later than those listings.
+    """
+    target = latest_full_month(listings)
+    age = month_number(target) - listings[LISTING_DATE].map(month_number, na_action="ignore")
+    return _default_model_of(
+        listings[age >= months], listings[listings[LISTING_DATE] == target], new_prices
+    )
+
+
+def _default_model_of(
+    known: pd.DataFrame, asked: pd.DataFrame, new_prices: pd.DataFrame | None
+) -> Figures:
+    market = calibrate(known.reset_index(drop=True), new_prices)
+    return default_model(market, asked)
 
 
 def winkler_against_peer(train: pd.DataFrame, test: pd.DataFrame) -> Figures:

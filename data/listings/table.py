@@ -24,6 +24,8 @@ lacks one is priced as a mixture of complete cars (`model_store.pricing.scenario
 _MIN_YEAR_CARS = 10
 """Fewest cars of a year that undated listings are taken to be of."""
 _MOROCCO = dt.timezone(dt.timedelta(hours=1))
+MIN_MONTH_LISTINGS = 10
+"""Fewest listings of a month whose price level is quoted."""
 
 LISTING_COLUMNS: tuple[str, ...] = (*FIELD_NAMES, PRICE, LISTING_DATE, SOURCE, PRICE_SUSPECT)
 """The car's fields in normal form, then the columns of the listing.
@@ -88,3 +90,23 @@ def latest_month(listings: pd.DataFrame) -> str:
 def current_month() -> str:
     """The current month in Morocco, YYYY-MM."""
     return f"{dt.datetime.now(_MOROCCO):%Y-%m}"
+
+
+def quoted_month(listings: pd.DataFrame) -> str:
+    """Month (YYYY-MM) whose price level a model of the listings quotes.
+
+    The last month with `MIN_MONTH_LISTINGS` listings, because a single later date may be a typing
+    error; the latest month if none has so many.
+    """
+    counts = listings[LISTING_DATE].value_counts()
+    supported = counts.index[counts >= MIN_MONTH_LISTINGS]
+    return str(supported.max()) if len(supported) else latest_month(listings)
+
+
+def until_quoted_month(listings: pd.DataFrame) -> pd.DataFrame:
+    """The listings; those after `quoted_month` are dated in it."""
+    dates, last = listings[LISTING_DATE], quoted_month(listings)
+    is_later = dates > last
+    if not is_later.any():
+        return listings
+    return listings.assign(**{LISTING_DATE: dates.mask(is_later, last)})

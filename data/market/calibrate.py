@@ -14,7 +14,7 @@ from data.hedonic.predictor import HedonicPredictor
 from data.hedonic.terms import TERMS
 from data.listings.files import ListingsError
 from data.listings.suspicion import without_implausible_km
-from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
+from data.listings.table import LISTING_DATE, PRICE, car_columns, quoted_month
 from data.listings.weights import listing_weights
 from data.market.distributions import (
     MIN_CELL_COUNT,
@@ -96,7 +96,7 @@ def calibrate(listings: pd.DataFrame, new_prices: pd.DataFrame | None = None) ->
             f"{len(listings)} listings are too few for a market; at least {MIN_LISTINGS}"
         )
     require_several_brands(listings)
-    as_of = last_supported_month(listings)
+    as_of = quoted_month(listings)
     named = _with_certain_names(without_implausible_km(listings).reset_index(drop=True))
     dated = _dated(named, as_of)
     cars = measure_distributions(dated)
@@ -119,16 +119,6 @@ def calibrate(listings: pd.DataFrame, new_prices: pd.DataFrame | None = None) ->
         kind_trend=measure_kind_trend(dated),
         new_cars=NewCars() if new_prices is None else measure_new_cars(new_prices, dated),
     )
-
-
-def last_supported_month(listings: pd.DataFrame) -> str:
-    """The last month (YYYY-MM) of `MIN_CELL_COUNT` listings, whose price level is quoted.
-
-    The latest month if no month has so many; later months count as this one.
-    """
-    counts = listings[LISTING_DATE].value_counts()
-    supported = counts.index[counts >= MIN_CELL_COUNT]
-    return str(supported.max()) if len(supported) else latest_month(listings)
 
 
 def require_several_brands(listings: pd.DataFrame) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from model_store.cards.blocks import Block, heading, markdown, paragraph, table
 from model_store.cards.languages import CardTexts
@@ -20,7 +21,13 @@ _TEXTS: Mapping[Language, Mapping[str, str]] = {
         "growth": "Intervals and the age of the data",
         "measured": "Measured: baselines of the listings up to {origins}, on {listings} listings "
         "three to twelve months later.",
-        "reference": "Reference growth, not measured on these listings ({reason}).",
+        "reference": "Reference growth, not measured on these listings: {reason}.",
+        "generated": "they are generated",
+        "no-dates": "they have no dates",
+        "one-month": "all are of one month ({month})",
+        "no-origin": "too few of them precede, or follow, any month",
+        "few-later": "too few follow in each quarter",
+        "unknown-reason": "the manifest says why",
         "since": "Intervals widen with the months since {since}; the figures above are those of "
         "new data. Beyond {horizon} months the growth is a rule, and answers warn.",
         "age": "age of the data (months)",
@@ -42,7 +49,13 @@ _TEXTS: Mapping[Language, Mapping[str, str]] = {
         "growth": "Intervalles et âge des données",
         "measured": "Mesuré : des régressions sur les annonces jusqu'à {origins}, sur {listings} "
         "annonces de trois à douze mois plus tard.",
-        "reference": "Élargissement de référence, non mesuré sur ces annonces ({reason}).",
+        "reference": "Élargissement de référence, non mesuré sur ces annonces : {reason}.",
+        "generated": "elles sont générées",
+        "no-dates": "elles n'ont pas de dates",
+        "one-month": "toutes sont du même mois ({month})",
+        "no-origin": "trop peu d'entre elles précèdent ou suivent un même mois",
+        "few-later": "trop peu d'entre elles suivent dans chaque trimestre",
+        "unknown-reason": "le manifeste de la version dit pourquoi",
         "since": "Les intervalles s'élargissent avec les mois écoulés depuis {since} ; les "
         "chiffres ci-dessus sont ceux de données récentes. Au-delà de {horizon} mois, "
         "l'élargissement suit une règle, et les réponses avertissent.",
@@ -75,7 +88,7 @@ def growth_blocks(version: ModelVersion, texts: CardTexts) -> list[Block]:
         listings = texts.number(growth["listings"])
         basis = _text(texts, "measured", origins=origins, listings=listings)
     else:
-        basis = _text(texts, "reference", reason=growth["reason"])
+        basis = _text(texts, "reference", reason=_reason(growth, texts))
     since = growth.get("data_until", version.data_as_of)
     widths = growth["width_by_months"].items()
     return [
@@ -88,6 +101,12 @@ def growth_blocks(version: ModelVersion, texts: CardTexts) -> list[Block]:
             [(months, texts.number(width, 2)) for months, width in widths],
         ),
     ]
+
+
+def _reason(growth: Mapping[str, Any], texts: CardTexts) -> str:
+    """Why the growth was not measured; manifests of earlier releases say it in English only."""
+    code = growth.get("reason_code", "unknown-reason")
+    return _text(texts, code, month=growth.get("month", ""))
 
 
 def recalibrated_card(folder: Path, version: ModelVersion) -> dict[str, bytes]:

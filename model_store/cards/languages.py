@@ -24,6 +24,9 @@ _GROUPS_IN_FRENCH: Mapping[str, str] = {
 _BOUNDS_IN_FRENCH = ((re.compile(r"^up to "), "jusqu'à "), (re.compile(r"^over "), "plus de "))
 _EFFECT = "effect_"
 _BASELINE = "baseline_log"
+_MINUS = "\N{MINUS SIGN}"
+_EN_DASH = "\N{EN DASH}"
+_RANGE = re.compile(r"(?<=\d)-(?=\d)")
 _THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 _SPACED = re.compile(r" (?=[;:?!»%])|(?<=«) ")
 
@@ -47,9 +50,11 @@ class CardTexts:
         return [self.typographic(text) for text in texts[self.language]]
 
     def number(self, value: float, decimals: int = 0, *, signed: bool = False) -> str:
-        """A number with the separators of the language."""
-        text = f"{value:{'+' if signed else ''},.{decimals}f}"
-        return self.separated(text)
+        """A number with the separators of the language and a minus sign; 0 has no sign."""
+        text = f"{value:{'+' if signed else ''}z,.{decimals}f}"
+        if signed and not float(text.replace(",", "")):
+            text = text.removeprefix("+")
+        return self.separated(text.replace("-", _MINUS))
 
     def separated(self, text: str) -> str:
         """Numbers in English notation in that of the language."""
@@ -74,7 +79,8 @@ class CardTexts:
         return TEXTS[self.language].get(name, name)
 
     def group(self, label: str) -> str:
-        """The label of a group of `model_store.training.card_predictions`."""
+        """The label of a group of `model_store.training.card_predictions`; ranges have a dash."""
+        label = _RANGE.sub(_EN_DASH, label)
         if self.language == "en":
             return label
         if label in _GROUPS_IN_FRENCH:

@@ -16,8 +16,7 @@ from typing import Any
 import pandas as pd
 
 from data.listings.files import ListingsError
-from data.listings.table import LISTING_DATE
-from data.market.calibrate import last_supported_month
+from data.listings.table import LISTING_DATE, quoted_month
 from model_store.cards.card import write_card
 from model_store.comparison.compare import Comparison, compare_models
 from model_store.pricing.inference import LoadedModel
@@ -261,7 +260,7 @@ class Retraining:
         """Why nobody's retraining activates nothing at present; None if it may."""
         if not self.is_scheduled:
             return None
-        registry, month = self._registry, last_supported_month(table)
+        registry, month = self._registry, quoted_month(table)
         for version in sorted(rolled_back_versions(registry.history())):
             try:
                 as_of = registry.get(version).data_as_of

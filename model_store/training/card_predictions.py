@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_store.training.evaluation import HIGH_90, LOW_90
+from shared.vehicles.names import display_names
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -94,7 +95,7 @@ def by_age(predictions: CardPredictions) -> list[GroupMetrics]:
 
 
 def by_brand(predictions: CardPredictions) -> list[GroupMetrics]:
-    """Metrics of the brands with the most listings, then of all others together."""
+    """Metrics of the brands with the most listings, as their makers write them, then of others."""
     names, brand_of, counts = np.unique(
         predictions.company.astype(str), return_inverse=True, return_counts=True
     )
@@ -102,7 +103,9 @@ def by_brand(predictions: CardPredictions) -> list[GroupMetrics]:
     place = np.full(len(names), len(order))
     place[order] = np.arange(len(order))
     return _group_metrics(
-        predictions, place[brand_of], [*(str(names[i]) for i in order), "all others"]
+        predictions,
+        place[brand_of],
+        [*(display_names(str(names[i]), "")[0] for i in order), "all others"],
     )
 
 

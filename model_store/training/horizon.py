@@ -17,7 +17,6 @@ from scipy.optimize import nnls
 from data.hedonic.model import FloatArray, IntArray, Term
 from model_store.pricing.error_growth import (
     FIRST_MONTHS,
-    MAX_YOUNG_AGE,
     REFERENCE_GROWTH,
     ErrorGrowth,
 )
@@ -34,7 +33,7 @@ from model_store.training.rolling_origins import (
     month_numbers,
     rolling_origins,
 )
-from shared.domain.clock import month_name, year_of
+from shared.domain.clock import month_name
 
 MIN_RECENT_SHARE = 0.02
 """Least share of the listings in the last months: a few later ones do not make the data newer."""
@@ -78,10 +77,14 @@ def growth_of(
 ) -> tuple[ErrorGrowth, dict[str, Any]]:
     """As `measure_growth`; the reference growth for generated listings, which do not age.
 
+    Young cars then have no factor of their own: the spread that they are generated with has it.
     The second value also has `width_by_months`: the factor of the width at `STATED_MONTHS`.
     """
     if name == REFERENCE_MARKET:
-        growth, source = _reference("the listings are generated", listings)
+        growth, source = _reference(
+            GrowthNotMeasurableError("generated", "the listings are generated"), listings
+        )
+        growth = dataclasses.replace(growth, young_below=0.0, young_above=0.0)
     else:
         growth, source = measure_growth(errors, listings, terms)
     widths = {str(months): round(growth.width(months), 3) for months in STATED_MONTHS}
@@ -101,15 +104,15 @@ def measure_growth(
     Returns:
         The growth, and for the manifest: `source` (`measured` or `reference`), then `origins`
         (months), `listings` (their number) and `data_until` (the month from which age counts), or
-        `reason`, why it could not be measured.
+        `reason`, why it could not be measured, and `reason_code`.
     """
     try:
         months = dated_months(listings)
         origins = rolling_origins(months)
         later = [errors_after(origin, months, errors, listings, terms) for origin in origins]
-        growth = _growth(later, errors, months)
+        growth = _growth(later, errors)
     except GrowthNotMeasurableError as error:
-        return _reference(str(error), listings)
+        return _reference(error, listings)
     distinct = np.unique(np.concatenate([each.rows for each in later]))
     names = [month_name(origin) for origin in origins]
     growth, until = _with_lag(growth, months)
@@ -121,9 +124,11 @@ def measure_growth(
     }
 
 
-def _reference(reason: str, listings: pd.DataFrame) -> tuple[ErrorGrowth, dict[str, Any]]:
+def _reference(
+    error: GrowthNotMeasurableError, listings: pd.DataFrame
+) -> tuple[ErrorGrowth, dict[str, Any]]:
     """The reference growth, and for the manifest why it is taken."""
-    source = {"source": REFERENCE, "reason": reason}
+    source = {"source": REFERENCE, **error.to_json()}
     months = month_numbers(listings)
     if not months.any():
         return REFERENCE_GROWTH, source
@@ -141,7 +146,7 @@ def _with_lag(growth: ErrorGrowth, months: IntArray) -> tuple[ErrorGrowth, str]:
     return dataclasses.replace(growth, lag_months=int(dated[-1]) - until), month_name(until)
 
 
-def _growth(later: Sequence[LaterErrors], errors: ListingErrors, months: IntArray) -> ErrorGrowth:
+def _growth(later: Sequence[LaterErrors], errors: ListingErrors) -> ErrorGrowth:
     scale = np.sqrt(errors.below * errors.above)
     initial, per_month = _course(later, scale)
     course = ErrorGrowth(
@@ -150,7 +155,6 @@ def _growth(later: Sequence[LaterErrors], errors: ListingErrors, months: IntArra
     later = [each.part(each.months >= FIRST_MONTHS) for each in later]
     ages = np.concatenate([each.months for each in later])
     share = float(np.mean([course.course(age) for age in ages.tolist()])) or 1.0
-    is_young = year_of_months(months) - _years(errors.table) <= MAX_YOUNG_AGE
     bands, knots = _price_bands(later, errors.estimate_log)
     found: dict[str, Any] = {}
     for side, sign, width in (("below", -1.0, errors.below), ("above", 1.0, errors.above)):
@@ -163,7 +167,7 @@ def _growth(later: Sequence[LaterErrors], errors: ListingErrors, months: IntArra
         grown = width * np.interp(errors.estimate_log, knots, by_band)
         # Young cars are few: what the listings do not show is taken from the reference growth.
         usual = 1.0 + share * getattr(REFERENCE_GROWTH, f"young_{side}")
-        young = _shrunk(_tail_ratio(later, sign, width, is_young, later_width=grown), usual)
+        young = _shrunk(_tail_ratio(later, sign, width, errors.is_young, later_width=grown), usual)
         found[f"young_{side}"] = max(0.0, _limited((young - 1.0) / share))
     mean = (found["below"] + found["above"]) / 2.0
     for side in ("below", "above"):
@@ -200,7 +204,9 @@ def _course(later: Sequence[LaterErrors], scale: FloatArray) -> tuple[float, flo
             target.append(ratio - 1.0)
             weights.append(np.sqrt(count))
     if not rows:
-        raise GrowthNotMeasurableError("too few listings in each quarter after the origins")
+        raise GrowthNotMeasurableError(
+            "few-later", "too few listings in each quarter after the origins"
+        )
     root = np.array(weights)
     solution, _ = nnls(np.array(rows) * root[:, None], np.array(target) * root)
     if not solution.any():  # errors did not grow
@@ -265,12 +271,3 @@ def _price_bands(
     edges = np.quantile(values, np.arange(1, _PRICE_BANDS) / _PRICE_BANDS)
     middles = np.quantile(values, (np.arange(_PRICE_BANDS) + 0.5) / _PRICE_BANDS)
     return np.searchsorted(edges, estimate_log), middles.tolist()
-
-
-def year_of_months(months: IntArray) -> IntArray:
-    """The year of each month's number, (n,)."""
-    return np.array([year_of(month) for month in months.tolist()], dtype=np.int64)
-
-
-def _years(table: pd.DataFrame) -> IntArray:
-    return table["year"].to_numpy(dtype=np.int64)

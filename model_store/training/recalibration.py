@@ -17,7 +17,7 @@ import pandas as pd
 from data.hedonic.model import FloatArray
 from data.listings.files import ListingsError
 from data.listings.suspicion import without_implausible_km
-from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT
+from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, until_quoted_month
 from data.market.calibrate import require_several_brands
 from data.market.distributions import age_at_listing
 from model_store.pricing.calibration import IntervalCalibration
@@ -153,7 +153,7 @@ def recalibrate(
 
 
 def _later_listings(listings: pd.DataFrame, data_as_of: str) -> pd.DataFrame:
-    """The usable listings after a month.
+    """The usable listings after a month; a few very late ones are dated in `quoted_month`.
 
     Raises:
         ListingsError: see `recalibrate`.
@@ -181,7 +181,7 @@ def _later_listings(listings: pd.DataFrame, data_as_of: str) -> pd.DataFrame:
         )
     later = listings[usable].reset_index(drop=True)
     require_several_brands(later)
-    return without_implausible_km(later).reset_index(drop=True)
+    return until_quoted_month(without_implausible_km(later).reset_index(drop=True))
 
 
 def _compare(model: LoadedModel, later: pd.DataFrame) -> tuple[float, _Scores]:

@@ -39,6 +39,7 @@ class ListingErrors:
         estimate_log: (n,) out-of-bag estimates.
         below, above: (n,) scales of the intervals on either side.
         level: (n,) level of information.
+        is_young: (n,) whether the car is young and shows how young cars are asked for.
     """
 
     table: pd.DataFrame
@@ -47,6 +48,7 @@ class ListingErrors:
     below: FloatArray
     above: FloatArray
     level: npt.NDArray[np.int8]
+    is_young: BoolArray
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +71,23 @@ class LaterErrors:
 
 
 class GrowthNotMeasurableError(Exception):
-    """The listings cannot show how errors grow; the message gives the reason."""
+    """The listings cannot show how errors grow.
+
+    Args:
+        code: of the reason, for texts in other languages (`model_store.cards.growth`).
+        reason: the same in English.
+        month: that the reason names (YYYY-MM); None if it names none.
+    """
+
+    def __init__(self, code: str, reason: str, month: str | None = None) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.month = month
+
+    def to_json(self) -> dict[str, str]:
+        """The reason for a manifest: `reason`, `reason_code` and, if it names one, `month`."""
+        stated = {"reason": str(self), "reason_code": self.code}
+        return stated if self.month is None else stated | {"month": self.month}
 
 
 def month_numbers(listings: pd.DataFrame) -> IntArray:
@@ -83,9 +101,12 @@ def dated_months(listings: pd.DataFrame) -> IntArray:
     """As `month_numbers`, of listings of several months."""
     dates = listings[LISTING_DATE]
     if dates.isna().all():
-        raise GrowthNotMeasurableError("the listings have no dates")
+        raise GrowthNotMeasurableError("no-dates", "the listings have no dates")
     if dates.nunique() < 2:  # noqa: PLR2004 - missing dates are none
-        raise GrowthNotMeasurableError(f"all listings are of one month ({dates.dropna().iloc[0]})")
+        month = str(dates.dropna().iloc[0])
+        raise GrowthNotMeasurableError(
+            "one-month", f"all listings are of one month ({month})", month
+        )
     return month_numbers(listings)
 
 
@@ -101,8 +122,9 @@ def rolling_origins(months: IntArray) -> list[int]:
             found.append(month)
     if not found:
         raise GrowthNotMeasurableError(
+            "no-origin",
             f"no month has a third of the listings (at least {MIN_ORIGIN_LISTINGS}) up to it and"
-            f" {MIN_LATER_LISTINGS} three to twelve months after it"
+            f" {MIN_LATER_LISTINGS} three to twelve months after it",
         )
     picked = np.linspace(0, len(found) - 1, min(MAX_ORIGINS, len(found)))
     return [found[round(place)] for place in picked]

@@ -14,11 +14,18 @@ from data.hedonic.model import FloatArray
 from data.listings.files import ListingsError
 from data.listings.fingerprints import Fingerprints, stored_fingerprints
 from data.listings.suspicion import without_implausible_km
-from data.listings.table import LISTING_COLUMNS, LISTING_DATE, PRICE, latest_month
+from data.listings.table import (
+    LISTING_COLUMNS,
+    LISTING_DATE,
+    PRICE,
+    latest_month,
+    until_quoted_month,
+)
 from data.market.calibrate import near_duplicate_groups, require_several_brands
 from data.market.distributions import age_at_listing
 from data.market.price_index import fitted_index, market_index
 from data.market.reference import ReferenceMarket
+from data.market.source_ceilings import ceiling_factors
 from model_store.drift.profile import TrainingProfile
 from model_store.pricing.calibration import MIN_CALIBRATION_CARS, IntervalCalibration
 from model_store.pricing.error_growth import MAX_YOUNG_AGE
@@ -88,7 +95,8 @@ def train_bundle(
     """Train a model; equal listings and seed give an equal model, to the bit.
 
     Args:
-        listings: a canonical table (`data.listings.table`); may contain suspicious prices.
+        listings: a canonical table (`data.listings.table`); may contain suspicious prices. A few
+            that are later than the others count as ones of the last month of the others.
         seed: of folds, dropout and forest.
         name: of the data, for the manifest.
         market: what generated listings were drawn from; its price model is their baseline. None
@@ -100,7 +108,7 @@ def train_bundle(
         ListingsError: too few listings, of a single brand, or all at one price.
     """
     _check(listings)
-    table = without_implausible_km(listings).reset_index(drop=True)
+    table = until_quoted_month(without_implausible_km(listings).reset_index(drop=True))
     fitted = _fit_baseline(table, market, seed, on_progress)
     encoded = fitted.encoded
     duplicate_groups = near_duplicate_groups(table)
@@ -123,8 +131,9 @@ def train_bundle(
     is_calibration = _calibration_mask(fitted) & resembles_later_cars(name, table)
     others = (values[is_calibration] for values in (mean, oob.std, difficulty, actual))
     is_young = _is_young(table)
+    shows_young = is_young & _shows_young(name, table, np.exp(mean))
     calibration = IntervalCalibration.fit(
-        encoded.level[is_calibration], *others, is_young=is_young[is_calibration]
+        encoded.level[is_calibration], *others, is_young=shows_young[is_calibration]
     )
     below, above = calibration.scales(mean, oob.std, difficulty, is_young=is_young)
     errors = ListingErrors(
@@ -134,6 +143,7 @@ def train_bundle(
         below=below,
         above=above,
         level=encoded.level,
+        is_young=shows_young,
     )
     growth, growth_source = growth_of(name, errors, table, fitted.encoder.hedonic.terms)
     calibration = dataclasses.replace(calibration, growth=growth)
@@ -173,6 +183,19 @@ def _is_young(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether each car is at most `MAX_YOUNG_AGE` years old when it is listed, (n,)."""
     dates = table[LISTING_DATE].fillna(latest_month(table))
     return np.asarray(age_at_listing(table.assign(**{LISTING_DATE: dates})) <= MAX_YOUNG_AGE)
+
+
+def _shows_young(name: str, table: pd.DataFrame, estimate_mad: FloatArray) -> npt.NDArray[np.bool_]:
+    """Whether a young car's listing shows how far young cars lie from their estimates, (n,).
+
+    Not those of a source that was cut at a price: its young cars are the cheapest versions. Nor
+    generated ones: the spread that they are drawn with is that of a regression that had not seen
+    them, in months of other levels, and contains all that a factor and its growth stand for.
+    """
+    if name == REFERENCE_MARKET:
+        return np.zeros(len(table), dtype=np.bool_)
+    dated = table.assign(**{LISTING_DATE: table[LISTING_DATE].fillna(latest_month(table))})
+    return np.asarray(ceiling_factors(dated, estimate_mad) == 1.0)
 
 
 def training_rows(listings: pd.DataFrame, key: str) -> Fingerprints:

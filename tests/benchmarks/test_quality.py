@@ -1,9 +1,14 @@
 """The quality benchmark: scores, the reference project's split, the table."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.quality import experiments
+from benchmarks.quality.__main__ import main
 from benchmarks.quality.experiments import latest_full_month, months_ahead, time_split
 from benchmarks.quality.figures import Predictions, coverage_by_decile, figures, joined, winkler
 from benchmarks.quality.reference_split import filtered
@@ -85,6 +90,58 @@ def test_months_ahead_trains_on_older_listings_only() -> None:
     found = months_ahead(listings, 6)
     assert found["rows"] == 300
     assert 40 < found["median_ape"] < 60
+
+
+@pytest.mark.parametrize("with_new_prices", [True, False])
+def test_experiments_of_the_default_model_hold_out_the_later_listings_and_use_new_prices(
+    monkeypatch: pytest.MonkeyPatch, *, with_new_prices: bool
+) -> None:
+    listings = generate(ReferenceMarket.load(), 900, seed=5)
+    listings["listing_date"] = np.repeat(["2024-03", "2025-01", "2025-03"], 300)
+    new_prices = pd.DataFrame() if with_new_prices else None
+    seen: list[tuple[pd.DataFrame, object, pd.DataFrame]] = []
+    monkeypatch.setattr(experiments, "calibrate", lambda known, versions: (known, versions))
+
+    def record(market: tuple[pd.DataFrame, object], asked: pd.DataFrame) -> dict[str, float]:
+        seen.append((*market, asked))
+        return {}
+
+    monkeypatch.setattr(experiments, "default_model", record)
+    experiments.default_model_months_ahead(listings, 6, new_prices)
+    experiments.default_model_of_a_quarter(listings, new_prices)
+    experiments.default_model_held_out(listings, new_prices)
+    (ahead, quarter, fifth) = seen
+    assert set(ahead[0]["listing_date"]) == {"2024-03"}
+    assert set(ahead[2]["listing_date"]) == set(quarter[2]["listing_date"]) == {"2025-03"}
+    assert 40 < len(quarter[2]) < 110
+    for known, versions, asked in (quarter, fifth):
+        assert versions is new_prices
+        assert len(known) + len(asked) == len(listings)
+    assert ahead[1] is new_prices
+
+
+def test_the_benchmark_takes_prices_of_new_cars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings, prices = tmp_path / "listings.csv", tmp_path / "new.csv"
+    generate(ReferenceMarket.load(), 300, seed=6).to_csv(listings, index=False)
+    prices.write_text(
+        "company,model,version,net_price_mad,date\n"
+        + "".join(f"dacia,logan,v{n},{120_000 + n},2026-06\n" for n in range(3))
+    )
+    seen: list[object] = []
+
+    def record(table: pd.DataFrame, _months: int, versions: object) -> dict[str, float]:
+        seen.append(versions)
+        return {"rows": len(table)}
+
+    monkeypatch.setattr(experiments, "default_model_months_ahead", record)
+    names = "default model, months ahead", "default model, months ahead, without prices of new cars"
+    only = [argument for name in names for argument in ("--only", name)]
+    arguments = ["--listings", listings, "--new-prices", prices, "--output", tmp_path, *only]
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    assert [None if one is None else len(one) for one in seen] == [3, None]
 
 
 def test_the_table_compares_results_with_their_targets() -> None:

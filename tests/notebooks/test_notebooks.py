@@ -59,6 +59,13 @@ def test_it_is_committed_without_outputs(path: Path) -> None:
         assert cell.get("execution_count") is None
 
 
+def test_the_model_that_is_tested_on_later_months_does_not_know_the_statistics_of_them() -> None:
+    sources = ["".join(cell.source) for path in NOTEBOOKS for cell in read(path).cells]
+    trainings = [text for text in sources if "= train_bundle(" in text]
+    assert trainings
+    assert not any("market=" in text for text in trainings)
+
+
 def test_a_cell_that_fails_fails_the_test(tmp_path: Path) -> None:
     cells = [nbformat.v4.new_code_cell("price = 1"), nbformat.v4.new_code_cell("price / 0")]
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):

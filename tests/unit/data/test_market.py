@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from cli.market import market as market_command
 from data.listings.files import ListingsError
-from data.listings.table import CORE_FIELDS, LISTING_COLUMNS
-from data.market.calibrate import calibrate, last_supported_month
+from data.listings.table import CORE_FIELDS, LISTING_COLUMNS, quoted_month
+from data.market.calibrate import calibrate
 from data.market.distributions import MIN_CELL_COUNT
 from data.market.generator import generate
 from data.market.reference import REFERENCE_MARKET, ReferenceMarket
@@ -112,9 +112,9 @@ def test_a_name_that_may_mean_several_models_is_none_of_them() -> None:
 def test_prices_are_those_of_the_last_month_with_ten_listings(listings: pd.DataFrame) -> None:
     later = listings.head(9).assign(listing_date="2025-11")
     with_few = pd.concat([listings, later], ignore_index=True)
-    assert last_supported_month(with_few) == "2025-02"
+    assert quoted_month(with_few) == "2025-02"
     with_more = pd.concat([listings, later, later.head(1)], ignore_index=True)
-    assert last_supported_month(with_more) == "2025-11"
+    assert quoted_month(with_more) == "2025-11"
     market = calibrate(with_few)
     assert market.data_as_of == max(market.price_index) == max(market.cars.months) == "2025-02"
 

@@ -13,7 +13,7 @@ import pytest
 
 from model_store.cards.card import write_card
 from model_store.cards.languages import CardTexts
-from model_store.cards.texts import LICENCES, LIMITS, TEXTS, USE
+from model_store.cards.texts import LICENCES, LIMITS, TEXTS, USE, Language
 from model_store.registry.bundle import save_bundle
 from model_store.registry.manifest import ModelVersion
 from model_store.training.card_predictions import by_age, by_brand, by_estimate, by_level
@@ -72,9 +72,20 @@ def test_every_image_of_the_card_is_a_png_file_beside_it(card: tuple[Path, str])
         ),
         (
             {"source": "reference", "reason": "the listings have no dates",
+             "reason_code": "no-dates", "width_by_months": {"12": 1.2}},
+            {"en": ("not measured on these listings: they have no dates.", "since 2026-06"),
+             "fr": ("non mesuré sur ces annonces\u202f: elles n'ont pas de dates.",)},
+        ),
+        (
+            {"source": "reference", "reason": "all listings are of one month (2025-03)",
+             "reason_code": "one-month", "month": "2025-03", "width_by_months": {"12": 1.2}},
+            {"en": ("all are of one month (2025-03)",),
+             "fr": ("toutes sont du même mois (2025-03)",)},
+        ),
+        (
+            {"source": "reference", "reason": "the listings are generated",
              "width_by_months": {"12": 1.2}},
-            {"en": ("not measured on these listings (the listings have no dates)", "since 2026-06"),
-             "fr": ("non mesuré sur ces annonces",)},
+            {"en": ("the manifest says why",), "fr": ("le manifeste de la version dit pourquoi",)},
         ),
     ],
 )  # fmt: skip
@@ -175,10 +186,30 @@ def test_labels_of_groups_and_columns_are_french() -> None:
         assert "to " not in texts.group(group.label)
 
 
+def test_numbers_have_a_minus_sign_and_zero_has_none() -> None:
+    english, french = CardTexts("en"), CardTexts("fr")
+    assert english.percent(-3.14, signed=True) == "\u22123.1 %"
+    assert french.percent(-3.14, signed=True) == "\u22123,1\u202f%"
+    for texts in (english, french):
+        for nothing in (-0.04, 0.04, -0.0, 0.0):
+            assert texts.percent(nothing, signed=True).startswith("0"), nothing
+    assert french.percent(0.06, signed=True) == "+0,1\u202f%"
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_ranges_have_a_dash_and_brands_their_makers_spelling(language: Language) -> None:
+    texts = CardTexts(language)
+    assert texts.group("45-60") == "45\u201360"
+    assert texts.group("Mercedes-Benz") == "Mercedes-Benz"
+    found = small_models.card_predictions(300)
+    found = dataclasses.replace(found, company=np.full(300, "mercedes benz", dtype=object))
+    assert [group.label for group in by_brand(found)] == ["Mercedes-Benz"]
+
+
 def test_groups_of_fewer_than_ten_listings_are_left_out() -> None:
     found = small_models.card_predictions(300)
     brands = by_brand(found)
-    assert [group.label for group in brands] == ["dacia", "renault"]
+    assert [group.label for group in brands] == ["Dacia", "Renault"]
     assert all(
         group.listings >= 10
         for groups in (brands, by_age(found), by_estimate(found), by_level(found))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,12 @@ from model_store.pricing.error_growth import (
     REFERENCE_GROWTH,
     ErrorGrowth,
 )
-from model_store.training.horizon import growth_of, measure_growth, resembles_later_cars
+from model_store.training.horizon import (
+    STATED_MONTHS,
+    growth_of,
+    measure_growth,
+    resembles_later_cars,
+)
 from model_store.training.rolling_origins import ListingErrors
 from shared.domain.clock import month_name, month_number
 
@@ -129,7 +135,7 @@ def errors_of(table: pd.DataFrame, seed: int = 0) -> ListingErrors:
     scale = np.full(n, 0.12)
     return ListingErrors(
         table=table, baseline_error=same, estimate_log=logs - same, below=scale, above=scale,
-        level=np.zeros(n, np.int8),
+        level=np.zeros(n, np.int8), is_young=np.zeros(n, np.bool_),
     )  # fmt: skip
 
 
@@ -143,21 +149,30 @@ def test_errors_are_found_to_grow_where_prices_drift(drifting: pd.DataFrame) -> 
 
 
 @pytest.mark.parametrize(
-    ("dates", "reason"),
+    ("dates", "code", "reason"),
     [
-        (lambda n: np.full(n, None, dtype=object), "the listings have no dates"),
-        (lambda n: np.full(n, "2025-03", dtype=object), "all listings are of one month (2025-03)"),
-        (lambda n: np.resize(["2025-03", "2025-04"], n), "no month has a third of the listings"),
+        (lambda n: np.full(n, None, dtype=object), "no-dates", "the listings have no dates"),
+        (
+            lambda n: np.full(n, "2025-03", dtype=object),
+            "one-month",
+            "all listings are of one month (2025-03)",
+        ),
+        (
+            lambda n: np.resize(["2025-03", "2025-04"], n),
+            "no-origin",
+            "no month has a third of the listings",
+        ),
     ],
 )
 def test_sparse_data_take_the_reference_growth_and_say_why(
-    drifting: pd.DataFrame, dates: object, reason: str
+    drifting: pd.DataFrame, dates: object, code: str, reason: str
 ) -> None:
     sparse = drifting.assign(**{LISTING_DATE: dates(len(drifting))})  # type: ignore[operator]
     growth, source = measure_growth(errors_of(sparse), sparse, TERMS)
     assert growth == REFERENCE_GROWTH
     assert source["source"] == "reference"
     assert source["reason"].startswith(reason)
+    assert source["reason_code"] == code
 
 
 def test_few_listings_of_later_months_do_not_make_the_data_newer(drifting: pd.DataFrame) -> None:
@@ -172,10 +187,10 @@ def test_intervals_are_calibrated_on_recent_listings_where_there_are_enough(
     drifting: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert resembles_later_cars("few.csv", drifting).all()
-    monkeypatch.setattr("model_store.training.horizon.MIN_RECENT_LISTINGS", 5_000)
+    monkeypatch.setattr("model_store.training.horizon.MIN_RECENT_LISTINGS", 3_000)
     found = resembles_later_cars("some.csv", drifting)
     recent = (drifting[LISTING_DATE] >= "2024-01").to_numpy()
-    assert found.sum() > 5_000
+    assert 3_000 < found.sum() < len(drifting)
     assert (found == (recent & drifting["km_driven"].notna().to_numpy())).all()
     assert resembles_later_cars("reference market", drifting).all()
     undated = drifting.assign(**{LISTING_DATE: None})
@@ -186,5 +201,14 @@ def test_intervals_are_calibrated_on_recent_listings_where_there_are_enough(
 
 def test_generated_listings_do_not_age(drifting: pd.DataFrame) -> None:
     growth, source = growth_of("reference market", errors_of(drifting), drifting, TERMS)
-    assert dataclasses.replace(growth, lag_months=0) == REFERENCE_GROWTH
+    assert dataclasses.replace(growth, lag_months=0) == dataclasses.replace(
+        REFERENCE_GROWTH, young_below=0.0, young_above=0.0
+    )
     assert source["reason"] == "the listings are generated"
+    assert source["reason_code"] == "generated"
+
+
+def test_the_page_on_the_market_states_the_widths_that_cards_state() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "market.md").read_text(encoding="utf-8")
+    widths = " | ".join(f"{REFERENCE_GROWTH.width(months):.2f}" for months in STATED_MONTHS)
+    assert f"| width | {widths} |" in page

@@ -10,7 +10,9 @@ from benchmarks.quality.figures import coverage_by_decile
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
 from model_store.forest.forest import PackedForest
+from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL
+from model_store.registry.manifest import REFERENCE_MARKET
 from model_store.training.train import TrainedModel, train_bundle
 from shared.domain.car import FIELD_NAMES
 from shared.fields.requests import load_car_request
@@ -25,7 +27,8 @@ CAR = {
 
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:
-    return train_bundle(generate(MARKET, ROWS, seed=1, antithetic=True), seed=1, market=MARKET)
+    drawn = generate(MARKET, ROWS, seed=1, antithetic=True)
+    return train_bundle(drawn, seed=1, name=REFERENCE_MARKET, market=MARKET)
 
 
 class Quotes:
@@ -52,6 +55,25 @@ def test_intervals_cover_every_decile_of_the_estimate_and_of_the_asking_price(
     for by in (found.price, found.actual):
         assert min(coverage_by_decile(by, found.inside)) >= 0.86
     assert found.inside[~found.known].mean() >= 0.85
+
+
+def test_young_cars_have_no_factor_besides_the_spread_that_they_are_drawn_with(
+    trained: TrainedModel,
+) -> None:
+    calibration = trained.calibration
+    one, level = np.array([12.3]), np.zeros(1, np.int8)
+    for months in (0, 10, 24):
+        young, older = (
+            calibration.quantiles_log(
+                level, one, np.array([0.1]), np.zeros(1), is_young=np.array([is_young]),
+                months=months,
+            )
+            for is_young in (True, False)
+        )  # fmt: skip
+        assert (young == older).all()
+    drawn = generate(MARKET, 12_000, seed=2)
+    found = priced(trained, drawn)
+    assert found.inside[found.age_years <= MAX_YOUNG_AGE].mean() >= 0.82
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,16 @@ def test_intervals_cover_unseen_listings_of_the_new_level(aged: LoadedModel) -> 
     assert ratio == pytest.approx(1.06, abs=0.02)
 
 
+def test_a_few_late_dates_do_not_move_the_month_of_a_recalibration(aged: LoadedModel) -> None:
+    table = listings(aged)
+    earlier = month_name(current_month() - 2)
+    table[LISTING_DATE] = earlier
+    table.loc[table.index[:3], LISTING_DATE] = LATER
+    assert recalibrate(aged, table).training["data_as_of"] == earlier
+    table.loc[table.index[:20], LISTING_DATE] = LATER
+    assert recalibrate(aged, table).training["data_as_of"] == LATER
+
+
 def test_the_manifest_says_what_the_version_was_calibrated_on(aged: LoadedModel) -> None:
     found = recalibrate(aged, listings(aged), name="later.csv")
     facts = found.calibrated_on

@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 from cli.evaluate import evaluate
 from cli.market import market
 from cli.train import train
+from cli.training_data import load_training_data
 from data.listings.files import ListingsError
-from data.listings.table import car_columns
+from data.listings.table import car_columns, quoted_month, until_quoted_month
 from data.market.generator import generate
 from data.market.price_index import market_index
 from data.market.reference import ReferenceMarket
@@ -21,7 +22,13 @@ from model_store.registry.bundle import save_bundle
 from model_store.registry.manifest import CALIBRATION_FILE
 from model_store.registry.registry import ModelRegistry
 from model_store.training.crossfit import with_dropout
-from model_store.training.train import TrainedModel, count_steps, train_bundle
+from model_store.training.train import (
+    TrainedModel,
+    _is_young,
+    _shows_young,
+    count_steps,
+    train_bundle,
+)
 from shared.domain.clock import month_number
 from tests.unit.model_store import small_models
 
@@ -232,6 +239,55 @@ def test_the_model_is_compared_at_the_price_level_of_each_listings_month(
     assert 2 * found["mape"] < quoted["mape"]
     later = written(risen.assign(listing_date="2025-03"), tmp_path, "later.csv")
     assert json.loads(run(evaluate, "--data", later).stdout)["outside_index"] == len(risen)
+
+
+def test_young_cars_of_a_source_that_was_cut_do_not_widen_the_intervals_of_young_cars(
+    listings: pd.DataFrame,
+) -> None:
+    table = listings.assign(source="whole", listing_date="2025-03")
+    table.loc[:499, "source"] = "cut"
+    own = table["source"] == "cut"
+    table.loc[own, "price_mad"] = table.loc[own, "price_mad"].clip(upper=150_000.0)
+    shown = _shows_young("stock.csv", table, np.full(len(table), 50_000.0))
+    young = _is_young(table)
+    assert young[own].any()
+    assert not shown[own & young].any()
+    assert shown[~own].all()
+    assert shown[own & (table["year"] < 2015)].all()
+    assert not _shows_young("reference market", table, np.full(len(table), 50_000.0)).any()
+
+
+@pytest.mark.parametrize(("late", "as_of"), [(1, "2025-03"), (9, "2025-03"), (10, "2026-12")])
+def test_a_few_late_dates_do_not_move_the_month_of_a_model(
+    listings: pd.DataFrame,
+    tmp_path: Path,
+    late: int,
+    as_of: str,
+) -> None:
+    table = listings.head(MAX_PURE_PYTHON_ROWS).assign(listing_date="2025-03")
+    table.loc[:199, "listing_date"] = "2025-01"
+    table.loc[table.index[-late:], "listing_date"] = "2026-12"
+    trained = train_bundle(table, seed=1)
+    assert trained.training["data_as_of"] == as_of
+    assert max(trained.training["price_index"]) == as_of
+    assert trained.training["months"] == ["2025-01", as_of]
+    data = load_training_data((written(table, tmp_path),), 1, None)
+    assert quoted_month(data.listings) == as_of
+
+
+def test_training_reports_listings_that_are_too_late_to_count(
+    listings: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = listings.head(MAX_PURE_PYTHON_ROWS).assign(listing_date="2025-03")
+    load_training_data((written(table, tmp_path),), 1, None)
+    assert "later" not in capsys.readouterr().err
+    table.loc[table.index[-3:], "listing_date"] = "2026-07"
+    load_training_data((written(table, tmp_path),), 1, None)
+    said = capsys.readouterr().err
+    assert "3 listings dated after 2025-03 (until 2026-07)" in said
+    table.loc[table.index[:50], "listing_date"] = None
+    assert until_quoted_month(table)["listing_date"].isna().sum() == 50
+    assert until_quoted_month(table)["listing_date"].dropna().unique().tolist() == ["2025-03"]
 
 
 def test_a_model_of_old_listings_can_quote_a_later_level(
