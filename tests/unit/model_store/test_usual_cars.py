@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.hedonic.fit import fit_hedonic
-from data.hedonic.model import HedonicModel
+from data.hedonic.model import SPEC, HedonicModel, Term
 from data.hedonic.ordinal_encoder import NUMBERS
 from data.hedonic.terms import TERMS
 from data.listings.table import listing_table
@@ -145,10 +145,11 @@ def test_listings_without_the_fields_have_no_usual_values(
     assert (found.kinds, found.powers, found.km_by_age) == ({}, {}, ())
 
 
-def test_an_old_version_shows_the_kinds_of_its_listings(
-    hedonic: HedonicModel, table: pd.DataFrame
-) -> None:
-    found = approximate_statistics(hedonic)
+def test_an_old_version_shows_the_kinds_of_its_listings(table: pd.DataFrame) -> None:
+    keys = (SPEC, "fiscal_power_cv")
+    of_that_release = Term(name="spec_x_power", field="fiscal_power_cv", keys=keys, penalty=6.0)
+    log_price = np.log(table["price_mad"].to_numpy())
+    found = approximate_statistics(fit_hedonic(table, log_price, (*TERMS, of_that_release)).model)
     assert set(found.kinds["bmw|x5"]) == {"Diesel|Automatic"}
     assert sum(found.kinds["bmw|x5"]["Diesel|Automatic"].values()) == (table["model"] == "x5").sum()
     assert set(found.powers["renault|clio"]["Petrol|Automatic"]) == {"5"}
