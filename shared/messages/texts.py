@@ -151,8 +151,8 @@ WARNING_MESSAGES: dict[str, dict[Language, str]] = {
         "less.",
     },
     "no-effect": {
-        "fr": "Sans effet sur ce prix : le modèle ne connaît pas cette valeur.",
-        "en": "No effect on this price: the model does not know this value.",
+        "fr": "Sans effet sur ce prix : les données du modèle ne disent rien de cette valeur.",
+        "en": "No effect on this price: the model's data say nothing about this value.",
     },
     "unseen-in-model": {
         "fr": "Presque aucune annonce de ce modèle n'a cette valeur : son effet est déduit "
