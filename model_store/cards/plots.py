@@ -1,19 +1,18 @@
 """The plots of a model card as PNG files; equal predictions give equal bytes."""
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from model_store.cards.languages import CardTexts
+from model_store.figures import empty_axes, png
 from model_store.training.card_predictions import MIN_GROUP_SIZE, CardPredictions, GroupMetrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SIZE_INCHES = (7.2, 4.2)
-_DPI = 100
 _COLOUR = "#1d6b52"
 _SECOND_COLOUR = "#b4532a"
 _NOMINAL_90 = 90.0
@@ -49,7 +48,7 @@ def predicted_against_actual(predictions: CardPredictions, texts: CardTexts) -> 
     axes.plot(ends, ends, color=_SECOND_COLOUR, linewidth=1.2, label=texts("equal"))
     axes.legend(loc="upper left", frameon=False)
     axes.figure.colorbar(hexagons, ax=axes, label=texts("listings"))
-    return _png(axes)
+    return png(axes)
 
 
 def error_bars(groups: Sequence[GroupMetrics], x_label: str, texts: CardTexts) -> bytes:
@@ -58,7 +57,7 @@ def error_bars(groups: Sequence[GroupMetrics], x_label: str, texts: CardTexts) -
     places = np.arange(len(groups))
     axes.bar(places, [group.median_ape for group in groups], color=_COLOUR)
     _label_groups(axes, groups, texts)
-    return _png(axes)
+    return png(axes)
 
 
 def coverage_points(groups: Sequence[GroupMetrics], x_label: str, texts: CardTexts) -> bytes:
@@ -70,7 +69,7 @@ def coverage_points(groups: Sequence[GroupMetrics], x_label: str, texts: CardTex
     axes.set_ylim(min([80.0, *shares]) - 2, 100)
     axes.legend(loc="lower right", frameon=False)
     _label_groups(axes, groups, texts)
-    return _png(axes)
+    return png(axes)
 
 
 def importance_bars(predictions: CardPredictions, texts: CardTexts) -> bytes:
@@ -85,7 +84,7 @@ def importance_bars(predictions: CardPredictions, texts: CardTexts) -> bytes:
         color=_COLOUR,
     )
     axes.grid(visible=True, axis="x", alpha=0.3)
-    return _png(axes)
+    return png(axes)
 
 
 def _label_groups(axes: "Axes", groups: Sequence[GroupMetrics], texts: CardTexts) -> None:
@@ -108,24 +107,8 @@ def _format_price_axes(axes: "Axes", texts: CardTexts) -> None:
 
 
 def _axes(x_label: str, y_label: str) -> "Axes":
-    """Empty axes on a separate canvas, without pyplot's global state."""
-    # matplotlib takes half a second to import and is needed only while training.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    figure = Figure(figsize=_SIZE_INCHES, dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_axisbelow(True)
+    """Empty axes with labels."""
+    axes = empty_axes(*_SIZE_INCHES)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
     return axes
-
-
-def _png(axes: "Axes") -> bytes:
-    file = io.BytesIO()
-    # Without matplotlib's version, so that the bytes depend on the content only.
-    axes.figure.canvas.print_figure(file, format="png", metadata={"Software": None})
-    return file.getvalue()

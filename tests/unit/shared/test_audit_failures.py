@@ -41,6 +41,19 @@ def appended(lines: list[bytes]) -> bytes:
     return chain([b'{"id":"forged","caller":"local"}'], prev)[0]
 
 
+@pytest.fixture
+def rewritten(monkeypatch):
+    """Offset and content of each write at a place in a file, which only repetitions use."""
+    found, real = [], os.pwrite
+
+    def pwrite(descriptor: int, content: bytes, offset: int) -> int:
+        found.append((offset, content))
+        return real(descriptor, content, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    return found
+
+
 # Flushes
 
 
@@ -58,7 +71,7 @@ def test_a_failed_flush_shows_until_the_records_are_on_the_disk(tmp_path, car, m
     writer.check()
 
 
-def test_records_of_a_failed_flush_are_written_again(tmp_path, car, monkeypatch):
+def test_records_of_a_failed_flush_are_written_again(tmp_path, car, monkeypatch, rewritten):
     """As after a failed fsync of Linux: the next one succeeds without the lost pages."""
     writer = AuditLog(tmp_path, "w", lambda: AT, fsync=Fsync.EVERYSEC)
     writer.append([audit_record(car, 1)])
@@ -69,26 +82,21 @@ def test_records_of_a_failed_flush_are_written_again(tmp_path, car, monkeypatch)
         patch.setattr(os, "fdatasync", failing)
         with pytest.raises(AuditUnavailable):
             writer.flush()
-    written, real = [], os.pwrite
-
-    def pwrite(descriptor: int, content: bytes, offset: int) -> int:
-        written.append((offset, len(content)))
-        return real(descriptor, content, offset)
-
-    monkeypatch.setattr(os, "pwrite", pwrite)
     before = (tmp_path / FILE).read_bytes()
     writer.append([audit_record(car, 3)])
-    assert written == [(flushed, len(before) - flushed)]
+    assert rewritten == [(flushed, before[flushed:])]
     assert (tmp_path / FILE).read_bytes()[: len(before)] == before
 
 
-def test_a_flush_that_fails_while_the_next_day_begins_loses_nothing(log, car, monkeypatch):
+def test_a_flush_that_fails_while_the_next_day_begins_loses_nothing(
+    log, car, monkeypatch, rewritten
+):
     """The flush of the ended day then succeeds: its error was reported to the other flush."""
     writer = log.writer("w", fsync=Fsync.EVERYSEC)
     writer.append([audit_record(car, 1)])
     ended = log.folder / file_name(DAY, "w")
     before = ended.read_bytes()
-    real_flush, real_write, written, failures = os.fdatasync, os.pwrite, [], [failing]
+    real_flush, failures = os.fdatasync, [failing]
 
     def fdatasync(descriptor: int) -> None:
         if not failures:
@@ -99,28 +107,25 @@ def test_a_flush_that_fails_while_the_next_day_begins_loses_nothing(log, car, mo
         writer.append([audit_record(car, 2)])
         fail(descriptor)
 
-    def pwrite(descriptor: int, content: bytes, offset: int) -> int:
-        written.append(content)
-        return real_write(descriptor, content, offset)
-
     monkeypatch.setattr(os, "fdatasync", fdatasync)
-    monkeypatch.setattr(os, "pwrite", pwrite)
     with pytest.raises(AuditNotFlushed):
         writer.sync()
     with pytest.raises(AuditUnavailable):
         writer.check()
     writer.sync()
     writer.check()
-    assert before in written
+    assert before in [content for _, content in rewritten]
     assert ended.read_bytes()[: len(before)] == before
 
 
-def test_a_flush_that_succeeds_does_not_hide_the_failure_of_another(log, car, monkeypatch):
+def test_a_flush_that_succeeds_does_not_hide_the_failure_of_another(
+    log, car, monkeypatch, rewritten
+):
     """The error of a page is reported once: the flush of the ended day may get that of ours."""
     writer = log.writer("w", fsync=Fsync.EVERYSEC)
     writer.append([audit_record(car, 1)])
     before = (log.folder / file_name(DAY, "w")).read_bytes()
-    real_flush, real_write, written, calls = os.fdatasync, os.pwrite, [], []
+    real_flush, calls = os.fdatasync, []
 
     def fdatasync(descriptor: int) -> None:
         calls.append(descriptor)
@@ -132,23 +137,20 @@ def test_a_flush_that_succeeds_does_not_hide_the_failure_of_another(log, car, mo
             failing(descriptor)
         real_flush(descriptor)
 
-    def pwrite(descriptor: int, content: bytes, offset: int) -> int:
-        written.append(content)
-        return real_write(descriptor, content, offset)
-
     monkeypatch.setattr(os, "fdatasync", fdatasync)
-    monkeypatch.setattr(os, "pwrite", pwrite)
     with pytest.raises(AuditNotFlushed):
         writer.sync()
     with pytest.raises(AuditUnavailable):
         writer.check()
     writer.sync()
     writer.check()
-    assert before in written
+    assert before in [content for _, content in rewritten]
 
 
 @pytest.mark.parametrize("refused", ["file", "folder"])
-def test_no_file_is_begun_before_that_of_the_last_day_is_flushed(log, car, monkeypatch, refused):
+def test_no_file_is_begun_before_that_of_the_last_day_is_flushed(
+    log, car, monkeypatch, rewritten, refused
+):
     writer = log.writer("w", fsync=Fsync.EVERYSEC)
     writer.append([audit_record(car, 1)])
     log.now += 86_400
@@ -163,17 +165,12 @@ def test_no_file_is_begun_before_that_of_the_last_day_is_flushed(log, car, monke
         if refused == "file":
             with pytest.raises(AuditUnavailable):
                 writer.check()
-    written, real = [], os.pwrite
-
-    def pwrite(descriptor: int, content: bytes, offset: int) -> int:
-        written.append((offset, len(content)))
-        return real(descriptor, content, offset)
-
-    monkeypatch.setattr(os, "pwrite", pwrite)
+    rewritten.clear()
     writer.append([audit_record(car, 2)])
     writer.check()
     ended = (log.folder / file_name(DAY, "w")).stat().st_size
-    assert written == ([(0, ended)] if refused == "file" else [])
+    parts = [(offset, len(content)) for offset, content in rewritten]
+    assert parts == ([(0, ended)] if refused == "file" else [])
     assert len(log.lines(file_name(TOMORROW, "w"))) == 1
 
 
