@@ -37,11 +37,13 @@ COMMANDS: dict[str, CommandTarget] = {
     "outcomes": CommandTarget("cli.sales:outcomes", "How right the estimates were."),
     "predict": CommandTarget("cli.valuations.predict:predict", "Value one car."),
     "batch": CommandTarget("cli.valuations.batch:batch", "Value every car of a file."),
-    "train": CommandTarget("cli.train:train", "Train a model version."),
+    "train": CommandTarget("cli.training.train:train", "Train a model version."),
     "retrain": CommandTarget(
         "cli.retraining.retrain:retrain", "Train on new listings; activate if better."
     ),
-    "evaluate": CommandTarget("cli.evaluate:evaluate", "Measure a model on real listings."),
+    "evaluate": CommandTarget(
+        "cli.training.evaluate:evaluate", "Measure a model on real listings."
+    ),
     "recalibrate": CommandTarget(
         "cli.retraining.recalibrate:recalibrate", "Recalibrate intervals on later data."
     ),

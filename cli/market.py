@@ -12,7 +12,7 @@ from cli.console import (
     click_errors,
     print_json,
 )
-from cli.training_data import report_dates
+from cli.training.data import report_dates
 from data.hedonic.model import SEPARATOR
 from data.listings.loading import load_listings_of
 from data.market.price_index import market_index

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from cli.compare import compare
 from cli.streams import echo_json
+from cli.training.compare import compare
 from model_store.registry.manifest import ModelVersion, card_markdown_file
 from model_store.registry.registry import ModelRegistry, ShadowPointer
 from shared.blobs.batch_files import BatchFiles

@@ -9,7 +9,7 @@ from quantile_forest import RandomForestQuantileRegressor
 
 from benchmarks.quality.figures import FloatArray, Predictions, figures, joined, winkler
 from cli.console import DEFAULT_SEED
-from cli.training_data import DEFAULT_ROWS
+from cli.training.data import DEFAULT_ROWS
 from data.listings.table import LISTING_DATE, PRICE, car_columns, latest_month
 from data.market.calibrate import assign_folds, calibrate
 from data.market.distributions import age_at_listing

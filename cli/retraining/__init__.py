@@ -1,1 +1,1 @@
-"""The commands that watch the model and replace it: `drift`, `retrain`."""
+"""The commands that watch the model and renew it: `drift`, `recalibrate`, `retrain`."""

@@ -35,7 +35,7 @@ def test_a_worker_loads_no_kernels_before_the_kernel_cache_is_filled() -> None:
     assert "numba" not in loaded_by("import worker.main")
 
 
-@pytest.mark.parametrize("command", ["train", "market", "models"])
+@pytest.mark.parametrize("command", ["training.train", "market", "models"])
 def test_the_help_of_a_command_loads_no_kernels(command: str) -> None:
     assert "numba" not in loaded_by(f"import cli.{command}")
 

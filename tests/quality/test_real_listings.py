@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from cli.evaluate import evaluate
-from cli.train import train
+from cli.training.evaluate import evaluate
+from cli.training.train import train
 from data.listings.loading import load_listings_of
 from data.listings.table import LISTING_DATE
 from data.market.calibrate import assign_folds, calibrate, near_duplicate_groups

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.console import BadInputError, click_errors
-from cli.train import train
+from cli.training.train import train
 from model_store.registry.atomic_files import write_atomically
 
 

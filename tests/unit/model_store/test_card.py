@@ -231,7 +231,7 @@ def test_metrics_of_a_group_are_computed_from_its_listings() -> None:
 
 def test_plots_are_drawn_only_when_a_card_is_written() -> None:
     code = (
-        "import sys, cli.train, model_store.cards.card;"
+        "import sys, cli.training.train, model_store.cards.card;"
         "sys.exit(bool({'matplotlib', 'sklearn'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.evaluate import evaluate
 from cli.models import models
-from cli.train import train
+from cli.training.evaluate import evaluate
+from cli.training.train import train
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
 from model_store.comparison.holdout import hold_out

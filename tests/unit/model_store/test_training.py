@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.evaluate import evaluate
 from cli.market import market
-from cli.train import train
-from cli.training_data import load_training_data
+from cli.training.data import load_training_data
+from cli.training.evaluate import evaluate
+from cli.training.train import train
 from data.listings.files import ListingsError
 from data.listings.table import car_columns, latest_month, quoted_month, until_quoted_month
 from data.market.generator import generate

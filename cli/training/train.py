@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from cli.compare import cars_note, verdict_line
 from cli.console import (
     DEFAULT_SEED,
     as_json_option,
@@ -20,7 +19,8 @@ from cli.console import (
     interval_note,
     print_json,
 )
-from cli.training_data import TrainingData, load_training_data
+from cli.training.compare import cars_note, verdict_line
+from cli.training.data import TrainingData, load_training_data
 from data.listings.table import PRICE, quoted_month
 from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
