@@ -75,17 +75,21 @@ def test_the_default_model_reaches_its_targets_on_listings_of_its_month(
 def test_intervals_of_the_default_model_hold_without_fuel_gearbox_or_kilometres(
     paths: list[Path], default_model: Path
 ) -> None:
-    data = [argument for path in paths for argument in ("--data", str(path))]
-    found = evaluated([*data, "--missing"], default_model)
-    assert found["median_ape"] <= 9.0
-    assert 0.90 <= found["coverage_90"] <= 0.93
+    found = evaluated(["--data", str(paths[0]), "--missing"], default_model)
+    assert found["median_ape"] <= 8.4
+    assert found["r2_log"] >= 0.89
+    assert 0.88 <= found["coverage_90"] <= 0.93
     complete, *others = found["missing_fields"]["cases"]
     assert len(others) == 7
     for case in others:
         assert complete["median_ape"] <= case["median_ape"] <= complete["median_ape"] + 1.2
         assert max(map(abs, case["difference"].values())) <= 1.5, case["missing"]
-        assert max(map(abs, case["by_age"].values())) <= 3.5, case["missing"]
-        assert max(map(abs, case["by_price"].values())) <= 4.5, case["missing"]
+        # Young and dear cars without gearbox and kilometres lie outside more often: docs/market.md.
+        is_hard = {"transmission", "km_driven"} <= set(case["missing"])
+        assert max(map(abs, case["by_age"].values())) <= (4.5 if is_hard else 2.0), case["missing"]
+        assert max(map(abs, case["by_price"].values())) <= (4.5 if is_hard else 2.5), case[
+            "missing"
+        ]
 
 
 @pytest.mark.listings
