@@ -114,6 +114,17 @@ def test_without_months_that_the_active_version_lacks_it_is_kept(path, listings,
     assert reason in result.reason
 
 
+def test_a_car_that_is_listed_often_is_one_car(path, listings):
+    """Thirty cars of eight listings each were taken for 240, and decided which version serves."""
+    new = listings[LISTING_DATE] > "2026-06"
+    few = listings[new].drop_duplicates(["company", "model", "year", "km_driven"]).head(30)
+    repeated = pd.concat([few.assign(price_mad=few["price_mad"] + 500 * at) for at in range(8)])
+    table = pd.concat([listings[~new], repeated], ignore_index=True)
+    result = retraining(path).run(table)
+    assert (result.decision, result.comparison) == (Decision.KEPT, None)
+    assert "240 listings of 30 cars are newer" in result.reason
+
+
 def test_single_listings_of_later_months_do_not_stop_retraining(tmp_path, listings):
     path = tmp_path / "versions"
     make_registry(path, months=("2020-01", "2026-12"))
