@@ -136,7 +136,7 @@ def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) 
 
 
 def _verdict(verdict: Verdict, estimate: Estimate) -> dict[str, Any]:
-    if not estimate.model_known:
+    if verdict.percentile is None:
         return {
             "position": "unknown",
             "title": "Prix demandé non jugé",

@@ -169,6 +169,16 @@ class UsualCars:
         base = self._km_by_age[age] * self._vehicle_factor[cars.codes[:, _VEHICLE]]
         return base[:, None] * self._kind_factor, self._spread[age]
 
+    def high_km(self, deviations: float) -> FloatArray:
+        """Kilometres far above the usual ones, by the codes of vehicle and year (… , years + 1).
+
+        Args:
+            deviations: distance from the usual ones in those of their 84 % quantile, log scale.
+        """
+        age = self._age_of_year
+        high = self._km_by_age[age] * np.exp(deviations * self._spread[age, 1])
+        return np.asarray(self._vehicle_factor[:, None] * high)
+
     def _km_likelihood(self, cars: CodedCars) -> FloatArray:
         """Likelihood of the stated kilometres by kind (n, kinds); 1 where none are stated.
 
@@ -194,7 +204,7 @@ def row_sums(table: FloatArray) -> FloatArray:
     return total
 
 
-def _cells(counts: Counts) -> Iterator[tuple[str, int, int, float]]:
+def counted_cells(counts: Counts) -> Iterator[tuple[str, int, int, float]]:
     """Vehicle, number of the kind, year or fiscal power, and listings of each cell."""
     for vehicle, of_kind in counts.items():
         for name, of_number in of_kind.items():
@@ -212,7 +222,7 @@ def _shares(counts: Counts, ordinal_encoder: CarOrdinalEncoder) -> FloatArray:
     of_company = np.zeros((companies, len(YEARS), len(KINDS)))
     market = np.zeros((len(YEARS), len(KINDS)))
     brand_of = np.zeros(vehicles, dtype=np.int64)
-    for name, kind, year, count in _cells(counts):
+    for name, kind, year, count in counted_cells(counts):
         company, model = split_vehicle(name)
         brand = ordinal_encoder.vocabularies["company"].get(company, 0)
         vehicle = ordinal_encoder.vehicle_code(company, model, None) if model else 0
@@ -254,7 +264,7 @@ def _with_prior(counts: FloatArray, prior: FloatArray, weight: float) -> FloatAr
 def _power_codes(counts: Counts) -> IntArray:
     """Codes of the fiscal powers 0 to `_MAX_POWER`; 0 for those that no listing states."""
     codes = np.zeros(_MAX_POWER + 1, dtype=np.int64)
-    known = {power for _, _, power, _ in _cells(counts) if 0 < power <= _MAX_POWER}
+    known = {power for _, _, power, _ in counted_cells(counts) if 0 < power <= _MAX_POWER}
     codes[sorted(known)] = np.arange(1, len(known) + 1)
     return codes
 
@@ -268,7 +278,7 @@ def _power_likelihoods(
     power that is not stated.
     """
     found = np.zeros((ordinal_encoder.sizes["vehicle"], codes.max() + 1, len(KINDS)))
-    for name, kind, power, count in _cells(counts):
+    for name, kind, power, count in counted_cells(counts):
         company, model = split_vehicle(name)
         code = codes[power] if power <= _MAX_POWER else 0
         found[0, code, kind] += count
