@@ -18,7 +18,7 @@ class Verdict:
 
     asking_price_mad: float
     position: str
-    """`below_market`, `fair`, `above_market`, or `uncertain` if the model is not known."""
+    """`below_market`, `fair`, `above_market`; `uncertain`: the listings do not cover the car."""
     percentile: float | None
     """Share of comparable cars that ask less, percent; None if uncertain."""
     difference_mad: float

@@ -82,7 +82,7 @@ class VerdictSchema(Schema):
         allow_none=True,
         metadata={
             "description": "Share of comparable cars that ask less, percent; null if the position "
-            "is uncertain: the data have no listings of the car's model"
+            "is uncertain: the listings of the car's model do not cover it"
         },
     )
     difference_mad = described(fields.Float, "Asking price minus estimate")

@@ -20,6 +20,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "almost-all-less": "almost all comparable cars ask less",
         "almost-all-more": "almost all comparable cars ask more",
         "unjudged": "{asking} MAD is not judged: the data have no listings of this model",
+        "unjudged-extrapolated": "{asking} MAD is not judged: the price is extrapolated",
         "below_market": "below market",
         "fair": "fair",
         "above_market": "above market",
@@ -50,6 +51,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "almost-all-less": "presque toutes les voitures comparables sont proposées moins cher",
         "almost-all-more": "presque toutes les voitures comparables sont proposées plus cher",
         "unjudged": "{asking} MAD, prix non jugé : les données n'ont pas d'annonces de ce modèle",
+        "unjudged-extrapolated": "{asking} MAD, prix non jugé : l'estimation est extrapolée",
         "below_market": "en dessous du marché",
         "fair": "dans le marché",
         "above_market": "au-dessus du marché",
@@ -170,7 +172,8 @@ def _verdict_line(verdict: Verdict, language: str, *, model_known: bool) -> str:
     texts = TEXTS[language]
     # A service of an earlier release compares with the price of an unknown model.
     if verdict.percentile is None or not model_known:
-        return texts["unjudged"].format(asking=number(verdict.asking_price_mad, language))
+        reason = "unjudged-extrapolated" if model_known else "unjudged"
+        return texts[reason].format(asking=number(verdict.asking_price_mad, language))
     code = "share"
     if verdict.percentile <= LOWEST_PERCENTILE:
         code = "almost-all-more"

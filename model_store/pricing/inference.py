@@ -20,11 +20,11 @@ from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
 from model_store.pricing.listing_support import ListingSupport, noted_fields
 from model_store.pricing.reasons import DetailEffects, known_fields, unpriced_fields
-from model_store.pricing.scenarios import ScenarioExpander
+from model_store.pricing.scenarios import ScenarioExpander, widen
 from model_store.pricing.typical_cars import TypicalCarTable
 from model_store.pricing.usual_approximation import reference_km_by_age
 from model_store.pricing.usual_cars import MAX_AGE, UsualStatistics
-from model_store.registry.manifest import ModelVersion
+from model_store.registry.manifest import DISCOUNTING_SCHEMA, USUAL_FILE_SCHEMA, ModelVersion
 from model_store.registry.self_test import check_prices
 from shared.domain.car import CarFeatures
 from shared.domain.clock import current_month, month_number, year_of
@@ -82,9 +82,19 @@ class LoadedModel:
     _support: ListingSupport = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        scenarios = ScenarioExpander.of(self.usual, self.encoder, self._year)
+        scenarios = ScenarioExpander.of(
+            self.usual,
+            self.encoder,
+            self._year,
+            discounts_unseen=self.version.schema_version >= DISCOUNTING_SCHEMA,
+        )
         object.__setattr__(self, "_scenarios", scenarios)
-        support = ListingSupport.of(self.usual, scenarios.usual, self.encoder)
+        support = ListingSupport.of(
+            self.usual,
+            scenarios.usual,
+            self.encoder,
+            knows_years=self.version.schema_version >= USUAL_FILE_SCHEMA,
+        )
         object.__setattr__(self, "_support", support)
 
     def estimate(self, cars: Sequence[CarFeatures], *, month: int | None = None) -> list[Estimate]:
@@ -281,12 +291,13 @@ class LoadedModel:
         )
         level = encoded.level
         if scenarios:
-            prices, level = scenarios.mix(prices), level[scenarios.starts[:-1]]
+            level = level[scenarios.starts[:-1]]
         notes = self._support.notes(features, level)
         factors = self._support.factors(notes, level)
-        if factors is not None:
-            middle = prices[:, _MEDIAN, None]
-            prices = middle + factors[:, None] * (prices - middle)
+        if scenarios:
+            prices = scenarios.mix(prices, factors)
+        elif factors is not None:
+            widen(prices, factors)
         # In place: for a single car the calls cost more than the arithmetic.
         np.maximum(prices, 0.0, out=prices)
         np.minimum(prices, _MAX_LOG_PRICE, out=prices)

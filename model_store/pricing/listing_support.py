@@ -86,17 +86,26 @@ class ListingSupport:
     unseen: tuple[_UnseenValues, ...]
 
     @classmethod
-    def of(cls, statistics: UsualStatistics, usual: UsualCars, encoder: CarEncoder) -> Self:
+    def of(
+        cls,
+        statistics: UsualStatistics,
+        usual: UsualCars,
+        encoder: CarEncoder,
+        *,
+        knows_years: bool = True,
+    ) -> Self:
         """Compute the tables from the counts of the training listings.
 
         Args:
             statistics: of the training listings.
             usual: the usual kilometres by them.
             encoder: of the model that prices the cars.
+            knows_years: whether the statistics count the listings by year; False: they are an
+                approximation, and no year is extrapolated.
         """
         near = _near_listings(statistics, encoder.hedonic, encoder.ordinal_encoder)
         sparse = np.zeros((len(near), len(YEARS) + 1), dtype=np.int64)
-        if near.any():  # the years of the listings are known
+        if knows_years and near.any():
             sparse[1:, 1:] = np.where(near[1:] < _MIN_NEAR, _YEAR_BIT, 0)
         max_km = np.full(sparse.shape, np.inf)
         if usual.knows_km:
@@ -186,7 +195,10 @@ def _near_listings(
 def _unseen_values(encoder: CarEncoder) -> Iterator[_UnseenValues]:
     sizes = encoder.ordinal_encoder.sizes
     for field, seen in encoder.values_by_vehicle.items():
-        bits = np.full((sizes[VEHICLE], sizes[field]), _bit(UNSEEN_IN_MODEL, field))
-        bits[tuple(np.array(sorted(seen), dtype=np.int64).reshape(-1, 2).T)] = 0
+        bits = np.zeros((sizes[VEHICLE], sizes[field]), dtype=np.int64)
+        places = np.array(sorted(seen), dtype=np.int64).reshape(-1, 2)
+        # A vehicle of which no value is known says nothing about any.
+        bits[places[:, 0]] = _bit(UNSEEN_IN_MODEL, field)
+        bits[places[:, 0], places[:, 1]] = 0
         bits[0] = 0
         yield _UnseenValues(KEYS.index(field), list(CATEGORIES).index(field), bits)

@@ -8,8 +8,9 @@ the car's age, times a factor of the vehicle and one of the kind.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import product
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -44,6 +45,9 @@ _LONG_PRIOR = 10.0
 _VEHICLE_PRIOR = 10.0
 _POWER_PRIOR = 3.0
 """Weights of the more general shares as numbers of listings."""
+_UNSEEN_FACTOR = 0.1
+"""Factor of the share of a kind whose fuel or gearbox hardly any listing of the vehicle has: the
+brand's other models have it, this one does not."""
 _INDEPENDENT_PRIOR = 1.0
 """Weight of "fuel and gearbox are independent" in the shares of the market."""
 _MAX_DEVIATIONS = 2.5
@@ -55,6 +59,7 @@ _MAX_POWER = 100
 """Fiscal powers above tell nothing about the kind."""
 
 Counts = Mapping[str, Mapping[str, Mapping[str, float]]]
+SeenValues = Mapping[str, Collection[tuple[int, int]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,6 +124,8 @@ class UsualCars:
         statistics: of the training listings.
         ordinal_encoder: of the model that prices the cars.
         year: in which a car registered in it has the age 0.
+        seen: codes of vehicle and value that listings have, by field (fuel, gearbox), see
+            `CarEncoder.values_by_vehicle`.
 
     Attributes:
         knows_kinds: whether a listing states a kind.
@@ -126,12 +133,17 @@ class UsualCars:
     """
 
     def __init__(
-        self, statistics: UsualStatistics, ordinal_encoder: CarOrdinalEncoder, year: int
+        self,
+        statistics: UsualStatistics,
+        ordinal_encoder: CarOrdinalEncoder,
+        year: int,
+        seen: SeenValues = MappingProxyType({}),
     ) -> None:
         self.knows_kinds = bool(statistics.kinds)
         self.knows_km = bool(statistics.km_by_age)
         self._vehicles = ordinal_encoder.sizes["vehicle"]
         self._shares = _shares(statistics.kinds, ordinal_encoder)
+        self._shares[: self._vehicles] *= _kind_factors(seen, ordinal_encoder)[:, None]
         self._power_codes = _power_codes(statistics.powers)
         self._powers = _power_likelihoods(statistics.powers, ordinal_encoder, self._power_codes)
         ages = np.clip(year - np.array([YEARS[0], *YEARS]), 0, MAX_AGE)
@@ -237,6 +249,22 @@ def _shares(counts: Counts, ordinal_encoder: CarOrdinalEncoder) -> FloatArray:
     long = _with_prior(_smoothed(of_vehicle, _LONG_YEARS), brands[brand_of], _LONG_PRIOR)
     near = _with_prior(_smoothed(of_vehicle, _NEAR_YEARS), long, _VEHICLE_PRIOR)
     return np.concatenate([near, brands])
+
+
+def _kind_factors(seen: SeenValues, ordinal_encoder: CarOrdinalEncoder) -> FloatArray:
+    """Factors of the shares of the kinds by the code of the vehicle, (vehicles, kinds).
+
+    A field of which no value is seen with the vehicle says nothing.
+    """
+    factors = np.ones((ordinal_encoder.sizes["vehicle"], len(KINDS)))
+    for place, field in enumerate(("fuel", "transmission")):
+        known: dict[int, set[int]] = {}
+        for vehicle, value in seen.get(field, ()):
+            known.setdefault(vehicle, set()).add(value)
+        codes = [ordinal_encoder.vocabularies[field].get(kind[place], 0) for kind in KINDS]
+        for vehicle, values in known.items():
+            factors[vehicle, [code not in values for code in codes]] *= _UNSEEN_FACTOR
+    return factors
 
 
 def _smoothed(counts: FloatArray, years: float) -> FloatArray:

@@ -50,6 +50,7 @@ MODEL_NOTES = (
 )
 """By the number of its bit in the notes of a model on a car."""
 EXTRAPOLATED_KM = 1 << MODEL_NOTES.index(ModelNote("km_driven", EXTRAPOLATED))
+ALL_EXTRAPOLATED = sum(1 << at for at, note in enumerate(MODEL_NOTES) if note.code == EXTRAPOLATED)
 COLUMN_WITHOUT_EFFECT = "columns-without-effect"
 """Code of the note on a field of which no value changes a price: the batch has one notice of all
 such columns."""

@@ -65,7 +65,7 @@ class VerdictPosition(StrEnum):
     FAIR = "fair"
     ABOVE = "above_market"
     UNCERTAIN = "uncertain"
-    """The model has no listings of the car's model: nothing says how it lies to the market."""
+    """The listings do not cover the car: nothing says how its price lies to the market."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,13 +176,18 @@ class Estimate:
         level = QUANTILE_LEVELS[right - 1]
         return round(100 * (level + share * (QUANTILE_LEVELS[right] - level)), 1)
 
+    @property
+    def can_judge(self) -> bool:
+        """Whether an asking price can be compared: the listings of the car's model cover it."""
+        return self.model_known and not self.extrapolated
+
     def verdict(self, asking_price_mad: float) -> Verdict:
         """Compare an asking price: fair inside the central 50 % interval, else below or above.
 
-        That of a car whose model is not known is not compared: `UNCERTAIN`.
+        That of a car that the listings do not cover is not compared: `UNCERTAIN`.
         """
         fair = self.interval(0.50)
-        if not self.model_known:
+        if not self.can_judge:
             position = VerdictPosition.UNCERTAIN
         elif asking_price_mad < fair.low_mad:
             position = VerdictPosition.BELOW
@@ -193,7 +198,7 @@ class Estimate:
         return Verdict(
             asking_price_mad=asking_price_mad,
             position=position,
-            percentile=self.percentile(asking_price_mad) if self.model_known else None,
+            percentile=self.percentile(asking_price_mad) if self.can_judge else None,
             difference_mad=round(asking_price_mad - self.price_mad, 2),
         )
 

@@ -61,7 +61,7 @@ def test_a_year_without_listings_of_the_model_near_it_is_extrapolated(
     model: LoadedModel, year: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All listings of the Logan are of 2015: a new one is valued, but twice as uncertainly."""
-    car = dataclasses.replace(LOGAN, year=year, km_driven=None)
+    car = dataclasses.replace(LOGAN, year=year, km_driven=max(5_000, 15_000 * (2026 - year)))
     (found,) = model.estimate([car])
     is_near = abs(year - 2015) <= 1
     assert found.extrapolated == (() if is_near else ("year",))
@@ -69,6 +69,26 @@ def test_a_year_without_listings_of_the_model_near_it_is_extrapolated(
     plain = uncovered_widths(model, car, monkeypatch)
     assert log_widths(model, car) == pytest.approx(factor * plain, abs=1e-6)
     assert np.ptp(plain) > 0
+
+
+def test_a_car_without_mileage_is_as_uncertain_and_keeps_its_price(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each car that it may be is twice as uncertain; which of them it is, is not."""
+    car = dataclasses.replace(LOGAN, year=2005, km_driven=None)
+    beside = [LOGAN, dataclasses.replace(LOGAN, km_driven=None), car]
+    (found,) = model.estimate([car])
+    together = model.estimate(beside)
+    assert together[2] == found
+    plain = uncovered_widths(model, car, monkeypatch)
+    wide = log_widths(model, car)
+    assert (np.abs(wide) > np.abs(plain))[[0, 1, 2, -3, -2, -1]].all()
+    assert np.ptp(plain) * 1.3 < np.ptp(wide) < np.ptp(plain) * 2.0
+    with monkeypatch.context() as patch:
+        patch.setattr(listing_support, "EXTRAPOLATION_FACTOR", 1.0)
+        before = model.estimate(beside)
+    assert [each.price_mad for each in before] == [each.price_mad for each in together]
+    assert before[:2] == together[:2]
 
 
 def test_a_mileage_far_above_that_of_the_model_at_this_age_is_extrapolated(

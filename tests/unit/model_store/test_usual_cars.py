@@ -15,6 +15,7 @@ from data.hedonic.ordinal_encoder import NUMBERS
 from data.hedonic.terms import TERMS
 from data.listings.table import listing_table
 from data.market.kind_trend import kind_ratios, measure_kind_trend
+from data.market.reference import ReferenceMarket
 from model_store.pricing.feature_matrix import BASELINE, CarEncoder
 from model_store.pricing.scenarios import ScenarioExpander, mixed_quantiles
 from model_store.pricing.usual_approximation import approximate_statistics
@@ -130,6 +131,40 @@ def test_the_mean_of_scenarios_is_weighted_by_their_shares(
     values = np.array([[1.0, 5.0], [2.0, 9.0]])
     assert scenarios.mean(values) == pytest.approx((scenarios.weights @ values).tolist())
     assert abs(scenarios.weights[0] - scenarios.weights[1]) > 0.1
+
+
+def test_a_car_is_hardly_taken_for_a_kind_that_its_model_lacks() -> None:
+    """A new Fabia was priced as a diesel with an automatic gearbox, as other cars of the brand."""
+    encoder = CarEncoder(ReferenceMarket.load().hedonic, (BASELINE,))
+    statistics = UsualStatistics(
+        kinds={
+            "skoda|fabia": {"Petrol|Manual": {"2012": 12}},
+            "skoda|octavia": {"Diesel|Automatic": {"2024": 400}},
+        },
+        powers={}, km_by_age=(), km_by_vehicle={}, km_by_kind={}, km_spread=(),
+    )  # fmt: skip
+    car = CarFeatures(company="skoda", model="fabia", year=2026)
+
+    def diesel_share(*, discounts_unseen: bool) -> float:
+        expander = ScenarioExpander.of(statistics, encoder, 2026, discounts_unseen=discounts_unseen)
+        cars = expander.cars(car, encoder.code([car]))
+        return sum(share for one, share in cars if one.fuel is Fuel.DIESEL)
+
+    assert diesel_share(discounts_unseen=False) > 0.4
+    assert diesel_share(discounts_unseen=True) < 0.1
+
+
+def test_a_kind_that_the_model_lacks_can_still_be_stated() -> None:
+    encoder = CarEncoder(ReferenceMarket.load().hedonic, (BASELINE,))
+    statistics = UsualStatistics(
+        kinds={"skoda|fabia": {"Petrol|Manual": {"2012": 12}}},
+        powers={}, km_by_age=(), km_by_vehicle={}, km_by_kind={}, km_spread=(),
+    )  # fmt: skip
+    expander = ScenarioExpander.of(statistics, encoder, 2026)
+    car = CarFeatures(company="skoda", model="fabia", year=2026, fuel=Fuel.ELECTRIC)
+    cars = expander.cars(car, encoder.code([car]))
+    assert {one.fuel for one, _ in cars} == {Fuel.ELECTRIC}
+    assert sum(share for _, share in cars) == pytest.approx(1.0)
 
 
 def test_statistics_survive_json(statistics: UsualStatistics) -> None:

@@ -448,9 +448,10 @@ def test_after_rows_that_need_it_the_compiled_loops_go_on() -> None:
     assert check(data, manifest(), rows=3) == [True, False, True]
 
 
-def test_a_file_with_asking_prices_gets_the_verdicts_of_single_cars() -> None:
+@pytest.mark.parametrize("year", [2018, 2020])
+def test_a_file_with_asking_prices_gets_the_verdicts_of_single_cars(year: int) -> None:
     asked_for = [1_000.0, 150_000.0, 240_000.0, 296_428.57, 310_000.0, 1e7]
-    row = "R1,Toyota,Corolla,2020,Petrol,Manual,25000,,"
+    row = f"R1,Toyota,Corolla,{year},Petrol,Manual,25000,,"
     data = "\n".join([",".join(ASKING_HEADER), *(f"{row},{price}" for price in asked_for)])
     batch = manifest(header=ASKING_HEADER)
     assert check(data.encode(), batch, rows=9) == [True]
@@ -460,15 +461,19 @@ def test_a_file_with_asking_prices_gets_the_verdicts_of_single_cars() -> None:
     assert part is not None
     quantiles = tuple(quantiles_of([25_000])[0].tolist())
     estimate = Estimate(
-        price_mad=quantiles[4], quantiles_mad=quantiles, model_version="v1", model_known=True
-    )
+        price_mad=quantiles[4], quantiles_mad=quantiles, model_version="v1", model_known=True,
+        extrapolated=("year",) if year > 2018 else (),
+    )  # fmt: skip
     header = result_header(ASKING_HEADER, verdicts=True)
     lines = csv.reader(io.StringIO(part.results.decode()))
     for line, price in zip(lines, asked_for, strict=True):
         found = dict(zip(header, line, strict=True))
         verdict, fair = estimate.verdict(price), estimate.interval(0.5)
         assert found["verdict"] == verdict.position
-        assert float(found["percentile"]) == pytest.approx(verdict.percentile, abs=0.101)
+        if verdict.percentile is None:
+            assert found["percentile"] == ""
+        else:
+            assert float(found["percentile"]) == pytest.approx(verdict.percentile, abs=0.101)
         assert float(found["difference_mad"]) == verdict.difference_mad
         assert (float(found["fair_low_mad"]), float(found["fair_high_mad"])) == (
             fair.low_mad, fair.high_mad,

@@ -207,7 +207,7 @@ def _verdicts(rows: FastCsvRows, manifest: BatchManifest, valued: Estimates | No
         return np.zeros(0, np.uint8), np.zeros(len(rows.is_valid), np.int64)
     delimiter = manifest.result_delimiter
     asking_mad = rows.asking_mad[rows.is_valid]
-    columns = verdict_cells(asking_mad, valued.quantiles_mad, valued.model_known)
+    columns = verdict_cells(asking_mad, valued.quantiles_mad, valued.model_known, valued.notes)
     cells = csv_lines(columns, delimiter)
     lines, comma = iter(cells.splitlines()), delimiter.encode()
     return joined([comma + next(lines) if valid else b"" for valid in rows.is_valid.tolist()])

@@ -214,7 +214,7 @@ class GeneralEngine:
             return prices
         asking_mad = np.array(asking, dtype=np.float64)
         return prices._replace(
-            verdicts=verdict_cells(asking_mad, quantiles, estimates.model_known),
+            verdicts=verdict_cells(asking_mad, quantiles, estimates.model_known, estimates.notes),
             asking_sides=asking_sides(asking_mad, quantiles),
         )
 
