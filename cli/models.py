@@ -193,7 +193,7 @@ def _row(version: ModelVersion, active: str | None) -> tuple[str, ...]:
         "*" if version.id == active else "",
         version.id,
         f"{version.created_at:%Y-%m-%d %H:%M}",
-        str(version.training.get("name", "-")),
+        _data_name(version),
         _period(version),
         version.data_as_of,
         str(version.training.get("rows", "-")),
@@ -203,6 +203,12 @@ def _row(version: ModelVersion, active: str | None) -> tuple[str, ...]:
         str(version.tree_count),
         str(version.node_count),
     )
+
+
+def _data_name(version: ModelVersion) -> str:
+    """Name of the training listings; figures of a recalibrated version are those of its forest."""
+    name = str(version.training.get("name", "-"))
+    return name if version.calibrated_on is None else f"{name} (recalibrated)"
 
 
 def _period(version: ModelVersion) -> str:

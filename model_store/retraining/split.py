@@ -66,8 +66,8 @@ def split_by_time(listings: pd.DataFrame, active: LoadedModel) -> TimeSplit:
         found = int(is_new.sum())
         of_cars = f" of {cars:,} cars" if cars < found else ""
         raise NoFairComparison(
-            f"{found:,} listings{of_cars} are newer than the data of the active version ({last});"
-            f" at least {MIN_JUDGED} cars are needed to compare"
+            f"{found:,} listings{of_cars} are newer than the data of the active version ({last}"
+            f"{_recalibration_note(active)}); at least {MIN_JUDGED} cars are needed to compare"
         )
     start, judged = _choose_start(months, is_new, groups)
     held_out = sorted(months[judged].tolist())
@@ -106,6 +106,11 @@ def _choose_start(
             f" candidate on and {MIN_JUDGED} other cars in later ones to compare on"
         )
     return best
+
+
+def _recalibration_note(active: LoadedModel) -> str:
+    is_recalibrated = active.version.calibrated_on is not None
+    return ", the month that it was recalibrated to" if is_recalibrated else ""
 
 
 def _count_cars(groups: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]) -> int:

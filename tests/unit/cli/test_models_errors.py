@@ -1,5 +1,6 @@
 """`carprice models` tells in one line what it cannot read."""
 
+import json
 import socket
 from pathlib import Path
 
@@ -46,3 +47,17 @@ def test_versions_are_not_pruned_while_the_bucket_cannot_be_asked(tmp_path: Path
     assert done.exit_code == 1
     assert isinstance(done.exception, SystemExit)
     assert "object store" in done.output
+
+
+@pytest.mark.parametrize("member", ["at", "version", "by", "previous"])
+def test_a_damaged_line_of_the_history_is_left_out(tmp_path: Path, member: str) -> None:
+    right = {
+        "at": "2026-11-01T10:00:00+00:00", "action": "activate", "version": "v1", "previous": None,
+        "by": "operator",
+    }  # fmt: skip
+    lines = [json.dumps(right), json.dumps(right | {member: 17})]
+    (tmp_path / "history.jsonl").write_text("\n".join(lines))
+    environment = {"MODELS_PATH": str(tmp_path), "CARPRICE_HOME": str(tmp_path / "home")}
+    done = CliRunner().invoke(main, ["models", "history", "--json"], env=environment)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == [right]
