@@ -78,7 +78,13 @@ class ReferenceMarket:
     @property
     def price_model(self) -> HedonicModel:
         """The price model with regard to the prices of new cars, at the level of `data_as_of`."""
-        return with_new_cars(self.hedonic, self.new_cars, self.cars, self.kind_trend)
+        return with_new_cars(
+            self.hedonic,
+            self.new_cars,
+            self.cars,
+            self.kind_trend,
+            as_of=int(self.data_as_of[:4]),
+        )
 
     @classmethod
     def load(cls, path: Path = REFERENCE_MARKET) -> Self:
