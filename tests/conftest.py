@@ -29,6 +29,9 @@ START_TIMEOUT_S = 300.0
 # All processes of all tests share a cache of compiled kernels; compilation takes seconds.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 
+# Threads of earlier tests may log while a test reads the output of a command.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+
 REFERENCE_CAR: dict[str, Any] = {
     "company": "Toyota",
     "model": "Corolla",
