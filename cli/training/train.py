@@ -24,6 +24,7 @@ from cli.training.data import TrainingData, load_training_data
 from data.listings.table import PRICE, quoted_month
 from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
+from model_store.comparison.fit import require_fit
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
 from shared.domain.clock import month_number
@@ -89,6 +90,7 @@ def train(
         steps = steps * (1 if active is None else 2) + 1
         with _progress(steps) as on_progress:
             trained = _fit(data, data.listings, seed, on_progress)
+            require_fit(trained.metrics)
             trial = None if active is None else _trial(data, active, seed, on_progress)
             version = _stored(trained, on_progress)
         is_active = activate or is_first

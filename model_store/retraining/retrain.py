@@ -19,6 +19,7 @@ from data.listings.files import ListingsError
 from data.listings.table import LISTING_DATE, quoted_month
 from model_store.cards.card import write_card
 from model_store.comparison.compare import Comparison, compare_models
+from model_store.comparison.fit import require_fit
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.bundle import in_memory, load_model, save_bundle
 from model_store.registry.manifest import SCHEMA_VERSION, ModelVersion
@@ -250,6 +251,7 @@ class Retraining:
         )
 
     def _store(self, trained: TrainedModel) -> ModelVersion:
+        require_fit(trained.metrics)
         predictions = trained.predictions
         return save_bundle(
             trained,

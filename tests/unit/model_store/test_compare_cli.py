@@ -142,6 +142,21 @@ def test_a_lost_pointer_is_no_new_registry(
     assert len(registry.list()) == versions
 
 
+def test_prices_of_other_cars_are_not_trained_on_in_a_market_that_is_not_known(
+    tmp_path: Path, listings: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELS_PATH", str(tmp_path / "versions"))
+    drawn = listings.head(220)
+    names = {"company": "Abc " + drawn["company"], "model": "Xyz " + drawn["model"]}
+    prices = drawn["price_mad"].sample(frac=1.0, random_state=1).to_numpy()
+    path = tmp_path / "a.csv"
+    drawn.assign(price_mad=prices, **names).to_csv(path, index=False)
+    result = run(train, "--data", path)
+    assert result.exit_code == 2
+    assert "the prices do not follow the cars" in result.stderr
+    assert ModelRegistry(tmp_path / "versions").list() == []
+
+
 def test_compare_prints_figures_by_group_and_a_verdict(home: Path, registry: ModelRegistry) -> None:
     active = registry.active_version()
     version = save_bundle(small_models.train(trees=3), home / "versions")

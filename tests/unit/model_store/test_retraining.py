@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from cli.console import BadInputError
 from cli.main import main
 from cli.retraining.retrain import _run
+from data.listings.files import ListingsError
 from data.listings.table import LISTING_DATE
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
@@ -35,6 +36,7 @@ from model_store.training.recalibration import recalibrate
 from shared.domain.errors import ActivePointerLost
 from tests.conftest import ROOT
 from tests.small_disk import NO_NAMESPACES, mounting, unshare_command
+from tests.unit.model_store import small_models
 from tests.unit.model_store.small_retraining import make_registry, retraining, small_listings
 
 
@@ -171,6 +173,24 @@ def test_listings_at_another_level_activate_nothing_unasked(tmp_path, listings):
     assert result.comparison.verdict == "better"
     assert re.search(r"ask 0\.5\d+ times", result.reason)
     assert "another currency or market" in result.reason
+
+
+@pytest.mark.parametrize("r2_log", [0.1, 0.6])
+def test_prices_that_do_not_follow_the_cars_make_no_version(
+    path, registry, listings, monkeypatch, r2_log
+):
+    made = small_models.train
+    metrics = {"r2_log": r2_log, "median_ape": 38.8}
+    monkeypatch.setattr(
+        small_models, "train", lambda **given: dataclasses.replace(made(**given), metrics=metrics)
+    )
+    active = registry.active_version()
+    if r2_log > 0.5:
+        assert retraining(path, if_better=False).run(listings).version != active
+        return
+    with pytest.raises(ListingsError, match="do not follow the cars"):
+        retraining(path, if_better=False).run(listings)
+    assert (registry.active_version(), versions(path)) == (active, [active])
 
 
 def test_months_after_the_listings_of_a_restated_version_are_newer(tmp_path, listings):
