@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from shared.domain.sale import SaleReport
 
 
+LARGE_CHANGE = 1.1
+"""Change of the price level of which the command warns; the sources of the listings may differ."""
+
+
 @click.command()
 @click.option("--data", "path", type=FILE, help="Listings later than the version's data.")
 @click.option("--sales", "with_sales", is_flag=True, help="Use the reported sales as well.")
@@ -120,6 +124,12 @@ def _lines(made: ModelVersion, facts: dict[str, Any]) -> list[str]:
         f"  intervals      {facts['width_factor']:.2f} times as wide (median)",
         f"  inside 90 %    {shares[0]:.1f} % of the prices before, {shares[1]:.1f} % now (unseen)",
     ]
+    if not 1 / LARGE_CHANGE <= facts["price_level"] <= LARGE_CHANGE:
+        change = 100 * (facts["price_level"] - 1)
+        lines.append(
+            f"  warning        prices of all brands change by {change:+.1f} %: from 2021 to 2026"
+            " the level of Moroccan listings moved by 3 %"
+        )
     if facts["left_out"]:
         lines.append(
             f"  left out       {facts['left_out']:,} suspicious prices, also of these figures"

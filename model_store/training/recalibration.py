@@ -98,8 +98,8 @@ class Recalibration:
         calibration: of the intervals, with the change of level.
         training: of the manifest, with the new `data_as_of` and `price_index`.
         calibrated_on: of the manifest; see `ModelVersion.calibrated_on`.
-        rows: sorted fingerprints of the listings, by the key of the version's training rows; empty
-            without listings.
+        rows: sorted fingerprints of the later listings, suspicious ones included, by the key of the
+            version's training rows; empty without listings.
     """
 
     calibration: IntervalCalibration
@@ -133,8 +133,10 @@ def recalibrate(
     left_out = 0
     if listings is not None:
         used = _later_listings(listings, version.data_as_of)
-        left_out = _left_out(listings, version.data_as_of)
-        rows = stored_fingerprints(used, str(version.training["digest"]))
+        # Suspicious prices were looked at, too: those left over would be no sample of unseen ones.
+        seen = listings[_is_later(listings, version.data_as_of)]
+        left_out = len(seen) - len(used)
+        rows = stored_fingerprints(seen, str(version.training["digest"]))
         later = until_quoted_month(without_implausible_km(used).reset_index(drop=True))
         month = str(later[LISTING_DATE].max())
         shift, scores = _compare(model, later)
@@ -192,10 +194,9 @@ def _median_ape(error: FloatArray) -> float:
     return round(100 * float(np.median(np.abs(np.expm1(-error)))), 2)
 
 
-def _left_out(listings: pd.DataFrame, data_as_of: str) -> int:
-    """Number of suspicious prices after a month, which are not calibrated on."""
-    is_later = listings[LISTING_DATE].notna() & (listings[LISTING_DATE] > data_as_of)
-    return int((is_later & listings[PRICE_SUSPECT].astype(bool)).sum())
+def _is_later(listings: pd.DataFrame, data_as_of: str) -> "pd.Series[bool]":
+    dates = listings[LISTING_DATE]
+    return dates.notna() & (dates > data_as_of)
 
 
 def _later_listings(listings: pd.DataFrame, data_as_of: str) -> pd.DataFrame:
@@ -218,8 +219,7 @@ def _later_listings(listings: pd.DataFrame, data_as_of: str) -> pd.DataFrame:
             f"listings are dated in the future ({latest}); the current month is"
             f" {month_name(current_month())}"
         )
-    is_later = dates.notna() & (dates > data_as_of)
-    usable = is_later & ~listings[PRICE_SUSPECT].astype(bool)
+    usable = _is_later(listings, data_as_of) & ~listings[PRICE_SUSPECT].astype(bool)
     if (count := int(usable.sum())) < MIN_PRICES:
         raise ListingsError(
             f"{count} of {len(listings)} listings are usable and later than {data_as_of}, the data"

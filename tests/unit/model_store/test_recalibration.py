@@ -254,7 +254,7 @@ def test_listings_of_a_recalibration_count_as_seen(
 
     found, messages = evaluated(version)
     seen = found["seen_in_training"]
-    assert 0.95 * ROWS < seen["rows"] - seen["other_price"] < ROWS + 1
+    assert seen["rows"] - seen["other_price"] == pytest.approx(ROWS, rel=0.05)
     assert "this version was trained or recalibrated on" in messages
     first, second = found["notes"]
     assert f"recalibrated on {made_rows(made):,} listings of {LATER} (later.csv)" in first
@@ -288,6 +288,17 @@ def test_a_recalibrated_version_of_unknown_rows_says_that_they_are_not_recognise
     assert model.training_rows is None
     (note,) = caveats(model, listings(aged))
     assert "cannot be recognised" in note
+
+
+@pytest.mark.parametrize("level", [1.06, 1.2])
+def test_the_command_warns_of_a_large_change_of_the_level(
+    aged: LoadedModel, registry: Path, tmp_path: Path, level: float
+) -> None:
+    path = tmp_path / "later.csv"
+    listings(aged, level=level).to_csv(path, index=False)
+    made = run(registry, "--data", str(path))
+    assert made.exit_code == 0, made.output
+    assert ("prices of all brands change by +" in made.stderr) is (level > 1.1)
 
 
 def test_the_list_shows_figures_of_the_recalibration(
