@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.models import models
+from cli.retraining.drift import drift
 from cli.retraining.recalibrate import recalibrate
 from cli.training.evaluate import evaluate
 from cli.training.train import train
@@ -135,7 +136,8 @@ def test_a_lost_pointer_is_no_new_registry(
     (path / "ACTIVE").write_text("nonsense")
     data = ("--data", home / "unseen.csv")
     commands = [(train, *data), (evaluate, *data), (models, "compare", "active", active, *data)]
-    for command in (*commands, (recalibrate, *data)):
+    monkeypatch.setenv("CARPRICE_HOME", str(tmp_path))
+    for command in (*commands, (recalibrate, *data), (drift,)):
         result = run(*command)
         assert result.exit_code == 2, command
         assert f"{active} was active: `carprice models activate`" in result.stderr
