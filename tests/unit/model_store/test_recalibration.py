@@ -271,7 +271,7 @@ def test_listings_of_a_recalibration_count_as_seen(
     arguments[-1] = str(tmp_path / "later.csv")
     refused = CliRunner().invoke(models, arguments, env=environment)
     assert refused.exit_code == 2
-    assert "one of the versions has seen 1" in refused.output
+    assert "one of the versions was trained on 1" in refused.output
 
 
 def made_rows(result: Result) -> int:
