@@ -262,8 +262,8 @@ def _check_size(given: int, left: int, cars: int) -> None:
         return
     of = f" of {cars} cars" if cars < left else ""
     seen = (
-        f": one of the versions was trained on {given - left} of the {given} (or recalibrated), or on"
-        " their cars at other prices"
+        f": one of the versions was trained on {given - left} of the {given} (or recalibrated), or"
+        " on their cars at other prices"
     ) * (given > left)
     raise ListingsError(
         f"{left} listings{of} are too few to compare two versions on; at least {MIN_CARS} cars are"
