@@ -19,7 +19,6 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from data.listings.report import LoadReport
-    from model_store.registry.registry import ModelRegistry
 
 FILE = click.Path(path_type=Path)
 DEFAULT_SEED = 42
@@ -62,20 +61,6 @@ class BadInputError(click.ClickException):
     """The command cannot use this input; the message gives the reason. Exit code 2."""
 
     exit_code = 2
-
-
-def require_pointer(registry: "ModelRegistry") -> None:
-    """Refuse to activate the first version anew where versions were active before.
-
-    Raises:
-        BadInputError: the pointer to the active version is missing or damaged.
-    """
-    if registry.has_lost_pointer():
-        raise BadInputError(
-            f"the file {ACTIVE_FILE} in {Settings.from_env().versions_path} is missing or damaged,"
-            " so nothing can be compared with the version that was active: `carprice models"
-            " history` names it, `carprice models activate VERSION` makes it active again"
-        )
 
 
 def warn_of_suspects(report: "LoadReport", consequence: str) -> None:

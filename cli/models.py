@@ -12,7 +12,7 @@ from model_store.registry.manifest import ModelVersion, card_markdown_file
 from model_store.registry.registry import ModelRegistry, ShadowPointer
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
-from shared.domain.errors import DomainError
+from shared.domain.errors import ActivePointerLost, DomainError
 from shared.messages.texts import describe_problem
 from shared.settings import Settings
 
@@ -75,8 +75,8 @@ def models() -> None:
 def list_versions(*, as_json: bool) -> None:
     """All versions, the newest first; the active one has a star.
 
-    The figures are those of training, on listings that the trees had not seen: `models compare`
-    compares versions on the same listings.
+    The figures are those of training, on listings that the trees had not seen, or of the later
+    listings of a recalibration: `models compare` compares versions on the same listings.
     """
     registry = _registry()
     versions, active = registry.list(), registry.active_version()
@@ -86,6 +86,11 @@ def list_versions(*, as_json: bool) -> None:
         click.echo("No version yet: `carprice train --activate` makes one.")
     else:
         click.echo(_table([_HEADER, *(_row(each, active) for each in versions)]))
+    try:
+        registry.known_active_version()
+    except ActivePointerLost as error:
+        detail = describe_problem(error.code, error.params, "en")[1]
+        click.echo(f"warning: {detail}", err=True)
 
 
 @models.command()
@@ -193,22 +198,31 @@ def _row(version: ModelVersion, active: str | None) -> tuple[str, ...]:
         "*" if version.id == active else "",
         version.id,
         f"{version.created_at:%Y-%m-%d %H:%M}",
-        _data_name(version),
+        _data(version),
         _period(version),
         version.data_as_of,
         str(version.training.get("rows", "-")),
-        _percent(version.metrics.get("median_ape"), "{:.2f} %"),
-        _percent(version.metrics.get("coverage_90"), "{:.1%}"),
+        *_figures(version),
         version.estimator,
         str(version.tree_count),
         str(version.node_count),
     )
 
 
-def _data_name(version: ModelVersion) -> str:
-    """Name of the training listings; figures of a recalibrated version are those of its forest."""
+def _data(version: ModelVersion) -> str:
+    """Name of the training data, and of what the version was recalibrated on."""
     name = str(version.training.get("name", "-"))
-    return name if version.calibrated_on is None else f"{name} (recalibrated)"
+    facts = version.calibrated_on
+    return name if facts is None else f"{name}, recalibrated: {facts.get('name', '-')}"
+
+
+def _figures(version: ModelVersion) -> tuple[str, str]:
+    """Median error and coverage; of a recalibrated version on the listings of its recalibration."""
+    facts = version.calibrated_on
+    median, coverage = (version.metrics.get(name) for name in ("median_ape", "coverage_90"))
+    if facts is not None:
+        median, coverage = facts.get("median_ape"), facts.get("coverage_after")
+    return _percent(median, "{:.2f} %"), _percent(coverage, "{:.1%}")
 
 
 def _period(version: ModelVersion) -> str:
@@ -261,7 +275,7 @@ def _versions_in_use(settings: Settings) -> set[str]:
 def _resolve_version(registry: ModelRegistry, version: str) -> str:
     if version != "active":
         return version
-    active = registry.active_version()
+    active = registry.known_active_version()
     if active is None:
         raise click.ClickException("no version is active; `carprice models list` shows what is")
     return active

@@ -99,6 +99,7 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     HostRefused: 421,
     errors.ActiveModelChanged: 412,
     errors.NoEarlierModel: 409,
+    errors.ActivePointerLost: 409,
 }
 """The HTTP status of every domain error; an error that is missing here is a 500."""
 

@@ -83,8 +83,8 @@ class ModelVersion:
     self_test: tuple[SelfTestCase, ...]
     calibrated_on: Mapping[str, Any] | None = None
     """Of a version made by `carprice recalibrate`: `version` (whose forest it has), `name`, `rows`,
-    `months`, `sales` and `price_level` (factor from that version's). None: calibrated in training.
-    """
+    `months`, `sales`, `left_out` (suspicious prices), `price_level` (factor from that version's),
+    `levels_by_brand` (of brands far from it) and `median_ape`. None: calibrated in training."""
     basis: str = ASKING_PRICES
     """Kind of the prices: asked, not paid."""
     schema_version: int = SCHEMA_VERSION
@@ -120,6 +120,11 @@ class ModelVersion:
         """
         given = {"calibrated_on": None, **given}  # versions before schema 6 lack it
         known = {field.name: given[field.name] for field in dataclasses.fields(cls)}
+        parts = (known["files"], known["libraries"], known["training"], known["metrics"])
+        if not all(isinstance(part, Mapping) for part in (*parts, known["calibrated_on"] or {})):
+            raise TypeError("a part of the manifest is no object")
+        if not isinstance(known["training"]["data_as_of"], str):
+            raise TypeError("data_as_of is no month")
         return cls(
             **known
             | {

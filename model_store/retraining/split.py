@@ -124,11 +124,14 @@ def _last_month(active: LoadedModel) -> str:
     Single listings of later months, most of them with a wrong date, are left out by their
     fingerprints.
     """
-    as_of = active.version.data_as_of
+    version = active.version
+    as_of = version.data_as_of
     if as_of > f"{dt.datetime.now(dt.UTC):%Y-%m}":
         raise NoFairComparison(
             f"the active version states prices of {as_of}, a month to come: it was trained on"
             " listings with wrong dates, and which of these are newer cannot be told"
             " (`carprice retrain` without --if-better replaces it)"
         )
+    if version.calibrated_on is None and (months := version.training.get("months")):
+        return min(as_of, str(months[1]))  # older than the price level that it was restated at
     return as_of

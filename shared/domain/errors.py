@@ -159,6 +159,13 @@ class ModelRefused(DomainError, code="model-refused"):
     """A version failed its checks; the active one stays. `reason` says which check."""
 
 
+class ActivePointerLost(DomainError, code="active-pointer-lost"):
+    """The pointer to the active version is missing or unreadable, though one was active.
+
+    `version` was activated last; "-" if that is not known.
+    """
+
+
 class ActiveModelChanged(DomainError, code="model-changed"):
     """Another version became active since the caller looked; `version` is active now."""
 

@@ -70,6 +70,16 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         ),
         "en": ("Version refused", "Version {version} is refused: {reason}."),
     },
+    "active-pointer-lost": {
+        "fr": (
+            "Version active inconnue",
+            "ACTIVE manque ou est illisible ; {version} était active : `carprice models activate`.",
+        ),
+        "en": (
+            "Active version unknown",
+            "File ACTIVE is lost or unreadable; {version} was active: `carprice models activate`.",
+        ),
+    },
     "model-changed": {
         "fr": ("Modèle actif changé", "If-Match ne vaut plus : la version active est {version}."),
         "en": ("Active model changed", "If-Match no longer holds: {version} is active."),

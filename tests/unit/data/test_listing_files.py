@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +184,9 @@ def test_prices_of_single_rows_in_another_currency_are_dropped_and_counted(tmp_p
         (1 / 0.13, "rupees"),
         (100.0, "centimes"),
         (5.0, "not in dirhams"),
+        (2.1, "not in dirhams"),
+        (1 / 2.7, "dirhams of the Emirates"),
+        (1 / 3.3, "Tunisian dinars"),
     ],
 )
 def test_prices_at_another_level_than_the_market_are_refused_with_a_guess(
@@ -193,6 +197,95 @@ def test_prices_at_another_level_than_the_market_are_refused_with_a_guess(
     market_listings.assign(price_mad=scaled).to_csv(path, index=False)
     with pytest.raises(ListingsError, match=message):
         load_listings(path)
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.6])
+def test_prices_at_a_doubtful_level_are_kept_with_a_warning(
+    tmp_path: Path, market_listings: pd.DataFrame, factor: float
+) -> None:
+    path = tmp_path / "cars.csv"
+    scaled = market_listings["price_mad"] * factor
+    market_listings.assign(price_mad=scaled).to_csv(path, index=False)
+    other = tmp_path / "others.csv"
+    market_listings.assign(year=market_listings["year"] - 1).to_csv(other, index=False)
+    _, report = load_listings_of([path, other])
+    (doubt,) = report.doubts
+    found = re.search(r"cars.csv: prices are ([.\d]+) times", doubt)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(factor, rel=0.05)
+    assert report.summary().count("times those of the reference market") == 1
+    assert report.files[1].doubts == ()
+    assert "doubts" not in report.files[1].to_json()
+
+
+def test_prices_of_other_cars_are_refused_and_a_part_in_a_near_currency_is_told(
+    tmp_path: Path, market_listings: pd.DataFrame
+) -> None:
+    path = tmp_path / "cars.csv"
+    prices = market_listings["price_mad"]
+    shuffled = np.random.default_rng(2).permutation(prices)
+    market_listings.assign(price_mad=shuffled).to_csv(path, index=False)
+    with pytest.raises(ListingsError, match="do not follow the cars"):
+        load_listings(path)
+    chance = np.random.default_rng(3).random(len(prices))
+    for share, is_refused in ((0.15, False), (0.4, True)):
+        mixed = prices.where(chance > share, prices / 2.7)
+        market_listings.assign(price_mad=mixed).to_csv(path, index=False)
+        if is_refused:
+            with pytest.raises(ListingsError, match="several currencies"):
+                load_listings(path)
+        else:
+            (doubt,) = load_listings(path)[1].doubts
+            assert "another currency" in doubt
+
+
+CANONICAL = CARS.set_axis(
+    ["company", "model", "year", "km_driven", "price_mad", "listing_date"], axis=1
+)
+
+
+def test_the_canonical_layout_reads_currencies_and_units_as_a_batch_does(tmp_path: Path) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_bytes(csv_text(CANONICAL.assign(currency="AED")))
+    with pytest.raises(ListingsError, match="prices are in AED"):
+        load_listings(path)
+    is_foreign = np.arange(len(CARS)) % 4 == 0
+    in_miles = (CARS["Kilométrage"] / 1.609344).round()
+    path.write_bytes(
+        csv_text(
+            CANONICAL.assign(
+                devise=np.where(is_foreign, "EUR", "MAD"), km_driven=in_miles, km_driven_unit="mi"
+            )
+        )
+    )
+    table, report = load_listings(path)
+    assert report.layout == "canonical"
+    assert report.dropped == {"in another currency": 3}
+    assert report.unused_columns == ()
+    np.testing.assert_allclose(table["km_driven"], CARS["Kilométrage"][~is_foreign], atol=1)
+
+
+@pytest.mark.parametrize("is_foreign", ["some", "all"])
+def test_cells_of_the_canonical_layout_in_another_currency_are_told(
+    tmp_path: Path, is_foreign: str
+) -> None:
+    path = tmp_path / "cars.csv"
+    prices = [f"{price} AED" for price in CARS["Prix"]]
+    if is_foreign == "some":
+        prices[3:] = map(str, CARS["Prix"][3:])
+        path.write_bytes(csv_text(CANONICAL.assign(price_mad=prices)))
+        assert load_listings(path)[1].dropped == {"in another currency": 3}
+        return
+    path.write_bytes(csv_text(CANONICAL.assign(price_mad=prices)))
+    with pytest.raises(ListingsError, match="12 in another currency"):
+        load_listings(path)
+
+
+def test_the_price_column_of_the_canonical_layout_is_price_mad(tmp_path: Path) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_bytes(csv_text(CANONICAL.assign(price=1.0, currency="MAD")))
+    table, _ = load_listings(path)
+    assert table["price_mad"].tolist() == CARS["Prix"].tolist()
 
 
 def test_prices_in_thousands_are_refused_with_what_is_expected(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from cli.models import _data_name
 from model_store.registry import bundle, verification
 from model_store.registry.bundle import load_estimator, load_model, max_abs_difference, save_bundle
 from model_store.registry.manifest import MANIFEST_FILE, ModelVersion
@@ -230,10 +229,3 @@ def test_serving_imports_nothing_of_training(versions_path: Path, version: Model
     root = Path(__file__).parents[3]
     found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
-
-
-def test_lists_of_versions_mark_recalibrated_ones(version: ModelVersion) -> None:
-    """Their figures are those of the version whose forest they have."""
-    assert _data_name(version) == "small"
-    recalibrated = dataclasses.replace(version, calibrated_on={"version": version.id})
-    assert _data_name(recalibrated) == "small (recalibrated)"
