@@ -25,7 +25,7 @@ from model_store.pricing.usual_approximation import reference_km_by_age
 from model_store.pricing.usual_cars import MAX_AGE, UsualStatistics
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.self_test import check_prices
-from shared.domain.car import CarFeatures
+from shared.domain.car import CarFeatures, Fuel, Transmission
 from shared.domain.clock import current_month, month_number, year_of
 from shared.domain.errors import ModelRefused
 from shared.domain.outlook import Comparable, Depreciation
@@ -170,7 +170,13 @@ class LoadedModel:
 
     def comparables(self, car: CarFeatures, price_mad: float) -> tuple[Comparable, ...]:
         """Typical cars of the reference market that are similar to `car`, priced `price_mad`."""
-        return nearest_comparables(self._typical_table, car, price_mad, usual_km=self.usual_km(car))
+        kinds: dict[tuple[Fuel | None, Transmission | None], float] = {}
+        for one, weight in self.scenario_cars(car):
+            kind = (one.fuel, one.transmission)
+            kinds[kind] = kinds.get(kind, 0.0) + weight
+        return nearest_comparables(
+            self._typical_table, car, price_mad, usual_km=self.usual_km(car), usual_kinds=kinds
+        )
 
     def scenario_cars(self, car: CarFeatures) -> list[tuple[CarFeatures, float]]:
         """The complete cars that stand for a car with missing fields, and their shares.

@@ -25,8 +25,10 @@ from model_store.pricing.usual_cars import (
     FUEL_OF_KIND,
     GEARBOX_OF_KIND,
     KINDS,
+    MIN_SHARE,
     UsualCars,
     UsualStatistics,
+    kind_codes,
     row_sums,
 )
 from shared.domain.car import CATEGORIES, CarFeatures, Fuel, Transmission
@@ -38,8 +40,6 @@ BoolArray = npt.NDArray[np.bool_]
 
 MAX_KINDS = 4
 """Kinds that a car is expanded into at most."""
-MIN_SHARE = 0.02
-"""Kinds with a smaller share are left out."""
 _LEVELS = np.array(QUANTILE_LEVELS)
 _SCORES = np.log(_LEVELS / (1.0 - _LEVELS))
 _names = list(CATEGORIES)
@@ -103,13 +103,7 @@ class ScenarioExpander:
     def __init__(self, usual: UsualCars, ordinal_encoder: CarOrdinalEncoder) -> None:
         self.usual = usual
         self._ordinal_encoder = ordinal_encoder
-        codes = [ordinal_encoder.vocabularies[name] for name in ("fuel", "transmission")]
-        self._kind_codes = np.array(
-            [
-                [code.get(value, 0) for code, value in zip(codes, kind, strict=True)]
-                for kind in KINDS
-            ]
-        )
+        self._kind_codes = kind_codes(ordinal_encoder)
 
     @classmethod
     def of(cls, statistics: UsualStatistics, encoder: CarEncoder, year: int) -> Self:

@@ -43,6 +43,7 @@ from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
 from model_store.training.horizon import growth_of, resembles_later_cars
 from model_store.training.profile import training_profile
+from model_store.training.rising_kinds import with_kept_kinds
 from model_store.training.rolling_origins import ListingErrors
 from model_store.training.usual_statistics import usual_statistics
 
@@ -157,9 +158,7 @@ def train_bundle(
         difficulty=second,
         encoder=fitted.encoder,
         calibration=calibration,
-        usual=usual_statistics(
-            table, fitted.encoder.hedonic, market.kind_trend if market else None
-        ),
+        usual=_usual(table, fitted.encoder, market),
         metrics={
             **scores(np.exp(actual), np.exp(mean), np.exp(quantiles)),
             "split": "out of bag, baseline cross-fitted, field dropout on",
@@ -177,6 +176,14 @@ def train_bundle(
         profile=training_profile(table, np.exp(mean)),
         training_rows=training_rows(listings, digest(table)) if name != REFERENCE_MARKET else None,
     )
+
+
+def _usual(
+    table: pd.DataFrame, encoder: CarEncoder, market: ReferenceMarket | None
+) -> UsualStatistics:
+    """What is usual for a car, with kinds that do not make a newer one cheaper."""
+    year = int((latest_month(table) if market is None else market.data_as_of)[:4])
+    return with_kept_kinds(usual_statistics(table, encoder.hedonic, market), encoder, year)
 
 
 def _is_young(table: pd.DataFrame) -> npt.NDArray[np.bool_]:

@@ -119,7 +119,6 @@ def table_of(*cars: CarFeatures, price_mad: float = 100_000.0) -> TypicalCarTabl
                 if one.transmission
             ]
         ),
-        log_share=np.zeros(len(cars)),
         year=np.array([float(one.year) for one in cars]),
         power=np.full(len(cars), np.nan),
         km=np.array([[float(one.km_driven or 0)] for one in cars]),
