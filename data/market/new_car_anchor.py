@@ -33,7 +33,7 @@ LAST_ANCHORED_AGE = 7
 """Age, years, from which prices are those of the listings alone."""
 _FULL_AGE = 1
 """Up to this age a level counts fully; from here its weight falls linearly to zero."""
-_PRIOR_LISTINGS = 5.0
+_PRIOR_LISTINGS = 2.0
 """Number of listings of a model within a year that its level counts as."""
 _MAX_GAP = np.log(2.0)
 """Log distance between the model's own listings and level times share from which the level is that
@@ -64,13 +64,26 @@ class _Anchor:
 
 
 def with_new_cars(
-    model: HedonicModel, new_cars: NewCars, cars: Distributions, kind_trend: KindTrend
+    model: HedonicModel,
+    new_cars: NewCars,
+    cars: Distributions,
+    kind_trend: KindTrend,
+    *,
+    as_of: int,
 ) -> HedonicModel:
     """A copy of `model` that prices young cars with regard to the prices of new ones.
 
     Shifts are added to the effects by model and year, and differences from them by fuel. A model
     that `model` does not know gets an effect by which its usual car is asked for the usual share of
     its level at each age.
+
+    Args:
+        model: of the prices of used cars.
+        new_cars: levels, and shares by age.
+        cars: the distributions of the listings.
+        kind_trend: how their fuels and gearboxes change with the year.
+        as_of: year of the price level that `model` quotes, at which ages are counted. The prices of
+            new cars may be of a later one.
     """
     if new_cars.as_of is None or not new_cars.ratios:
         return model
@@ -90,7 +103,6 @@ def with_new_cars(
     ]
     if not anchors:
         return model
-    as_of = int(new_cars.as_of[:4])
     years = np.arange(as_of - LAST_ANCHORED_AGE - 1, LAST_YEAR + 1)
     expected = _expected(model, anchors, years, as_of, cars)
     log_ratios = new_cars.log_ratios(np.maximum(as_of - years, 0).astype(np.float64))

@@ -82,7 +82,13 @@ class ReferenceMarket:
     @property
     def price_model(self) -> HedonicModel:
         """The price model with regard to the prices of new cars, at the level of `data_as_of`."""
-        anchored = with_new_cars(self.hedonic, self.new_cars, self.cars, self.kind_trend)
+        anchored = with_new_cars(
+            self.hedonic,
+            self.new_cars,
+            self.cars,
+            self.kind_trend,
+            as_of=int(self.data_as_of[:4]),
+        )
         known = with_new_car_fields(anchored, self.new_cars, self.hedonic.vehicle_years)
         return with_bounded_kinds(known, self.new_cars)
 
