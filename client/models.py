@@ -18,9 +18,9 @@ class Verdict:
 
     asking_price_mad: float
     position: str
-    """`below_market`, `fair` or `above_market`."""
-    percentile: float
-    """Share of comparable cars that ask less, percent."""
+    """`below_market`, `fair`, `above_market`; `uncertain`: the listings do not cover the car."""
+    percentile: float | None
+    """Share of comparable cars that ask less, percent; None if uncertain."""
     difference_mad: float
     """Asking price minus estimate."""
 

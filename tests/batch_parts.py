@@ -68,6 +68,8 @@ class Table:
     price_mad: NDArray[np.float64]
     quantiles_mad: NDArray[np.float64]
     model_known: NDArray[np.bool_]
+    notes: NDArray[np.int64]
+    without_effect: tuple[str, ...] = ()
 
 
 class PricePerKm:
@@ -78,6 +80,8 @@ class PricePerKm:
         self.rows = 0
         self.months: set[int | None] = set()
         self.fault: Callable[[], None] | None = None
+        self.without_effect: tuple[str, ...] = ()
+        self.notes_of: Callable[[Mapping[str, Any], int], NDArray[np.int64]] | None = None
 
     def load(self, version: str) -> "PricePerKm":
         """Return this model."""
@@ -102,7 +106,9 @@ class PricePerKm:
         driven = np.nan_to_num(np.asarray(km, dtype=np.float64), nan=100_000.0)
         price = np.maximum(300_000.0 - driven, 5_000.0)
         levels = np.asarray(QUANTILE_LEVELS)
-        return Table(price, price[:, None] * (0.5 + levels)[None, :], np.ones(n, np.bool_))
+        quantiles = price[:, None] * (0.5 + levels)[None, :]
+        notes = self.notes_of(columns, n) if self.notes_of else np.zeros(n, np.int64)
+        return Table(price, quantiles, np.ones(n, np.bool_), notes, self.without_effect)
 
 
 class ActiveV1:

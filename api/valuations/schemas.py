@@ -77,7 +77,14 @@ class VerdictSchema(Schema):
 
     asking_price_mad = fields.Float(required=True)
     position = fields.Enum(VerdictPosition, by_value=True, required=True)
-    percentile = described(fields.Float, "Share of comparable cars that ask less, percent")
+    percentile = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Share of comparable cars that ask less, percent; null if the position "
+            "is uncertain: the listings of the car's model do not cover it"
+        },
+    )
     difference_mad = described(fields.Float, "Asking price minus estimate")
 
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from cli.console import DEFAULT_SEED, BadInputError, as_json_option, click_errors, print_json
+from cli.console import (
+    DEFAULT_SEED,
+    BadInputError,
+    as_json_option,
+    click_errors,
+    print_json,
+    require_pointer,
+)
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -92,9 +99,11 @@ def _show(progress: "tqdm[Any]", step: str) -> None:
 
 
 def _run(retraining: "Retraining", listings: "pd.DataFrame") -> "RetrainingResult":
+    from model_store.registry.registry import ModelRegistry  # noqa: PLC0415
     from model_store.retraining.journal import RetrainingRuns  # noqa: PLC0415
 
     path = retraining.versions_path
+    require_pointer(ModelRegistry(path))
     before = _active(path)
     try:
         return retraining.run(listings)

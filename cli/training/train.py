@@ -18,6 +18,7 @@ from cli.console import (
     data_option,
     interval_note,
     print_json,
+    require_pointer,
 )
 from cli.training.compare import cars_note, verdict_line
 from cli.training.data import TrainingData, load_training_data
@@ -78,8 +79,10 @@ def train(
     the listings of those months that neither has seen. The version itself is trained on all.
     """
     with click_errors():
-        data = load_training_data(paths, seed, price_level)
         registry = _registry()
+        if not activate:
+            require_pointer(registry)
+        data = load_training_data(paths, seed, price_level)
         _check_writable(Settings.from_env().versions_path)
         from model_store.training.train import count_steps  # noqa: PLC0415 - takes seconds
 

@@ -83,8 +83,8 @@ def _row(years: pd.Series) -> list[float]:
     return [len(years), *np.quantile(years, YEAR_QUANTILES).round(_DIGITS).tolist()]
 
 
-def listed_kinds(kinds: KindYears, new_cars: NewCars) -> KindCounts:
-    """Expected number of listings by vehicle, kind and year, with the new cars as listings.
+def listed_kinds(kinds: KindYears) -> KindCounts:
+    """Expected number of listings by vehicle, kind and year.
 
     The listings whose kind is not published have the fuels and gearboxes that are missing from the
     published kinds. Where the counts leave no listing for a fuel or a gearbox, it has none here.
@@ -96,12 +96,23 @@ def listed_kinds(kinds: KindYears, new_cars: NewCars) -> KindCounts:
         vehicle = _vehicle(group)
         for kind, by_year in _kinds_of_group(rows, market):
             _add(found, vehicle, kind, by_year)
+    return found
+
+
+def new_car_kinds(new_cars: NewCars, listed: KindCounts) -> KindCounts:
+    """Number of versions of new cars by vehicle, kind and year.
+
+    Args:
+        new_cars: whose gearboxes are not known.
+        listed: kinds of the listings, whose gearboxes are taken for those of the new cars.
+    """
+    found: KindCounts = {}
     if new_cars.as_of is None:
         return found
     year = np.arange(FIRST_YEAR, LAST_YEAR + 1) == int(new_cars.as_of[:4])
     for vehicle, level in new_cars.levels.items():
         for fuel, versions, level_mad in _new_fuels(level):
-            gearboxes = _listed_gearboxes(found.get(vehicle, {}), fuel)
+            gearboxes = _listed_gearboxes(listed.get(vehicle, {}), fuel)
             for gearbox, share in (gearboxes or new_car_gearboxes(fuel, level_mad)).items():
                 _add(found, vehicle, fuel + SEPARATOR + gearbox, versions * share * year)
     return found

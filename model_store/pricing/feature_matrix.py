@@ -252,6 +252,15 @@ class CarEncoder:
         """Code of the car's vehicle in any of its spellings; 0 if training has not seen it."""
         return self._predictor.ordinal_encoder.vehicle_code(car.company, car.model, car.year)
 
+    def numbers_out_of_range(self, coded: CodedCars) -> npt.NDArray[np.bool_]:
+        """Whether each of `NUMBERS` is stated and outside the training range, (n, numbers)."""
+        low, high = self._bounds
+        numbers = coded.numbers
+        # Comparisons with NaN, a missing number, are false.
+        outside = (numbers < low) | (numbers > high)
+        outside[:, _KM] |= numbers[:, _KM] > self._max_km_by_year[coded.codes[:, _YEAR_KEY]]
+        return np.asarray(outside)
+
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
         return {
@@ -295,21 +304,12 @@ class CarEncoder:
         coded = features.cars
         level = np.zeros(len(coded.codes), dtype=np.int8)
         level[features.lacks_details] = INCOMPLETE
-        level[self._out_of_range(coded)] = OUT_OF_RANGE
+        level[self.numbers_out_of_range(coded).any(axis=1)] = OUT_OF_RANGE
         unknown = coded.codes[:, _VEHICLE] == 0
         if unknown.any():
             level[unknown] = UNKNOWN_MODEL
             level[unknown & (coded.codes[:, _COMPANY] == 0)] = UNKNOWN_BRAND
         return level
-
-    def _out_of_range(self, coded: CodedCars) -> npt.NDArray[np.bool_]:
-        """Whether each car states a number outside the training range, (n,)."""
-        low, high = self._bounds
-        numbers = coded.numbers
-        # Comparisons with NaN, a missing number, are false.
-        outside = ((numbers < low) | (numbers > high)).any(axis=1)
-        outside |= numbers[:, _KM] > self._max_km_by_year[coded.codes[:, _YEAR_KEY]]
-        return np.asarray(outside)
 
 
 def _seen_codes(

@@ -18,18 +18,25 @@ from model_store.pricing.comparables import nearest_comparables
 from model_store.pricing.depreciation import depreciation
 from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
-from model_store.pricing.reasons import known_fields, unpriced_fields, unseen_fields
-from model_store.pricing.scenarios import ScenarioExpander
+from model_store.pricing.listing_support import ListingSupport, noted_fields
+from model_store.pricing.reasons import DetailEffects, known_fields, unpriced_fields
+from model_store.pricing.scenarios import ScenarioExpander, widen
 from model_store.pricing.typical_cars import TypicalCarTable
 from model_store.pricing.usual_approximation import reference_km_by_age
 from model_store.pricing.usual_cars import MAX_AGE, UsualStatistics
-from model_store.registry.manifest import ModelVersion
+from model_store.registry.manifest import USUAL_FILE_SCHEMA, ModelVersion
 from model_store.registry.self_test import check_prices
 from shared.domain.car import CarFeatures, Fuel, Transmission
 from shared.domain.clock import current_month, month_number, year_of
 from shared.domain.errors import ModelRefused
 from shared.domain.outlook import Comparable, Depreciation
-from shared.domain.valuation import QUANTILE_LEVELS, Estimate, Explanation
+from shared.domain.valuation import (
+    EXTRAPOLATED,
+    QUANTILE_LEVELS,
+    UNSEEN_IN_MODEL,
+    Estimate,
+    Explanation,
+)
 
 _MEDIAN = QUANTILE_LEVELS.index(0.50)
 _YEAR = NUMBERS.index("year")
@@ -47,6 +54,10 @@ class EstimateTable:
     """(n, 9) prices at `QUANTILE_LEVELS`, not decreasing along a row."""
     model_known: NDArray[np.bool_]
     """(n,)"""
+    notes: NDArray[np.int64]
+    """(n,) bits of `shared.domain.notes.MODEL_NOTES`."""
+    without_effect: tuple[str, ...] = ()
+    """Fields of which no value changes a price of the model; not in `notes`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,10 +79,18 @@ class LoadedModel:
     """Sorted fingerprints of the training rows (`data.listings.fingerprints`), empty for generated
     ones; None if they are not known."""
     _scenarios: ScenarioExpander = dataclasses.field(init=False, repr=False)
+    _support: ListingSupport = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         scenarios = ScenarioExpander.of(self.usual, self.encoder, self._year)
         object.__setattr__(self, "_scenarios", scenarios)
+        support = ListingSupport.of(
+            self.usual,
+            scenarios.usual,
+            self.encoder,
+            knows_years=self.version.schema_version >= USUAL_FILE_SCHEMA,
+        )
+        object.__setattr__(self, "_support", support)
 
     def estimate(self, cars: Sequence[CarFeatures], *, month: int | None = None) -> list[Estimate]:
         """Value a group of cars with one pass through the forest, in order.
@@ -102,15 +121,17 @@ class LoadedModel:
                     numeric_effects=self.encoder.numeric_effects,
                     unmasked=self.encoder.unmasked_fields,
                 ),
-                unseen=unseen_fields(car, features.cars, row, self.encoder.values_by_vehicle),
+                unseen=noted_fields(notes, UNSEEN_IN_MODEL),
+                extrapolated=noted_fields(notes, EXTRAPOLATED),
                 width_age_months=width_age,
             )
-            for row, (car, price, quantiles, known) in enumerate(
+            for row, (car, price, quantiles, known, notes) in enumerate(
                 zip(
                     cars,
                     table.price_mad.tolist(),
                     table.quantiles_mad.tolist(),
                     table.model_known.tolist(),
+                    table.notes.tolist(),
                     strict=True,
                 )
             )
@@ -127,7 +148,11 @@ class LoadedModel:
             month: see `estimate`.
         """
         month = current_month() if month is None else month
-        return self._table(self.encoder.code_columns(columns, n), month)
+        features = self.encoder.code_columns(columns, n)
+        table = self._table(features, month)
+        effects = self._detail_effects
+        table.notes[:] |= effects.notes(columns, features.cars)
+        return dataclasses.replace(table, without_effect=effects.without_effect)
 
     def explain(self, car: CarFeatures) -> Explanation:
         """Shapley contributions of the known fields; base and contributions sum to the price.
@@ -232,6 +257,11 @@ class LoadedModel:
         return self.usual.averages(self._year)
 
     @cached_property
+    def _detail_effects(self) -> DetailEffects:
+        """Computed for the first columns."""
+        return DetailEffects(self.encoder)
+
+    @cached_property
     def _typical_table(self) -> TypicalCarTable:
         """Computed at the first request for comparables."""
         return TypicalCarTable.of(
@@ -262,7 +292,13 @@ class LoadedModel:
         )
         level = encoded.level
         if scenarios:
-            prices, level = scenarios.mix(prices), level[scenarios.starts[:-1]]
+            level = level[scenarios.starts[:-1]]
+        notes = self._support.notes(features, level)
+        factors = self._support.factors(notes, level)
+        if scenarios:
+            prices = scenarios.mix(prices, factors)
+        elif factors is not None:
+            widen(prices, factors)
         # In place: for a single car the calls cost more than the arithmetic.
         np.maximum(prices, 0.0, out=prices)
         np.minimum(prices, _MAX_LOG_PRICE, out=prices)
@@ -272,6 +308,7 @@ class LoadedModel:
             price_mad=prices[:, _MEDIAN],
             quantiles_mad=prices,
             model_known=level < UNKNOWN_MODEL,
+            notes=notes,
         )
 
 

@@ -1,11 +1,19 @@
 """Which fields of a car can be reasons for its price: those with a value that training has seen."""
 
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
-from data.hedonic.model import VEHICLE
+import numpy as np
+from numpy.typing import NDArray
+
+from data.hedonic.model import VEHICLE, WORD
 from data.hedonic.ordinal_encoder import KEYS, NUMBERS, CodedCars
+from data.vehicles.columns import CategoricalColumn, Column, as_codes
 from data.vehicles.names import BRAND_CLASSES
+from model_store.pricing.feature_matrix import CarEncoder
 from shared.domain.car import FIELD_NAMES, USUALLY_STATED, CarFeatures
+from shared.domain.notes import DETAIL_WORDS, MODEL_NOTES, ModelNote
+from shared.domain.valuation import BRAND_UNKNOWN, NO_EFFECT
 
 _CODED_FIELDS = {
     name: KEYS.index(name)
@@ -19,6 +27,10 @@ _DETAIL_PLACES = tuple(
     if name not in {"company", "model", *USUALLY_STATED}
 )
 _DETAIL_NUMBERS = tuple(name for name in NUMBERS if name not in {"year", *USUALLY_STATED})
+EDITION = "edition"
+_BRAND_BIT = 1 << MODEL_NOTES.index(ModelNote("company", BRAND_UNKNOWN))
+_EFFECT_BITS = {name: 1 << MODEL_NOTES.index(ModelNote(name, NO_EFFECT)) for name in DETAIL_WORDS}
+"""Bit of the note on each field."""
 
 
 def known_fields(car: CarFeatures, coded: CodedCars) -> frozenset[str]:
@@ -81,25 +93,62 @@ def unpriced_fields(
     return tuple(sorted(found, key=FIELD_NAMES.index)) if found else ()
 
 
-def unseen_fields(
-    car: CarFeatures,
-    coded: CodedCars,
-    row: int,
-    values_by_vehicle: Mapping[str, Collection[tuple[int, int]]],
-) -> tuple[str, ...]:
-    """Fuel and gearbox if the listings of the car's model lack them, see `Estimate.unseen`.
+def _codes(column: Column, code_of: Mapping[Any, int]) -> NDArray[np.float64]:
+    """The code of each text, 0 if it has none."""
+    if isinstance(column, CategoricalColumn):
+        return as_codes(column, code_of)
+    return np.array([code_of.get(value, 0) for value in column], dtype=np.float64)
+
+
+class DetailEffects:
+    """Which stated details of cars have no effect on their prices, for columns of cars.
+
+    The same as `unpriced_fields`, but a field of which no value has an effect is not a note on
+    each car: it is one of `without_effect`.
 
     Args:
-        car: the car.
-        coded: cars as codes.
-        row: of the car in `coded`.
-        values_by_vehicle: see `CarEncoder.values_by_vehicle`.
+        encoder: of the model.
+
+    Attributes:
+        without_effect: fields of which no value changes a price.
     """
-    codes = coded.codes[row].tolist()
-    if codes[_VEHICLE] == 0:
-        return ()
-    return tuple(
-        name
-        for name, seen in values_by_vehicle.items()
-        if getattr(car, name) is not None and (codes[_VEHICLE], codes[KEYS.index(name)]) not in seen
-    )
+
+    def __init__(self, encoder: CarEncoder) -> None:
+        vocabularies = encoder.ordinal_encoder.vocabularies
+        has_words = any(
+            WORD in term.keys and encoder.hedonic.cells[term.name] for term in encoder.hedonic.terms
+        )
+        details = [name for name in DETAIL_WORDS if vocabularies.get(name)]
+        details += [EDITION] * has_words
+        self.without_effect = tuple(
+            name
+            for name in FIELD_NAMES
+            if (name in DETAIL_WORDS and name not in details)
+            or (name in _DETAIL_NUMBERS and name not in encoder.numeric_effects)
+        )
+        self._priced: dict[str, Mapping[Any, int]] = {
+            name: {None: 1} | dict.fromkeys(vocabularies.get(name, ()), 1)
+            for name in details
+            if name not in encoder.unmasked_fields
+        }
+        """By field, the values that are no reason for a note. Of an edition only None: its words
+        decide."""
+
+    def notes(self, columns: Mapping[str, Column], coded: CodedCars) -> NDArray[np.int64]:
+        """Bits of `MODEL_NOTES` of cars, (n,).
+
+        Args:
+            columns: the cars by name of the field.
+            coded: the same cars as codes.
+        """
+        unknown = (coded.codes[:, _VEHICLE] == 0) & (coded.codes[:, _COMPANY] == 0)
+        found = np.where(unknown, _BRAND_BIT, 0)
+        for name, priced in self._priced.items():
+            column = columns.get(name)
+            if column is None or isinstance(column, np.ndarray):  # not stated by any car
+                continue
+            is_noted = _codes(column, priced) == 0
+            if name == EDITION:
+                is_noted[list(coded.words)] = False
+            found[is_noted] |= _EFFECT_BITS[name]
+        return found

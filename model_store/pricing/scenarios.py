@@ -41,6 +41,7 @@ BoolArray = npt.NDArray[np.bool_]
 MAX_KINDS = 4
 """Kinds that a car is expanded into at most."""
 _LEVELS = np.array(QUANTILE_LEVELS)
+_MEDIAN = QUANTILE_LEVELS.index(0.50)
 _SCORES = np.log(_LEVELS / (1.0 - _LEVELS))
 _names = list(CATEGORIES)
 _FUEL, _GEARBOX = _names.index("fuel"), _names.index("transmission")
@@ -61,6 +62,18 @@ def mixed_quantiles(quantiles_log: FloatArray, weights: FloatArray, starts: IntA
     mixed = np.empty((len(starts) - 1, len(_LEVELS)))
     mix_quantiles(quantiles_log, weights, starts, _LEVELS, _SCORES, mixed)
     return mixed
+
+
+def widen(quantiles_log: FloatArray, factors: FloatArray) -> None:
+    """Widen the distributions of log prices (n, 9) around their medians, in place.
+
+    Args:
+        quantiles_log: at `QUANTILE_LEVELS`.
+        factors: (n,) of the distances; a factor of 1 changes nothing, to the bit.
+    """
+    rows = np.flatnonzero(factors != 1.0)
+    middle = quantiles_log[rows, _MEDIAN, None]
+    quantiles_log[rows] = middle + factors[rows, None] * (quantiles_log[rows] - middle)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,12 +97,28 @@ class Scenarios:
             total += weight * row
         return total.tolist()
 
-    def mix(self, quantiles_log: FloatArray) -> FloatArray:
+    def mix(self, quantiles_log: FloatArray, factors: FloatArray | None = None) -> FloatArray:
         """Log prices (n, 9) of the cars at `QUANTILE_LEVELS` from those of the scenarios.
 
         A car with a single scenario has that scenario's prices, to the bit.
+
+        Args:
+            quantiles_log: (scenarios, 9) log prices at `QUANTILE_LEVELS`.
+            factors: (n,) of the width of each scenario of a car; None: all are 1. They do not
+                change the price.
         """
-        return mixed_quantiles(quantiles_log, self.weights, self.starts)
+        mixed = mixed_quantiles(quantiles_log, self.weights, self.starts)
+        if factors is None:
+            return mixed
+        cars = np.flatnonzero(factors > 1.0)
+        counts = np.diff(self.starts)[cars]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.repeat(self.starts[cars] - starts[:-1], counts) + np.arange(starts[-1])
+        wide = quantiles_log[rows]
+        widen(wide, np.repeat(factors[cars], counts))
+        found = mixed_quantiles(wide, self.weights[rows], starts)
+        mixed[cars] = found + (mixed[cars, _MEDIAN] - found[:, _MEDIAN])[:, None]
+        return mixed
 
 
 class ScenarioExpander:

@@ -9,7 +9,7 @@ the car's age, times a factor of the vehicle and one of the kind.
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from itertools import chain, product
 from typing import Any, Self
 
 import numpy as np
@@ -76,6 +76,7 @@ class UsualStatistics:
             ones, by age band.
         known_kinds: names of all kinds of each vehicle of which it is known that it has no others.
             None in versions of schema 6 and before, in which kilometres tell about the kind.
+        new_kinds: versions of new cars, as `kinds`; they count as listings of that year.
         kept_kinds: by vehicle and year, the weight with which the shares of the kinds are those of
             the year before: a newer car is not cheaper because its usual kind is a cheaper one.
     """
@@ -87,6 +88,7 @@ class UsualStatistics:
     km_by_kind: Mapping[str, float]
     km_spread: tuple[tuple[float, float], ...]
     known_kinds: Mapping[str, Sequence[str]] | None = None
+    new_kinds: Counts = dataclasses.field(default_factory=dict)
     kept_kinds: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -191,6 +193,16 @@ class UsualCars:
         base = self._km_by_age[age] * self._vehicle_factor[cars.codes[:, _VEHICLE]]
         return base[:, None] * self._kind_factor, self._spread[age]
 
+    def high_km(self, deviations: float) -> FloatArray:
+        """Kilometres far above the usual ones, by the codes of vehicle and year (… , years + 1).
+
+        Args:
+            deviations: distance from the usual ones in those of their 84 % quantile, log scale.
+        """
+        age = self._age_of_year
+        high = self._km_by_age[age] * np.exp(deviations * self._spread[age, 1])
+        return np.asarray(self._vehicle_factor[:, None] * high)
+
     def _km_likelihood(self, cars: CodedCars) -> FloatArray:
         """Likelihood of the stated kilometres by kind (n, kinds); 1 where none are stated.
 
@@ -243,7 +255,7 @@ def row_sums(table: FloatArray) -> FloatArray:
     return total
 
 
-def _cells(counts: Counts) -> Iterator[tuple[str, int, int, float]]:
+def counted_cells(counts: Counts) -> Iterator[tuple[str, int, int, float]]:
     """Vehicle, number of the kind, year or fiscal power, and listings of each cell."""
     for vehicle, of_kind in counts.items():
         for name, of_number in of_kind.items():
@@ -261,7 +273,8 @@ def _shares(statistics: UsualStatistics, ordinal_encoder: CarOrdinalEncoder) -> 
     of_company = np.zeros((companies, len(YEARS), len(KINDS)))
     market = np.zeros((len(YEARS), len(KINDS)))
     brand_of = np.zeros(vehicles, dtype=np.int64)
-    for name, kind, year, count in _cells(statistics.kinds):
+    cells = chain(counted_cells(statistics.kinds), counted_cells(statistics.new_kinds))
+    for name, kind, year, count in cells:
         company, model = split_vehicle(name)
         brand = ordinal_encoder.vocabularies["company"].get(company, 0)
         vehicle = ordinal_encoder.vehicle_code(company, model, None) if model else 0
@@ -323,7 +336,7 @@ def _with_prior(counts: FloatArray, prior: FloatArray, weight: float | FloatArra
 def _power_codes(counts: Counts) -> IntArray:
     """Codes of the fiscal powers 0 to `_MAX_POWER`; 0 for those that no listing states."""
     codes = np.zeros(_MAX_POWER + 1, dtype=np.int64)
-    known = {power for _, _, power, _ in _cells(counts) if 0 < power <= _MAX_POWER}
+    known = {power for _, _, power, _ in counted_cells(counts) if 0 < power <= _MAX_POWER}
     codes[sorted(known)] = np.arange(1, len(known) + 1)
     return codes
 
@@ -337,7 +350,7 @@ def _power_likelihoods(
     power that is not stated.
     """
     found = np.zeros((ordinal_encoder.sizes["vehicle"], codes.max() + 1, len(KINDS)))
-    for name, kind, power, count in _cells(counts):
+    for name, kind, power, count in counted_cells(counts):
         company, model = split_vehicle(name)
         code = codes[power] if power <= _MAX_POWER else 0
         found[0, code, kind] += count

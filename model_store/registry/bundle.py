@@ -28,6 +28,7 @@ from model_store.registry.manifest import (
     PROFILE_FILE,
     REFERENCE_MARKET,
     SCHEMA_VERSION,
+    USUAL_FILE_SCHEMA,
     ModelVersion,
 )
 from model_store.registry.registry import ModelRegistry, new_version_id
@@ -47,8 +48,6 @@ DIFFICULTY_FILE = "difficulty.npz"
 USUAL_FILE = "usual.json"
 TRAINING_ROWS_FILE = "training_rows.npy"
 """Fingerprints of the listings of a file that a version was trained on; other versions lack it."""
-_USUAL_FILE_SCHEMA = 5
-"""First schema whose versions have `USUAL_FILE`."""
 BUNDLE_FILES = (
     ESTIMATOR_FILE, FOREST_FILE, DIFFICULTY_FILE, ENCODER_FILE, CALIBRATION_FILE, USUAL_FILE,
 )  # fmt: skip
@@ -317,7 +316,7 @@ def _read_training_rows(folder: Path, version: ModelVersion) -> NDArray[np.uint6
 
 
 def _has_usual_file(version: ModelVersion) -> bool:
-    return version.schema_version >= _USUAL_FILE_SCHEMA
+    return version.schema_version >= USUAL_FILE_SCHEMA
 
 
 def _read_usual(folder: Path, version: ModelVersion, encoder: CarEncoder) -> UsualStatistics:

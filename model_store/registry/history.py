@@ -85,7 +85,10 @@ def _effective(
 def _parse_line(line: str) -> ActivationRecord | None:
     try:
         given = json.loads(line)
-        return ActivationRecord(**given | {"action": Action(given["action"])})
+        found = ActivationRecord(**given | {"action": Action(given["action"])})
+        texts = (found.at, found.version, found.by, found.previous or "")
+        "".join(texts)  # a member that is no text is an error
     except (ValueError, TypeError, KeyError):
         logger.warning("history_line_unreadable: %r", line[:80])
         return None
+    return found

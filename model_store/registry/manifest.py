@@ -10,12 +10,15 @@ from typing import Any, Self
 from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.ids import ModelVersionId
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Version of the bundle's file formats and features."""
-READABLE_SCHEMAS = (4, 5, 6)
+READABLE_SCHEMAS = (4, 5, 6, 7)
 """Other versions are refused. Version 4 lacks `usual.json`: what is usual for a car is then derived
 from the counts of its baseline (`model_store.pricing.usual_cars`). Versions before 6 do not state
-how their errors grow with the age of the data: their intervals widen beyond the horizon only."""
+how their errors grow with the age of the data: their intervals widen beyond the horizon only.
+Versions before 7 do not state the kinds that a vehicle has (`UsualStatistics.known_kinds`)."""
+USUAL_FILE_SCHEMA = 5
+"""First schema whose versions have `usual.json`."""
 
 MANIFEST_FILE = "manifest.json"
 ENCODER_FILE = "encoder.json"

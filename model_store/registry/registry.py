@@ -209,6 +209,10 @@ class ModelRegistry:
         """Every change of the active version, the oldest first; incomplete lines are left out."""
         return read_history(self._path)
 
+    def has_lost_pointer(self) -> bool:
+        """Whether no version is active although one was: the pointer is missing or damaged."""
+        return self.active_version() is None and bool(self.history())
+
     def etag(self) -> str:
         """ETag of the pointer, quoted as in HTTP."""
         return etag_of(self.active_version())

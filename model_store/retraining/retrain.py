@@ -116,7 +116,9 @@ class Retraining:
         Raises:
             RetrainingRuns: another process is retraining.
             ListingsError: the listings cannot be trained on.
-            ModelRefused: the new version fails a check; the active version is unchanged.
+            ModelRefused: the new version fails a check, or the active one does and must be compared
+                with; the active version is unchanged.
+            ModelVersionNotFound: the active version is missing and must be compared with.
             OSError: the disk refuses; the active version is unchanged.
         """
         with retraining_lock(self.versions_path):
@@ -220,9 +222,10 @@ class Retraining:
             comparison = self._judge(split, serving)
         except (NoFairComparison, ListingsError) as error:
             return None, None, f"no fair comparison is possible: {error}"
-        except (ModelRefused, ModelVersionNotFound) as error:
-            reason = f"the active version cannot be loaded, so nothing can be compared ({error})"
-            return None, None, reason
+        except (ModelRefused, ModelVersionNotFound):
+            if self.if_better:
+                raise
+            return None, None, "the active version cannot be loaded, so nothing was compared"
         return comparison, split.months, _in_words(comparison)
 
     def _judge(self, split: TimeSplit, serving: LoadedModel) -> Comparison:

@@ -61,7 +61,8 @@ def with_kept_kinds(statistics: UsualStatistics, encoder: CarEncoder, year: int)
         year: see `UsualCars`.
     """
     usual = UsualCars(statistics, encoder.ordinal_encoder, year)
-    names = [name for name in statistics.kinds if not name.endswith(SEPARATOR)]
+    counted = sorted({*statistics.kinds, *statistics.new_kinds})
+    names = [name for name in counted if not name.endswith(SEPARATOR)]
     if not names:
         return statistics
     codes = [encoder.ordinal_encoder.vehicle_code(*split_vehicle(name), None) for name in names]

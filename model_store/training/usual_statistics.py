@@ -1,6 +1,6 @@
 """Measures what is usual for a car: shares of fuels and gearboxes, kilometres by age."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from data.hedonic.model import SEPARATOR, FloatArray, HedonicModel
 from data.listings.table import LISTING_DATE, latest_month
 from data.market.distributions import age_at_listing
 from data.market.kind_trend import kind_ratios
-from data.market.kinds import KindCounts, known_vehicles, listed_kinds
+from data.market.kinds import KindCounts, known_vehicles, listed_kinds, new_car_kinds
 from data.market.reference import ReferenceMarket
 from model_store.pricing.usual_cars import AGE_BANDS, MAX_AGE, Counts, UsualStatistics
 
@@ -44,27 +44,34 @@ def usual_statistics(
     vehicle = _vehicles(dated, hedonic)
     kind = dated["fuel"] + SEPARATOR + dated["transmission"]
     if market is not None and market.kinds:
-        kinds = _of_known_names(listed_kinds(market.kinds, market.new_cars), hedonic)
+        listed = listed_kinds(market.kinds)
+        kinds = _of_known_names(listed, hedonic)
+        new_kinds: Counts = _of_known_names(new_car_kinds(market.new_cars, listed), hedonic)
         known = known_vehicles(market.kinds, market.new_cars)
     else:
+        new_kinds = {}
         trend = kind_ratios(market.kind_trend if market else {}, kind, dated["year"])
         kinds = _counts(vehicle, kind, dated["year"], trend)
         known = frozenset(name for name, found in kinds.items() if _total(found) >= _MIN_KINDS)
     return UsualStatistics(
         kinds=kinds,
-        known_kinds=_known_kinds(kinds, known),
+        known_kinds=_known_kinds((kinds, new_kinds), known),
+        new_kinds=new_kinds,
         powers=_counts(vehicle, kind, dated["fiscal_power_cv"], np.ones(len(dated))),
         **_kilometres(dated["km_driven"].to_numpy(), age_at_listing(dated), vehicle, kind),
     )
 
 
-def _known_kinds(kinds: Counts, known: Collection[str]) -> dict[str, tuple[str, ...]]:
+def _known_kinds(sources: Iterable[Counts], known: Collection[str]) -> dict[str, tuple[str, ...]]:
     """All kinds of each vehicle of which it is known that it has no others."""
-    return {
-        vehicle: tuple(name for name, years in found.items() if sum(years.values()) >= _MIN_KIND)
-        for vehicle, found in kinds.items()
-        if vehicle in known and not vehicle.endswith(SEPARATOR)
-    }
+    found: dict[str, set[str]] = {}
+    for kinds in sources:
+        for vehicle, of_vehicle in kinds.items():
+            if vehicle in known and not vehicle.endswith(SEPARATOR):
+                found.setdefault(vehicle, set()).update(
+                    name for name, years in of_vehicle.items() if sum(years.values()) >= _MIN_KIND
+                )
+    return {vehicle: tuple(sorted(names)) for vehicle, names in found.items() if names}
 
 
 def _total(kinds: Mapping[str, Mapping[str, float]]) -> float:

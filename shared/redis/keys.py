@@ -9,7 +9,7 @@ from shared.domain.valuation import Extra
 PREFIX = "carprice:1:"
 """Holds the version of the layout."""
 
-ESTIMATE_SCHEMA = 4
+ESTIMATE_SCHEMA = 5
 """Version of the stored form of estimates, so that no process reads another form."""
 
 job = (PREFIX + "job:{}").format

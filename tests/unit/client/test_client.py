@@ -642,6 +642,41 @@ def test_predict_says_no_more_of_an_asking_price_than_is_known(
         assert "%" not in done.stdout.splitlines()[2]
 
 
+@pytest.mark.parametrize(("language", "said"), [("fr", "prix non jugé"), ("en", "is not judged")])
+def test_predict_does_not_judge_what_the_service_does_not(
+    monkeypatch: pytest.MonkeyPatch, language: str, said: str
+) -> None:
+    verdict = {"asking_price_mad": 145e3, "position": "uncertain", "percentile": None,
+               "difference_mad": 9e3}  # fmt: skip
+    serve(monkeypatch, lambda _: httpx.Response(200, json=VALUATION | {"verdict": verdict}))
+    done = CliRunner().invoke(predict.predict, [*CAR_BY_OPTIONS, "--lang", language])
+    assert said in done.stdout.splitlines()[2]
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("en", ("note: no effect on this price: displacement (cc), power (bhp); the model's data "
+                "say nothing about it")),
+        ("fr", ("remarque : sans effet sur ce prix : cylindrée, puissance réelle ; les données "
+                "du modèle n'en disent rien")),
+    ],
+)  # fmt: skip
+def test_predict_names_all_fields_without_an_effect_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, language: str, line: str
+) -> None:
+    warnings = [
+        {"pointer": "/engine_cc", "code": "no-effect", "detail": "Nothing."},
+        {"pointer": "/km_driven", "code": "km-low", "detail": "Few."},
+        {"pointer": "/max_power_bhp", "code": "no-effect", "detail": "Nothing."},
+    ]
+    serve(monkeypatch, lambda _: httpx.Response(200, json=VALUATION | {"warnings": warnings}))
+    done = CliRunner().invoke(predict.predict, [*CAR_BY_OPTIONS, "--lang", language])
+    first, second = done.stderr.splitlines()
+    assert "Few." in first
+    assert second == line
+
+
 def test_predict_writes_names_as_the_page_does(monkeypatch: pytest.MonkeyPatch) -> None:
     comparable = {
         "company": "toyota", "model": "c hr", "year_from": 2018, "year_to": 2019,

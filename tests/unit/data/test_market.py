@@ -160,6 +160,21 @@ def test_the_command_says_what_missing_dates_or_a_single_month_mean(tmp_path: Pa
         assert note in done.stderr
 
 
+def test_calibration_never_replaces_the_statistics_of_the_default_model_unasked(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "listings.csv"
+    made_listings(600).to_csv(path, index=False)
+    before = REFERENCE_MARKET.read_bytes()
+    try:
+        done = CliRunner().invoke(market_command, ["calibrate", str(path)])
+        assert done.exit_code == 2
+        assert "--output" in done.output
+        assert REFERENCE_MARKET.read_bytes() == before
+    finally:
+        REFERENCE_MARKET.write_bytes(before)
+
+
 def test_a_market_has_more_than_one_brand() -> None:
     table = made_listings(900)
     with pytest.raises(ListingsError, match="one brand"):

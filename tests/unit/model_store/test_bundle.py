@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cli.models import _data_name
 from model_store.registry import bundle, verification
 from model_store.registry.bundle import load_estimator, load_model, max_abs_difference, save_bundle
 from model_store.registry.manifest import MANIFEST_FILE, ModelVersion
@@ -129,7 +130,7 @@ def test_a_manifest_that_names_a_file_elsewhere_is_refused(
 
 def test_another_schema_is_refused(versions_path: Path, version: ModelVersion) -> None:
     rewrite_manifest(versions_path / version.id, schema_version=1)
-    assert refusal(versions_path, version) == "schema 1, this program reads 4, 5 and 6"
+    assert refusal(versions_path, version) == "schema 1, this program reads 4, 5, 6 and 7"
 
 
 def test_another_minor_release_of_scikit_learn_is_refused(
@@ -229,3 +230,10 @@ def test_serving_imports_nothing_of_training(versions_path: Path, version: Model
     root = Path(__file__).parents[3]
     found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_lists_of_versions_mark_recalibrated_ones(version: ModelVersion) -> None:
+    """Their figures are those of the version whose forest they have."""
+    assert _data_name(version) == "small"
+    recalibrated = dataclasses.replace(version, calibrated_on={"version": version.id})
+    assert _data_name(recalibrated) == "small (recalibrated)"

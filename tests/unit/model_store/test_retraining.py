@@ -28,6 +28,7 @@ from model_store.retraining.journal import JOURNAL_FILE, RetrainingRuns, Step, r
 from model_store.retraining.retrain import Decision
 from model_store.retraining.rollback import AUTOMATIC
 from model_store.retraining.split import NoFairComparison, split_by_time
+from shared.domain.errors import ModelRefused
 from tests.conftest import ROOT
 from tests.small_disk import NO_NAMESPACES, mounting, unshare_command
 from tests.unit.model_store.small_retraining import make_registry, retraining, small_listings
@@ -112,6 +113,43 @@ def test_without_months_that_the_active_version_lacks_it_is_kept(path, listings,
     result = retraining(path).run(change(listings).reset_index(drop=True))
     assert (result.decision, result.comparison) == (Decision.KEPT, None)
     assert reason in result.reason
+
+
+@pytest.mark.parametrize("content", [None, "nonsense"])
+def test_a_lost_pointer_is_no_first_training(path, listings, monkeypatch, content):
+    """A damaged file ACTIVE was taken for an empty registry: anything was activated unjudged."""
+    stored = versions(path)
+    (path / "ACTIVE").unlink()
+    if content is not None:
+        (path / "ACTIVE").write_text(content)
+    for if_better in (True, False):
+        with pytest.raises(BadInputError, match="missing or damaged") as raised:
+            _run(retraining(path, if_better=if_better), listings)
+        assert "carprice models activate VERSION" in raised.value.message
+    monkeypatch.setenv("MODELS_PATH", str(path))
+    monkeypatch.setenv("CARPRICE_HOME", str(path.parent))
+    done = CliRunner().invoke(main, ["train"])
+    assert done.exit_code == 2
+    assert "missing or damaged" in done.stderr
+    assert versions(path) == stored
+
+
+def test_an_active_version_that_cannot_be_loaded_fails_the_comparison(path, registry, listings):
+    """It was told as `kept`, with the representation of an error, and no alert."""
+    (path / registry.active_version() / "encoder.json").write_text("{}")
+    with pytest.raises(ModelRefused):
+        retraining(path).run(listings)
+
+
+def test_a_car_that_is_listed_often_is_one_car(path, listings):
+    """Thirty cars of eight listings each were taken for 240, and decided which version serves."""
+    new = listings[LISTING_DATE] > "2026-06"
+    few = listings[new].drop_duplicates(["company", "model", "year", "km_driven"]).head(30)
+    repeated = pd.concat([few.assign(price_mad=few["price_mad"] + 500 * at) for at in range(8)])
+    table = pd.concat([listings[~new], repeated], ignore_index=True)
+    result = retraining(path).run(table)
+    assert (result.decision, result.comparison) == (Decision.KEPT, None)
+    assert "240 listings of 30 cars are newer" in result.reason
 
 
 def test_single_listings_of_later_months_do_not_stop_retraining(tmp_path, listings):

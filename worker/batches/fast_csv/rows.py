@@ -217,7 +217,7 @@ def _constant_column(value: Any, n: int) -> Column:
     """A column of n equal values."""
     if isinstance(value, str):
         return CategoricalColumn(CategoryTable([value]), np.zeros(n, dtype=np.int64))
-    return np.full(n, np.nan if value is None else value)
+    return np.full(n, np.nan if value is None else value, dtype=np.float64)
 
 
 def _unquote(text: bytes, delimiter: str) -> tuple[bytes, int] | None:

@@ -22,8 +22,9 @@ from shared.domain.batch import (
     RowStatus,
     source_columns,
 )
+from shared.domain.car import KM_HIGH
 from shared.domain.clock import Clock
-from shared.domain.notes import AskingSides, NoteCount, NoteCounter
+from shared.domain.notes import AskingSides, ModelNote, NoteCount, NoteCounter
 from shared.domain.reading import Match, NameReading
 from shared.domain.valuation import audit_names
 from shared.fields.columns import CellError
@@ -54,6 +55,12 @@ from worker.batches.engine import (
     summary_error,
 )
 from worker.batches.mileages import MILEAGE, unusual_mileages
+from worker.batches.model_notes import (
+    count_model_notes,
+    count_without_effect,
+    note_example,
+    without_high_mileages,
+)
 from worker.batches.names import (
     NAME_FIELDS,
     ReadPair,
@@ -94,6 +101,10 @@ class PricedRows(NamedTuple):
     """Cells of `VERDICT_COLUMNS`, if the file has asking prices."""
     model_known: Sequence[bool] | None = None
     """Whether the model has statistics of each car's model; None: nothing was valued."""
+    notes: Any = None
+    """Bits of `MODEL_NOTES`, an array; None: nothing was valued."""
+    without_effect: Sequence[str] = ()
+    """Fields of which no value changes a price."""
     asking_sides: AskingSides = AskingSides()
 
 
@@ -194,14 +205,25 @@ class GeneralEngine:
         estimates = self._estimate(manifest.model_version, values, len(rows.valid))
         quantiles = estimates.quantiles_mad
         prices = PricedRows(*quantiles[:, PRICE_INDEXES].T.tolist())
-        prices = prices._replace(model_known=estimates.model_known.tolist())
+        prices = prices._replace(
+            model_known=estimates.model_known.tolist(),
+            notes=without_high_mileages(estimates.notes, _high_mileages(rows)),
+            without_effect=estimates.without_effect,
+        )
         if asking is None:
             return prices
         asking_mad = np.array(asking, dtype=np.float64)
         return prices._replace(
-            verdicts=verdict_cells(asking_mad, quantiles),
+            verdicts=verdict_cells(asking_mad, quantiles, estimates.model_known, estimates.notes),
             asking_sides=asking_sides(asking_mad, quantiles),
         )
+
+
+def _high_mileages(rows: ReadRows) -> Sequence[int]:
+    """Indexes of the valid rows whose mileage is very high for the age of the car."""
+    noted = (row for row, found in rows.notes.items() if any(n.code == KM_HIGH for n in found))
+    place = {row: index for index, row in enumerate(rows.valid)}
+    return [place[row] for row in noted]
 
 
 def _unusual_mileages(values: Mapping[str, Sequence[Any]]) -> Iterator[tuple[int, str, str]]:
@@ -302,6 +324,8 @@ class NamedRow(NamedTuple):
     pair: ReadPair
     match: Match
     model_known: bool
+    model_notes: int
+    """Bits of `MODEL_NOTES`."""
     cells: tuple[str, str, str]
     """Of `NAME_COLUMNS`."""
     note: str
@@ -312,23 +336,27 @@ class NamedRow(NamedTuple):
     """Members of the record's features; empty if the names were not read."""
 
     @classmethod
-    def of(cls, pair: ReadPair, language: Language, *, model_known: bool | None) -> Self:
+    def of(
+        cls, pair: ReadPair, language: Language, *, model_known: bool | None, model_notes: int
+    ) -> Self:
         """Read the names.
 
         Args:
             pair: brand and model.
             language: of the note.
             model_known: whether the model has statistics; None: the row was not valued.
+            model_notes: bits of `MODEL_NOTES`.
         """
         # Without an estimate, nothing says that the model lacks statistics.
         is_known = model_known is not False
-        note = row_notes((), language, has_statistics=is_known)
+        note = row_notes((), language, has_statistics=is_known, model_notes=model_notes)
         if (reading := pair.reading) is None:
-            return cls(pair, Match.UNKNOWN, is_known, ("", "", ""), note, {}, {})
+            return cls(pair, Match.UNKNOWN, is_known, model_notes, ("", "", ""), note, {}, {})
         match = final_match(reading, model_known=bool(model_known))
         features = {"company": reading.company, "model": reading.model}
         audit = audit_names(match, pair.given)
-        return cls(pair, match, is_known, name_cells(reading, match), note, audit, features)
+        cells = name_cells(reading, match)
+        return cls(pair, match, is_known, model_notes, cells, note, audit, features)
 
 
 class ChunkNames(NamedTuple):
@@ -342,16 +370,18 @@ class ChunkNames(NamedTuple):
     @classmethod
     def of(cls, manifest: BatchManifest, rows: ReadRows, prices: PricedRows) -> Self:
         """Read each distinct pair of names once."""
-        known: Sequence[bool | None] = prices.model_known or [None] * len(rows.valid)
-        if len(known) < len(rows.pair_numbers):
-            spread: list[bool | None] = [None] * len(rows.pair_numbers)
-            for row, model_known in zip(rows.valid, known, strict=True):
-                spread[row] = model_known
-            known = spread
-        keys = list(zip(rows.pair_numbers, known, strict=True))
+        count = len(rows.pair_numbers)
+        known: list[bool | None] = [None] * count
+        notes = [0] * count
+        if prices.model_known is not None:
+            valued = zip(rows.valid, prices.model_known, prices.notes.tolist(), strict=True)
+            for row, model_known, model_notes in valued:
+                known[row], notes[row] = model_known, model_notes
+        keys = list(zip(rows.pair_numbers, known, notes, strict=True))
         language = batch_language(manifest)
         named = {
-            key: NamedRow.of(rows.pairs[key[0]], language, model_known=key[1]) for key in set(keys)
+            key: NamedRow.of(rows.pairs[key[0]], language, model_known=key[1], model_notes=key[2])
+            for key in set(keys)
         }
         counts = Counter(_of_valid(rows, keys))
         return cls(
@@ -424,12 +454,14 @@ def _make_part(
         ),
         audit,
         prices.price_mad,
-        _count_notes(rows, names.counts),
+        _count_notes(rows, names.counts, prices),
         prices.asking_sides,
     )
 
 
-def _count_notes(rows: ReadRows, counts: Sequence[tuple[NamedRow, int]]) -> tuple[NoteCount, ...]:
+def _count_notes(
+    rows: ReadRows, counts: Sequence[tuple[NamedRow, int]], prices: PricedRows
+) -> tuple[NoteCount, ...]:
     """Counts of the notes on the valid rows."""
     counter = NoteCounter().merge(rows.changed_units)
     for row in sorted(rows.notes):
@@ -437,8 +469,23 @@ def _count_notes(rows: ReadRows, counts: Sequence[tuple[NamedRow, int]]) -> tupl
             counter.add(note.field, note.code, 1, [note.cell])
     count_names(counter, ((*named[:3], count) for named, count in counts))
     values, valid = rows.values, len(rows.valid)
-    count_missing(counter, lambda name: values[name].count(None) if name in values else valid)
+
+    def missing(name: str) -> int:
+        return values[name].count(None) if name in values else valid
+
+    count_missing(counter, missing)
+    if prices.notes is not None:
+        count_model_notes(counter, prices.notes, lambda note, at: _examples(rows, note, at))
+        count_without_effect(counter, prices.without_effect, lambda name: valid - missing(name))
     return counter.result()
+
+
+def _examples(rows: ReadRows, note: ModelNote, indexes: Any) -> Iterator[str]:
+    """Examples of a note of the model on valid rows, in their order."""
+    numbers, values = _of_valid(rows, rows.pair_numbers), rows.values.get(note.field)
+    for index in indexes.tolist():
+        value = None if values is None else values[index]
+        yield note_example(note, rows.pairs[numbers[index]].given, value)
 
 
 def _added_columns(
@@ -462,7 +509,10 @@ def _added_columns(
         columns = [_spread(column, count, rows.valid) for column in columns]
     notes = [named.note for named in names]
     for row, found in rows.notes.items():
-        notes[row] = row_notes(found, language, has_statistics=names[row].model_known)
+        named = names[row]
+        notes[row] = row_notes(
+            found, language, has_statistics=named.model_known, model_notes=named.model_notes
+        )
     texts = [""] * count
     for row, reason in reasons.items():
         notes[row], texts[row] = "", reason

@@ -1,0 +1,204 @@
+"""What the training listings of a car's model cover; a price beyond them is an extrapolation.
+
+Few or no listings of a model of about the car's year, more kilometres than its cars have at that
+age, a fuel or a gearbox that hardly any of them has: the effect is derived from other cars, errors
+are twice as large, and the interval of a car that is covered would hold too seldom (ADR 112).
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from data.hedonic.model import FIRST_YEAR, VEHICLE, YEARS, HedonicModel, split_vehicle
+from data.hedonic.ordinal_encoder import (
+    KEYS,
+    NUMBERS,
+    CarOrdinalEncoder,
+    cell_value_code,
+    split_cell_key,
+)
+from model_store.pricing.feature_matrix import MISSING, OUT_OF_RANGE, CarEncoder, CodedFeatures
+from model_store.pricing.usual_cars import UsualCars, UsualStatistics, counted_cells
+from shared.domain.car import CATEGORIES
+from shared.domain.notes import MODEL_NOTES, ModelNote
+from shared.domain.valuation import EXTRAPOLATED, UNSEEN_IN_MODEL
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+MIN_NEAR_LISTINGS = 3
+"""Fewest listings of a model, registered at most a year before or after the car, that cover it."""
+_MIN_NEAR = MIN_NEAR_LISTINGS - 0.5
+"""The counts are rounded shares of totals."""
+KM_DEVIATIONS = 3.0
+"""Distance of the kilometres from the usual ones of model and age, in distances of their 84 %
+quantile, from which no listing of the model covers them."""
+EXTRAPOLATION_FACTOR = 2.0
+"""Factor of the width, log scale, of cars that listings of their model do not cover."""
+UNSEEN_FACTOR = 1.5
+"""The same for a fuel or a gearbox that hardly any listing of the model has."""
+
+_YEAR_KEY, _VEHICLE = KEYS.index("year"), KEYS.index(VEHICLE)
+_KM = NUMBERS.index("km_driven")
+
+
+def _bit(code: str, field: str) -> int:
+    return 1 << MODEL_NOTES.index(ModelNote(field, code))
+
+
+_YEAR_BIT, _KM_BIT = _bit(EXTRAPOLATED, "year"), _bit(EXTRAPOLATED, "km_driven")
+_NUMBER_BITS = np.array([_bit(EXTRAPOLATED, name) for name in NUMBERS])
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class _UnseenValues:
+    """Values of a field that hardly any listing of a vehicle has.
+
+    Args:
+        key: column of the field's codes.
+        category: column of the field among the categories.
+        bits: (vehicles, codes) the bit of the note where the value is unseen, else 0.
+    """
+
+    key: int
+    category: int
+    bits: IntArray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ListingSupport:
+    """Finds what the listings of coded cars' models do not cover.
+
+    Args:
+        sparse: (vehicles, years + 1) by the codes of both: the bit of the note where hardly any
+            listing is near the year, else 0; so for an unknown vehicle.
+        max_km: (vehicles, years + 1) most kilometres that are covered; infinite for an unknown
+            vehicle.
+        unseen: of fuel and gearbox, as far as the baseline distinguishes them by vehicle.
+    """
+
+    encoder: CarEncoder
+    sparse: IntArray
+    max_km: FloatArray
+    unseen: tuple[_UnseenValues, ...]
+
+    @classmethod
+    def of(
+        cls,
+        statistics: UsualStatistics,
+        usual: UsualCars,
+        encoder: CarEncoder,
+        *,
+        knows_years: bool = True,
+    ) -> Self:
+        """Compute the tables from the counts of the training listings.
+
+        Args:
+            statistics: of the training listings.
+            usual: the usual kilometres by them.
+            encoder: of the model that prices the cars.
+            knows_years: whether the statistics count the listings by year; False: they are an
+                approximation, and no year is extrapolated.
+        """
+        near = _near_listings(statistics, encoder.hedonic, encoder.ordinal_encoder)
+        sparse = np.zeros((len(near), len(YEARS) + 1), dtype=np.int64)
+        if knows_years and near.any():
+            sparse[1:, 1:] = np.where(near[1:] < _MIN_NEAR, _YEAR_BIT, 0)
+        max_km = np.full(sparse.shape, np.inf)
+        if usual.knows_km:
+            max_km[1:] = usual.high_km(KM_DEVIATIONS)[1:]
+        return cls(
+            encoder=encoder, sparse=sparse, max_km=max_km, unseen=tuple(_unseen_values(encoder))
+        )
+
+    def notes(self, features: CodedFeatures, level: npt.NDArray[np.int8]) -> IntArray:
+        """Bits of `MODEL_NOTES` of coded cars, (n,).
+
+        Args:
+            features: the cars as they are stated.
+            level: (n,) their levels of information.
+        """
+        codes, numbers = features.cars.codes, features.cars.numbers
+        vehicle, year = codes[:, _VEHICLE], codes[:, _YEAR_KEY]
+        found = self.sparse[vehicle, year]
+        # A comparison with NaN, missing kilometres, is false.
+        found |= (numbers[:, _KM] > self.max_km[vehicle, year]) * _KM_BIT
+        for each in self.unseen:
+            stated = features.categories[:, each.category] != MISSING
+            found |= each.bits[vehicle, codes[:, each.key]] * stated
+        is_outside = level == OUT_OF_RANGE
+        if is_outside.any():
+            outside = self.encoder.numbers_out_of_range(features.cars)
+            found |= np.where(is_outside, outside @ _NUMBER_BITS, 0)
+        return found
+
+    def factors(self, notes: IntArray, level: npt.NDArray[np.int8]) -> FloatArray | None:
+        """Factors of the width of intervals, log scale, (n,); None if all are 1.
+
+        A number outside the training range and an unknown model widen the interval by their level
+        of information already.
+
+        Args:
+            notes: (n,) of `notes`.
+            level: (n,) levels of information.
+        """
+        if not notes.any():
+            return None
+        factors = np.where(notes & (_YEAR_BIT | _KM_BIT), EXTRAPOLATION_FACTOR, UNSEEN_FACTOR)
+        return np.where((notes == 0) | (level >= OUT_OF_RANGE), 1.0, factors)
+
+
+def noted_fields(notes: int, code: str) -> tuple[str, ...]:
+    """The fields of a car that have a note with a code, by its bits."""
+    if not notes:
+        return ()
+    return tuple(
+        note.field for at, note in enumerate(MODEL_NOTES) if note.code == code and notes >> at & 1
+    )
+
+
+def _near_listings(
+    statistics: UsualStatistics, hedonic: HedonicModel, coder: CarOrdinalEncoder
+) -> FloatArray:
+    """Listings of each vehicle registered at most a year before or after, (vehicles, years).
+
+    Counts of generated listings are those of what they were drawn from: the baseline has counts of
+    vehicles, and of the years with enough listings; the others share what the drawn ones show.
+    """
+    drawn = np.zeros((coder.sizes[VEHICLE], len(YEARS)))
+    for name, _, year, count in counted_cells(statistics.kinds):
+        company, model = split_vehicle(name)
+        if model:
+            place = int(np.clip(year - FIRST_YEAR, 0, len(YEARS) - 1))
+            drawn[coder.vehicle_code(company, model, None), place] += count
+    totals, by_year = np.zeros(len(drawn)), np.zeros_like(drawn)
+    for term in hedonic.terms:
+        if term.keys == (VEHICLE,) and term.curve is None:
+            for name, cell in hedonic.cells[term.name].items():
+                totals[cell_value_code(VEHICLE, name, coder)] = cell.count
+        if term.keys == (VEHICLE, "year") and term.curve is None:
+            for key, cell in hedonic.cells[term.name].items():
+                vehicle, year_text = split_cell_key(key, term.keys)
+                code = cell_value_code(VEHICLE, vehicle, coder)
+                by_year[code, int(year_text) - FIRST_YEAR] = cell.count
+    scale = totals / np.maximum(drawn.sum(axis=1), 1.0)
+    listings = np.maximum(drawn * scale[:, None], by_year)
+    near = listings.copy()
+    near[:, 1:] += listings[:, :-1]
+    near[:, :-1] += listings[:, 1:]
+    return np.asarray(near)
+
+
+def _unseen_values(encoder: CarEncoder) -> Iterator[_UnseenValues]:
+    sizes = encoder.ordinal_encoder.sizes
+    for field, seen in encoder.values_by_vehicle.items():
+        bits = np.zeros((sizes[VEHICLE], sizes[field]), dtype=np.int64)
+        places = np.array(sorted(seen), dtype=np.int64).reshape(-1, 2)
+        # A vehicle of which no value is known says nothing about any.
+        bits[places[:, 0]] = _bit(UNSEEN_IN_MODEL, field)
+        bits[places[:, 0], places[:, 1]] = 0
+        bits[0] = 0
+        yield _UnseenValues(KEYS.index(field), list(CATEGORIES).index(field), bits)
