@@ -105,8 +105,7 @@ def _ceiling(level: NewCarLevel | None, fuel: str) -> float:
     """Highest log price of a car of the fuel; infinite if no level tells."""
     if level is None or (fuel in _DEARER_FUELS and fuel not in {*level.fuels, level.fuel}):
         return np.inf
-    dearest = max([level.level_mad, *(level_mad for _, level_mad in level.fuels.values())])
-    _, level_mad = level.fuels.get(fuel, (0, dearest))
+    _, level_mad = level.fuels.get(fuel, (0, level.level_mad))
     return float(np.log(_CEILING_SHARE * level_mad))
 
 
