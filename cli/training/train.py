@@ -80,10 +80,10 @@ def train(
     """
     with click_errors():
         registry = _registry()
+        _check_writable(Settings.from_env().versions_path)
         if not activate:
             require_pointer(registry)
         data = load_training_data(paths, seed, price_level)
-        _check_writable(Settings.from_env().versions_path)
         from model_store.training.train import count_steps  # noqa: PLC0415 - takes seconds
 
         active = _active_model(registry) if is_compared and data.report is not None else None

@@ -69,8 +69,11 @@ def _known_columns(raw: RawTable, layout: ListingFormat) -> ListingColumns:
     """The columns of a layout that defines their meaning."""
     texts: Texts = {}
     unused = []
+    currency = raw.dialect.unit_columns.get(ASKING_PRICE)
     for index, header in enumerate(raw.headers):
         name = layout.columns.get(fold(header))
+        if currency is not None and currency.index == index:
+            continue
         if name is None or name in texts:
             unused.append(header)
         else:
@@ -83,14 +86,42 @@ def _known_columns(raw: RawTable, layout: ListingFormat) -> ListingColumns:
         else _parsed(column, _reader(name, layout))
         for name, column in texts.items()
     }
+    reasons = _foreign_prices(raw, values[PRICE]) if layout.mad_per_unit == 1.0 else {}
     return ListingColumns(
         layout=layout.name,
         texts=texts,
         cells=values,
         names=None if "model" in texts else names,
         unused=tuple(header for header in unused if header.strip()),
-        price_reasons={},
+        price_reasons=reasons,
     )
+
+
+def _foreign_prices(raw: RawTable, prices: list[Any]) -> dict[int, str]:
+    """Blank the prices that are not read as dirhams, and say why, by row.
+
+    A column or a cell may state another currency, in a layout with a fixed name of the price too.
+
+    Raises:
+        ListingsError: all prices are in another currency.
+    """
+    dialect = raw.dialect
+    has_units = ASKING_PRICE in dialect.unit_columns
+    if dialect.currency is not None or (dialect.asking is None and has_units):
+        _check_prices(raw)
+    if dialect.asking is None or not (has_units or None in prices):
+        return {}
+    _, _, codes = _validated(raw)
+    reasons = _reasons(codes)
+    for row in reasons:
+        prices[row] = None
+    return reasons
+
+
+def _reasons(price_codes: Mapping[int, str]) -> dict[int, str]:
+    """Why prices are not read, by row, from the codes of their notes."""
+    known = _PRICE_REASONS
+    return {row: known[code] for row, code in price_codes.items() if code in known}
 
 
 def _reader(name: str, layout: ListingFormat) -> Callable[[str], Any]:
@@ -155,9 +186,7 @@ def _detected_columns(raw: RawTable) -> ListingColumns:
             for index, header in enumerate(raw.headers)
             if index not in used and header.strip()
         ),
-        price_reasons={
-            row: _PRICE_REASONS[code] for row, code in price_codes.items() if code in _PRICE_REASONS
-        },
+        price_reasons=_reasons(price_codes),
     )
 
 

@@ -138,6 +138,34 @@ def test_each_row_is_read_in_the_unit_that_it_states(tmp_path: Path) -> None:
     assert report.unused_columns == ()
 
 
+@pytest.mark.parametrize("header", ["currency", "devise"])
+def test_a_currency_column_counts_beside_price_mad_too(tmp_path: Path, header: str) -> None:
+    """Euros were trained on as dirhams."""
+    rows = [
+        f"dacia,logan,{2010 + at},{50_000 + 1_000 * at},Diesel,{90_000 + 500 * at},{currency}"
+        for at, currency in enumerate(["MAD", "EUR", "MAD", "MAD", "EUR", "MAD"])
+    ]
+    path = tmp_path / "listings.csv"
+    head = f"company,model,year,km_driven,fuel,price_mad,{header}"
+    path.write_text("\n".join([head, *rows]))
+    table, report = load_listings(path)
+    assert report.dropped == {"in another currency": 2}
+    assert report.unused_columns == ()
+    assert len(table) == 4
+    path.write_text("\n".join([head, *(row.replace("MAD", "EUR") for row in rows)]))
+    with pytest.raises(ListingsError, match=r"in another currency|in EUR"):
+        load_listings(path)
+
+
+def test_a_price_cell_in_another_currency_is_told_as_such(tmp_path: Path) -> None:
+    rows = [f"dacia,logan,{2010 + at},{50_000 + at},Diesel,{90_000 + at}" for at in range(5)]
+    path = tmp_path / "listings.csv"
+    head = "company,model,year,km_driven,fuel,price_mad"
+    path.write_text("\n".join([head, *rows, "dacia,logan,2016,60000,Diesel,9500 EUR"]))
+    _, report = load_listings(path)
+    assert report.dropped == {"in another currency": 1}
+
+
 def test_prices_of_single_rows_in_another_currency_are_dropped_and_counted(tmp_path: Path) -> None:
     prices = [f"{price} DH" for price in CARS["Prix"]]
     prices[2] = "17000 €"
