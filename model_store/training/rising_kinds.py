@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from data.hedonic.model import (
     FIRST_YEAR,
@@ -20,6 +21,8 @@ from data.hedonic.model import (
     split_vehicle,
 )
 from data.hedonic.ordinal_encoder import KEYS, NUMBERS
+from data.listings.table import latest_month
+from data.market.reference import ReferenceMarket
 from model_store.pricing.feature_matrix import CarEncoder
 from model_store.pricing.usual_cars import (
     FUEL_OF_KIND,
@@ -30,6 +33,7 @@ from model_store.pricing.usual_cars import (
     UsualStatistics,
     kind_codes,
 )
+from model_store.training.usual_statistics import usual_statistics
 from shared.domain.car import Fuel, Transmission
 
 _VEHICLE, _YEAR, _FUEL, _GEARBOX, _SPEC = (
@@ -50,6 +54,21 @@ _PATTERNS = np.array(
     ]
 )
 """Kinds of all cars, of those of each fuel, and of those of each gearbox."""
+
+
+def measure_usual(
+    listings: pd.DataFrame, encoder: CarEncoder, market: ReferenceMarket | None
+) -> UsualStatistics:
+    """What is usual for a car, with kinds that do not make a newer one cheaper.
+
+    Args:
+        listings: that the model is trained on, a canonical table.
+        encoder: with the baseline.
+        market: from which generated listings were drawn.
+    """
+    quoted = latest_month(listings) if market is None else market.data_as_of
+    statistics = usual_statistics(listings, encoder.hedonic, market)
+    return with_kept_kinds(statistics, encoder, int(quoted[:4]))
 
 
 def with_kept_kinds(statistics: UsualStatistics, encoder: CarEncoder, year: int) -> UsualStatistics:

@@ -43,9 +43,8 @@ from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
 from model_store.training.horizon import growth_of, resembles_later_cars
 from model_store.training.profile import training_profile
-from model_store.training.rising_kinds import with_kept_kinds
+from model_store.training.rising_kinds import measure_usual
 from model_store.training.rolling_origins import ListingErrors
-from model_store.training.usual_statistics import usual_statistics
 
 MIN_LISTINGS = 200
 _MAX_FIVE_FOLD_LISTINGS = 25_000
@@ -158,7 +157,7 @@ def train_bundle(
         difficulty=second,
         encoder=fitted.encoder,
         calibration=calibration,
-        usual=_usual(table, fitted.encoder, market),
+        usual=measure_usual(table, fitted.encoder, market),
         metrics={
             **scores(np.exp(actual), np.exp(mean), np.exp(quantiles)),
             "split": "out of bag, baseline cross-fitted, field dropout on",
@@ -176,14 +175,6 @@ def train_bundle(
         profile=training_profile(table, np.exp(mean)),
         training_rows=training_rows(listings, digest(table)) if name != REFERENCE_MARKET else None,
     )
-
-
-def _usual(
-    table: pd.DataFrame, encoder: CarEncoder, market: ReferenceMarket | None
-) -> UsualStatistics:
-    """What is usual for a car, with kinds that do not make a newer one cheaper."""
-    year = int((latest_month(table) if market is None else market.data_as_of)[:4])
-    return with_kept_kinds(usual_statistics(table, encoder.hedonic, market), encoder, year)
 
 
 def _is_young(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
