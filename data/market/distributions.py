@@ -13,11 +13,11 @@ import pandas as pd
 
 from data.hedonic.model import SEPARATOR, FloatArray
 from data.listings.table import LISTING_DATE, join_texts
+from data.market.typical_cars import YEAR_QUANTILES
 
 MIN_CELL_COUNT = 10
 """Fewest listings behind any published figure."""
 
-YEAR_QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90)
 KM_QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 AGE_BANDS = (0, 2, 4, 7, 10, 14, 19)
 """Lower bounds of the age bands, years."""

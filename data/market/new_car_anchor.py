@@ -22,12 +22,12 @@ from data.hedonic.model import (
 )
 from data.market.distributions import (
     KM_QUANTILES,
-    YEAR_QUANTILES,
     Distributions,
     GroupDistribution,
 )
 from data.market.kind_trend import KindTrend
 from data.market.new_cars import NewCarLevel, NewCars
+from data.market.typical_cars import YEAR_QUANTILES
 
 LAST_ANCHORED_AGE = 7
 """Age, years, from which prices are those of the listings alone."""
@@ -40,7 +40,7 @@ _MAX_GAP = np.log(2.0)
 of another car under the same name, and is not used."""
 _MAX_STEP = 0.2
 """Largest rise of the log price in a year that the levels may cause."""
-_AUTOMATIC_FROM_MAD = 200_000
+AUTOMATIC_FROM_MAD = 200_000
 """Level from which the usual new car has an automatic gearbox; below, half of them have."""
 _DIGITS = 4
 _FUEL_TERM = Term(name="vehicle_x_fuel_x_year", field="year", keys=(VEHICLE, "fuel", "year"))
@@ -87,7 +87,7 @@ def with_new_cars(
     """
     if new_cars.as_of is None or not new_cars.ratios:
         return model
-    by_year, by_vehicle = _term_name(model, (VEHICLE, "year")), _term_name(model, (VEHICLE,))
+    by_year, by_vehicle = term_name(model, (VEHICLE, "year")), term_name(model, (VEHICLE,))
     if by_year is None or by_vehicle is None:
         return model
     levels = {
@@ -137,7 +137,7 @@ def _anchors(
 ) -> Iterable[_Anchor]:
     """The level of a model, then those of its fuels."""
     power = None if level.fiscal_power_cv is None else str(level.fiscal_power_cv)
-    gearboxes = ("Automatic", "Manual")[: 1 if level.level_mad >= _AUTOMATIC_FROM_MAD else 2]
+    gearboxes = ("Automatic", "Manual")[: 1 if level.level_mad >= AUTOMATIC_FROM_MAD else 2]
     kinds: _Kinds = {(level.fuel, gearbox, power): 1.0 for gearbox in gearboxes}
     if group is not None:
         kinds = _young_kinds(group, kind_trend) or kinds
@@ -260,6 +260,6 @@ def _add(cells: dict[str, Cell], key: str, years: np.ndarray, shift: FloatArray)
             cells[name] = Cell(cell.count, (value,))
 
 
-def _term_name(model: HedonicModel, keys: tuple[str, ...]) -> str | None:
+def term_name(model: HedonicModel, keys: tuple[str, ...]) -> str | None:
     """Name of the model's constant effect of a cell of these keys."""
     return next((t.name for t in model.terms if t.keys == keys and t.curve is None), None)

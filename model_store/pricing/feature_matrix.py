@@ -244,6 +244,10 @@ class CarEncoder:
         """
         return self._predictor.intercept, self._predictor.parts(features.cars)
 
+    def log_prices(self, cars: CodedCars) -> npt.NDArray[np.float64]:
+        """Log price (n,) of coded cars by the baseline."""
+        return self._predictor.log_price(self._predictor.parts(cars))
+
     def vehicle_code(self, car: CarFeatures) -> int:
         """Code of the car's vehicle in any of its spellings; 0 if training has not seen it."""
         return self._predictor.ordinal_encoder.vehicle_code(car.company, car.model, car.year)

@@ -24,9 +24,9 @@ from model_store.pricing.scenarios import ScenarioExpander, widen
 from model_store.pricing.typical_cars import TypicalCarTable
 from model_store.pricing.usual_approximation import reference_km_by_age
 from model_store.pricing.usual_cars import MAX_AGE, UsualStatistics
-from model_store.registry.manifest import DISCOUNTING_SCHEMA, USUAL_FILE_SCHEMA, ModelVersion
+from model_store.registry.manifest import USUAL_FILE_SCHEMA, ModelVersion
 from model_store.registry.self_test import check_prices
-from shared.domain.car import CarFeatures
+from shared.domain.car import CarFeatures, Fuel, Transmission
 from shared.domain.clock import current_month, month_number, year_of
 from shared.domain.errors import ModelRefused
 from shared.domain.outlook import Comparable, Depreciation
@@ -82,12 +82,7 @@ class LoadedModel:
     _support: ListingSupport = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        scenarios = ScenarioExpander.of(
-            self.usual,
-            self.encoder,
-            self._year,
-            discounts_unseen=self.version.schema_version >= DISCOUNTING_SCHEMA,
-        )
+        scenarios = ScenarioExpander.of(self.usual, self.encoder, self._year)
         object.__setattr__(self, "_scenarios", scenarios)
         support = ListingSupport.of(
             self.usual,
@@ -200,7 +195,13 @@ class LoadedModel:
 
     def comparables(self, car: CarFeatures, price_mad: float) -> tuple[Comparable, ...]:
         """Typical cars of the reference market that are similar to `car`, priced `price_mad`."""
-        return nearest_comparables(self._typical_table, car, price_mad, usual_km=self.usual_km(car))
+        kinds: dict[tuple[Fuel | None, Transmission | None], float] = {}
+        for one, weight in self.scenario_cars(car):
+            kind = (one.fuel, one.transmission)
+            kinds[kind] = kinds.get(kind, 0.0) + weight
+        return nearest_comparables(
+            self._typical_table, car, price_mad, usual_km=self.usual_km(car), usual_kinds=kinds
+        )
 
     def scenario_cars(self, car: CarFeatures) -> list[tuple[CarFeatures, float]]:
         """The complete cars that stand for a car with missing fields, and their shares.

@@ -25,8 +25,10 @@ from model_store.pricing.usual_cars import (
     FUEL_OF_KIND,
     GEARBOX_OF_KIND,
     KINDS,
+    MIN_SHARE,
     UsualCars,
     UsualStatistics,
+    kind_codes,
     row_sums,
 )
 from shared.domain.car import CATEGORIES, CarFeatures, Fuel, Transmission
@@ -38,8 +40,6 @@ BoolArray = npt.NDArray[np.bool_]
 
 MAX_KINDS = 4
 """Kinds that a car is expanded into at most."""
-MIN_SHARE = 0.02
-"""Kinds with a smaller share are left out."""
 _LEVELS = np.array(QUANTILE_LEVELS)
 _MEDIAN = QUANTILE_LEVELS.index(0.50)
 _SCORES = np.log(_LEVELS / (1.0 - _LEVELS))
@@ -132,37 +132,12 @@ class ScenarioExpander:
     def __init__(self, usual: UsualCars, ordinal_encoder: CarOrdinalEncoder) -> None:
         self.usual = usual
         self._ordinal_encoder = ordinal_encoder
-        codes = [ordinal_encoder.vocabularies[name] for name in ("fuel", "transmission")]
-        self._kind_codes = np.array(
-            [
-                [code.get(value, 0) for code, value in zip(codes, kind, strict=True)]
-                for kind in KINDS
-            ]
-        )
+        self._kind_codes = kind_codes(ordinal_encoder)
 
     @classmethod
-    def of(
-        cls,
-        statistics: UsualStatistics,
-        encoder: CarEncoder,
-        year: int,
-        *,
-        discounts_unseen: bool = True,
-    ) -> Self:
-        """Lay out a model's statistics by the codes of its encoder.
-
-        Args:
-            statistics: of the training listings.
-            encoder: of the model that prices the cars.
-            year: see `UsualCars`.
-            discounts_unseen: whether kinds that the listings of a vehicle lack count less.
-        """
-        usual = UsualCars(
-            statistics,
-            encoder.ordinal_encoder,
-            year,
-            encoder.values_by_vehicle if discounts_unseen else {},
-        )
+    def of(cls, statistics: UsualStatistics, encoder: CarEncoder, year: int) -> Self:
+        """Lay out a model's statistics by the codes of its encoder; `year`: see `UsualCars`."""
+        usual = UsualCars(statistics, encoder.ordinal_encoder, year)
         return cls(usual, encoder.ordinal_encoder)
 
     def expand_all(self, features: CodedFeatures) -> Scenarios:

@@ -8,9 +8,8 @@ the car's age, times a factor of the vehicle and one of the kind.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
-from itertools import product
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, product
 from typing import Any, Self
 
 import numpy as np
@@ -32,6 +31,8 @@ FUEL_OF_KIND = np.repeat(np.arange(len(Fuel)), len(Transmission))
 GEARBOX_OF_KIND = np.tile(np.arange(len(Transmission)), len(Fuel))
 """Number of each kind's fuel and gearbox, in the order of their definition."""
 
+MIN_SHARE = 0.02
+"""Kinds with a smaller share are left out of mixtures."""
 MAX_AGE = 30
 """Ages above count as this one, years."""
 AGE_BANDS = (0, 2, 4, 7, 10, 14, 19)
@@ -45,9 +46,8 @@ _LONG_PRIOR = 10.0
 _VEHICLE_PRIOR = 10.0
 _POWER_PRIOR = 3.0
 """Weights of the more general shares as numbers of listings."""
-_UNSEEN_FACTOR = 0.1
-"""Factor of the share of a kind whose fuel or gearbox hardly any listing of the vehicle has: the
-brand's other models have it, this one does not."""
+_KNOWN_PRIOR = 1.0
+"""The weight of the brand's shares for a vehicle whose kinds are known."""
 _INDEPENDENT_PRIOR = 1.0
 """Weight of "fuel and gearbox are independent" in the shares of the market."""
 _MAX_DEVIATIONS = 2.5
@@ -59,7 +59,6 @@ _MAX_POWER = 100
 """Fiscal powers above tell nothing about the kind."""
 
 Counts = Mapping[str, Mapping[str, Mapping[str, float]]]
-SeenValues = Mapping[str, Collection[tuple[int, int]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,6 +74,11 @@ class UsualStatistics:
         km_by_kind: the same by name of the kind, over the vehicle's.
         km_spread: log distance of the 16 % and the 84 % quantile of the kilometres from the usual
             ones, by age band.
+        known_kinds: names of all kinds of each vehicle of which it is known that it has no others.
+            None in versions of schema 6 and before, in which kilometres tell about the kind.
+        new_kinds: versions of new cars, as `kinds`; they count as listings of that year.
+        kept_kinds: by vehicle and year, the weight with which the shares of the kinds are those of
+            the year before: a newer car is not cheaper because its usual kind is a cheaper one.
     """
 
     kinds: Counts
@@ -83,6 +87,9 @@ class UsualStatistics:
     km_by_vehicle: Mapping[str, float]
     km_by_kind: Mapping[str, float]
     km_spread: tuple[tuple[float, float], ...]
+    known_kinds: Mapping[str, Sequence[str]] | None = None
+    new_kinds: Counts = dataclasses.field(default_factory=dict)
+    kept_kinds: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -112,7 +119,10 @@ class UsualStatistics:
     def from_json(cls, given: Mapping[str, Any]) -> Self:
         """Rebuild from `to_json`."""
         spread = tuple((low, high) for low, high in given["km_spread"])
-        return cls(**{**given, "km_by_age": tuple(given["km_by_age"]), "km_spread": spread})
+        parsed: dict[str, Any] = {"km_by_age": tuple(given["km_by_age"]), "km_spread": spread}
+        if (known := given.get("known_kinds")) is not None:
+            parsed["known_kinds"] = {name: tuple(kinds) for name, kinds in known.items()}
+        return cls(**{**given, **parsed})
 
 
 class UsualCars:
@@ -124,8 +134,6 @@ class UsualCars:
         statistics: of the training listings.
         ordinal_encoder: of the model that prices the cars.
         year: in which a car registered in it has the age 0.
-        seen: codes of vehicle and value that listings have, by field (fuel, gearbox), see
-            `CarEncoder.values_by_vehicle`.
 
     Attributes:
         knows_kinds: whether a listing states a kind.
@@ -137,13 +145,12 @@ class UsualCars:
         statistics: UsualStatistics,
         ordinal_encoder: CarOrdinalEncoder,
         year: int,
-        seen: SeenValues = MappingProxyType({}),
     ) -> None:
         self.knows_kinds = bool(statistics.kinds)
         self.knows_km = bool(statistics.km_by_age)
         self._vehicles = ordinal_encoder.sizes["vehicle"]
-        self._shares = _shares(statistics.kinds, ordinal_encoder)
-        self._shares[: self._vehicles] *= _kind_factors(seen, ordinal_encoder)[:, None]
+        self._shares = _shares(statistics, ordinal_encoder)
+        self._km_tell_kind = self.knows_km and statistics.known_kinds is None
         self._power_codes = _power_codes(statistics.powers)
         self._powers = _power_likelihoods(statistics.powers, ordinal_encoder, self._power_codes)
         ages = np.clip(year - np.array([YEARS[0], *YEARS]), 0, MAX_AGE)
@@ -155,6 +162,11 @@ class UsualCars:
             self._vehicle_factor = _km_factors(statistics, ordinal_encoder)
             by_kind = statistics.km_by_kind
             self._kind_factor = np.exp([by_kind.get(name, 0.0) for name in KIND_NAMES])
+
+    @property
+    def shares_by_year(self) -> FloatArray:
+        """Shares of the kinds (vehicles, years, kinds) of cars that state neither half of it."""
+        return self._shares[: self._vehicles]
 
     def shares(self, cars: CodedCars, is_possible: npt.NDArray[np.bool_]) -> FloatArray:
         """Shares of the kinds (n, kinds); they sum to 1.
@@ -170,9 +182,9 @@ class UsualCars:
         stated = cars.numbers[:, _POWER]
         power = np.where((stated > 0) & (stated <= _MAX_POWER), stated, 0.0).astype(np.int64)
         shares = shares * self._powers[vehicle, self._power_codes[power]]
-        if self.knows_km:
+        if self._km_tell_kind:
             shares *= self._km_likelihood(cars)
-        shares *= is_possible
+        shares = _of_possible_kinds(shares, is_possible)
         return np.asarray(shares / row_sums(shares)[:, None])
 
     def km(self, cars: CodedCars) -> tuple[FloatArray, FloatArray]:
@@ -208,6 +220,33 @@ class UsualCars:
         return np.where((stated > 0)[:, None], likelihood, 1.0)
 
 
+def kind_codes(ordinal_encoder: CarOrdinalEncoder) -> IntArray:
+    """Codes of fuel and gearbox of each kind, (kinds, 2)."""
+    codes = [ordinal_encoder.vocabularies[name] for name in ("fuel", "transmission")]
+    return np.array(
+        [[code.get(value, 0) for code, value in zip(codes, kind, strict=True)] for kind in KINDS]
+    )
+
+
+def _of_possible_kinds(shares: FloatArray, is_possible: npt.NDArray[np.bool_]) -> FloatArray:
+    """Shares (n, kinds) without those of other kinds than what the cars state.
+
+    A car may state a fuel or a gearbox that its vehicle does not have: the other half of its kind
+    is then as usual for the vehicle.
+    """
+    found = shares * is_possible
+    is_unknown = np.flatnonzero(row_sums(found) == 0.0)
+    if len(is_unknown):
+        shape = (len(is_unknown), len(Fuel), len(Transmission))
+        table, possible = shares[is_unknown].reshape(shape), is_possible[is_unknown].reshape(shape)
+        fuel, gearbox = table.sum(axis=2, keepdims=True), table.sum(axis=1, keepdims=True)
+        states_fuel = ~np.all(possible.any(axis=2), axis=1)[:, None, None]
+        states_gearbox = ~np.all(possible.any(axis=1), axis=1)[:, None, None]
+        usual = np.where(states_fuel, 1.0, fuel) * np.where(states_gearbox, 1.0, gearbox)
+        found[is_unknown] = (usual * possible).reshape(len(is_unknown), -1)
+    return np.asarray(found)
+
+
 def row_sums(table: FloatArray) -> FloatArray:
     """Sum of each row, added from left to right in every group of rows."""
     total = table[:, 0].copy()
@@ -224,7 +263,7 @@ def counted_cells(counts: Counts) -> Iterator[tuple[str, int, int, float]]:
                 yield vehicle, KIND_NAMES.index(name), int(number), count
 
 
-def _shares(counts: Counts, ordinal_encoder: CarOrdinalEncoder) -> FloatArray:
+def _shares(statistics: UsualStatistics, ordinal_encoder: CarOrdinalEncoder) -> FloatArray:
     """Shares of the kinds (vehicles + companies, years, kinds) by the codes of both.
 
     The first vehicle is unused; the first company has the shares of the market.
@@ -234,7 +273,8 @@ def _shares(counts: Counts, ordinal_encoder: CarOrdinalEncoder) -> FloatArray:
     of_company = np.zeros((companies, len(YEARS), len(KINDS)))
     market = np.zeros((len(YEARS), len(KINDS)))
     brand_of = np.zeros(vehicles, dtype=np.int64)
-    for name, kind, year, count in counted_cells(counts):
+    cells = chain(counted_cells(statistics.kinds), counted_cells(statistics.new_kinds))
+    for name, kind, year, count in cells:
         company, model = split_vehicle(name)
         brand = ordinal_encoder.vocabularies["company"].get(company, 0)
         vehicle = ordinal_encoder.vehicle_code(company, model, None) if model else 0
@@ -246,25 +286,29 @@ def _shares(counts: Counts, ordinal_encoder: CarOrdinalEncoder) -> FloatArray:
     usual = _with_prior(_smoothed(market, _NEAR_YEARS), _independent(market), _INDEPENDENT_PRIOR)
     brands = _with_prior(_smoothed(of_company, _NEAR_YEARS), usual, _BRAND_PRIOR)
     brands[0] = usual
-    long = _with_prior(_smoothed(of_vehicle, _LONG_YEARS), brands[brand_of], _LONG_PRIOR)
+    prior, weight = brands[brand_of], np.full((vehicles, 1, 1), _LONG_PRIOR)
+    for vehicle, kinds in _known_kinds(statistics, ordinal_encoder):
+        of_vehicle[vehicle] *= kinds
+        prior[vehicle] *= kinds
+        prior[vehicle] /= prior[vehicle].sum(axis=1, keepdims=True)
+        weight[vehicle] = _KNOWN_PRIOR
+    long = _with_prior(_smoothed(of_vehicle, _LONG_YEARS), prior, weight)
     near = _with_prior(_smoothed(of_vehicle, _NEAR_YEARS), long, _VEHICLE_PRIOR)
+    for name, by_year in statistics.kept_kinds.items():
+        of_name = near[ordinal_encoder.vehicle_code(*split_vehicle(name), None)]
+        for place, kept in sorted((int(year) - FIRST_YEAR, by_year[year]) for year in by_year):
+            of_name[place] = kept * of_name[place - 1] + (1.0 - kept) * of_name[place]
     return np.concatenate([near, brands])
 
 
-def _kind_factors(seen: SeenValues, ordinal_encoder: CarOrdinalEncoder) -> FloatArray:
-    """Factors of the shares of the kinds by the code of the vehicle, (vehicles, kinds).
-
-    A field of which no value is seen with the vehicle says nothing.
-    """
-    factors = np.ones((ordinal_encoder.sizes["vehicle"], len(KINDS)))
-    for place, field in enumerate(("fuel", "transmission")):
-        known: dict[int, set[int]] = {}
-        for vehicle, value in seen.get(field, ()):
-            known.setdefault(vehicle, set()).add(value)
-        codes = [ordinal_encoder.vocabularies[field].get(kind[place], 0) for kind in KINDS]
-        for vehicle, values in known.items():
-            factors[vehicle, [code not in values for code in codes]] *= _UNSEEN_FACTOR
-    return factors
+def _known_kinds(
+    statistics: UsualStatistics, ordinal_encoder: CarOrdinalEncoder
+) -> Iterator[tuple[int, FloatArray]]:
+    """Code of each vehicle whose kinds are known, and 1 for each of its kinds, else 0 (kinds,)."""
+    for name, kinds in (statistics.known_kinds or {}).items():
+        vehicle = ordinal_encoder.vehicle_code(*split_vehicle(name), None)
+        if vehicle and kinds:
+            yield vehicle, np.isin(KIND_NAMES, kinds).astype(np.float64)
 
 
 def _smoothed(counts: FloatArray, years: float) -> FloatArray:
@@ -283,7 +327,7 @@ def _independent(counts: FloatArray) -> FloatArray:
     return np.asarray((table.sum(axis=1)[:, None] * table.sum(axis=0) / table.sum() ** 2).ravel())
 
 
-def _with_prior(counts: FloatArray, prior: FloatArray, weight: float) -> FloatArray:
+def _with_prior(counts: FloatArray, prior: FloatArray, weight: float | FloatArray) -> FloatArray:
     """Shares by the counts and `weight` listings with the shares `prior`."""
     total = counts + weight * prior
     return np.asarray(total / total.sum(axis=-1, keepdims=True))

@@ -15,12 +15,10 @@ SCHEMA_VERSION = 7
 READABLE_SCHEMAS = (4, 5, 6, 7)
 """Other versions are refused. Version 4 lacks `usual.json`: what is usual for a car is then derived
 from the counts of its baseline (`model_store.pricing.usual_cars`). Versions before 6 do not state
-how their errors grow with the age of the data: their intervals widen beyond the horizon only."""
+how their errors grow with the age of the data: their intervals widen beyond the horizon only.
+Versions before 7 do not state the kinds that a vehicle has (`UsualStatistics.known_kinds`)."""
 USUAL_FILE_SCHEMA = 5
 """First schema whose versions have `usual.json`."""
-DISCOUNTING_SCHEMA = 7
-"""First schema in which a car that does not state its fuel or gearbox is hardly taken for a kind
-that the listings of its model lack. The prices of stored versions must not change."""
 
 MANIFEST_FILE = "manifest.json"
 ENCODER_FILE = "encoder.json"

@@ -20,8 +20,9 @@ from model_store.pricing.feature_matrix import BASELINE, CarEncoder
 from model_store.pricing.scenarios import ScenarioExpander, mixed_quantiles
 from model_store.pricing.usual_approximation import approximate_statistics
 from model_store.pricing.usual_cars import UsualStatistics
+from model_store.training.rising_kinds import with_kept_kinds
 from model_store.training.usual_statistics import usual_statistics
-from shared.domain.car import CarFeatures, Fuel
+from shared.domain.car import CarFeatures, Fuel, Transmission
 from shared.domain.valuation import QUANTILE_LEVELS
 
 LEVELS = np.array(QUANTILE_LEVELS)
@@ -133,40 +134,6 @@ def test_the_mean_of_scenarios_is_weighted_by_their_shares(
     assert abs(scenarios.weights[0] - scenarios.weights[1]) > 0.1
 
 
-def test_a_car_is_hardly_taken_for_a_kind_that_its_model_lacks() -> None:
-    """A new Fabia was priced as a diesel with an automatic gearbox, as other cars of the brand."""
-    encoder = CarEncoder(ReferenceMarket.load().hedonic, (BASELINE,))
-    statistics = UsualStatistics(
-        kinds={
-            "skoda|fabia": {"Petrol|Manual": {"2012": 12}},
-            "skoda|octavia": {"Diesel|Automatic": {"2024": 400}},
-        },
-        powers={}, km_by_age=(), km_by_vehicle={}, km_by_kind={}, km_spread=(),
-    )  # fmt: skip
-    car = CarFeatures(company="skoda", model="fabia", year=2026)
-
-    def diesel_share(*, discounts_unseen: bool) -> float:
-        expander = ScenarioExpander.of(statistics, encoder, 2026, discounts_unseen=discounts_unseen)
-        cars = expander.cars(car, encoder.code([car]))
-        return sum(share for one, share in cars if one.fuel is Fuel.DIESEL)
-
-    assert diesel_share(discounts_unseen=False) > 0.4
-    assert diesel_share(discounts_unseen=True) < 0.1
-
-
-def test_a_kind_that_the_model_lacks_can_still_be_stated() -> None:
-    encoder = CarEncoder(ReferenceMarket.load().hedonic, (BASELINE,))
-    statistics = UsualStatistics(
-        kinds={"skoda|fabia": {"Petrol|Manual": {"2012": 12}}},
-        powers={}, km_by_age=(), km_by_vehicle={}, km_by_kind={}, km_spread=(),
-    )  # fmt: skip
-    expander = ScenarioExpander.of(statistics, encoder, 2026)
-    car = CarFeatures(company="skoda", model="fabia", year=2026, fuel=Fuel.ELECTRIC)
-    cars = expander.cars(car, encoder.code([car]))
-    assert {one.fuel for one, _ in cars} == {Fuel.ELECTRIC}
-    assert sum(share for _, share in cars) == pytest.approx(1.0)
-
-
 def test_statistics_survive_json(statistics: UsualStatistics) -> None:
     again = json.loads(json.dumps(statistics.to_json()))
     assert UsualStatistics.from_json(again) == statistics
@@ -202,7 +169,8 @@ def test_the_trend_of_the_kinds_is_measured_and_given_back_to_listings_that_lack
     assert min(count for cells in trend.values() for count, _ in cells.values()) >= 10
     # Shuffled years do not depend on the kind.
     shuffled = table.assign(year=np.random.default_rng(1).permutation(table["year"]))
-    found = usual_statistics(shuffled, hedonic, trend).kinds["renault|clio"]
+    market = dataclasses.replace(ReferenceMarket.load(), kind_trend=trend, kinds={})
+    found = usual_statistics(shuffled, hedonic, market).kinds["renault|clio"]
     share = {
         year: found["Petrol|Automatic"][year]
         / (found["Petrol|Automatic"][year] + found["Diesel|Manual"][year])
@@ -217,6 +185,88 @@ def test_a_band_without_enough_listings_has_the_ratio_of_the_nearest() -> None:
     kind = pd.Series(["Hybrid|Automatic"] * 4 + ["LPG|Manual", None])
     year = pd.Series([1995.0, 2017.0, 2019.0, 2025.0, 2019.0, 2019.0])
     assert kind_ratios(trend, kind, year).tolist() == [0.5, 0.5, 0.5, 2.0, 1.0, 1.0]
+
+
+def kind_shares(
+    statistics: UsualStatistics, hedonic: HedonicModel, car: CarFeatures
+) -> dict[tuple[Fuel | None, Transmission | None], float]:
+    encoder = CarEncoder(hedonic, (BASELINE,))
+    expander = ScenarioExpander.of(statistics, encoder, 2025)
+    shares: dict[tuple[Fuel | None, Transmission | None], float] = {}
+    for one, share in expander.cars(car, encoder.code([car])):
+        kind = (one.fuel, one.transmission)
+        shares[kind] = shares.get(kind, 0.0) + share
+    return shares
+
+
+def test_a_kind_that_no_listing_of_a_model_has_has_no_share(
+    table: pd.DataFrame, hedonic: HedonicModel
+) -> None:
+    """The X5 is a diesel in every listing, however many of its brand's are not."""
+    series = table.assign(company="bmw", model="serie 3", fuel="Petrol", transmission="Manual")
+    x5 = table[table["model"] == "x5"].head(12)
+    few = pd.concat([series, x5], ignore_index=True)
+    car = CarFeatures(company="bmw", model="x5", year=2022)
+    diesel = (Fuel.DIESEL, Transmission.AUTOMATIC)
+    assert kind_shares(usual_statistics(few, hedonic), hedonic, car) == {diesel: 1.0}
+    fewer = pd.concat([series, x5.head(5)], ignore_index=True)
+    shares = kind_shares(usual_statistics(fewer, hedonic), hedonic, car)
+    assert shares[diesel] < 0.9, "five listings do not tell that there is no other kind"
+
+
+def test_a_stated_gearbox_that_no_listing_has_leaves_the_fuel_as_it_is_usual(
+    statistics: UsualStatistics, hedonic: HedonicModel
+) -> None:
+    manual = CarFeatures(
+        company="bmw", model="x5", year=2015, transmission=Transmission.MANUAL, km_driven=90_000
+    )
+    expected = {(Fuel.DIESEL, Transmission.MANUAL): 1.0}
+    assert kind_shares(statistics, hedonic, manual) == expected
+    petrol = dataclasses.replace(manual, transmission=None, fuel=Fuel.PETROL)
+    expected = {(Fuel.PETROL, Transmission.AUTOMATIC): 1.0}
+    assert kind_shares(statistics, hedonic, petrol) == expected
+    both = dataclasses.replace(manual, fuel=Fuel.PETROL, km_driven=None)
+    assert set(kind_shares(statistics, hedonic, both)) == {(Fuel.PETROL, Transmission.MANUAL)}
+
+
+def test_a_newer_car_is_not_cheaper_because_its_usual_kind_is_a_cheaper_one(
+    table: pd.DataFrame,
+) -> None:
+    """Old Clios are dear diesels, new ones cheap petrol cars."""
+    years, prices = range(2008, 2024), {}
+    dear = np.log(table["price_mad"].to_numpy()) + 0.6 * (table["fuel"] == "Diesel").to_numpy()
+    model = fit_hedonic(table, dear, TERMS).model
+    encoder = CarEncoder(model, (BASELINE,))
+    statistics = usual_statistics(table, model)
+    for label, each in (
+        ("usual", statistics), ("kept", with_kept_kinds(statistics, encoder, 2025))
+    ):  # fmt: skip
+        cars = [CarFeatures(company="renault", model="clio", year=year) for year in years]
+        expander = ScenarioExpander.of(each, encoder, 2025)
+        found = expander.expand_all(encoder.code(cars))
+        log_price = encoder.encode_codes(found.features).baseline_log
+        quantiles = log_price[:, None] + 0.07 * np.log(LEVELS / (1.0 - LEVELS))
+        prices[label] = found.mix(quantiles)[:, 4]
+    assert np.diff(prices["usual"]).min() < -0.03
+    assert np.diff(prices["kept"]).min() > -0.002
+
+
+def test_versions_of_earlier_releases_keep_their_shares(
+    statistics: UsualStatistics, hedonic: HedonicModel
+) -> None:
+    """Their self-test compares prices: the brand's kinds count, and kilometres tell the kind."""
+    stored = json.loads(json.dumps(statistics.to_json()))
+    del stored["known_kinds"], stored["kept_kinds"]
+    earlier = UsualStatistics.from_json(stored)
+    assert earlier.known_kinds is None
+    car = CarFeatures(company="renault", model="clio", year=2016, km_driven=130_000)
+    diesel = (Fuel.DIESEL, Transmission.MANUAL)
+    few = dataclasses.replace(car, km_driven=60_000)
+    assert (
+        kind_shares(earlier, hedonic, car)[diesel]
+        > 1.2 * kind_shares(earlier, hedonic, few)[diesel]
+    )
+    assert kind_shares(statistics, hedonic, car) == kind_shares(statistics, hedonic, few)
 
 
 log_prices = st.lists(st.floats(0.0, 0.3), min_size=9, max_size=9).map(
