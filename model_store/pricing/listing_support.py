@@ -2,7 +2,7 @@
 
 Few or no listings of a model of about the car's year, more kilometres than its cars have at that
 age, a fuel or a gearbox that hardly any of them has: the effect is derived from other cars, errors
-are twice as large, and the interval of a car that is covered would hold too seldom (ADR 112).
+are twice as large, and the interval of a car that is covered would hold too seldom (ADR 116).
 """
 
 import dataclasses
