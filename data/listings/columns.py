@@ -1,14 +1,14 @@
 """The columns of a listings file: of a known layout, or as a batch of the same file has them."""
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from marshmallow import ValidationError
 
 from data.listings import cells
-from data.listings.files import PRICE_NAMES, ListingsError, RawTable
+from data.listings.column_checks import check_columns, check_prices, in_foreign_currency
+from data.listings.files import ListingsError, RawTable
 from data.listings.formats import DETECTED, NAME, ListingFormat, detect_format, find_listing_columns
 from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE
 from shared.domain.names import fold
@@ -29,7 +29,6 @@ _PRICE_REASONS = {
     "out-of-range": "with an impossible price",
 }
 """Why a price is not read, by the code of its cell."""
-_MAX_HEADERS_SHOWN = 20
 _TRUE = frozenset({"1", "true", "yes", "oui"})
 
 Texts = dict[str, Sequence[str]]
@@ -75,7 +74,7 @@ def _known_columns(raw: RawTable, layout: ListingFormat) -> ListingColumns:
             indexes.setdefault(name, index)
     texts: Texts = {name: raw.column(index) for name, index in indexes.items()}
     names = texts.pop(NAME, None)
-    _check_columns(raw, texts, has_names=names is not None)
+    check_columns(raw, texts, has_names=names is not None)
     raw = _with_price_column(raw, indexes[PRICE])
     _check_currency(raw, layout)
     values: Values = {
@@ -125,7 +124,7 @@ def _check_currency(raw: RawTable, layout: ListingFormat) -> None:
     """Raise `ListingsError` if the file states prices in another currency than its layout's."""
     dialect = raw.dialect
     if dialect.currency not in (None, layout.currency):
-        raise _in_foreign_currency(raw)
+        raise in_foreign_currency(raw)
     if layout.currency != DIRHAM and dialect.unit_columns.get(ASKING_PRICE) is not None:
         raise ListingsError(
             f"{raw.name}: the prices of the layout {layout.name} are in {layout.currency}, and a"
@@ -198,7 +197,7 @@ def _detected_columns(raw: RawTable) -> ListingColumns:
     """The columns as a batch of the same file has them, and those of listings alone."""
     dialect = raw.dialect
     own = find_listing_columns(raw.headers, dialect)
-    _check_prices(raw)
+    check_prices(raw)
     texts, values, price_codes = _validated(raw)
     texts[PRICE] = texts.pop(ASKING_PRICE)
     values[PRICE] = values.pop(ASKING_PRICE)
@@ -281,50 +280,3 @@ def _read_leniently(texts: Texts, values: Values, dialect: Dialect) -> None:
                 if cell not in known:
                     known[cell] = _read_field(name, cleaner(cell))
                 column[row] = known[cell]
-
-
-def _check_columns(raw: RawTable, texts: Texts, *, has_names: bool) -> None:
-    """Raise `ListingsError` if a required column is missing."""
-    needed = [PRICE, "year"] if has_names else [PRICE, "company", "model", "year"]
-    missing = [name for name in needed if name not in texts]
-    if missing:
-        raise _missing(raw, missing)
-
-
-def _missing(raw: RawTable, names: Sequence[str]) -> ListingsError:
-    found = ", ".join(raw.headers[:_MAX_HEADERS_SHOWN])
-    if not raw.dialect.has_header:
-        return ListingsError(
-            f"{raw.name}: the file has no header row: write the names of its columns above the"
-            " first car"
-        )
-    hint = f" (a price is called {', '.join(PRICE_NAMES)})" if PRICE in names else ""
-    return ListingsError(f"{raw.name}: no column for {', '.join(names)}; found: {found}{hint}")
-
-
-def _check_prices(raw: RawTable) -> None:
-    """Raise `ListingsError` unless there is a column of prices in dirhams."""
-    dialect = raw.dialect
-    if dialect.asking is not None:
-        return
-    if dialect.currency is not None:
-        raise _in_foreign_currency(raw)
-    notices = Counter({notice.code: 1 for notice in dialect.notices})
-    if notices["price-scale"]:
-        raise ListingsError(
-            f"{raw.name}: the prices count in thousands: write them in dirhams, in a column"
-            " price_mad"
-        )
-    if {"price_mad", "low_mad", "high_mad"}.issubset(raw.headers):
-        raise ListingsError(
-            f"{raw.name}: price_mad is this service's own estimate here, beside low_mad and"
-            " high_mad: a model is trained on asking prices, in a column such as prix"
-        )
-    raise _missing(raw, [PRICE])
-
-
-def _in_foreign_currency(raw: RawTable) -> ListingsError:
-    return ListingsError(
-        f"{raw.name}: the prices are in {raw.dialect.currency}, and a model quotes dirhams:"
-        " convert the column, each price at the rate of its month, and call it price_mad"
-    )

@@ -49,7 +49,7 @@ def roll_back_if_worse(registry: ModelRegistry, reports: Sequence[SaleReport]) -
 
     Args:
         registry: with a self-test, which the earlier version must pass.
-        reports: see `model_store.drift.sales.sale_reports`.
+        reports: see `model_store.drift.sale_reports.sale_reports`.
 
     Raises:
         ModelVersionNotFound, ModelRefused: the earlier version is missing or fails a check; the

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from model_store.drift.sale_reports import sale_reports
 from model_store.drift.sales import (
     compare_sales,
     counted_sales,
     errors_by_version,
-    sale_reports,
 )
 from model_store.registry.bundle import save_bundle
 from model_store.registry.history import Action, append_activation
