@@ -327,6 +327,17 @@ def test_a_group_waits_for_the_end_of_an_outage(bench, request_, monkeypatch, st
     assert sorted(bench.recorded()) == sorted(ids)
 
 
+def test_a_group_ends_while_the_broker_is_full(bench, request_):
+    ids = [bench.stored(request_).id for _ in range(3)]
+    bench.broker.config_set("maxmemory", 1)
+    try:
+        value(bench, ids)
+    finally:
+        bench.broker.config_set("maxmemory", 0)
+    assert states(bench, ids) == [JobState.SUCCEEDED] * 3
+    assert sorted(bench.recorded()) == sorted(ids)
+
+
 def test_a_result_that_the_blob_store_refuses_delays_only_its_job(bench, request_, monkeypatch):
     """The record is in the log by then, and is not written again."""
     ids = [bench.stored(request_).id, bench.stored(*[request_] * 3).id]
