@@ -193,8 +193,8 @@ local function publish_ends()
 end
 local function finish(id, state, error, estimates, blob, blob_size)
   local name = ARGV[3] .. id
-  local caller, memory, disk, need, started_at, attempts, ends = unpack(redis.call('HMGET', name,
-    'caller', 'memory', 'disk', 'need', 'started_at', 'attempts', 'ends'))
+  local caller, memory, disk, need, started_at, attempts, ends, cancel = unpack(redis.call('HMGET',
+    name, 'caller', 'memory', 'disk', 'need', 'started_at', 'attempts', 'ends', 'cancel_requested'))
   local fields = {'state', state, 'finished_at', ARGV[1], 'error', error}
   local function set(field, value)
     fields[#fields + 1] = field
@@ -229,7 +229,8 @@ local function finish(id, state, error, estimates, blob, blob_size)
   local is_inline = blob == '' and #estimates <= tonumber(ARGV[8])
   local result = is_inline and estimates or false
   local times = {ARGV[1], started_at}
-  table.insert(packed_ends, {id, state, times, tonumber(attempts or 0), error, result})
+  local end_ = {id, state, times, tonumber(attempts or 0), error, result, cancel == '1'}
+  table.insert(packed_ends, end_)
   packed_size = packed_size + (result and #result or 0)
   if packed_size > tonumber(ARGV[9]) then publish_ends() end
 end
