@@ -249,6 +249,7 @@ class FastPathMiddleware:
             or b"origin" in headers
             or b"content-encoding" in headers
             or b"transfer-encoding" in headers
+            or b"=0" in headers.get(b"accept-encoding", b"")  # it may refuse the identity form
             or len(headers) != len(scope["headers"])  # one of them came twice
         ):
             return None
