@@ -144,9 +144,7 @@ def test_whoever_refuses_the_identity_form_gets_none(
     assert decoded(packed, body) == content
 
 
-def test_whoever_refuses_all_codings_is_told_so_and_nothing_happens(
-    http: httpx.Client, addresses: dict[str, str]
-) -> None:
+def test_whoever_refuses_all_codings_is_told_so_and_nothing_happens(http: httpx.Client) -> None:
     count = len(http.get("/jobs?limit=100").json()["items"])
     for method, path in (("GET", "/jobs"), ("POST", "/jobs"), ("POST", "/predict")):
         refused = http.request(
