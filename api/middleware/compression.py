@@ -59,7 +59,6 @@ def _encode(response: Response) -> Response:
     if response.status_code == HTTPStatus.NOT_MODIFIED:
         return response
     response.content_encoding = coding
-    response.headers.pop("Accept-Ranges", None)
     if response.is_streamed:
         response.headers.pop("Content-Length", None)
         blocks = cast("Iterable[bytes]", response.response)

@@ -183,12 +183,9 @@ def test_a_request_for_a_range_gets_the_identity_form() -> None:
 
 
 def test_only_the_identity_form_has_a_strong_etag() -> None:
-    headers = {"ETag": '"a"', "Accept-Ranges": "bytes"}
-    response = encoded(Response(LARGE, headers=headers))
-    assert response.headers["ETag"] == 'W/"a"'
-    assert "Accept-Ranges" not in response.headers
-    response = encoded(Response(LARGE, headers=headers), "identity")
-    assert (response.headers["ETag"], response.headers["Accept-Ranges"]) == ('"a"', "bytes")
+    headers = {"ETag": '"a"'}
+    assert encoded(Response(LARGE, headers=headers)).headers["ETag"] == 'W/"a"'
+    assert encoded(Response(LARGE, headers=headers), "identity").headers["ETag"] == '"a"'
 
 
 def test_a_304_has_the_etag_of_the_form_that_it_stands_for() -> None:
