@@ -44,20 +44,30 @@ def _refuse_unacceptable() -> None:
 
 def _encode(response: Response) -> Response:
     """Compress a response if it is large and its media type is compressible."""
-    accepted = accepted_by_request()
+    accepted, size = accepted_by_request(), _size_of(response)
+    is_small = accepted.identity and size is not None and size < MIN_BYTES
+    is_read = request.method in READING_METHODS
+    if is_small and not is_read:  # first, because most answers are
+        return response
     if not _is_negotiable(response, accepted):
         return response
-    if request.method in READING_METHODS:
+    if is_read:
         _add_vary(response)
-    coding = _coding_of(response, accepted)
-    if coding is Coding.IDENTITY:
-        return response
+    has_range = accepted.identity and "Range" in request.headers
+    coding = accepted.best or Coding.IDENTITY
+    if not (is_small or has_range or size == 0 or coding is Coding.IDENTITY):
+        _apply(response, coding)
+    return response
+
+
+def _apply(response: Response, coding: Coding) -> None:
+    """Compress a response, or mark a 304 as that of a compressed one."""
     _add_vary(response)
     tag, is_weak = response.get_etag()
     if tag is not None and not is_weak:
         response.set_etag(tag, weak=True)
     if response.status_code == HTTPStatus.NOT_MODIFIED:
-        return response
+        return
     response.content_encoding = coding
     if response.is_streamed:
         response.headers.pop("Content-Length", None)
@@ -65,7 +75,6 @@ def _encode(response: Response) -> Response:
         response.response = CompressedStream(blocks, coding)
     else:
         response.set_data(compress(response.get_data(), coding))
-    return response
 
 
 def _is_negotiable(response: Response, accepted: Accepted) -> bool:
@@ -79,17 +88,6 @@ def _is_negotiable(response: Response, accepted: Accepted) -> bool:
     if "no-transform" in response.headers.get("Cache-Control", ""):
         return False
     return is_compressible(media_type) or not (accepted.identity or media_type == EVENT_STREAM)
-
-
-def _coding_of(response: Response, accepted: Accepted) -> Coding:
-    """The coding of a response, or of the one that a 304 stands for."""
-    if accepted.best is None:
-        return Coding.IDENTITY
-    if not accepted.identity:
-        return accepted.best
-    size = _size_of(response)
-    is_small = size is not None and size < MIN_BYTES
-    return Coding.IDENTITY if is_small or "Range" in request.headers else accepted.best
 
 
 def _size_of(response: Response) -> int | None:

@@ -160,6 +160,11 @@ def test_small_bodies_are_compressed_only_for_whoever_refuses_the_identity_form(
     assert gzip.decompress(response.data) == small
 
 
+def test_no_body_is_not_compressed() -> None:
+    response = encoded(Response(status=204), "gzip, identity;q=0")
+    assert "Content-Encoding" not in response.headers
+
+
 def test_a_small_answer_to_a_post_does_not_vary() -> None:
     assert "Vary" not in encoded(Response(b"{}"), method="POST").headers
     assert encoded(Response(LARGE), method="POST").headers["Vary"] == "Accept-Encoding"
