@@ -5,6 +5,7 @@ out is the message, HTTP and waiting. `python -m benchmarks.profile_list [MODELS
 """
 
 import contextlib
+import gc
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +92,11 @@ def report() -> None:
     def value(path: str) -> None:
         valuation.value_job(JobId(path.rpartition("/")[2]), time.time(), QueueName.BULK)
 
-    rounds = [one_round(client, value, cars(number)) for number in range(REPEATS + 1)]
-    for name in rounds[0]:  # round 0 is the warm-up
-        print(f"{statistics.median(one[name] for one in rounds[1:]):8.2f}  {name}")
+    one_round(client, value, cars(REPEATS))  # imports, connects, compiles and loads the model
+    gc.freeze()  # as in the processes of the service
+    rounds = [one_round(client, value, cars(number)) for number in range(REPEATS)]
+    for name in rounds[0]:
+        print(f"{statistics.median(one[name] for one in rounds):8.2f}  {name}")
 
 
 def one_round(
@@ -100,24 +104,28 @@ def one_round(
 ) -> dict[str, float]:
     """Submit, value and read a list; return the time of each, and the CPU time of its parts."""
     spent: dict[str, float] = defaultdict(float)
+    figures: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def step(name: str) -> Iterator[None]:
+        started_s = time.perf_counter()
+        yield
+        figures[f"{name}, all (with waiting)"] = 1000 * (time.perf_counter() - started_s)
+        parts = [part for part in TIMED_FUNCTIONS if part.startswith(f"{name}:")]
+        figures.update({f"  {part}": 1000 * spent[part] for part in parts})
+        spent.clear()
+
     with contextlib.ExitStack() as stack:
         for name, (module, owner, function) in TIMED_FUNCTIONS.items():
             target: Any = sys.modules[module]
             target = getattr(target, owner) if owner else target
             stack.enter_context(timed(target, function, name, spent))
-        times_s = [time.perf_counter()]
-        path = submitted(client, body)
-        times_s.append(time.perf_counter())
-        value(path)
-        times_s.append(time.perf_counter())
-        read(client, path)
-        times_s.append(time.perf_counter())
-    figures: dict[str, float] = {}
-    for number, step in enumerate(("submit", "value", "read")):
-        whole_ms = 1000 * (times_s[number + 1] - times_s[number])
-        parts = [name for name in TIMED_FUNCTIONS if name.startswith(f"{step}:")]
-        figures |= {f"{step}, all (with waiting)": whole_ms}
-        figures |= {f"  {name}": 1000 * spent[name] for name in parts}
+        with step("submit"):
+            path = submitted(client, body)
+        with step("value"):
+            value(path)
+        with step("read"):
+            read(client, path)
     return figures
 
 
