@@ -27,8 +27,9 @@ PARAMS: Mapping[str, Mapping[str, str]] = {
 def download(transport: Transport, batch_id: str, name: str, path: Path, *, form: str) -> Path:
     """Download a result file of a batch; `path` is written when the download is complete.
 
-    Received bytes are kept in a file beside `path`, named after the batch, and their `ETag` in
-    another. A later call, also in another process, requests only the rest; if the results have
+    The service may compress it on its way. Received content is kept in a file beside `path`, named
+    after the batch, and its `ETag` in another. A later call, also in another process, requests only
+    the rest, which is never compressed: ranges are those of the identity form. If the results have
     changed since, because rows were corrected, it gets the whole file.
     """
     part = path.with_name(f"{path.name}.{batch_id}-{form}.part")
@@ -55,7 +56,7 @@ def download(transport: Transport, batch_id: str, name: str, path: Path, *, form
 
 
 def _tag_file(part: Path) -> Path:
-    """File with the `ETag` of the received bytes."""
+    """File with the `ETag` of the received content."""
     return part.with_name(f"{part.name}.etag")
 
 
@@ -66,9 +67,9 @@ def _size(part: Path) -> int:
 def _fetch(transport: Transport, url: str, part: Path, params: Mapping[str, str]) -> None:
     """Fetch the rest of a file, or all of it if it has changed or the service ignores the range."""
     have, tag_file = _size(part), _tag_file(part)
-    headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+    headers = {"Accept": "*/*"}
     if have:
-        headers["Range"] = f"bytes={have}-"
+        headers |= {"Accept-Encoding": "identity", "Range": f"bytes={have}-"}
         if tag_file.exists():
             headers["If-Range"] = tag_file.read_text()
     with transport.stream(url, params=params, headers=headers) as response:
@@ -80,7 +81,8 @@ def _fetch(transport: Transport, url: str, part: Path, params: Mapping[str, str]
         is_rest = response.status_code == HTTPStatus.PARTIAL_CONTENT
         if not is_rest and "ETag" in response.headers:
             part.unlink(missing_ok=True)
-            tag_file.write_text(response.headers["ETag"])
+            # A compressed response has the ETag of the identity form, as a weak one.
+            tag_file.write_text(response.headers["ETag"].removeprefix("W/"))
         with part.open("ab" if is_rest else "wb") as file:
             for block in response.iter_bytes():
                 file.write(block)

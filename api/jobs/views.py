@@ -4,11 +4,14 @@ import dataclasses
 import hashlib
 import threading
 from contextlib import nullcontext
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, g, request
+from werkzeug.http import quote_etag
 
+from api.http.conditional import conditional, is_known
 from api.http.context import admission, caller_id, language, services
 from api.http.requests import (
     ValuationQuery,
@@ -187,14 +190,17 @@ def read(job_id: str) -> Response:
     if not summary.state.is_terminal:
         response = _job_response(summary, query["coverage"])
         response.headers["Retry-After"] = "1"
-        etag = _digest(response.get_data())
+        response.set_etag(_digest(response.get_data()), weak=True)
+        response = conditional(response)
     else:  # an ended job never changes: a matching ETag is answered without reading the job
-        etag = _digest(f"{job_id} {summary.state} {query['coverage']} {language()}".encode())
-        is_known = request.if_none_match.contains_weak(etag)
-        response = Response() if is_known else _job_response(summary, query["coverage"])
-    response.set_etag(etag)
+        content = f"{job_id} {summary.state} {query['coverage']} {language()}"
+        etag = quote_etag(_digest(content.encode()), weak=True)
+        if is_known(etag):
+            response = Response(status=HTTPStatus.NOT_MODIFIED)
+        else:
+            response = _job_response(summary, query["coverage"])
+        response.headers["ETag"] = etag
     response.headers["Cache-Control"] = "private, no-cache"
-    response.make_conditional(request)
     return response
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from api.container import ApiServices
+from api.http.compression import accepted_codings
 from api.http.problems import error_response
 from api.http.requests import parse_json, preferred_language, resolve_wait_s
 from api.http.responses import JSON, HttpResponse, rate_headers
@@ -249,6 +250,7 @@ class FastPathMiddleware:
             or b"origin" in headers
             or b"content-encoding" in headers
             or b"transfer-encoding" in headers
+            or _refuses_identity(headers.get(b"accept-encoding", b""))
             or len(headers) != len(scope["headers"])  # one of them came twice
         ):
             return None
@@ -320,6 +322,11 @@ class FastPathMiddleware:
         limits = fast_request.limited.headers if fast_request.limited is not None else ()
         await _send_response(response, limits, send)
         observe_http("POST", PATH, response.status, time.perf_counter() - fast_request.started)
+
+
+def _refuses_identity(accept_encoding: bytes) -> bool:
+    """Whether a client accepts compressed responses only, as Flask sends them."""
+    return b"=0" in accept_encoding and not accepted_codings(_text(accept_encoding)).identity
 
 
 def _load_request(raw: bytes, length: int) -> CarRequest:

@@ -277,6 +277,17 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         "fr": ("Format indisponible", "Formats disponibles : {available}."),
         "en": ("Not acceptable", "Available formats: {available}."),
     },
+    "coding-not-acceptable": {
+        "fr": (
+            "Codage refusé",
+            "Accept-Encoding refuse tous les codages : {available}.",
+        ),
+        "en": ("No coding accepted", "Accept-Encoding refuses every coding: {available}."),
+    },
+    "precondition-failed": {
+        "fr": ("Condition non remplie", "Le contenu n'est plus celui que nomme {header}."),
+        "en": ("Precondition failed", "The content is no longer what {header} names."),
+    },
     "body-too-large": {
         "fr": ("Corps trop grand", "Au plus {maximum} octets."),
         "en": ("Body too large", "At most {maximum} bytes."),

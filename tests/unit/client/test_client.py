@@ -1,7 +1,9 @@
 """The client turns answers into values, and failures into exceptions that say what to do."""
 
 import datetime as dt
+import gzip
 import json
+import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+import zstandard
 from click.testing import CliRunner
 
 from cli.main import main
@@ -369,6 +372,31 @@ def test_a_download_of_results_that_were_corrected_meanwhile_begins_anew(
     client_of(after).download_results("b1", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_bytes() == DATA
     assert [item.name for item in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_a_compressed_download_is_resumed_by_a_range_of_its_content(
+    tmp_path: Path, coding: str
+) -> None:
+    pack = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}[coding]
+    content = random.Random(1).randbytes(700_000)
+    packed, starts = pack(content), []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        wanted = request.headers.get("Range")
+        if wanted is None:
+            assert coding in request.headers["Accept-Encoding"]
+            headers = {"ETag": 'W/"1"', "Content-Encoding": coding}
+            stream = Breaking(packed[: len(packed) // 2])
+            return httpx.Response(200, stream=stream, headers=headers)
+        assert request.headers["Accept-Encoding"] == "identity"
+        assert request.headers["If-Range"] == '"1"'
+        starts.append(int(wanted.removeprefix("bytes=").removesuffix("-")))
+        return httpx.Response(206, content=content[starts[0] :], headers={"ETag": '"1"'})
+
+    client_of(serve).download_results("b1", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == content
+    assert 0 < starts[0] < len(content)
 
 
 def test_a_download_without_missing_bytes_is_complete(tmp_path: Path) -> None:
