@@ -160,6 +160,7 @@ def build_services(settings: Settings) -> ApiServices:
         active_model=active_model,
         store=store,
         submitter=JobSubmitter(store, work),
+        send_job=work.send_job,
         reader=JobReader(broker, store, lists, positions),
         positions=positions,
         waits=waits,

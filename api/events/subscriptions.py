@@ -18,10 +18,12 @@ from typing import NamedTuple
 import redis
 
 from api.loops.event_loops import PerLoop
+from shared.domain.errors import UnreadableRecord
 from shared.domain.job import Job
 from shared.logging import get_logger
 from shared.redis import keys
 from shared.redis.connections import RedisClient
+from shared.redis.job_store.endings import JobEnded, read_ends
 
 RETRY_S = 0.5
 POLL_S = 1.0
@@ -36,7 +38,7 @@ MAX_ENDED = 16_384
 WAKE_SLICE = 64
 """Requests that one iteration of the loop wakes: thousands must not delay all others."""
 
-CHANNELS = (keys.ENDED_CHANNEL, keys.PROGRESS_CHANNEL)
+CHANNELS = (keys.ENDED_CHANNEL, keys.ENDED_JOBS_CHANNEL, keys.PROGRESS_CHANNEL)
 
 log = get_logger("events")
 
@@ -211,16 +213,35 @@ class StateChanges:
         with self._lock:
             self.is_live = is_live
             self._watched.clear()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
         for listeners in self._loops.all():
             listeners.call(listeners.wake_all)
 
     def _changes(self, channel: str, data: bytes) -> list[Change]:
+        if channel == keys.ENDED_JOBS_CHANNEL:
+            return self._ends(data)
         # Data that cannot be decoded is no id, so no listener matches it.
-        state_id = data.decode(errors="replace")
+        ids = data.decode(errors="replace").split(",")
         if channel == keys.PROGRESS_CHANNEL:
-            return [Change(state_id, is_progress=True)]
-        self._note_ends([state_id])
-        return [Change(state_id)]
+            return [Change(each, is_progress=True) for each in ids]
+        self._note_ends(ids)
+        return [Change(each) for each in ids]
+
+    def _ends(self, data: bytes) -> list[Change]:
+        """The ends of jobs, with those ended jobs that were kept."""
+        try:
+            ends = read_ends(data)
+        except UnreadableRecord as error:
+            log.warning("ends_unreadable", error=str(error))
+            self._wake_all()
+            return []
+        kept = self._note_ends([end.id for end in ends])
+        return [
+            Change(end.id, final=None if job is None else _ended(job, end))
+            for end, job in zip(ends, kept, strict=True)
+        ]
 
     def _note_ends(self, ids: Iterable[str]) -> list[Job | None]:
         """The kept jobs of these ids, which are kept no more."""
@@ -236,6 +257,16 @@ class StateChanges:
             wanted = [change for change in changes if listeners.want(change.id)]
             if wanted:
                 listeners.call(partial(listeners.deliver, wanted))
+
+
+def _ended(job: Job, end: JobEnded) -> Job | None:
+    """A job after its end; None if it has to be read, because its result is large or unreadable."""
+    if end.result is None:
+        return None
+    try:
+        return end.applied_to(job)
+    except UnreadableRecord:
+        return None
 
 
 class _LoopListeners:

@@ -7,7 +7,7 @@ loop is stored and queued by one round trip, and what is polled is read by anoth
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from typing import NamedTuple
 
@@ -38,8 +38,9 @@ from shared.domain.job import Job, JobState, QueuePosition
 from shared.domain.valuation import CarRequest
 from shared.logging import get_logger
 from shared.queue.names import QueueName
-from shared.queue.work import Created, CreateOutcome, JobSubmitter
+from shared.queue.work import JobSubmitter
 from shared.redis import keys
+from shared.redis.job_store.creation import Created, CreateOutcome
 from shared.redis.job_store.positions import QueuePositions
 from shared.redis.job_store.store import JobStore
 
@@ -108,6 +109,7 @@ class Jobs:
         active_model: ActiveVersionCache,
         store: JobStore,
         submitter: JobSubmitter,
+        send_job: Callable[[Job], None],
         reader: JobReader,
         positions: QueuePositions,
         waits: Waits,
@@ -120,6 +122,7 @@ class Jobs:
         self._active_model = active_model
         self._store = store
         self._submitter = submitter
+        self._send_job = send_job
         self._positions = positions
         self._waits = waits
         self._threads = threads
@@ -382,5 +385,5 @@ class Jobs:
         A second message is harmless: the first one that is carried out claims the job.
         """
         if job.state is JobState.QUEUED:
-            self._submitter.send(job)
+            self._send_job(job)
         return job

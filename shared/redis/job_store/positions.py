@@ -13,7 +13,7 @@ from shared.redis.connections import (
     RedisClient,
     broker_errors,
 )
-from shared.redis.job_store.store import RATE_WINDOW_S
+from shared.redis.job_store.endings import RATE_WINDOW_S
 
 BUSY_AFTER_S = 1.0
 """If the oldest open job is older than this, jobs arrive faster than they are done."""

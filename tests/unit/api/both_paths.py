@@ -151,10 +151,10 @@ async def call(app, request, told=()):
     start = sent[0]
     shown = b"".join(message.get("body", b"") for message in sent[1:]).decode()
     # The server adds the date where it is missing.
-    named = sorted(
+    headers = sorted(
         (name.decode(), value.decode()) for name, value in start["headers"] if name != b"date"
     )
-    return Response(start["status"], dict(named), repr(named), shown)
+    return Response(start["status"], dict(headers), repr(headers), shown)
 
 
 class Response(NamedTuple):

@@ -1,7 +1,7 @@
 """Idempotency keys of jobs: a failure that is over is not repeated, any other end is."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import pytest
@@ -24,6 +24,7 @@ from shared.domain.job import Job, JobState
 from shared.fields.requests import load_car_request
 from shared.queue.work import JobSubmitter
 from shared.redis import keys
+from shared.redis.job_store.creation import CreateOutcome, QueueCall
 from shared.redis.job_store.positions import QueuePositions
 from shared.redis.job_store.store import JobStore
 from tests.batch_parts import ActiveV1
@@ -38,9 +39,19 @@ class Dispatcher:
     def __init__(self) -> None:
         self.sent: list[str] = []
 
+        self.is_broken = False
+
     def send_job(self, job: Job) -> None:
         assert not job.is_long
         self.sent.append(job.id)
+
+    def calls_of(self, jobs: Sequence[Job]) -> list[QueueCall]:
+        ids = [job.id for job in jobs]
+        if self.is_broken:
+            return [QueueCall(("OOM-COMMAND",), ids)]
+        for job in jobs:
+            self.send_job(job)
+        return []
 
 
 class Queue:
@@ -80,6 +91,7 @@ def jobs(servers: Servers, dispatcher: Dispatcher, queue: Queue) -> Iterator[Job
         active_model=cast("Any", ActiveV1()),
         store=store,
         submitter=JobSubmitter(store, cast("Any", dispatcher)),
+        send_job=dispatcher.send_job,
         reader=JobReader(servers.broker, store, SubmissionIndex(servers.broker), positions),
         positions=positions,
         waits=Waits(changes, 100),
@@ -116,15 +128,12 @@ def test_a_key_whose_job_failed_in_an_outage_gives_a_new_job(
 
 
 def test_a_job_that_was_stored_but_not_sent_is_sent_by_the_repetition(
-    jobs: Jobs, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+    jobs: Jobs, dispatcher: Dispatcher
 ) -> None:
-    def fail(job: Job) -> None:
-        raise BrokerUnavailable(reason=f"while {job.id} was sent")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(dispatcher, "send_job", fail)
-        with pytest.raises(BrokerUnavailable):
-            jobs.submit(submission(), ME)
+    dispatcher.is_broken = True
+    with pytest.raises(BrokerUnavailable):
+        jobs.submit(submission(), ME)
+    dispatcher.is_broken = False
     accepted = jobs.submit(submission(), ME).job
     assert dispatcher.sent == [accepted.id]
     jobs._store.start(accepted.id)
@@ -154,8 +163,8 @@ def test_a_job_that_is_stored_while_its_repetition_looks_for_it_is_found(
 ) -> None:
     """Its tombstone without its record would be an expired job, and the key start another one."""
     repeated: list[str] = []
-    load, create = JobStore.load, JobStore.create
-    first: list[Job] = []
+    load, create = JobStore.load, JobStore.create_all
+    first: list[Sequence[Job]] = []
 
     def load_too_early(store: JobStore, job_id: Any) -> Job | None:
         found = load(store, job_id)
@@ -163,14 +172,14 @@ def test_a_job_that_is_stored_while_its_repetition_looks_for_it_is_found(
             create(store, first.pop())
         return found
 
-    def repeat_before(store: JobStore, job: Job) -> int:
-        monkeypatch.setattr(JobStore, "create", create)
-        first.append(job)
+    def repeat_before(store: JobStore, new: Sequence[Job], *more: Any) -> list[CreateOutcome]:
+        monkeypatch.setattr(JobStore, "create_all", create)
+        first.append(new)
         repeated.append(jobs.submit(submission(), ME).job.id)
-        return create(store, job)
+        return create(store, new, *more)
 
     monkeypatch.setattr(JobStore, "load", load_too_early)
-    monkeypatch.setattr(JobStore, "create", repeat_before)
+    monkeypatch.setattr(JobStore, "create_all", repeat_before)
     assert [jobs.submit(submission(), ME).job.id] == repeated
     assert len(set(dispatcher.sent)) == 1
 

@@ -26,13 +26,15 @@ from tests.conftest import wait_until
 from worker.model import Estimation
 from worker.valuations import claims as claims_module
 from worker.valuations import service
+from worker.valuations.cars import WaitingCar, audit_records
 from worker.valuations.claims import (
     BUSY_RETRY_S,
     CLAIM_TIMEOUT_S,
     ClaimState,
     RedisClaims,
 )
-from worker.valuations.service import OUTAGE_RETRY_DELAY_S, ValuationService, WaitingRequest
+from worker.valuations.service import OUTAGE_RETRY_DELAY_S, ValuationService
+from worker.valuations.steps import ValuationSteps
 from worker.valuations.sweep import JobSweeper
 
 ME = CallerId("me")
@@ -93,11 +95,16 @@ class Bench:
         self.dead_letters = DeadLetters(servers.broker, clock)
         self.cache = EstimateCache(servers.cache, 60, clock)
         self.audit = AuditLog(folder, "w", clock)
+        self.estimation = Estimation(self.models)
         self.service = ValuationService(
-            estimation=Estimation(self.models),
-            audit=self.audit,
+            steps=ValuationSteps(
+                estimation=self.estimation,
+                audit=self.audit,
+                claims=self.claims,
+                cache=self.cache,
+                clock=clock,
+            ),
             claims=self.claims,
-            cache=self.cache,
             jobs=self.jobs,
             client=servers.broker,
             clock=clock,
@@ -147,7 +154,7 @@ class Bench:
 
     def work_on(self, job_id):
         """Carry out a stored job; what became of it."""
-        self.service.value_job(job_id, self.now)
+        self.service.value_jobs([job_id], self.now)
         return self.jobs.get(job_id, ME)
 
     def recorded(self):
@@ -162,10 +169,10 @@ class Bench:
 def keeping(sent):
     """Notes the ids of jobs that are sent."""
 
-    def send_job(job):
-        sent.append(job.id)
+    def send_jobs(jobs):
+        sent.extend(job.id for job in jobs)
 
-    return send_job
+    return send_jobs
 
 
 def raising(error):
@@ -325,11 +332,8 @@ def test_a_job_whose_group_died_is_recorded_exactly_once(bench, request_, was_wr
     claims, registry = bench.other_worker()
     claims.begin("group")
     if was_written:
-        bench.audit.append(
-            bench.service._micro_batch_records(
-                [(_waiting(item, request_), Estimation(bench.models).estimate([request_])[0])]
-            )
-        )
+        (result,) = bench.estimation.estimate([request_])
+        bench.audit.append(list(audit_records([(_waiting(item, request_), result)], bench.now)))
     origin = DispatchOrigin("group", item[3])
     assert bench.job(request_, origin=origin, job_id=item[0]).state is JobState.QUEUED
     registry.leave()
@@ -345,7 +349,7 @@ def test_a_job_that_died_recorded_is_recorded_once_even_if_its_claim_is_forgotte
     def die(*_):
         raise SystemExit
 
-    monkeypatch.setattr(bench.jobs, "finish", die)
+    monkeypatch.setattr(bench.jobs, "finish_all", die)
     job_id = JobId(new_id())
     with pytest.raises(SystemExit):
         bench.job(request_, job_id=job_id)
@@ -366,7 +370,7 @@ def test_a_claim_outlives_the_longest_lease_of_its_job(bench, request_):
 
 
 def _waiting(item, request):
-    return WaitingRequest(ValuationId(item[0]), request, ME, item[3], item[4])
+    return WaitingCar(ValuationId(item[0]), request, ME, item[4], item[3])
 
 
 def test_a_job_that_comes_again_after_its_end_changes_nothing(bench, request_):
@@ -467,7 +471,7 @@ def test_an_accepted_job_waits_for_the_end_of_an_outage(
         else:
             full = OSError(errno.ENOSPC, "No space left on device")
             outage.setattr(bench.models.model, "estimate", raising(full))
-            outage.setattr(bench.service._estimation, "estimate", raising(full))
+            outage.setattr(bench.estimation, "estimate", raising(full))
         for _ in range(10):  # more often than it may be attempted
             waiting = bench.work_on(job.id)
             assert (waiting.state, waiting.attempts) == (JobState.RUNNING, 0)
@@ -480,7 +484,8 @@ def test_an_accepted_job_waits_for_the_end_of_an_outage(
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [("jobs", "load"), ("jobs", "finish"), ("claims", "mark_done")]
+    ("owner", "name"),
+    [("jobs", "load_all"), ("jobs", "start_all"), ("jobs", "finish_all"), ("claims", "begin_all")],
 )
 def test_a_job_that_an_outage_of_the_broker_interrupted_comes_again_soon_and_is_recorded_once(
     bench, request_, monkeypatch, owner, name
@@ -488,7 +493,7 @@ def test_a_job_that_an_outage_of_the_broker_interrupted_comes_again_soon_and_is_
     job = bench.stored(request_)
     with monkeypatch.context() as outage, suppress(BrokerUnavailable):
         outage.setattr(getattr(bench, owner), name, raising(BrokerUnavailable(reason="gone")))
-        bench.service.value_job(job.id, bench.now)
+        bench.service.value_jobs([job.id], bench.now)
     bench.now += OUTAGE_RETRY_DELAY_S
     assert bench.jobs.overdue(10) == [job.id]
     ended = bench.work_on(job.id)
@@ -510,10 +515,10 @@ def test_a_worker_waits_for_the_broker_to_postpone_what_it_interrupted(
 
     monkeypatch.setattr(service, "OUTAGE_POLL_S", 0.0)
     with monkeypatch.context() as outage:
-        outage.setattr(bench.jobs, "load", raising(BrokerUnavailable(reason="gone")))
+        outage.setattr(bench.jobs, "load_all", raising(BrokerUnavailable(reason="gone")))
         outage.setattr(bench.jobs, "postpone", refuse)
         with pytest.raises(BrokerUnavailable):
-            bench.service.value_job(job.id, bench.now)
+            bench.service.value_jobs([job.id], bench.now)
     assert bench.jobs.overdue(10) == [job.id]
 
 
@@ -533,7 +538,7 @@ def test_a_request_whose_group_could_not_be_recorded_is_valued_as_a_job(
 def test_an_attempt_that_raises_counts_and_the_job_is_sent_again_soon(bench, request_, monkeypatch):
     job = bench.stored(request_)
     with monkeypatch.context() as defect:
-        defect.setattr(bench.service._estimation, "estimate", raising(ZeroDivisionError()))
+        defect.setattr(bench.estimation, "estimate", raising(ZeroDivisionError()))
         assert bench.work_on(job.id).attempts == 1
     bench.now += 2
     assert bench.jobs.overdue(10) == [job.id]
@@ -561,11 +566,12 @@ def test_a_job_that_its_worker_postpones_at_once_is_sent_again_when_it_is_due(be
     """On an idle machine the worker takes the message before the sweep has gone on."""
     sent = []
 
-    def send_job(job):
-        sent.append(job.id)
-        bench.jobs.postpone(job.id, bench.now + 1)
+    def send_jobs(jobs):
+        for job in jobs:
+            sent.append(job.id)
+            bench.jobs.postpone(bench.now + 1, job.id)
 
-    sweep = JobSweeper(bench.jobs, send_job, bench.dead_letters, max_attempts=3)
+    sweep = JobSweeper(bench.jobs, send_jobs, bench.dead_letters, max_attempts=3)
     bench.stored(request_)
     bench.now += 100
     assert sweep.sweep() == 1
@@ -574,7 +580,7 @@ def test_a_job_that_its_worker_postpones_at_once_is_sent_again_when_it_is_due(be
 
 
 def test_a_job_that_cannot_be_sent_again_stays_due(bench, request_):
-    def refuse(_job):
+    def refuse(_jobs):
         raise BrokerUnavailable
 
     bench.stored(request_)
@@ -618,7 +624,7 @@ def test_a_long_job_is_sent_again_on_the_queue_where_it_keeps_nobody_waiting(ben
     sent = {}
     JobSweeper(
         bench.jobs,
-        lambda each: sent.update({each.id: each.is_long}),
+        lambda jobs: sent.update({each.id: each.is_long for each in jobs}),
         bench.dead_letters,
         max_attempts=3,
     ).sweep()
