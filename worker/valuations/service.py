@@ -179,6 +179,7 @@ class ValuationService:
         together: list[Job] = []
         alone: list[Job] = []
         cancelled: list[JobEnd] = []
+        sent_at: list[float] = []
         for job_id, job in zip(job_ids, self._jobs.load_all(job_ids), strict=True):
             if isinstance(job, UnreadableRecord):
                 self._jobs.defer_unreadable(job_id, job)
@@ -188,7 +189,7 @@ class ValuationService:
                 self._jobs.postpone(self._clock() + OUTAGE_RETRY_DELAY_S, job_id)
             elif job is not None and not job.state.is_terminal:
                 # A job that was added to a message on the queue was sent later than its first one.
-                _observe_wait(self._clock(), [max(enqueued_at, job.created_at)], queue)
+                sent_at.append(max(enqueued_at, job.created_at))
                 if job.cancel_requested:
                     cancelled.append(JobEnd(job_id, JobState.CANCELLED))
                 elif job.attempts >= self._max_attempts:
@@ -196,6 +197,7 @@ class ValuationService:
                 else:
                     # A job that was started before may end its process again.
                     (alone if job.attempts or job.origin else together).append(job)
+        _observe_wait(self._clock(), sent_at, queue)
         if cancelled:
             self._jobs.finish_all(cancelled)
         if together:

@@ -20,6 +20,7 @@ from shared.domain.errors import (
 )
 from shared.domain.ids import JobId
 from shared.domain.job import TOMBSTONE_TTL_FACTOR, Job
+from shared.logging import get_logger
 from shared.redis import keys
 from shared.redis.connections import (
     Command,
@@ -40,6 +41,8 @@ from shared.redis.job_store.records import (
     pack_requests,
     to_hash,
 )
+
+log = get_logger("jobs")
 
 CIRCUIT_OPEN_S = 1.0
 """After a time-out of the broker, jobs are refused at once for this time."""
@@ -270,12 +273,15 @@ def _outcome_of(found: int | bytes | DomainError) -> CreateOutcome:
 
 
 def _error_of(response: redis.ResponseError) -> DomainError:
-    """The domain error for what the server reported; others are raised as they are."""
+    """The domain error for what the server reported about one call."""
     try:
         with broker_errors():
             raise response
     except DomainError as error:
         return error
+    except redis.ResponseError as error:
+        log.exception("broker_error", error=str(error))
+        return BrokerUnavailable(reason=str(error))
 
 
 def _text(value: Any) -> str | bytes:

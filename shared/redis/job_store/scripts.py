@@ -25,6 +25,20 @@ return cmsgpack.pack(found)
 """
 )
 
+# ARGV: key prefix of jobs, ids.  Returns whether the cancellation of each has been requested, 1 or
+# 0, joined by commas.
+CANCEL_REQUESTS = (
+    ALLOW_OOM
+    + """
+local found = {}
+for i = 2, #ARGV do
+  local requested = redis.call('HGET', ARGV[1] .. ARGV[i], 'cancel_requested')
+  found[i - 1] = requested == '1' and 1 or 0
+end
+return table.concat(found, ',')
+"""
+)
+
 # Stores many jobs.
 # KEYS: open jobs, job order, usage of open jobs.  ARGV: now, end of the leases, time to live of the
 # tombstones, key prefixes of jobs, tombstones, jobs of a caller and usage of ended jobs, packed

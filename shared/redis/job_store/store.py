@@ -25,7 +25,6 @@ from shared.redis import keys
 from shared.redis.connections import (
     Command,
     ConnectionCache,
-    PipelinedCommands,
     RedisClient,
     ScriptCall,
     broker_errors,
@@ -112,6 +111,7 @@ class JobStore:
         )
         self._endings = EndingScripts(client, clock, retention_s)
         self._load = client.register_script(scripts.LOAD)
+        self._cancel_requests = client.register_script(scripts.CANCEL_REQUESTS)
         self._start = client.register_script(scripts.START)
         self._retry = client.register_script(scripts.RETRY)
         self._reopen = client.register_script(scripts.REOPEN)
@@ -440,9 +440,10 @@ class JobStore:
 
     def cancel_requests(self, job_ids: Sequence[JobId]) -> list[bool]:
         """Whether the cancellation of each job has been requested, by one round trip."""
-        commands = [("HGET", keys.job(job_id), "cancel_requested") for job_id in job_ids]
-        with broker_errors(), PipelinedCommands(self._connections, *commands) as sent:
-            return [each == b"1" for each in sent.responses()]
+        call = ScriptCall(self._cancel_requests, (), (keys.job(""), *job_ids))
+        with broker_errors():
+            found = run_script(self._connections, call)
+        return [each == b"1" for each in found.split(b",")]
 
     def forget(self, job_id: JobId) -> None:
         """Remove a job whose hash has expired from the sets of open jobs."""
