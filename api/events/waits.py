@@ -17,7 +17,7 @@ from api.valuations.waiting import has_space
 from shared.domain.errors import DomainError, TooManyWaits
 from shared.domain.job import Job
 
-RECHECK_S = 10.0
+RECHECK_S = 15.0
 """A waiting request reads the state after this time anyway. While the subscription is interrupted,
 it does after `POLL_S`."""
 
