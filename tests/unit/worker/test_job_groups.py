@@ -107,6 +107,16 @@ def test_a_job_that_is_cancelled_while_its_group_is_valued_ends_cancelled(bench,
     assert bench.recorded() == [ids[0], ids[2]]
 
 
+def test_a_started_job_whose_cancellation_was_requested_is_not_valued(bench, request_):
+    ids = [bench.stored(request_).id for _ in range(2)]
+    bench.jobs.start(ids[0])  # and its worker died
+    bench.jobs.request_cancel(ids[0], ME)
+    value(bench, ids)
+    assert states(bench, ids) == [JobState.CANCELLED, JobState.SUCCEEDED]
+    assert bench.jobs.load(ids[0]).attempts == 1
+    assert bench.recorded() == [ids[1]]
+
+
 def die_at_entry(owner, name):
     """Has the process killed when it calls a method."""
 
@@ -270,6 +280,23 @@ def test_an_unexpected_failure_of_a_group_costs_no_job_an_attempt_but_its_cause(
     monkeypatch.undo()
     value(bench, jobs)
     assert sorted(bench.recorded()) == sorted(jobs)
+
+
+def test_what_was_recorded_before_an_unexpected_failure_is_not_recorded_again(
+    bench, request_, monkeypatch
+):
+    ids = [bench.stored(request_).id for _ in range(3)]
+    real = bench.jobs.finish_all
+
+    def fails_for_groups(ends, *arguments):
+        if len(ends) > 1:
+            raise ZeroDivisionError
+        return real(ends, *arguments)
+
+    monkeypatch.setattr(bench.jobs, "finish_all", fails_for_groups)
+    value(bench, ids)
+    assert states(bench, ids) == [JobState.SUCCEEDED] * 3
+    assert sorted(bench.recorded()) == sorted(ids)
 
 
 @pytest.mark.parametrize(
