@@ -9,7 +9,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
@@ -38,7 +38,7 @@ MAX_ENDED = 16_384
 WAKE_SLICE = 64
 """Requests that one iteration of the loop wakes: thousands must not delay all others."""
 
-CHANNELS = (keys.ENDED_CHANNEL, keys.ENDED_JOBS_CHANNEL, keys.PROGRESS_CHANNEL)
+END_CHANNELS = (keys.ENDED_CHANNEL, keys.ENDED_JOBS_CHANNEL)
 
 log = get_logger("events")
 
@@ -102,15 +102,90 @@ def _end(sleeper: "asyncio.Future[None]") -> None:
         sleeper.set_result(None)
 
 
+class Subscription:
+    """Receives the messages of some channels, on a thread of its own.
+
+    Args:
+        client: connection to the broker instance.
+        channels: the channels.
+        receive: called with channel and data of each message.
+        set_live: called with whether messages come, whenever that changes.
+    """
+
+    def __init__(
+        self,
+        client: RedisClient,
+        channels: Sequence[str],
+        receive: Callable[[str, bytes], None],
+        set_live: Callable[[bool], None],
+    ) -> None:
+        self._client = client
+        self._channels = channels
+        self._receive = receive
+        self._set_live = set_live
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._is_live = self._is_reported = False
+
+    def start(self) -> None:
+        """Start to receive, once."""
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._run, name="job-events", daemon=True
+                    )
+                    self._thread.start()
+
+    def close(self) -> None:
+        """End the subscription; returns when the thread has left it."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(2 * POLL_S)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._subscribe()
+            except redis.RedisError as error:
+                if not self._is_reported:
+                    log.warning("job_events_interrupted", error=str(error))
+                self._is_reported = True
+            except Exception as error:
+                log.exception("job_events_failed", error=str(error))
+            self._note(is_live=False)
+            self._stopping.wait(RETRY_S)
+
+    def _subscribe(self) -> None:
+        with self._client.pubsub() as subscription:
+            subscription.subscribe(*self._channels)
+            while not self._stopping.is_set():
+                message = subscription.get_message(timeout=POLL_S)
+                if message is None:
+                    continue
+                if message["type"] == "message":
+                    self._receive(message["channel"].decode(), message["data"])
+                elif message["type"] == "subscribe" and message["data"] == len(self._channels):
+                    self._is_reported = False
+                    self._note(is_live=True)
+
+    def _note(self, *, is_live: bool) -> None:
+        if is_live != self._is_live:
+            self._is_live = is_live
+            self._set_live(is_live)
+
+
 class StateChanges:
     """Wakes listeners when a job or batch has ended or made progress.
 
     Open jobs can be kept in memory (`watch`): the message of their end then brings the whole ended
     job. While the subscription is interrupted (`is_live` is false) no message comes: listeners are
-    woken when it is back, and no job is kept.
+    woken when it is back, and no job is kept. Progress has a subscription of its own, because each
+    job makes some and few listeners want to know.
 
     Args:
-        client: connection to the broker instance. The subscription starts with the first
+        client: connection to the broker instance. A subscription starts with its first
             listener, hence after any fork.
     """
 
@@ -121,30 +196,27 @@ class StateChanges:
         os.register_at_fork(after_in_child=lambda: (own := reset()) and own())
 
     def _reset(self) -> None:
-        """Start without listeners and thread, as a forked child has to."""
+        """Start without listeners and threads, as a forked child has to."""
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._stopping = threading.Event()
         self._loops: PerLoop[_LoopListeners] = PerLoop(_LoopListeners)
         self._watched: OrderedDict[str, Job] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._is_reported = False
+        self._ends = Subscription(self._client, END_CHANNELS, self._receive_ends, self._set_live)
+        self._progress = Subscription(
+            self._client, (keys.PROGRESS_CHANNEL,), self._receive_progress, self._wake_all
+        )
         self.is_live = False
 
     def start(self) -> None:
-        """Start the subscription if it does not run yet."""
-        if self._thread is None:
-            with self._lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, name="job-events", daemon=True
-                    )
-                    self._thread.start()
+        """Start to receive the ends of jobs and batches, once."""
+        self._ends.start()
 
     @contextmanager
     def listen(self, state_id: str, *, progress: bool = False) -> Iterator[Listener]:
         """A listener that is woken at the end of a job or batch, and at progress if asked."""
         self.start()
+        if progress:
+            self._progress.start()
         listeners = self._loops.current()
         listener = listeners.add(state_id, progress=progress)
         try:
@@ -168,68 +240,40 @@ class StateChanges:
         return self._watched.get(job_id) if self.is_live else None
 
     def forget(self, job_id: str) -> None:
-        """Keep a job no more: it was changed in another way than by its end."""
+        """Keep a job no more: it was not stored."""
         with self._lock:
             self._watched.pop(job_id, None)
 
     def close(self) -> None:
-        """End the subscription; returns when the thread has left it."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(2 * POLL_S)
+        """End the subscriptions; returns when their threads have left them."""
+        self._ends.close()
+        self._progress.close()
 
-    # The thread
+    # On the threads of the subscriptions
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._subscribe()
-            except redis.RedisError as error:
-                if not self._is_reported:
-                    log.warning("job_events_interrupted", error=str(error))
-                self._is_reported = True
-            except Exception as error:
-                log.exception("job_events_failed", error=str(error))
-            self._set_live(is_live=False)
-            self._stopping.wait(RETRY_S)
-
-    def _subscribe(self) -> None:
-        with self._client.pubsub() as subscription:
-            subscription.subscribe(*CHANNELS)
-            while not self._stopping.is_set():
-                message = subscription.get_message(timeout=POLL_S)
-                if message is None:
-                    continue
-                if message["type"] == "message":
-                    self._announce(self._changes(message["channel"].decode(), message["data"]))
-                elif message["type"] == "subscribe" and message["data"] == len(CHANNELS):
-                    self._is_reported = False
-                    self._set_live(is_live=True)
-
-    def _set_live(self, *, is_live: bool) -> None:
-        """Note whether messages come, and have all listeners read the state again."""
-        if is_live == self.is_live:
-            return
+    def _set_live(self, is_live: bool) -> None:  # noqa: FBT001 - as `Subscription` calls it
+        """Note whether ends are told, and have all listeners read the state again."""
         with self._lock:
             self.is_live = is_live
             self._watched.clear()
         self._wake_all()
 
-    def _wake_all(self) -> None:
+    def _wake_all(self, _: bool = True) -> None:  # noqa: FBT001, FBT002 - as `_set_live`
         for listeners in self._loops.all():
             listeners.call(listeners.wake_all)
 
-    def _changes(self, channel: str, data: bytes) -> list[Change]:
-        if channel == keys.ENDED_JOBS_CHANNEL:
-            return self._ends(data)
-        # Data that cannot be decoded is no id, so no listener matches it.
-        ids = data.decode(errors="replace").split(",")
-        if channel == keys.PROGRESS_CHANNEL:
-            return [Change(each, is_progress=True) for each in ids]
-        self._note_ends(ids)
-        return [Change(each) for each in ids]
+    def _receive_progress(self, _: str, data: bytes) -> None:
+        self._announce([Change(each, is_progress=True) for each in _ids(data)])
 
-    def _ends(self, data: bytes) -> list[Change]:
+    def _receive_ends(self, channel: str, data: bytes) -> None:
+        if channel == keys.ENDED_JOBS_CHANNEL:
+            self._announce(self._ends_of_jobs(data))
+            return
+        ids = _ids(data)
+        self._note_ends(ids)
+        self._announce([Change(each) for each in ids])
+
+    def _ends_of_jobs(self, data: bytes) -> list[Change]:
         """The ends of jobs, with those ended jobs that were kept."""
         try:
             ends = read_ends(data)
@@ -243,7 +287,7 @@ class StateChanges:
             for end, job in zip(ends, kept, strict=True)
         ]
 
-    def _note_ends(self, ids: Iterable[str]) -> list[Job | None]:
+    def _note_ends(self, ids: Sequence[str]) -> list[Job | None]:
         """The kept jobs of these ids, which are kept no more."""
         with self._lock:
             for each in ids:
@@ -257,6 +301,11 @@ class StateChanges:
             wanted = [change for change in changes if listeners.want(change.id)]
             if wanted:
                 listeners.call(partial(listeners.deliver, wanted))
+
+
+def _ids(data: bytes) -> list[str]:
+    """The ids in a message; data that cannot be decoded are no ids, so no listener matches them."""
+    return data.decode(errors="replace").split(",")
 
 
 def _ended(job: Job, end: JobEnded) -> Job | None:

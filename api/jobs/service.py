@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from api.events.thread_waits import ThreadWaits
 from api.events.waits import Client, Waits
@@ -40,7 +40,7 @@ from shared.logging import get_logger
 from shared.queue.names import QueueName
 from shared.queue.work import JobSubmitter
 from shared.redis import keys
-from shared.redis.job_store.creation import Created, CreateOutcome
+from shared.redis.job_store.creation import Created, CreateOutcome, QueueCall
 from shared.redis.job_store.positions import QueuePositions
 from shared.redis.job_store.store import JobStore
 
@@ -158,11 +158,15 @@ class Jobs:
             RateLimited: `admission` does not allow it; a repeated submission is always allowed.
             BrokerUnavailable, BrokerFull, QueueFull, JobStorageFull: it cannot be accepted now.
         """
-        job = self._submit(submission, caller, admission)
-        (position,) = self._positions_of([job])
-        return AcceptedJob(job, position)
+        found = self._submit(submission, caller, admission)
+        if isinstance(found, AcceptedJob):
+            return found
+        return AcceptedJob(found, self._known_position(found))
 
-    def _submit(self, submission: Submission, caller: CallerId, admission: Admission | None) -> Job:
+    def _submit(
+        self, submission: Submission, caller: CallerId, admission: Admission | None
+    ) -> AcceptedJob | Job:
+        """Accept a job, or find the one that an earlier request has stored."""
         if self._active_model.version_id() is None:
             raise ModelNotLoaded
         key, job_id = submission.idempotency_key, JobId(new_id())
@@ -174,7 +178,7 @@ class Jobs:
             return self._sent(found)
         entry = (caller, ROUTE, key, submission.fingerprint)
         try:
-            job = self._accept(found, submission, caller, admission)
+            accepted = self._accept(found, submission, caller, admission)
         except REFUSALS:
             # Of requests at once, the one that made the key may be stored after this refusal.
             if found == job_id:
@@ -182,7 +186,7 @@ class Jobs:
             raise
         if found != job_id:  # an earlier request with the key was refused
             self._idempotency.rebind(*entry, found)
-        return job
+        return accepted
 
     # Reading
 
@@ -294,39 +298,32 @@ class Jobs:
         submission: Submission,
         caller: CallerId,
         admission: Admission | None,
-    ) -> Job:
+    ) -> AcceptedJob | Job:
         job = self._new_job(job_id, submission, caller)
         try:
             with nullcontext() if admission is None else admission.job(len(job.requests)):
-                self._store_new(job)
+                return self._store_new(job)
         except _AlreadyStoredError:
             # A concurrent request with the same Idempotency-Key has stored the job.
             return self._sent(self._store.get(job_id, caller))
-        return job
 
-    def _store_new(self, job: Job) -> None:
-        (outcome,) = self._commit([job])
-        if isinstance(outcome, DomainError):
-            raise outcome
-        if outcome is not Created.STORED:
-            raise _AlreadyStoredError
+    def _store_new(self, job: Job) -> AcceptedJob:
+        (accepted,) = self._commit([job])
+        if isinstance(accepted, AcceptedJob):
+            return accepted
+        if isinstance(accepted, DomainError):
+            raise accepted
+        raise _AlreadyStoredError
 
     def _accept_all(self, wanted: Sequence[_NewJob]) -> list[AcceptedJob | DomainError]:
         """Accept new jobs by one commit; the job of each, or why it is refused."""
         if self._active_model.version_id() is None:
             raise ModelNotLoaded
         admitted = [self._admit(each) for each in wanted]
-        outcomes = iter(self._commit([each for each in admitted if isinstance(each, Job)]))
-        results: list[Job | DomainError] = []
-        for each in admitted:
-            outcome = next(outcomes) if isinstance(each, Job) else each
-            results.append(outcome if isinstance(outcome, DomainError) else each)
-        accepted = [each for each in results if isinstance(each, Job)]
-        positions = iter(self._positions_of(accepted))
-        return [
-            AcceptedJob(each, next(positions)) if isinstance(each, Job) else each
-            for each in results
-        ]
+        committed = iter(self._commit([each for each in admitted if isinstance(each, Job)]))
+        results = [next(committed) if isinstance(each, Job) else each for each in admitted]
+        # Their ids are new, so none of them was stored before.
+        return [each for each in results if isinstance(each, AcceptedJob | DomainError)]
 
     def _admit(self, new: _NewJob) -> Job | DomainError:
         try:
@@ -348,16 +345,19 @@ class Jobs:
         self._queue_guard.check_job(queue, caller)
         return job
 
-    def _commit(self, jobs: Sequence[Job]) -> Sequence[CreateOutcome]:
-        """Store and queue jobs; their ends are noticed from now on."""
+    def _commit(self, jobs: Sequence[Job]) -> list[AcceptedJob | CreateOutcome]:
+        """Store and queue jobs, and read their positions; their ends are noticed from now on."""
         if not jobs:
             return []
         changes = self._waits.changes
         changes.start()
         for job in jobs:  # before they are stored: the message of the end may come at once
             changes.watch(job)
+        query = self._positions.query([job.id for job in jobs])
+        told: list[Any] = []
+        reads = [QueueCall(command, on_response=told.append) for command in query.commands]
         try:
-            outcomes = self._submitter.submit(jobs)
+            outcomes = self._submitter.submit(jobs, then=lambda _: reads)
         except BaseException:
             for job in jobs:
                 changes.forget(job.id)
@@ -365,19 +365,19 @@ class Jobs:
         for job, outcome in zip(jobs, outcomes, strict=True):
             if outcome is not Created.STORED:
                 changes.forget(job.id)
-        return outcomes
+        positions = query.read(told) if len(told) == len(reads) else [None] * len(jobs)
+        return [
+            AcceptedJob(job, position) if outcome is Created.STORED else outcome
+            for job, outcome, position in zip(jobs, outcomes, positions, strict=True)
+        ]
 
-    def _positions_of(self, jobs: Sequence[Job]) -> list[QueuePosition | None]:
-        """The positions of accepted jobs; None if the broker does not answer any more."""
-        is_open = [not job.state.is_terminal for job in jobs]
+    def _known_position(self, job: Job) -> QueuePosition | None:
+        """The position of an accepted job; None also if the broker does not answer any more."""
         try:
-            found = iter(
-                self._positions.of_all([job.id for job in jobs if not job.state.is_terminal])
-            )
+            return self.queue_position(job)
         except BrokerUnavailable as error:
-            log.warning("queue_positions_not_read", error=str(error))
-            return [None] * len(jobs)
-        return [next(found) if each else None for each in is_open]
+            log.warning("queue_position_not_read", error=str(error))
+            return None
 
     def _sent(self, job: Job) -> Job:
         """Send a stored job that has not started: the broker may have failed before it was sent.

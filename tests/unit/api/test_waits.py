@@ -79,10 +79,10 @@ class World:
     def check_job(self, *_: Any) -> None:
         """Take every job."""
 
-    def submit(self, jobs: Any) -> Any:
+    def submit(self, jobs: Any, then: Any) -> Any:
         """Store jobs; no worker is told."""
         self.commits.append(len(jobs))
-        return self.store.create_all(jobs)
+        return self.store.create_all(jobs, then)
 
     def subscribe(self) -> None:
         """Start the subscription, and wait until messages come."""
