@@ -1,6 +1,7 @@
 """Server-sent events over real HTTP, and the limit of open streams."""
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,6 +129,27 @@ def test_open_streams_are_limited_and_closed_ones_free_their_place(
         small.resume("bulk")
     wait_until(lambda: http.get(url).status_code == 200, what="the closed streams' places")
     assert events(http, url)[-1]["data"]["state"] == "SUCCEEDED"
+
+
+def test_polls_of_clients_that_have_left_free_their_places(
+    small: FaultInjector, http: httpx.Client
+) -> None:
+    small.suspend("bulk")
+    try:
+        batch = http.post("/batches", content=cars_csv(300), headers=CSV).json()
+        poll = f"/batches/{batch['id']}?wait={{}}"
+        head = f"GET {poll.format(30)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        with contextlib.ExitStack() as clients:
+            for _ in range(WAITS):
+                address = ("127.0.0.1", httpx.URL(small.service.url).port)
+                client = clients.enter_context(socket.create_connection(address))
+                client.sendall(head)
+            wait_until(lambda: http.get(poll.format(0.1)).status_code == 503, what="no place")
+            assert http.get(poll.format(0)).status_code == 200
+        wait_until(lambda: http.get(poll.format(0.1)).status_code == 200, what="free places")
+    finally:
+        small.resume("bulk")
+    assert http.get(poll.format(30)).json()["state"] == "SUCCEEDED"
 
 
 def opens(http: httpx.Client, url: str, stack: contextlib.ExitStack) -> bool:
