@@ -10,7 +10,7 @@ import redis.connection
 import structlog
 
 from shared.blobs.job_payloads import JobPayloads
-from shared.domain.errors import AuditUnavailable, BrokerUnavailable, StorageUnavailable
+from shared.domain.errors import AuditUnavailable, BrokerFull, BrokerUnavailable, StorageUnavailable
 from shared.domain.ids import JobId, new_id
 from shared.domain.job import JobState
 from shared.fields.requests import load_car_request
@@ -20,6 +20,7 @@ from shared.redis.owners import OwnerRegistry
 from tests.conftest import wait_until
 from tests.valuation_bench import ME, Bench, keeping, raising
 from worker.valuations import claims as claims_module
+from worker.valuations import service
 from worker.valuations.claims import BUSY_RETRY_S
 from worker.valuations.service import OUTAGE_RETRY_DELAY_S
 from worker.valuations.sweep import JobSweeper
@@ -324,6 +325,25 @@ def test_a_group_waits_for_the_end_of_an_outage(bench, request_, monkeypatch, st
     value(bench, sent)
     assert states(bench, ids) == [JobState.SUCCEEDED] * 3
     assert [bench.jobs.load(job_id).attempts for job_id in ids] == [1, 1, 1]
+    assert sorted(bench.recorded()) == sorted(ids)
+
+
+def test_a_group_ends_while_the_broker_is_full(bench, request_, monkeypatch):
+    """Also beside jobs that a full broker neither lists as dead letters nor postpones."""
+    monkeypatch.setattr(service, "OUTAGE_WAIT_S", 0.0)
+    exhausted, unreadable, busy, *ids = (bench.stored(request_).id for _ in range(6))
+    for _ in range(3):
+        bench.jobs.start(exhausted)
+    bench.broker.hset(keys.job(unreadable), "schema", 99)
+    claims, _ = bench.other_worker()
+    claims.begin(busy)
+    bench.broker.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(BrokerFull):
+            value(bench, [exhausted, unreadable, busy, *ids])
+    finally:
+        bench.broker.config_set("maxmemory", 0)
+    assert states(bench, ids) == [JobState.SUCCEEDED] * 3
     assert sorted(bench.recorded()) == sorted(ids)
 
 
