@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
-from api.events.subscriptions import POLL_S, Listener, StateChanges
+from api.events.changes import Listener, StateChanges
+from api.events.subscriptions import POLL_S
 from api.loops.event_loops import PerLoop
 from api.valuations.waiting import has_space
 from shared.domain.errors import DomainError, TooManyWaits

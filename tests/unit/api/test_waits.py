@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from api.events import subscriptions, waits
+from api.events import changes, subscriptions, waits
+from api.events.changes import StateChanges
 from api.events.streams import StateSnapshot, follow
-from api.events.subscriptions import StateChanges
 from api.events.waits import Client, ClientLeftError, Waits
 from api.jobs.listing import SubmissionIndex
 from api.jobs.reading import JobReader
@@ -308,7 +308,7 @@ def test_thousands_that_wait_for_one_job_are_woken_while_others_go_on(world: Wor
     views, iterations = asyncio.run(run())
     assert {id(view.job) for view in views} == {id(views[0].job)}, "one ended job"
     assert world.reads == 0
-    assert iterations >= 5000 / subscriptions.WAKE_SLICE / 2
+    assert iterations >= 5000 / changes.WAKE_SLICE / 2
 
 
 def test_the_number_of_waits_is_bounded_and_shared(world: World) -> None:
