@@ -7,7 +7,7 @@ loop is stored and queued by one round trip, and what is polled is read by anoth
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ from shared.logging import get_logger
 from shared.queue.names import QueueName
 from shared.queue.work import JobSubmitter
 from shared.redis import keys
-from shared.redis.job_store.creation import Created, CreateOutcome, QueueCall
+from shared.redis.job_store.creation import Created, CreateOutcome, KeyEntry, QueueCall
 from shared.redis.job_store.positions import QueuePositions
 from shared.redis.job_store.store import JobStore
 
@@ -79,6 +79,10 @@ class AcceptedJob(NamedTuple):
 class _NewJob(NamedTuple):
     submission: Submission
     caller: CallerId
+
+
+class _PerhapsRepeated(NamedTuple):
+    """A submission whose Idempotency-Key is known, or that was refused and may be a repetition."""
 
 
 class _AlreadyStoredError(Exception):
@@ -131,7 +135,7 @@ class Jobs:
         self._clock = clock
         self._queue_guard = queue_guard
         self._reads: CallBatcher[JobQuery, JobView] = CallBatcher("job-reads", reader.read_all)
-        self._submissions: CallBatcher[_NewJob, AcceptedJob] = CallBatcher(
+        self._submissions: CallBatcher[_NewJob, AcceptedJob | _PerhapsRepeated] = CallBatcher(
             "submissions", self._accept_all
         )
 
@@ -142,8 +146,9 @@ class Jobs:
 
         Raises: as `submit`.
         """
-        if submission.idempotency_key is None:
-            return await self._submissions.call(_NewJob(submission, caller))
+        found = await self._submissions.call(_NewJob(submission, caller))
+        if isinstance(found, AcceptedJob):
+            return found
         return await self._loops.run_in_thread(lambda: self.submit(submission, caller))
 
     def submit(
@@ -315,15 +320,27 @@ class Jobs:
             raise accepted
         raise _AlreadyStoredError
 
-    def _accept_all(self, wanted: Sequence[_NewJob]) -> list[AcceptedJob | DomainError]:
+    def _accept_all(
+        self, wanted: Sequence[_NewJob]
+    ) -> list[AcceptedJob | _PerhapsRepeated | DomainError]:
         """Accept new jobs by one commit; the job of each, or why it is refused."""
         if self._active_model.version_id() is None:
             raise ModelNotLoaded
         admitted = [self._admit(each) for each in wanted]
-        committed = iter(self._commit([each for each in admitted if isinstance(each, Job)]))
-        results = [next(committed) if isinstance(each, Job) else each for each in admitted]
-        # Their ids are new, so none of them was stored before.
-        return [each for each in results if isinstance(each, AcceptedJob | DomainError)]
+        new = {
+            each.id: submission
+            for each, submission in zip(admitted, wanted, strict=True)
+            if isinstance(each, Job)
+        }
+        entries = {
+            job_id: self._idempotency.entry(caller, ROUTE, key, submission.fingerprint, job_id)
+            for job_id, (submission, caller) in new.items()
+            if (key := submission.idempotency_key) is not None
+        }
+        jobs = [each for each in admitted if isinstance(each, Job)]
+        committed = iter(self._commit(jobs, entries))
+        found = [next(committed) if isinstance(each, Job) else each for each in admitted]
+        return [_result(*each) for each in zip(wanted, found, strict=True)]
 
     def _admit(self, new: _NewJob) -> Job | DomainError:
         try:
@@ -345,7 +362,9 @@ class Jobs:
         self._queue_guard.check_job(queue, caller)
         return job
 
-    def _commit(self, jobs: Sequence[Job]) -> list[AcceptedJob | CreateOutcome]:
+    def _commit(
+        self, jobs: Sequence[Job], entries: Mapping[JobId, KeyEntry] | None = None
+    ) -> list[AcceptedJob | CreateOutcome]:
         """Store and queue jobs, and read their positions; their ends are noticed from now on."""
         if not jobs:
             return []
@@ -357,7 +376,7 @@ class Jobs:
         told: list[Any] = []
         reads = [QueueCall(command, on_response=told.append) for command in query.commands]
         try:
-            outcomes = self._submitter.submit(jobs, then=lambda _: reads)
+            outcomes = self._submitter.submit(jobs, entries, lambda _: reads)
         except BaseException:
             for job in jobs:
                 changes.forget(job.id)
@@ -387,3 +406,15 @@ class Jobs:
         if job.state is JobState.QUEUED:
             self._send_job(job)
         return job
+
+
+def _result(
+    new: _NewJob, found: AcceptedJob | CreateOutcome
+) -> AcceptedJob | _PerhapsRepeated | DomainError:
+    """What became of a submission; of one with a refused Idempotency-Key that is not known yet."""
+    if isinstance(found, AcceptedJob):
+        return found
+    is_refusal = isinstance(found, REFUSALS)
+    if isinstance(found, DomainError) and not (is_refusal and new.submission.idempotency_key):
+        return found
+    return _PerhapsRepeated()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any, cast
@@ -12,14 +13,17 @@ from api.events import changes, subscriptions, waits
 from api.events.changes import StateChanges
 from api.events.streams import StateSnapshot, follow
 from api.events.waits import Client, ClientLeftError, Waits
+from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import SubmissionIndex
 from api.jobs.reading import JobReader
 from api.jobs.service import Jobs, Submission
 from api.loops.event_loops import EventLoops
 from shared.domain.errors import (
+    IdempotencyConflict,
     JobDeleted,
     JobNotFound,
     NotAuthenticated,
+    QueueFull,
     TooManyWaits,
 )
 from shared.domain.ids import CallerId, JobId, new_id
@@ -64,25 +68,31 @@ class World:
             active_model=cast("Any", ActiveV1()),
             store=self.store,
             submitter=cast("Any", self),
-            send_job=unused,
+            send_job=lambda _: None,
             reader=reader,
             positions=positions,
             waits=self.waits,
             threads=unused,
             loops=EventLoops(),
-            idempotency=unused,
+            idempotency=RedisIdempotency(servers.broker),
             clock=time.time,
             queue_guard=cast("Any", self),
         )
         self.commits: list[int] = []
+        self.is_full = False
 
     def check_job(self, *_: Any) -> None:
-        """Take every job."""
+        """Take every job unless the queue is full."""
+        if self.is_full:
+            raise QueueFull(waiting=1)
 
-    def submit(self, jobs: Any, then: Any) -> Any:
+    def check_memory(self) -> None:
+        """Take every key."""
+
+    def submit(self, jobs: Any, entries: Any, then: Any) -> Any:
         """Store jobs; no worker is told."""
         self.commits.append(len(jobs))
-        return self.store.create_all(jobs, then)
+        return self.store.create_all(jobs, then, entries)
 
     def subscribe(self) -> None:
         """Start the subscription, and wait until messages come."""
@@ -141,6 +151,35 @@ def test_submissions_of_one_tick_share_a_commit(world: World) -> None:
     assert [each.position.position for each in accepted] == list(range(20))
     assert len({each.job.id for each in accepted}) == 20
     assert all(world.store.get(each.job.id, ME).state is JobState.QUEUED for each in accepted)
+
+
+def with_key(key: str, body: bytes = b"same") -> Submission:
+    return dataclasses.replace(SUBMISSION, idempotency_key=key, body=body)
+
+
+def test_submissions_with_keys_share_the_commit_and_repetitions_find_the_job(world: World) -> None:
+    async def submit(*submissions: Submission) -> list[Any]:
+        calls = (world.jobs.submit_soon(each, ME) for each in submissions)
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    first, other, again = asyncio.run(submit(with_key("a"), with_key("b"), with_key("a")))
+    assert world.commits == [3]
+    assert first.job.id == again.job.id != other.job.id
+    assert again.position.position == first.position.position
+    repeated, conflict, new = asyncio.run(
+        submit(with_key("a"), with_key("b", b"other"), with_key("c"))
+    )
+    assert repeated.job.id == first.job.id
+    assert isinstance(conflict, IdempotencyConflict)
+    assert new.job.id not in {first.job.id, other.job.id}
+    assert world.broker.zcard(keys.OPEN_JOBS) == 3
+    world.is_full = True
+    repeated, refused = asyncio.run(submit(with_key("a"), with_key("d")))
+    assert repeated.job.id == first.job.id, "a repetition is never refused"
+    assert isinstance(refused, QueueFull)
+    world.is_full = False
+    (accepted,) = asyncio.run(submit(with_key("d")))
+    assert accepted.job.state is JobState.QUEUED
 
 
 def test_the_message_of_the_end_brings_the_result_so_that_nothing_is_read(world: World) -> None:
