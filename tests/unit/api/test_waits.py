@@ -238,7 +238,7 @@ def test_a_kept_job_of_another_caller_does_not_exist(world: World) -> None:
     async def run() -> None:
         job, _ = await world.jobs.submit_soon(SUBMISSION, ME)
         with pytest.raises(JobNotFound):
-            await world.jobs.wait(job.id, OTHER, LONG_S, Client())
+            await asyncio.wait_for(world.jobs.wait(job.id, OTHER, LONG_S, Client()), PROMPT_S)
 
     asyncio.run(run())
 
