@@ -107,7 +107,7 @@ def test_open_streams_are_limited_and_closed_ones_free_their_place(
             streams = []
             for _ in range(most):
                 client = open_streams.enter_context(small.service.client())
-                streams.append(open_streams.enter_context(client.stream("GET", url)).iter_lines())
+                streams.append(open_stream(client, url, open_streams).iter_lines())
                 assert next(line for line in streams[-1] if line.startswith("event: "))
             for lines in streams:  # a keep-alive comment, although nothing happens
                 assert next(line for line in lines if line == ":")
@@ -124,7 +124,7 @@ def test_open_streams_are_limited_and_closed_ones_free_their_place(
                 )
         with contextlib.ExitStack() as open_again:
             for _ in range(most):
-                wait_until(lambda: opens(http, url, open_again), what="a free place")
+                open_stream(http, url, open_again)
     finally:
         small.resume("bulk")
     wait_until(lambda: http.get(url).status_code == 200, what="the closed streams' places")
@@ -140,11 +140,14 @@ def test_polls_of_clients_that_have_left_free_their_places(
         poll = f"/batches/{batch['id']}?wait={{}}"
         head = f"GET {poll.format(30)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
         with contextlib.ExitStack() as clients:
-            for _ in range(WAITS):
+
+            def is_full() -> bool:
+                """Begin another poll; whether there is no place for a further one."""
                 address = ("127.0.0.1", httpx.URL(small.service.url).port)
-                client = clients.enter_context(socket.create_connection(address))
-                client.sendall(head)
-            wait_until(lambda: http.get(poll.format(0.1)).status_code == 503, what="no place")
+                clients.enter_context(socket.create_connection(address)).sendall(head)
+                return http.get(poll.format(0.1)).status_code == 503
+
+            wait_until(is_full, what="no place")
             assert http.get(poll.format(0)).status_code == 200
         wait_until(lambda: http.get(poll.format(0.1)).status_code == 200, what="free places")
     finally:
@@ -152,11 +155,19 @@ def test_polls_of_clients_that_have_left_free_their_places(
     assert http.get(poll.format(30)).json()["state"] == "SUCCEEDED"
 
 
-def opens(http: httpx.Client, url: str, stack: contextlib.ExitStack) -> bool:
-    """Try to open a stream until the end of the stack; return whether it is open."""
-    answer = http.send(http.build_request("GET", url), stream=True)
-    stack.callback(answer.close)
-    return answer.status_code == 200
+def open_stream(http: httpx.Client, url: str, stack: contextlib.ExitStack) -> httpx.Response:
+    """Open a stream until the end of the stack, once there is a place."""
+
+    def attempt() -> httpx.Response | None:
+        answer = http.send(http.build_request("GET", url), stream=True)
+        if answer.status_code == 200:
+            stack.callback(answer.close)
+            return answer
+        answer.close()
+        return None
+
+    opened: httpx.Response = wait_until(attempt, what="a free place")
+    return opened
 
 
 def test_the_list_of_jobs_is_paged_filtered_and_validated(
