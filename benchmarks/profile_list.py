@@ -35,17 +35,16 @@ MODELS_OF_BRANDS = (
     ("Peugeot", "208"), ("Hyundai", "i10"), ("Kia", "Picanto"), ("Ford", "Focus"),
 )  # fmt: skip
 TIMED_FUNCTIONS = {
-    "submit: read the JSON": ("api.http.requests", "", "parse_json"),
-    "submit: validate the cars": ("api.jobs.views", "", "load_requests"),
-    "submit: pack and store": ("shared.redis.job_store.store", "JobStore", "create"),
-    "value: load and unpack": ("shared.redis.job_store.store", "JobStore", "load"),
+    "submit: read the JSON": ("api.jobs.bodies", "", "parse_json"),
+    "submit: validate the cars": ("api.jobs.bodies", "", "load_requests"),
+    "submit: pack, store and queue": ("shared.queue.work", "JobSubmitter", "submit"),
+    "value: load and unpack": ("shared.redis.job_store.store", "JobStore", "load_all"),
     "value: estimate": ("worker.model", "Estimation", "estimate"),
-    "value: audit records": ("worker.valuations.service", "ValuationService", "_record"),
-    "value: cache": ("shared.redis.cache", "EstimateCache", "put"),
-    "value: pack and finish": ("shared.redis.job_store.store", "JobStore", "finish"),
+    "value: audit records": ("worker.valuations.steps", "ValuationSteps", "record"),
+    "value: pack for the cache": ("shared.redis.cache", "EstimateCache", "_put_commands"),
+    "value: pack and finish": ("shared.redis.job_store.store", "JobStore", "finish_all"),
     "read: load and unpack": ("shared.redis.job_store.store", "JobStore", "get"),
-    "read: make the answer": ("api.jobs.views", "", "dump_job"),
-    "read: write the JSON": ("api.jobs.views", "", "json_response"),
+    "read: make the answer, write the JSON": ("api.jobs.content", "JobContents", "_dump"),
     "read: compress": ("api.middleware.compression", "", "compress"),
 }
 """Module, class (or none) and function of each part; the name begins with its step."""
@@ -90,7 +89,7 @@ def report() -> None:
     valuation = build_services(settings, runtime, Owner("profile")).valuation
 
     def value(path: str) -> None:
-        valuation.value_job(JobId(path.rpartition("/")[2]), time.time(), QueueName.BULK)
+        valuation.value_jobs([JobId(path.rpartition("/")[2])], time.time(), QueueName.BULK)
 
     one_round(client, value, cars(REPEATS))  # imports, connects, compiles and loads the model
     gc.freeze()  # as in the processes of the service

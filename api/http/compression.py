@@ -24,6 +24,7 @@ COMPRESSIBLE_TYPES = frozenset({
 """Media types besides `text/*`; workbooks, Parquet files and PNG images are compressed already."""
 EVENT_STREAM = "text/event-stream"
 """Never compressed: an event must leave at once."""
+READING_METHODS = frozenset({"GET", "HEAD"})
 
 
 class Coding(StrEnum):
@@ -80,6 +81,44 @@ def is_compressible(media_type: str | None) -> bool:
     if media_type is None or media_type == EVENT_STREAM:
         return False
     return media_type.startswith("text/") or media_type in COMPRESSIBLE_TYPES
+
+
+class Choice(NamedTuple):
+    """The content coding of a response."""
+
+    coding: Coding
+    is_negotiated: bool
+    """Whether it depends on `Accept-Encoding`: then the response has that in `Vary`."""
+
+
+AS_IT_IS = Choice(Coding.IDENTITY, is_negotiated=False)
+
+
+def choose_coding(
+    accepted: Accepted, *, method: str, media_type: str | None, size: int | None, has_range: bool
+) -> Choice:
+    """Choose the coding of a response: a large one is compressed if its type is compressible.
+
+    A client that refuses identity gets small responses and compressed formats compressed, too;
+    event streams excepted.
+
+    Args:
+        accepted: by the request.
+        method: of the request.
+        media_type: of the response, without parameters; None if it has none.
+        size: bytes of its body; None if it is not known.
+        has_range: whether the request has a `Range`.
+    """
+    is_small = accepted.identity and size is not None and size < MIN_BYTES
+    is_read = method in READING_METHODS
+    if is_small and not is_read:  # first, because most responses are
+        return AS_IT_IS
+    if not is_compressible(media_type) and (accepted.identity or media_type == EVENT_STREAM):
+        return AS_IT_IS
+    coding = accepted.best or Coding.IDENTITY
+    if is_small or size == 0 or (has_range and accepted.identity):
+        coding = Coding.IDENTITY
+    return Choice(coding, is_negotiated=is_read or coding is not Coding.IDENTITY)
 
 
 class Compressor(Protocol):

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from flask import Response, request
-from werkzeug.http import parse_date, unquote_etag
+from werkzeug.http import parse_date, parse_etags, unquote_etag
 
 from api.http.problems import PreconditionFailed
 
@@ -32,9 +32,15 @@ def is_known(etag: str, last_modified: str | None = None) -> bool:
     elif changed is not None and (limit := request.if_unmodified_since) and changed > limit:
         raise PreconditionFailed(header="If-Unmodified-Since")
     if "If-None-Match" in request.headers:
-        return request.if_none_match.contains_weak(tag)
+        return is_named(etag, request.headers["If-None-Match"])
     since = request.if_modified_since
     return since is not None and changed is not None and changed <= since
+
+
+def is_named(etag: str, if_none_match: str) -> bool:
+    """Whether the header `If-None-Match` names an ETag, in its weak or its strong form."""
+    tag, _ = unquote_etag(etag)
+    return parse_etags(if_none_match).contains_weak(tag)
 
 
 def conditional(response: Response) -> Response:

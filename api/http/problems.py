@@ -88,6 +88,7 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.BrokerFull: 503,
     errors.QueueFull: 503,
     errors.TooManyTransfers: 503,
+    errors.TooManyWaits: 503,
     errors.AuditUnavailable: 503,
     errors.StatisticsPending: 503,
     errors.StorageUnavailable: 503,

@@ -13,21 +13,16 @@ from flask import Flask, Response, request
 from api.http.compression import (
     ACCEPT_ENCODING,
     AVAILABLE,
-    EVENT_STREAM,
-    MIN_BYTES,
-    Accepted,
     Coding,
     CompressedStream,
     accepted_by_request,
+    choose_coding,
     compress,
-    is_compressible,
 )
 from api.http.problems import CodingNotAcceptable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-READING_METHODS = frozenset({"GET", "HEAD"})
 
 
 def register(app: Flask) -> None:
@@ -43,26 +38,23 @@ def _refuse_unacceptable() -> None:
 
 
 def _encode(response: Response) -> Response:
-    """Compress a response if it is large and its media type is compressible."""
-    accepted, size = accepted_by_request(), _size_of(response)
-    is_small = accepted.identity and size is not None and size < MIN_BYTES
-    is_read = request.method in READING_METHODS
-    if is_small and not is_read:  # first, because most answers are
-        return response
-    if not _is_negotiable(response, accepted):
-        return response
-    if is_read:
+    """Compress a response, unless it must be sent as it is."""
+    choice = choose_coding(
+        accepted_by_request(),
+        method=request.method,
+        media_type=response.mimetype,
+        size=_size_of(response),
+        has_range="Range" in request.headers,
+    )
+    if choice.is_negotiated and not _is_final(response):
         _add_vary(response)
-    has_range = accepted.identity and "Range" in request.headers
-    coding = accepted.best or Coding.IDENTITY
-    if not (is_small or has_range or size == 0 or coding is Coding.IDENTITY):
-        _apply(response, coding)
+        if choice.coding is not Coding.IDENTITY:
+            _apply(response, choice.coding)
     return response
 
 
 def _apply(response: Response, coding: Coding) -> None:
     """Compress a response, or mark a 304 as that of a compressed one."""
-    _add_vary(response)
     tag, is_weak = response.get_etag()
     if tag is not None and not is_weak:
         response.set_etag(tag, weak=True)
@@ -77,17 +69,11 @@ def _apply(response: Response, coding: Coding) -> None:
         response.set_data(compress(response.get_data(), coding))
 
 
-def _is_negotiable(response: Response, accepted: Accepted) -> bool:
-    """Whether the coding of a response depends on `Accept-Encoding`.
-
-    A client that refuses identity gets even compressed formats compressed, event streams excepted.
-    """
-    media_type = response.mimetype
+def _is_final(response: Response) -> bool:
+    """Whether a view forbids to change the coding of its response."""
     if "Content-Encoding" in response.headers:
-        return False
-    if "no-transform" in response.headers.get("Cache-Control", ""):
-        return False
-    return is_compressible(media_type) or not (accepted.identity or media_type == EVENT_STREAM)
+        return True
+    return "no-transform" in response.headers.get("Cache-Control", "")
 
 
 def _size_of(response: Response) -> int | None:
