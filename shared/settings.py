@@ -45,6 +45,11 @@ ORIGINS = TextRule(
     pattern=re.compile(rf"({ORIGIN})(\s*,\s*({ORIGIN}))*"),
     expected="`*` and origins like https://shop.example, separated by commas",
 )
+NETWORK = r"[0-9A-Fa-f:.]+(/\d{1,3})?"
+NETWORKS = TextRule(
+    pattern=re.compile(rf"{NETWORK}(\s*,\s*{NETWORK})*"),
+    expected="networks like 10.1.0.0/16, separated by commas",
+)
 SWITCH = TextRule(pattern=re.compile("on|off"), expected="on or off")
 AUDIT_FSYNC = TextRule(pattern=re.compile("always|everysec|no"), expected="always, everysec or no")
 LOG_LEVEL = TextRule(
@@ -255,6 +260,28 @@ class Settings:
         "ms",
         minimum=1,
     )
+    webhook_allowed_networks: str = setting(
+        "WEBHOOK_ALLOWED_NETWORKS",
+        "",
+        "Networks whose addresses callbacks may have although they are not public, "
+        "like `10.1.0.0/16,127.0.0.1/32`; empty: public addresses only.",
+        rule=NETWORKS,
+    )
+    webhook_retry_s: int = setting(
+        "WEBHOOK_RETRY_S",
+        86_400,
+        "How long a webhook is tried again before it is given up.",
+        "s",
+        minimum=1,
+    )
+    webhook_timeout_s: float = setting(
+        "WEBHOOK_TIMEOUT_S", 15.0, "Longest time that one webhook may take.", "s", minimum=0.1
+    )
+    webhook_secrets_file: Path | None = setting(
+        "WEBHOOK_SECRETS_FILE",
+        None,
+        "Secrets that sign webhooks; empty: `webhook-secrets.json` in the home.",
+    )
     metrics_public: str = setting(
         "METRICS_PUBLIC",
         "on",
@@ -317,6 +344,11 @@ class Settings:
     def keys_file(self) -> Path:
         """File of the hashed API keys."""
         return self.api_keys_file or self.home / "api-keys.json"
+
+    @property
+    def webhook_secrets_path(self) -> Path:
+        """File of the secrets that sign webhooks."""
+        return self.webhook_secrets_file or self.home / "webhook-secrets.json"
 
     @property
     def is_loopback(self) -> bool:

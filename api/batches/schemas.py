@@ -12,6 +12,7 @@ from api.http.problems import dump_field_problem
 from api.http.requests import wait_field
 from api.http.responses import PlaceSchema
 from api.jobs.schemas import iso
+from api.webhooks.callbacks import callback_field
 from shared.domain.batch import Batch, BatchOutcome, OnError
 from shared.domain.car import FIELD_NAMES
 from shared.domain.job import JobState
@@ -175,6 +176,13 @@ class UploadQuery(Schema):
             "visible one with columns of cars, else the first."
         },
     )
+    callback_url = callback_field("batch")
+
+
+class CorrectionQuery(Schema):
+    """Query parameters of a correction."""
+
+    callback_url = callback_field("correction")
 
 
 class BatchWaitQuery(Schema):

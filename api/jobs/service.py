@@ -25,7 +25,7 @@ from shared.domain.errors import (
     UnreadableRecord,
 )
 from shared.domain.ids import CallerId, JobId, is_id, new_id
-from shared.domain.job import Job, JobState, JobSummary, QueuePosition
+from shared.domain.job import Callback, Job, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import CarRequest
 from shared.queue.names import QueueName
 from shared.redis import keys
@@ -46,6 +46,8 @@ class Submission:
     body: bytes
     """Raw body and query; requests with the same idempotency key must not differ in it."""
     idempotency_key: str | None = None
+    callback: Callback | None = None
+    """Where the end of the job is reported."""
 
     @property
     def fingerprint(self) -> str:
@@ -199,6 +201,7 @@ class Jobs:
             created_at=self.clock(),
             requests=submission.requests,
             is_list=submission.is_list,
+            callback=submission.callback,
         )
         self.queue_guard.check_job(QueueName.BULK if job.is_long else QueueName.INTERACTIVE, caller)
         cars = len(job.requests)

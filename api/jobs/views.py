@@ -11,7 +11,6 @@ from flask import Response, g, request
 
 from api.http.context import admission, caller_id, language, services
 from api.http.requests import (
-    ValuationQuery,
     WaitQuery,
     load_json,
     load_query,
@@ -32,6 +31,7 @@ from api.jobs.schemas import (
     JobListQuery,
     JobListSchema,
     JobSchema,
+    SubmissionQuery,
     accepted_headers,
     dump_job,
     dump_summary,
@@ -40,9 +40,11 @@ from api.jobs.schemas import (
 from api.jobs.service import Submission
 from api.middleware.authentication import Scope, require_scope
 from api.valuations.views import accepted
+from api.webhooks.callbacks import requested_callback
+from api.webhooks.documentation import webhook_documentation
 from shared.domain.errors import FieldProblem, InvalidInput, NotPermitted
 from shared.domain.ids import JobId
-from shared.domain.job import JobKind, JobSummary
+from shared.domain.job import Callback, JobKind, JobSummary
 from shared.domain.valuation import CarRequest, Extra
 from shared.fields.requests import load_car_request
 
@@ -67,12 +69,13 @@ def idempotency_parameter(description: str) -> dict[str, Any]:
     operationId="submit_job",
     summary="Submit one car or a list",
     parameters=[
-        query_parameters(ValuationQuery),
+        query_parameters(SubmissionQuery),
         idempotency_parameter(
             "Repeating a submission with the same key gives the same job (24 h)."
         ),
         PREFER_HEADER,
     ],
+    callbacks=webhook_documentation("job"),
     requestBody={
         "required": True,
         "content": {
@@ -98,11 +101,12 @@ def idempotency_parameter(description: str) -> dict[str, Any]:
 @require_scope(Scope.PREDICT)
 def submit() -> Response:
     """Store and queue a job; 202 is sent after both."""
-    query = load_query(ValuationQuery)
+    query = load_query(SubmissionQuery)
+    callback = requested_callback(query["callback_url"], query["coverage"])
     # The body is read before the lock is taken, so that a slow client does not hold it.
     is_large = len(read_json()) >= LARGE_BODY_BYTES
     with _LARGE_LIST_LOCK if is_large else nullcontext():
-        submission = _submission(query["include"])
+        submission = _submission(query["include"], callback)
     job = services().jobs.submit(submission, caller_id(), admission())
     del submission
     wait_s = preferred_wait_s(request.headers.get("Prefer", ""))
@@ -113,13 +117,14 @@ def submit() -> Response:
     return _wait_for(job_id, wait_s, query["coverage"])
 
 
-def _submission(extras: tuple[Extra, ...]) -> Submission:
+def _submission(extras: tuple[Extra, ...], callback: Callback | None) -> Submission:
     body = load_json()
     return Submission(
         requests=load_requests(body, extras),
         is_list=isinstance(body, list),
         body=request.get_data() + request.query_string,
         idempotency_key=idempotency_key(),
+        callback=callback,
     )
 
 

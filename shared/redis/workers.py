@@ -15,9 +15,10 @@ HEARTBEAT_TIMEOUT_S = 15.0
 
 HEARTBEAT_RETENTION_S = 3600.0
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Number of the formats that this release reads: 2 since job payloads may lie in the blob store and
-stored records carry a schema version. Workers that announce none read the formats of number 1."""
+stored records carry a schema version, 3 since workers record the end of work that has a callback.
+Workers that announce none read the formats of number 1."""
 
 OLDEST_PROTOCOL = 1
 

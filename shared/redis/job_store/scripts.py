@@ -7,6 +7,8 @@ caller, under the time at which the job expires.
 """
 
 from shared.redis.connections import ALLOW_OOM
+from shared.redis.webhooks.records import DELIVERY_BYTES
+from shared.redis.webhooks.scripts import RECORD_END
 
 _TERMINAL_CHECK = """
 local state = redis.call('HGET', KEYS[1], 'state')
@@ -113,7 +115,9 @@ return 1
 # ARGV: now, retention, id, channel, key prefix of `ended_usage`, end of the period in which the job
 # expires.
 # A job of an earlier version has no counts: `RECOUNT` takes it out of the usage of open jobs.
-_END = """
+_END = (
+    RECORD_END
+    + """
 local function add(name, number)
   redis.call('HINCRBY', KEYS[5], name, number)
 end
@@ -138,6 +142,11 @@ local function move_usage(results_memory, results_disk)
   if redis.call('TTL', kept) < keep_s then redis.call('EXPIRE', kept, keep_s) end
 end
 local function finish(state, results_memory, results_disk)
+  local job = redis.call('HMGET', KEYS[1], 'callback', 'caller', 'created_at', 'started_at',
+                         'total', 'error')
+  record_webhook(job[1], {kind = 'job', id = ARGV[3], state = state, finished_at = ARGV[1],
+                          caller = job[2], created_at = job[3], started_at = job[4],
+                          total = job[5], error = job[6]})
   move_usage(results_memory, results_disk)
   redis.call('HSET', KEYS[1], 'state', state, 'finished_at', ARGV[1])
   redis.call('EXPIRE', KEYS[1], ARGV[2])
@@ -148,6 +157,7 @@ local function finish(state, results_memory, results_disk)
   redis.call('EXPIRE', KEYS[4], 120)
 end
 """
+)
 
 # Further ARGV: state, error, estimates, name of their blob (then they are empty) or "", its size.
 # Returns 1: ended by this call, 0: had ended before, -1: gone.
@@ -182,10 +192,12 @@ return 'CANCEL_REQUESTED'
 
 # KEYS: job, tombstone, jobs of the caller, usage of the caller's ended jobs.
 # ARGV: id, content of the tombstone, its time to live, end of the period in which it expires, what
-# it takes. A caller that deletes all its jobs still fills the memory with their tombstones.
+# it takes. A caller that deletes all its jobs still fills the memory with their tombstones and
+# webhooks.
 # Returns nil: gone, 0: it has not ended, 1: deleted.
 DELETE = (
     ALLOW_OOM
+    + f"local DELIVERY_BYTES = {DELIVERY_BYTES}"
     + """
 local found = redis.call('HMGET', KEYS[1], 'state', 'memory', 'disk', 'kept_until')
 local state = found[1]
@@ -195,6 +207,8 @@ if found[4] and redis.call('HEXISTS', KEYS[4], 'm:' .. found[4]) == 1 then
   redis.call('HINCRBY', KEYS[4], 'm:' .. found[4], -found[2])
   redis.call('HINCRBY', KEYS[4], 'd:' .. found[4], -found[3])
 end
+local callback = redis.call('HSTRLEN', KEYS[1], 'callback')
+if callback > 0 then ARGV[5] = ARGV[5] + 2 * callback + DELIVERY_BYTES end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])

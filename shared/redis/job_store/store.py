@@ -47,6 +47,7 @@ from shared.redis.job_store.records import (
     pack_requests,
     to_hash,
 )
+from shared.redis.webhooks.records import callback_bytes
 
 RATE_WINDOW_S = 30
 """Completions are counted per window of this length; the rate is that of the last two."""
@@ -141,7 +142,8 @@ class JobStore:
             if not blob:
                 fields["requests"] = packed
             in_memory, in_blobs = (0, len(packed)) if blob else (len(packed), 0)
-            usage = [limit, RECORD_BYTES + in_memory, in_blobs, MESSAGE_BYTES + need]
+            record = RECORD_BYTES + callback_bytes(job.callback)
+            usage = [limit, record + in_memory, in_blobs, MESSAGE_BYTES + need]
             created = self._run_create_script(job, fields, usage)
         if created != 1 and blob and blobs is not None:
             with suppress(StorageUnavailable):  # the sweep deletes it
@@ -158,7 +160,7 @@ class JobStore:
         if self._memory is None or job.origin is not None:
             return 0
         payload = min(len(packed) + need, INLINE_MAX_BYTES) if is_in_blobs else len(packed) + need
-        self._memory.check(RECORD_BYTES + MESSAGE_BYTES + payload)
+        self._memory.check(RECORD_BYTES + callback_bytes(job.callback) + MESSAGE_BYTES + payload)
         return self._memory.caller_limit
 
     def _run_create_script(self, job: Job, fields: dict[str, Any], usage: list[int]) -> int:
