@@ -25,6 +25,7 @@ from shared.settings import SettingsError
 IpAddress: TypeAlias = IPv4Address | IPv6Address
 IpNetwork: TypeAlias = IPv4Network | IPv6Network
 
+IPV4 = 4
 URL_MAX_CHARS = 1_000
 DEFAULT_PORTS = {"http": 80, "https": 443}
 FIRST_FREE_PORT, LAST_PORT = 1024, 65_535
@@ -50,22 +51,24 @@ METADATA_ADDRESSES = frozenset(
 )
 """Where cloud providers give credentials to their machines; never called, whatever is allowed."""
 
-_TRANSLATED = tuple(
+GLOBAL_IPV6 = ip_network("2000::/3")
+"""All public IPv6 addresses. IPv4-mapped ones and those of NAT64 stand for other addresses, and lie
+outside of it, as do private, local and multicast ones."""
+
+_SPECIAL = tuple(
     map(
         ip_network,
         (
-            "::/96",  # IPv4-compatible
-            "::ffff:0:0/96",  # IPv4-mapped
-            "::ffff:0:0:0/96",  # IPv4-translated
-            "64:ff9b::/96",  # NAT64
-            "64:ff9b:1::/48",  # NAT64 of a site
-            "2001::/32",  # Teredo
+            "192.0.0.0/24",  # protocol assignments
+            "192.88.99.0/24",  # relays of 6to4
+            "224.0.0.0/4",  # multicast
+            "2001::/23",  # protocol assignments, Teredo among them
             "2002::/16",  # 6to4
-            "fec0::/10",  # site-local
+            "3fff::/20",  # documentation
         ),
     )
 )
-"""IPv6 networks whose addresses stand for other ones, which are not checked."""
+"""What is not public although `is_global` of some Python releases says so."""
 
 
 class CallbackRefusal(StrEnum):
@@ -182,9 +185,9 @@ class AddressPolicy:
             return False
         if any(address in network for network in self._allowed):
             return True
-        if any(address in network for network in _TRANSLATED):
+        if any(address in network for network in _SPECIAL):
             return False
-        return address.is_global and not address.is_multicast
+        return address.is_global and (address.version == IPV4 or address in GLOBAL_IPV6)
 
 
 def _literal_addresses(host: str) -> list[IpAddress]:

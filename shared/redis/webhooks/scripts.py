@@ -14,8 +14,9 @@ CIRCUIT_THRESHOLD = 5
 CIRCUIT_FIRST_S, CIRCUIT_LONGEST_S = 10, 900
 """Pause of such a receiver: it doubles with each further failure."""
 
-CALLER_PAUSE_S = 0.5
-"""A receiver whose caller has all its places is looked at again after this time."""
+CALLER_PAUSE_S = 0.05
+"""A receiver whose caller has all its places is looked at again after this time, and after the
+receivers of others: a caller may have thousands of them."""
 
 STATE_TTL_S = 2 * 86_400
 
@@ -89,10 +90,9 @@ local due = redis.call('ZRANGE', RECEIVERS, '-inf', now, 'BYSCORE', 'LIMIT', 0, 
 for _, receiver in ipairs(due) do
   if #claimed >= 3 * most then break end
   local caller = receiver:match('^(.*):')
-  local has_place = (used[receiver] or 0) < tonumber(ARGV[4])
-  if (used[caller] or 0) >= tonumber(ARGV[5]) or not has_place then
+  if (used[caller] or 0) >= tonumber(ARGV[5]) then
     redis.call('ZADD', RECEIVERS, now + {CALLER_PAUSE_S}, receiver)
-  else
+  elseif (used[receiver] or 0) < tonumber(ARGV[4]) then
     local found = redis.call('ZRANGE', queue_of(receiver), '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)
     local id = found[1]
     local record = id and redis.call('GET', record_of(id))

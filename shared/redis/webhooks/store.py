@@ -17,7 +17,7 @@ from shared.redis.webhooks.records import Delivery, RecordedEnd
 TAKE_IN_MAX = 500
 """Ends that one call takes in."""
 
-RECEIVERS_MAX = 200
+RECEIVERS_MAX = 1000
 """Receivers that one call of `claim` looks at."""
 
 FAILED_TTL_S = 7 * 86_400
