@@ -33,10 +33,10 @@ def callback_field(what: str) -> fields.String:
         load_default=None,
         metadata={
             "description": f"Address to which the end of the {what} is reported by a signed "
-            "webhook (Standard Webhooks); http or https, percent-encoded.",
+            "webhook (Standard Webhooks), as `https://shop.example/hooks`; percent-encoded. It is "
+            "refused while the caller's key has no secret that signs.",
             "maxLength": URL_MAX_CHARS,
             "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://",
-            "example": "https://shop.example/hooks/prices",
         },
     )
 
