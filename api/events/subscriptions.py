@@ -7,16 +7,17 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import redis
 
-from shared.domain.errors import TooManyTransfers
+from shared.domain.errors import TooManyTransfers, UnreadableRecord
 from shared.logging import get_logger
 from shared.redis import keys
 from shared.redis.connections import RedisClient
+from shared.redis.job_store.endings import read_ends
 
 if TYPE_CHECKING:
     from api.limits import ConcurrencyLimiter
@@ -137,14 +138,24 @@ class JobEvents:
 
     def _subscribe(self) -> None:
         with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
-            subscription.subscribe(keys.ENDED_CHANNEL, keys.PROGRESS_CHANNEL)
+            subscription.subscribe(
+                keys.ENDED_CHANNEL, keys.ENDED_JOBS_CHANNEL, keys.PROGRESS_CHANNEL
+            )
             self._is_connected = True
             while not self._stopping.is_set():
                 message = subscription.get_message(timeout=POLL_S)
                 if message is not None:
-                    # Data that cannot be decoded is no id, so no listener matches it.
-                    channel, job_id = message["channel"].decode(), message["data"]
-                    self._notify(channel, job_id.decode(errors="replace"))
+                    self._receive(message["channel"].decode(), message["data"])
+
+    def _receive(self, channel: str, data: bytes) -> None:
+        if channel == keys.ENDED_JOBS_CHANNEL:
+            with suppress(UnreadableRecord):  # who waits reads the job within `POLL_S`
+                for end in read_ends(data):
+                    self._notify(keys.ENDED_CHANNEL, end.id)
+            return
+        # Data that cannot be decoded is no id, so no listener matches it.
+        for job_id in data.decode(errors="replace").split(","):
+            self._notify(channel, job_id)
 
     def _notify(self, channel: str, job_id: str) -> None:
         with self._lock:

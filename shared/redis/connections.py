@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import redis
 from redis.backoff import NoBackoff
@@ -178,8 +178,91 @@ class PipelinedCommands:
             found.append(answer)
         return found
 
+    def outcomes(self) -> list[Any]:
+        """As `responses`, with each error that the server reports in the place of its response."""
+        found: list[Any] = []
+        while self._unread:
+            try:
+                answer = self._connection.read_response()
+            except redis.ResponseError as error:
+                answer = error
+            self._unread -= 1
+            found.append(answer)
+        return found
+
     def _release_connection(self) -> None:
         self._connections.release(self._connection, is_clean=not self._unread)
+
+
+class ScriptCall(NamedTuple):
+    """A call of a Lua script.
+
+    Attributes:
+        script: as `redis.Redis.register_script` returns it.
+        keys: its KEYS.
+        arguments: its ARGV.
+    """
+
+    script: Any
+    keys: Sequence[str]
+    arguments: Sequence[Any]
+
+    @property
+    def command(self) -> Command:
+        """The command for a server that knows the script."""
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.arguments)
+
+    @property
+    def full_command(self) -> Command:
+        """The command with the source of the script."""
+        return ("EVAL", self.script.script, len(self.keys), *self.keys, *self.arguments)
+
+
+def run_scripts(connections: ConnectionCache, *calls: ScriptCall | Command) -> list[Any]:
+    """Run scripts and commands in order, by one round trip; return their responses.
+
+    An error that the server reports is the response of its call. From the first script on that the
+    server does not know, because it has restarted, the calls are sent again with their sources.
+
+    Raises:
+        redis.RedisError: the server does not answer.
+    """
+    with PipelinedCommands(connections, *map(_short_command, calls)) as sent:
+        return read_scripts(connections, sent, *calls)
+
+
+def read_scripts(
+    connections: ConnectionCache, sent: PipelinedCommands, *calls: ScriptCall | Command
+) -> list[Any]:
+    """The responses of calls that were sent, as of `run_scripts`."""
+    found = sent.outcomes()
+    for index, response in enumerate(found):
+        if isinstance(response, redis.exceptions.NoScriptError):
+            again = [
+                call.full_command if isinstance(call, ScriptCall) else call
+                for call in calls[index:]
+            ]
+            with PipelinedCommands(connections, *again) as repeated:
+                return found[:index] + repeated.outcomes()
+    return found
+
+
+def run_script(connections: ConnectionCache, call: ScriptCall) -> Any:
+    """Run one script; raises `redis.RedisError` for what the server reports as well."""
+    (response,) = raise_errors(run_scripts(connections, call))
+    return response
+
+
+def raise_errors(responses: list[Any]) -> list[Any]:
+    """The responses; raises the first error among them."""
+    for response in responses:
+        if isinstance(response, redis.ResponseError):
+            raise response
+    return responses
+
+
+def _short_command(call: ScriptCall | Command) -> Command:
+    return call.command if isinstance(call, ScriptCall) else call
 
 
 def mget(connections: ConnectionCache, keys: Sequence[bytes]) -> list[bytes | None]:

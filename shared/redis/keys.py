@@ -43,10 +43,15 @@ PAYLOAD_SCAN_MARKER = f"{PREFIX}jobs:payloads-scanned"
 """Exists for a while after the payloads of jobs in the blob store were scanned."""
 
 ENDED_CHANNEL = f"{PREFIX}jobs:ended"
-"""Channel on which the ids of ended jobs and batches are published."""
+"""Channel on which the ids of ended batches are published, and those of jobs that an API stored
+which does not know `ENDED_JOBS_CHANNEL`."""
+
+ENDED_JOBS_CHANNEL = f"{PREFIX}jobs:ends"
+"""Channel on which ended jobs are published with their results; see `job_store.endings`."""
 
 PROGRESS_CHANNEL = f"{PREFIX}jobs:progress"
-"""Channel on which the id of a job or batch is published when its progress has changed."""
+"""Channel on which the ids of jobs, joined by commas, or that of a batch are published when their
+progress has changed."""
 
 jobs_by_caller = (PREFIX + "jobs-of:{}").format
 """Sorted set of the jobs of one caller, by id and so by time; all scores are 0."""
@@ -166,8 +171,8 @@ fair_queue = (PREFIX + "fair:{}:").format
 
 
 def fair_waiting(name: str) -> str:
-    """Sorted set of the items that wait in a fair queue, by the time they were entered."""
-    return f"{fair_queue(name)}waiting"
+    """Sorted set of the jobs and steps that wait in a fair queue, by the time they were entered."""
+    return f"{fair_queue(name)}members"
 
 
 CALLER_WEIGHTS = f"{PREFIX}fair:weights"

@@ -47,7 +47,7 @@ from shared.redis.dead_letters import _from_hash as read_dead_letter
 from shared.redis.job_store.records import from_hash
 from tests.fuzz.inputs import altered_bytes, json_bytes, msgpack_bytes
 from tests.fuzz.target import target
-from worker.valuations.service import _read_items
+from worker.valuations.cars import read_items
 
 CAR = load_car_request(
     {"company": "Toyota", "model": "Corola", "year": 2020, "fuel": "Petrol", "km_driven": 25000},
@@ -167,7 +167,7 @@ def job_payload(data: bytes) -> None:
 )
 def message(data: bytes) -> None:
     """Messages between API and workers, and entries of the cache."""
-    waiting, unreadable = _read_items([data])
+    waiting, unreadable = read_items([data])
     assert len(waiting) + len(unreadable) <= 1
     with contextlib.suppress(DomainError):
         _, answered = unpack_reply(data)

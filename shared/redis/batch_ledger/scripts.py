@@ -221,11 +221,14 @@ if not state or ended then return 0 end
 redis.call('HSET', batch, 'state', ARGV[2], 'outcome', ARGV[3], 'finished_at', ARGV[4],
            'error', ARGV[5])
 redis.call('EXPIRE', batch, ARGV[6])
-local of_batch = redis.call('HMGET', batch, 'callback', 'caller', 'accepted_at', 'started_at')
-record_webhook(of_batch[1], {kind = 'batch', id = ARGV[1], state = ARGV[2], outcome = ARGV[3],
-                             finished_at = ARGV[4], error = ARGV[5], caller = of_batch[2],
-                             created_at = of_batch[3], started_at = of_batch[4], total = ARGV[8],
-                             valid = ARGV[9], invalid = ARGV[10], failed = ARGV[11]})
+local callback, caller, accepted_at, started_at = unpack(redis.call('HMGET', batch, 'callback',
+  'caller', 'accepted_at', 'started_at'))
+if callback then
+  record_webhook(callback, {kind = 'batch', id = ARGV[1], state = ARGV[2], outcome = ARGV[3],
+                            error = ARGV[5], caller = caller, created_at = accepted_at,
+                            started_at = started_at, finished_at = ARGV[4], total = ARGV[8],
+                            valid = ARGV[9], invalid = ARGV[10], failed = ARGV[11]})
+end
 redis.call('PUBLISH', ARGV[7], ARGV[1])
 return 1
 """

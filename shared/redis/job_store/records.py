@@ -73,13 +73,17 @@ def max_result_bytes(requests: Sequence[CarRequest]) -> int:
 
 
 def to_hash(job: Job) -> dict[str, Any]:
-    """The fields of a new job, without its requests."""
+    """The fields of a new job, without its requests.
+
+    `ends` says that the API that stored it reads `keys.ENDED_JOBS_CHANNEL`.
+    """
     return {
         "caller": job.caller,
         "state": str(job.state),
         "created_at": job.created_at,
         "is_list": int(job.is_list),
         "total": len(job.requests),
+        "ends": 1,
         "origin": msgpack.packb(job.origin and [job.origin.group_id, job.origin.deadline]),
         **({} if job.callback is None else {"callback": pack_callback(job.callback)}),
     }

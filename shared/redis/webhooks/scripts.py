@@ -21,10 +21,9 @@ receivers of others: a caller may have thousands of them."""
 STATE_TTL_S = 2 * 86_400
 
 # Part of the scripts that end a job or batch, without KEYS and ARGV. `end` are the members of
-# `shared.redis.webhooks.records.RecordedEnd`; `callback` is the packed one of the record, or false.
+# `shared.redis.webhooks.records.RecordedEnd`; `callback` is the packed one of the record.
 RECORD_END = f"""
 local function record_webhook(callback, ended)
-  if not callback then return end
   ended.callback = callback
   redis.call('RPUSH', '{keys.ENDED_WITH_CALLBACK}', cmsgpack.pack(ended))
 end

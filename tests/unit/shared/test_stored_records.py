@@ -44,6 +44,7 @@ from tests.stored_records.write import CARS, EXTRAS, TABLE, estimate
 from worker.model import Estimation
 from worker.valuations.claims import RedisClaims
 from worker.valuations.service import ValuationService
+from worker.valuations.steps import ValuationSteps
 from worker.valuations.sweep import JobSweeper
 
 ME = CallerId("me")
@@ -86,11 +87,16 @@ class Stored:
         self.cache = EstimateCache(servers.cache, 10**9, clock)
         self.dead_letters = DeadLetters(servers.broker, clock)
         self.audit = AuditLog(folder / "audit", "w", clock)
+        claims = RedisClaims(servers.broker, clock, Owner("interactive@test"))
         self.service = ValuationService(
-            estimation=Estimation(OneEstimate()),
-            audit=self.audit,
-            claims=RedisClaims(servers.broker, clock, Owner("interactive@test")),
-            cache=self.cache,
+            steps=ValuationSteps(
+                estimation=Estimation(OneEstimate()),
+                audit=self.audit,
+                claims=claims,
+                cache=self.cache,
+                clock=clock,
+            ),
+            claims=claims,
             jobs=self.jobs,
             dead_letters=self.dead_letters,
             client=servers.broker,
@@ -121,7 +127,7 @@ class Stored:
         self.broker.hset(keys.job(self.id(name)), field, value)
 
     def work_on(self, name: str) -> JobState:
-        self.service.value_job(self.id(name), self.now)
+        self.service.value_jobs([self.id(name)], self.now)
         return self.jobs.get(self.id(name), ME).state
 
     def messages(self, queue: str, task: TaskName) -> list[dict[str, Any]]:
@@ -336,14 +342,12 @@ def test_a_known_version_that_is_too_new_is_named(stored):
 def test_an_open_job_of_a_newer_version_waits_and_is_not_repeated(stored, make_unreadable):
     make_unreadable(stored, "queued")
     job_id, sent = stored.id("queued"), []
-    sweeper = JobSweeper(
-        stored.jobs, lambda each, **_: sent.append(each), stored.dead_letters, max_attempts=3
-    )
+    sweeper = JobSweeper(stored.jobs, sent.extend, stored.dead_letters, max_attempts=3)
     for _ in range(20):
-        stored.service.value_job(job_id, stored.now)
+        stored.service.value_jobs([job_id], stored.now)
         sweeper.sweep()
         stored.now += UNREADABLE_RETRY_S + 1
-    assert job_id not in sent
+    assert job_id not in [each.id for each in sent]
     hash_ = stored.broker.hgetall(keys.job(job_id))
     assert (hash_[b"state"], hash_.get(b"attempts")) == (b"QUEUED", None)
     assert job_id in stored.jobs.overdue(1000), "a worker of the newer version finds it"
@@ -352,7 +356,7 @@ def test_an_open_job_of_a_newer_version_waits_and_is_not_repeated(stored, make_u
 def test_an_open_job_that_nobody_can_read_fails_when_its_retention_is_over(stored):
     stored.set_field("queued", "schema", 99)
     stored.now += 10**9
-    stored.service.value_job(stored.id("queued"), stored.now)
+    stored.service.value_jobs([stored.id("queued")], stored.now)
     assert stored.broker.hget(keys.job(stored.id("queued")), "state") == b"FAILED"
 
 

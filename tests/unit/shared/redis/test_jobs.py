@@ -21,6 +21,7 @@ from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.redis import keys as redis_keys
 from shared.redis.connections import connect
+from shared.redis.job_store import creation
 from shared.redis.job_store.store import JobStore
 from tests.conftest import wait_until
 
@@ -239,16 +240,16 @@ def test_a_silent_broker_delays_only_the_first_call(servers, now, job, monkeypat
     store = JobStore(servers.broker, lambda: now[0], retention_s=100, lease_s=30)
     asked = []
 
-    def silent(**_):
+    def silent(*_):
         asked.append(1)
         raise redis.TimeoutError
 
-    monkeypatch.setattr(store, "_create", silent)
+    monkeypatch.setattr(creation, "run_scripts", silent)
     for _ in range(3):
         with pytest.raises(BrokerUnavailable):
             store.create(job)
     assert len(asked) == 1
-    store._circuit_open_until = 0.0
+    store._creation._circuit_open_until = 0.0
     with pytest.raises(BrokerUnavailable):
         store.create(job)
     assert len(asked) == 2

@@ -1,0 +1,113 @@
+"""The steps that micro-batches and jobs have in common: estimate, record, answer."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from shared.audit.log import AuditLog
+from shared.domain.clock import Clock
+from shared.logging import get_logger
+from shared.redis.cache import EstimateCache
+from shared.redis.connections import ScriptCall
+from worker.model import Estimation
+from worker.valuations.cars import ValuedCar, WaitingCar, audit_records, cacheable
+from worker.valuations.claims import Claim, ClaimState, RedisClaims
+
+if TYPE_CHECKING:
+    from shared.domain.valuation import AuditRecord
+
+T = TypeVar("T")
+log = get_logger("valuation")
+
+
+class ClaimedCars(NamedTuple):
+    """Cars with their results, and the claim under which they are recorded.
+
+    Attributes:
+        claim: of a micro-batch or of a job.
+        valued: its cars.
+    """
+
+    claim: Claim
+    valued: Sequence[ValuedCar]
+
+
+class ValuationSteps:
+    """Values, records and answers what is claimed, in this order, so that each answer is recorded.
+
+    Args:
+        estimation: calls the forest.
+        audit: the audit log.
+        claims: claims on messages.
+        cache: result cache.
+        clock: the time of day.
+    """
+
+    def __init__(
+        self,
+        *,
+        estimation: Estimation,
+        audit: AuditLog,
+        claims: RedisClaims,
+        cache: EstimateCache,
+        clock: Clock,
+    ) -> None:
+        self._estimation = estimation
+        self._audit = audit
+        self._claims = claims
+        self._cache = cache
+        self._clock = clock
+
+    def estimate(self, cars: Sequence[WaitingCar]) -> list[ValuedCar]:
+        """The cars with their results, by one call of the forest."""
+        results = self._estimation.estimate([car.request for car in cars])
+        return list(zip(cars, results, strict=True))
+
+    def record(self, claimed: Sequence[ClaimedCars]) -> list[ClaimedCars]:
+        """Append the records that the log does not have yet, as one block.
+
+        Returns those whose records are in the log; another worker has taken over the others, and
+        writes and answers them.
+
+        Raises:
+            AuditNotFlushed: they were written, but may not be on the disk.
+            AuditUnavailable: none was written.
+        """
+        open_claims = [each.claim for each in claimed if each.claim.state is not ClaimState.DONE]
+        held = {claim.message_id for claim in self._claims.still_held(open_claims)}
+        now = self._clock()
+        kept: list[ClaimedCars] = []
+        records: list[AuditRecord] = []
+        doubtful: set[str] = set()
+        for each in claimed:
+            if each.claim.state is not ClaimState.DONE:
+                if each.claim.message_id not in held:
+                    log.warning("message_taken_over", message_id=each.claim.message_id)
+                    continue
+                own = list(audit_records(each.valued, now))
+                records += own
+                if each.claim.state is ClaimState.DOUBTFUL:
+                    doubtful.update(record.id for record in own)
+            kept.append(each)
+        if doubtful:
+            known = self._audit.recorded(doubtful)
+            records = [record for record in records if record.id not in known]
+            if known and self._audit.syncs_before_answer:
+                self._audit.sync()  # an earlier attempt may have failed to
+        if records:
+            self._audit.append(records)
+        return kept
+
+    def answer(
+        self, recorded: Sequence[ClaimedCars], send: Callable[[Sequence[ScriptCall]], T]
+    ) -> T:
+        """Fill the cache, note that the records are in the log, and answer.
+
+        Args:
+            recorded: what `record` returned; what had to be answered without a record is missing.
+            send: sends the answers; is given the calls to execute before they can be read.
+        """
+        valued = [car for each in recorded for car in each.valued]
+        # Cache first: a caller who has the answer and asks again finds it there.
+        with self._cache.put_concurrently(cacheable(valued)):
+            claims = [each.claim for each in recorded]
+            return send([self._claims.marking_done(claims)] if claims else [])
