@@ -11,7 +11,6 @@ if multiprocessing.parent_process() is not None:
 
 from api.app import create_app, create_asgi_app
 from api.transport.connections import (
-    MAX_CONNECTIONS,
     OTHER_DESCRIPTORS,
     IdleConnectionCloser,
     allow_descriptors,
@@ -23,9 +22,9 @@ from shared.settings import Settings
 settings = with_server_urls(Settings.from_env())
 configure_logging(settings.log_level, "api")
 app = create_asgi_app(create_app(settings))
-descriptors = allow_descriptors(MAX_CONNECTIONS + OTHER_DESCRIPTORS)
+descriptors = allow_descriptors(settings.api_connections + OTHER_DESCRIPTORS)
 IdleConnectionCloser(
-    settings.port, app.active_peers, min(MAX_CONNECTIONS, descriptors - OTHER_DESCRIPTORS)
+    settings.port, app.active_peers, min(settings.api_connections, descriptors - OTHER_DESCRIPTORS)
 ).start()
 # The collector need not scan what the imports have created while requests wait.
 gc.freeze()

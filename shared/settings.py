@@ -94,10 +94,17 @@ class Settings:
         "Threads of Flask: requests processed or waiting at once; the fast path needs none.",
         minimum=1,
     )
+    api_connections: int = setting(
+        "API_CONNECTIONS",
+        4096,
+        "Connections of clients that the API keeps, idle ones included; long polls and event "
+        "streams may hold three quarters of them.",
+        minimum=64,
+    )
     fast_path: str = setting(
         "FAST_PATH",
         "on",
-        "`off`: Flask alone answers every request, `/predict` included, more slowly.",
+        "`off`: Flask alone answers every request, more slowly; each that waits holds a thread.",
         rule=SWITCH,
     )
     restart_hung: str = setting(

@@ -16,8 +16,12 @@ from numpy.typing import NDArray
 
 from api.batches.results import BatchResults
 from api.batches.service import Batches
-from api.events.subscriptions import JobEvents
+from api.events.subscriptions import StateChanges
+from api.events.thread_waits import ThreadWaits
+from api.events.waits import Waits
 from api.jobs.idempotency import RedisIdempotency
+from api.limits import ConcurrencyLimiter
+from api.loops.event_loops import EventLoops
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.local import LocalBlobStore
 from shared.domain.batch import Batch, BatchOptions, ResultTable
@@ -208,25 +212,29 @@ class BulkPath:
             retention_s=retention_s,
         )
         self.forms = BatchExporter(self.files, self.store, spool=folder / "spool")
-        self.events = JobEvents(client)
+        self.changes = StateChanges(client)
+        self.waits = ThreadWaits(
+            Waits(self.changes, 100),
+            EventLoops(),
+            long_waits=threading.BoundedSemaphore(4),
+            streams=ConcurrencyLimiter(4),
+        )
         self.results = BatchResults(
             files=self.files,
             ledger=self.store,
-            events=self.events,
+            waits=self.waits,
             send=self.make_form,
-            long_waits=threading.BoundedSemaphore(4),
         )
         self.batches = Batches(
             files=self.files,
             ledger=self.store,
             active_model=ActiveV1(),
             idempotency=RedisIdempotency(client),
-            events=self.events,
+            waits=self.waits,
             send=self.send,
             clock=self.clock,
             max_bytes=max_bytes,
             retention_s=retention_s,
-            long_waits=threading.BoundedSemaphore(4),
         )
 
     def send(self, task: TaskName, kwargs: dict[str, Any], caller: CallerId, **_: Any) -> None:

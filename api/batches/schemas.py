@@ -17,6 +17,7 @@ from shared.domain.batch import Batch, BatchOutcome, OnError
 from shared.domain.car import FIELD_NAMES
 from shared.domain.job import JobState
 from shared.fields.car import CAR_FIELDS
+from shared.messages.texts import Language
 from shared.messages.uploads import BATCH_ERROR_MESSAGES
 from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.dialect import DELIMITERS
@@ -341,11 +342,24 @@ class RowErrorSchema(Schema):
 
 
 def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
-    """The JSON representation of a batch, as `BatchSchema` documents it.
+    """The JSON representation of a batch, in the language of the current request.
 
     Args:
         batch: the batch.
         now: Unix time, used for speed and remaining time.
+    """
+    return serialize_batch(batch, now, language())
+
+
+def serialize_batch(batch: Batch, now: float, lang: Language) -> dict[str, Any]:
+    """The JSON representation of a batch, as `BatchSchema` documents it.
+
+    It needs the context of an application, not of a request.
+
+    Args:
+        batch: the batch.
+        now: Unix time, used for speed and remaining time.
+        lang: of the texts.
     """
     manifest, progress = batch.manifest, batch.progress
     counts = progress.counts
@@ -379,14 +393,14 @@ def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
             "constants": dict(manifest.options.constants),
             "sheet": manifest.options.sheet,
         },
-        "input": dump_input(batch, language()),
+        "input": dump_input(batch, lang),
         "links": _links(batch),
     }
     if progress.error is not None:
         texts = BATCH_ERROR_MESSAGES.get(progress.error, BATCH_ERROR_MESSAGES["attempts-exhausted"])
-        answer["error"] = {"code": progress.error, "detail": texts[language()]}
+        answer["error"] = {"code": progress.error, "detail": texts[lang]}
         if batch.refusal:
-            places = [dump_field_problem(place, language()) for place in batch.refusal]
+            places = [dump_field_problem(place, lang) for place in batch.refusal]
             answer["error"]["errors"] = places
     return answer
 

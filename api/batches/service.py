@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -12,7 +11,7 @@ import orjson
 
 from api.batches.corrections import CorrectionGate, correction_options
 from api.batches.results import storage_errors
-from api.events.subscriptions import JobEvents
+from api.events.thread_waits import ThreadWaits
 from api.jobs.idempotency import RedisIdempotency
 from api.middleware.key_limits import Admission
 from model_store.registry.registry import ActiveVersionCache
@@ -84,15 +83,13 @@ class Batches:
     ledger: BatchLedger
     active_model: ActiveVersionCache
     idempotency: RedisIdempotency
-    events: JobEvents
+    waits: ThreadWaits
     send: SendWork
     clock: Clock
     max_bytes: int
     """Limit of an upload, compressed and decompressed."""
     retention_s: int
     """How long an ended batch can be read."""
-    long_waits: threading.Semaphore
-    """Bounds the waiting threads; beyond it, `wait` returns at once."""
     memory: BrokerMemory | None = None
     """Refuses batches while the broker lacks memory; None: the broker alone refuses."""
     protocol: Callable[[], int] = lambda: MANIFEST_SCHEMA
@@ -292,13 +289,12 @@ class Batches:
         )
 
     def wait(self, batch_id: BatchId, caller: CallerId, timeout_s: float) -> Batch:
-        """Read a batch when it has ended, or after `timeout_s`."""
-        return self.events.poll(
+        """Read a batch when it has ended, or after `timeout_s`; for threads."""
+        return self.waits.poll(
             batch_id,
             lambda: self.get(batch_id, caller),
             lambda batch: batch.progress.state.is_terminal,
             timeout_s,
-            waiters=self.long_waits,
         )
 
     def cancel_or_delete(self, batch_id: BatchId, caller: CallerId) -> Batch | None:

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import orjson
 from flask import Response, request
 
 from api.batches.schemas import (
@@ -11,10 +12,18 @@ from api.batches.schemas import (
     CorrectionQuery,
     UploadQuery,
     dump_batch,
+    serialize_batch,
 )
 from api.http.context import admission, caller_id, language, services
 from api.http.requests import load_query
-from api.http.responses import ApiBlueprint, json_response, no_content, query_parameters
+from api.http.responses import (
+    JSON,
+    ApiBlueprint,
+    HttpResponse,
+    json_response,
+    no_content,
+    query_parameters,
+)
 from api.http.uploads import UPLOAD_BODY, UploadBody
 from api.jobs.views import idempotency_key, idempotency_parameter
 from api.middleware.authentication import Scope, require_scope
@@ -23,6 +32,7 @@ from api.webhooks.documentation import webhook_documentation
 from shared.domain.batch import Batch, BatchOptions
 from shared.domain.ids import BatchId
 from shared.domain.job import Callback
+from shared.messages.texts import Language
 
 blueprint = ApiBlueprint("batches", __name__, description="A file of cars, valued row by row.")
 POLL_S = 1
@@ -145,11 +155,15 @@ def read(batch_id: str) -> Response:
     """Return state, counts, speed and the detected file format; `wait` long-polls."""
     query = load_query(BatchWaitQuery)
     batch = services().batches.wait(BatchId(batch_id), caller_id(), query["wait"])
-    response = json_response(_dump(batch))
+    return state_response(batch, language()).to_flask()
+
+
+def state_response(batch: Batch, lang: Language) -> HttpResponse:
+    """The response to a poll of a batch; it needs the context of the application only."""
+    headers = [("Content-Type", JSON), ("Cache-Control", "private, no-cache")]
     if not batch.progress.state.is_terminal:
-        response.headers["Retry-After"] = str(POLL_S)
-    response.headers["Cache-Control"] = "private, no-cache"
-    return response
+        headers.append(("Retry-After", str(POLL_S)))
+    return HttpResponse(200, headers, orjson.dumps(serialize_batch(batch, time.time(), lang)))
 
 
 @blueprint.delete("/batches/<batch_id>")

@@ -1,48 +1,113 @@
-"""State changes of jobs and batches, received by Redis publish and subscribe.
+"""Ends and progress of jobs and batches, received by one Redis subscription per process.
 
-One subscription per process wakes the threads that wait for a job or stream its progress.
+Requests wait on an event loop (`api.events.waits`). One message wakes all that wait for its job or
+batch, by one call of each loop.
 """
 
+import asyncio
+import os
 import threading
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from itertools import islice
+from typing import NamedTuple
 
 import redis
 
-from shared.domain.errors import TooManyTransfers, UnreadableRecord
+from api.loops.event_loops import PerLoop
+from shared.domain.errors import UnreadableRecord
+from shared.domain.job import Job
 from shared.logging import get_logger
 from shared.redis import keys
 from shared.redis.connections import RedisClient
-from shared.redis.job_store.endings import read_ends
-
-if TYPE_CHECKING:
-    from api.limits import ConcurrencyLimiter
+from shared.redis.job_store.endings import JobEnded, read_ends
 
 RETRY_S = 0.5
 POLL_S = 1.0
-"""A waiting thread reads the state after this time anyway: Redis may lose messages on restart."""
+"""How long the subscription waits for a message; a stop is noticed within this time."""
 
-HEARTBEAT_S = 5.0
-"""Interval of the heartbeats in an idle stream; writing one detects a closed connection."""
+MAX_WATCHED, WATCHED_MAX_CARS = 4096, 4
+"""Open jobs that are kept in memory, and their size: the message of their end completes them."""
 
-INTERVAL_S = 0.25
-"""Minimum interval between two events of a stream; the last event is sent at once."""
+MAX_ENDED = 16_384
+"""Ids of jobs whose messages came last: a read that began before the message is older than it."""
 
-MAX_STREAM_S = 900.0
-"""A stream is closed after this time; the client reconnects with `Last-Event-ID`."""
+WAKE_SLICE = 64
+"""Requests that one iteration of the loop wakes: thousands must not delay all others."""
 
-T = TypeVar("T")
+CHANNELS = (keys.ENDED_CHANNEL, keys.ENDED_JOBS_CHANNEL, keys.PROGRESS_CHANNEL)
+
 log = get_logger("events")
 
 
-class JobEvents:
-    """Wakes waiting threads when a job or batch has ended or made progress.
+class Change(NamedTuple):
+    """What a message says of one job or batch."""
 
-    While the broker is down, threads wake at `POLL_S` and read the store.
+    id: str
+    is_progress: bool = False
+    """It has made progress, and not ended."""
+    final: Job | None = None
+    """The ended job, if it was kept; otherwise the state has to be read."""
+
+
+class Listener:
+    """A request that waits on a loop for changes of one job or batch.
+
+    Args:
+        state_id: of the job or batch.
+        progress: whether it also waits for progress.
+        loop: on which it waits.
+    """
+
+    __slots__ = ("_is_woken", "_loop", "_sleeper", "final", "id", "progress")
+
+    def __init__(self, state_id: str, loop: asyncio.AbstractEventLoop, *, progress: bool) -> None:
+        self.id = state_id
+        self.progress = progress
+        self.final: Job | None = None
+        """The ended job, if a message brought it."""
+        self._loop = loop
+        self._is_woken = False
+        self._sleeper: asyncio.Future[None] | None = None
+
+    async def sleep(self, timeout_s: float) -> bool:
+        """Return at the next wake-up, at once if one came since the last call, or in time.
+
+        Returns:
+            Whether it was woken.
+        """
+        if not self._is_woken:
+            sleeper = self._sleeper = self._loop.create_future()
+            timer = self._loop.call_later(timeout_s, _end, sleeper)
+            try:
+                await sleeper
+            finally:
+                timer.cancel()
+                self._sleeper = None
+        is_woken, self._is_woken = self._is_woken, False
+        return is_woken
+
+    def wake(self) -> None:
+        """Let `sleep` return."""
+        self._is_woken = True
+        if self._sleeper is not None:
+            _end(self._sleeper)
+
+
+def _end(sleeper: "asyncio.Future[None]") -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
+
+
+class StateChanges:
+    """Wakes listeners when a job or batch has ended or made progress.
+
+    Open jobs can be kept in memory (`watch`): the message of their end then brings the whole ended
+    job. While the subscription is interrupted (`is_live` is false) no message comes: listeners are
+    woken when it is back, and no job is kept.
 
     Args:
         client: connection to the broker instance. The subscription starts with the first
@@ -51,66 +116,61 @@ class JobEvents:
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
+        self._reset()
+        reset = weakref.WeakMethod(self._reset)
+        os.register_at_fork(after_in_child=lambda: (own := reset()) and own())
+
+    def _reset(self) -> None:
+        """Start without listeners and thread, as a forked child has to."""
         self._lock = threading.Lock()
-        self._listeners: dict[tuple[str, str], set[threading.Event]] = defaultdict(set)
-        """By channel and id of the job or batch."""
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
-        self._is_connected = True
+        self._loops: PerLoop[_LoopListeners] = PerLoop(_LoopListeners)
+        self._watched: OrderedDict[str, Job] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._is_reported = False
+        self.is_live = False
+
+    def start(self) -> None:
+        """Start the subscription if it does not run yet."""
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._run, name="job-events", daemon=True
+                    )
+                    self._thread.start()
 
     @contextmanager
-    def listen(self, job_id: str, *, progress: bool = False) -> Iterator[threading.Event]:
-        """An event that is set at the end of a job, and when it makes progress if asked."""
-        listener = threading.Event()
-        channels = [keys.ENDED_CHANNEL, *([keys.PROGRESS_CHANNEL] if progress else [])]
-        with self._lock:
-            for channel in channels:
-                self._listeners[channel, job_id].add(listener)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="job-events", daemon=True)
-                self._thread.start()
+    def listen(self, state_id: str, *, progress: bool = False) -> Iterator[Listener]:
+        """A listener that is woken at the end of a job or batch, and at progress if asked."""
+        self.start()
+        listeners = self._loops.current()
+        listener = listeners.add(state_id, progress=progress)
         try:
             yield listener
         finally:
-            with self._lock:
-                for channel in channels:
-                    self._remove((channel, job_id), listener)
+            listeners.remove(listener)
 
-    def poll(
-        self,
-        job_id: str,
-        read: Callable[[], T],
-        is_done: Callable[[T], bool],
-        timeout_s: float,
-        *,
-        waiters: threading.Semaphore,
-        progress: bool = False,
-    ) -> T:
-        """Long poll: read a state until it is done or the time is over.
+    def watch(self, job: Job) -> None:
+        """Keep an open job, unless it is large or the message of its end has come already."""
+        if len(job.requests) > WATCHED_MAX_CARS:
+            return
+        with self._lock:
+            if not self.is_live or job.id in self._ended:
+                return
+            self._watched[job.id] = job
+            if len(self._watched) > MAX_WATCHED:
+                self._watched.popitem(last=False)
 
-        Args:
-            job_id: of the job or batch.
-            read: returns the state.
-            is_done: whether to stop waiting.
-            timeout_s: longest wait.
-            waiters: bounds the waiting threads; if no slot is free, the state is returned as it is.
-            progress: read again also when the job has made progress.
-        """
-        state = read()
-        if is_done(state) or timeout_s <= 0 or not waiters.acquire(blocking=False):
-            return state
-        deadline = time.monotonic() + timeout_s
-        try:
-            with self.listen(job_id, progress=progress) as listener:
-                while True:
-                    state = read()
-                    remaining_s = deadline - time.monotonic()
-                    if is_done(state) or remaining_s <= 0:
-                        return state
-                    listener.wait(min(remaining_s, POLL_S))
-                    listener.clear()
-        finally:
-            waiters.release()
+    def watched(self, job_id: str) -> Job | None:
+        """The kept job; it was open a moment ago, and the message of its end will come."""
+        return self._watched.get(job_id) if self.is_live else None
+
+    def forget(self, job_id: str) -> None:
+        """Keep a job no more: it was changed in another way than by its end."""
+        with self._lock:
+            self._watched.pop(job_id, None)
 
     def close(self) -> None:
         """End the subscription; returns when the thread has left it."""
@@ -118,118 +178,139 @@ class JobEvents:
         if self._thread is not None:
             self._thread.join(2 * POLL_S)
 
-    def _remove(self, key: tuple[str, str], listener: threading.Event) -> None:
-        self._listeners[key].discard(listener)
-        if not self._listeners[key]:
-            del self._listeners[key]
+    # The thread
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 self._subscribe()
             except redis.RedisError as error:
-                if self._is_connected:
+                if not self._is_reported:
                     log.warning("job_events_interrupted", error=str(error))
-                self._is_connected = False
-                self._stopping.wait(RETRY_S)
+                self._is_reported = True
             except Exception as error:
                 log.exception("job_events_failed", error=str(error))
-                self._stopping.wait(RETRY_S)
+            self._set_live(is_live=False)
+            self._stopping.wait(RETRY_S)
 
     def _subscribe(self) -> None:
-        with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
-            subscription.subscribe(
-                keys.ENDED_CHANNEL, keys.ENDED_JOBS_CHANNEL, keys.PROGRESS_CHANNEL
-            )
-            self._is_connected = True
+        with self._client.pubsub() as subscription:
+            subscription.subscribe(*CHANNELS)
             while not self._stopping.is_set():
                 message = subscription.get_message(timeout=POLL_S)
-                if message is not None:
-                    self._receive(message["channel"].decode(), message["data"])
+                if message is None:
+                    continue
+                if message["type"] == "message":
+                    self._announce(self._changes(message["channel"].decode(), message["data"]))
+                elif message["type"] == "subscribe" and message["data"] == len(CHANNELS):
+                    self._is_reported = False
+                    self._set_live(is_live=True)
 
-    def _receive(self, channel: str, data: bytes) -> None:
-        if channel == keys.ENDED_JOBS_CHANNEL:
-            with suppress(UnreadableRecord):  # who waits reads the job within `POLL_S`
-                for end in read_ends(data):
-                    self._notify(keys.ENDED_CHANNEL, end.id)
+    def _set_live(self, *, is_live: bool) -> None:
+        """Note whether messages come, and have all listeners read the state again."""
+        if is_live == self.is_live:
             return
-        # Data that cannot be decoded is no id, so no listener matches it.
-        for job_id in data.decode(errors="replace").split(","):
-            self._notify(channel, job_id)
-
-    def _notify(self, channel: str, job_id: str) -> None:
         with self._lock:
-            for listener in self._listeners.get((channel, job_id), ()):
-                listener.set()
+            self.is_live = is_live
+            self._watched.clear()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        for listeners in self._loops.all():
+            listeners.call(listeners.wake_all)
+
+    def _changes(self, channel: str, data: bytes) -> list[Change]:
+        if channel == keys.ENDED_JOBS_CHANNEL:
+            return self._ends(data)
+        # Data that cannot be decoded is no id, so no listener matches it.
+        ids = data.decode(errors="replace").split(",")
+        if channel == keys.PROGRESS_CHANNEL:
+            return [Change(each, is_progress=True) for each in ids]
+        self._note_ends(ids)
+        return [Change(each) for each in ids]
+
+    def _ends(self, data: bytes) -> list[Change]:
+        """The ends of jobs, with those ended jobs that were kept."""
+        try:
+            ends = read_ends(data)
+        except UnreadableRecord as error:
+            log.warning("ends_unreadable", error=str(error))
+            self._wake_all()
+            return []
+        kept = self._note_ends([end.id for end in ends])
+        return [
+            Change(end.id, final=None if job is None else _ended(job, end))
+            for end, job in zip(ends, kept, strict=True)
+        ]
+
+    def _note_ends(self, ids: Iterable[str]) -> list[Job | None]:
+        """The kept jobs of these ids, which are kept no more."""
+        with self._lock:
+            for each in ids:
+                self._ended[each] = None
+            for _ in range(len(self._ended) - MAX_ENDED):
+                self._ended.popitem(last=False)
+            return [self._watched.pop(each, None) for each in ids]
+
+    def _announce(self, changes: Sequence[Change]) -> None:
+        for listeners in self._loops.all():
+            wanted = [change for change in changes if listeners.want(change.id)]
+            if wanted:
+                listeners.call(partial(listeners.deliver, wanted))
 
 
-class StateSnapshot(NamedTuple, Generic[T]):
-    """The state that one read of a job or batch returned."""
+def _ended(job: Job, end: JobEnded) -> Job | None:
+    """A job after its end; None if it has to be read, because its result is large or unreadable."""
+    if end.result is None:
+        return None
+    try:
+        return end.applied_to(job)
+    except UnreadableRecord:
+        return None
 
-    state: T
-    event_id: str
-    """Changes with the state."""
-    is_last: bool
 
+class _LoopListeners:
+    """The listeners of one loop."""
 
-class StateStreams:
-    """Streams of state changes, each of which occupies a thread.
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._listeners: dict[str, set[Listener]] = {}
 
-    Args:
-        events: wakes a stream when the state has changed.
-        slots: bounds the streams that are open at once.
-        long_waits: bounds all waiting threads of the process.
-    """
+    def add(self, state_id: str, *, progress: bool) -> Listener:
+        listener = Listener(state_id, self._loop, progress=progress)
+        self._listeners.setdefault(state_id, set()).add(listener)
+        return listener
 
-    def __init__(
-        self, events: JobEvents, *, slots: "ConcurrencyLimiter", long_waits: threading.Semaphore
-    ) -> None:
-        self._events = events
-        self._slots = slots
-        self._long_waits = long_waits
+    def remove(self, listener: Listener) -> None:
+        others = self._listeners[listener.id]
+        others.discard(listener)
+        if not others:
+            del self._listeners[listener.id]
 
-    def acquire(self, caller: str) -> Callable[[], None]:
-        """Take a slot for a stream; returns the function that releases it, to be called once.
+    def want(self, state_id: str) -> bool:
+        """Whether somebody listens; for other threads."""
+        return state_id in self._listeners
 
-        Args:
-            caller: see `ConcurrencyLimiter.acquire`.
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function on the loop; for other threads."""
+        with suppress(RuntimeError):  # the loop has closed: nobody waits
+            self._loop.call_soon_threadsafe(function)
 
-        Raises:
-            TooManyTransfers: no slot is free.
-        """
-        self._slots.acquire(caller, timeout_s=0.0)
-        if not self._long_waits.acquire(blocking=False):
-            self._slots.release(caller)
-            raise TooManyTransfers
-        return partial(self._release, caller)
+    def deliver(self, changes: Sequence[Change]) -> None:
+        woken: list[Listener] = []
+        for change in changes:
+            for listener in self._listeners.get(change.id, ()):
+                if listener.progress or not change.is_progress:
+                    listener.final = change.final or listener.final
+                    woken.append(listener)
+        self._wake(woken)
 
-    def follow(
-        self, job_id: str, poll: Callable[[], StateSnapshot[T]], last_event_id: str | None
-    ) -> Iterator[StateSnapshot[T] | None]:
-        """Each state once, up to the last one; None when a heartbeat is due.
+    def wake_all(self) -> None:
+        self._wake([each for group in self._listeners.values() for each in group])
 
-        Args:
-            job_id: of the job or batch.
-            poll: reads its state.
-            last_event_id: id of the event that the client has received last.
-        """
-        until = time.monotonic() + MAX_STREAM_S
-        with self._events.listen(job_id, progress=True) as listener:
-            sent_at = time.monotonic()
-            while (now := time.monotonic()) < until:
-                snapshot = poll()
-                if snapshot.event_id != last_event_id:
-                    last_event_id, sent_at = snapshot.event_id, now
-                    yield snapshot
-                elif now - sent_at >= HEARTBEAT_S:
-                    sent_at = now
-                    yield None
-                if snapshot.is_last:
-                    return
-                time.sleep(INTERVAL_S)
-                listener.wait(POLL_S)
-                listener.clear()
-
-    def _release(self, caller: str) -> None:
-        self._long_waits.release()
-        self._slots.release(caller)
+    def _wake(self, listeners: list[Listener]) -> None:
+        """Wake listeners, so many in one iteration that other requests go on."""
+        for listener in islice(listeners, WAKE_SLICE):
+            listener.wake()
+        if len(listeners) > WAKE_SLICE:
+            self._loop.call_soon(self._wake, listeners[WAKE_SLICE:])

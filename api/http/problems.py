@@ -82,6 +82,7 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.WebhooksUnavailable: 503,
     errors.WebhookSecretsUnreadable: 503,
     errors.TooManyTransfers: 503,
+    errors.TooManyWaits: 503,
     errors.AuditUnavailable: 503,
     errors.StatisticsPending: 503,
     errors.StorageUnavailable: 503,

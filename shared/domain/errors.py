@@ -203,6 +203,10 @@ class TooManyTransfers(DomainError, code="too-many-transfers"):
     """Too many clients send or receive slowly; one more would block other requests."""
 
 
+class TooManyWaits(DomainError, code="too-many-waits"):
+    """Too many requests wait for jobs and batches; polling without `wait` goes on."""
+
+
 class AuditUnavailable(DomainError, code="audit-unavailable"):
     """The audit log cannot be written: answers that cannot be recorded are not given."""
 

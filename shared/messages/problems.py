@@ -129,6 +129,16 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
             "Too many clients send or receive slowly right now; try again soon.",
         ),
     },
+    "too-many-waits": {
+        "fr": (
+            "Attentes trop nombreuses",
+            "Trop de demandes attendent la fin d'un travail ; interrogez sans attendre.",
+        ),
+        "en": (
+            "Too many waits",
+            "Too many requests wait for the end of a job; poll without waiting.",
+        ),
+    },
     "statistics-pending": {
         "fr": ("Statistiques en préparation", "Le journal est en cours de lecture ; réessayez."),
         "en": ("Statistics pending", "The audit log is being read; try again."),

@@ -44,6 +44,7 @@ class JobEnded:
     attempts: int
     error: str | None
     """Message code of the failure."""
+    cancel_requested: bool
     result: bytes | None
     """The packed estimates; None if they are large: then the job has to be read from the store."""
 
@@ -67,6 +68,7 @@ class JobEnded:
                 started_at=self.started_at,
                 attempts=self.attempts,
                 error=self.error,
+                cancel_requested=self.cancel_requested,
                 estimates=tuple(map(Estimate.from_wire, wire)),
             )
 
@@ -78,7 +80,7 @@ def read_ends(data: bytes) -> list[JobEnded]:
         UnreadableRecord: it is no such message.
     """
     with record_errors():
-        return [_read_end(*each[:6]) for each in msgpack.unpackb(data, raw=True)]
+        return [_read_end(*each[:7]) for each in msgpack.unpackb(data, raw=True)]
 
 
 def _read_end(  # noqa: PLR0917 - the values of a stored record
@@ -88,6 +90,7 @@ def _read_end(  # noqa: PLR0917 - the values of a stored record
     attempts: int,
     error: bytes,
     result: bytes | Literal[False],
+    cancel_requested: bool,  # noqa: FBT001 - by position
 ) -> JobEnded:
     """Read the values that the script packed; false stands for a missing one."""
     finished_at, started_at, *_ = times
@@ -98,6 +101,7 @@ def _read_end(  # noqa: PLR0917 - the values of a stored record
         started_at=float(started_at) if started_at else None,
         attempts=int(attempts),
         error=error.decode() or None,
+        cancel_requested=cancel_requested,
         result=result if isinstance(result, bytes) else None,
     )
 

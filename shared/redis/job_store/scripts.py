@@ -197,9 +197,9 @@ local function publish_ends()
 end
 local function finish(id, state, error, estimates, blob, blob_size)
   local name = ARGV[3] .. id
-  local caller, memory, disk, need, started_at, attempts, ends, callback = unpack(redis.call(
-    'HMGET', name, 'caller', 'memory', 'disk', 'need', 'started_at', 'attempts', 'ends',
-    'callback'))
+  local caller, memory, disk, need, started_at, attempts, ends, cancel, callback = unpack(
+    redis.call('HMGET', name, 'caller', 'memory', 'disk', 'need', 'started_at', 'attempts', 'ends',
+               'cancel_requested', 'callback'))
   local fields = {'state', state, 'finished_at', ARGV[1], 'error', error}
   local function set(field, value)
     fields[#fields + 1] = field
@@ -240,7 +240,8 @@ local function finish(id, state, error, estimates, blob, blob_size)
   local is_inline = blob == '' and #estimates <= tonumber(ARGV[8])
   local result = is_inline and estimates or false
   local times = {ARGV[1], started_at}
-  table.insert(packed_ends, {id, state, times, tonumber(attempts or 0), error, result})
+  local end_ = {id, state, times, tonumber(attempts or 0), error, result, cancel == '1'}
+  table.insert(packed_ends, end_)
   packed_size = packed_size + (result and #result or 0)
   if packed_size > tonumber(ARGV[9]) then publish_ends() end
 end

@@ -17,7 +17,7 @@ from shared.domain.errors import (
     UnreadableRecord,
 )
 from shared.domain.ids import CallerId, JobId, id_timestamp, is_id
-from shared.domain.job import TOMBSTONE_TTL_FACTOR, Job, JobEnd, JobState, QueuePosition
+from shared.domain.job import TOMBSTONE_TTL_FACTOR, Job, JobEnd, JobState
 from shared.domain.valuation import Estimate
 from shared.logging import get_logger
 from shared.metrics import JOBS, RECORDS_UNREADABLE
@@ -41,7 +41,6 @@ from shared.redis.job_store.creation import (
     QueueJobs,
 )
 from shared.redis.job_store.endings import (
-    RATE_WINDOW_S,
     EndingScripts,
     StoredResult,
     count_ends,
@@ -54,9 +53,6 @@ from shared.redis.job_store.records import (
     from_hash,
     pack_estimates,
 )
-
-BUSY_AFTER_S = 1.0
-"""If the oldest open job is older than this, jobs arrive faster than they are done."""
 
 EXPIRE_LIMIT = 1000
 """Most jobs whose leases are expired at once; further ones wait for the end of theirs."""
@@ -370,27 +366,6 @@ class JobStore:
             owner = self._client.hget(keys.job(job_id), "caller")
         if owner is None or owner.decode() != caller:
             raise JobNotFound(id=job_id)
-
-    def queue_position(self, job_id: JobId) -> QueuePosition | None:
-        """Number of open jobs before this one and the estimated time; None if it has ended."""
-        window = self._endings.window()
-        with broker_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.zrank(keys.JOB_ORDER, job_id)
-            pipeline.mget([keys.completions(window), keys.completions(window - 1)])
-            pipeline.zrange(keys.JOB_ORDER, 0, 0, withscores=True)
-            position, counts, oldest = pipeline.execute()
-        if position is None:
-            return None
-        now = self._clock()
-        ended = sum(int(count or 0) for count in counts)
-        # Without a queue, the rate of completions is the rate of arrivals, not the capacity.
-        is_busy = bool(oldest) and now - oldest[0][1] > BUSY_AFTER_S
-        eta_s = None
-        if ended and is_busy:
-            per_second = ended / (now - (window - 1) * RATE_WINDOW_S)
-            eta_s = round((position + 1) / per_second, 1)
-        return QueuePosition(position=position, eta_s=eta_s)
 
     def overdue(self, limit: int) -> list[JobId]:
         """Open jobs whose lease has expired, oldest first."""

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 import structlog
@@ -100,7 +101,8 @@ class Delivery:
     @contextlib.contextmanager
     def running(self, resolve=None, policy=LOOPBACK, timeout_s=TIMEOUT_S):
         """Run the deliverer; its end waits for what is under way."""
-        ready, box = threading.Event(), {}
+        ready = threading.Event()
+        box: dict[str, Any] = {}
 
         async def deliver():
             resolver = SystemResolver()

@@ -42,7 +42,7 @@ TOO_LONG = "x" * 70_000
 def path(servers: Servers, tmp_path: Path) -> Iterator[BulkPath]:
     bulk = BulkPath(tmp_path, servers.broker)
     yield bulk
-    bulk.events.close()
+    bulk.changes.close()
 
 
 def plain_name(table: ResultTable) -> str:
