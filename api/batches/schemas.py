@@ -109,7 +109,7 @@ def _flag(description: str) -> fields.Boolean:
 
 
 class UploadQuery(Schema):
-    """Query parameters of an upload."""
+    """How an uploaded file is read: query parameters of the API, and fields of the page."""
 
     dry_run = _flag("Validate and report, value nothing.")
     on_error = fields.Enum(
@@ -177,6 +177,11 @@ class UploadQuery(Schema):
             "visible one with columns of cars, else the first."
         },
     )
+
+
+class BatchSubmissionQuery(UploadQuery):
+    """Query parameters of `POST /batches`."""
+
     callback_url = callback_field("batch")
 
 

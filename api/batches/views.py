@@ -8,9 +8,9 @@ from flask import Response, request
 
 from api.batches.schemas import (
     BatchSchema,
+    BatchSubmissionQuery,
     BatchWaitQuery,
     CorrectionQuery,
-    UploadQuery,
     dump_batch,
     serialize_batch,
 )
@@ -82,7 +82,7 @@ def current_batch(batch_id: str) -> Batch:
     operationId="upload_batch",
     summary="Upload a file of cars",
     parameters=[
-        query_parameters(UploadQuery),
+        query_parameters(BatchSubmissionQuery),
         idempotency_parameter("Repeating an upload with the same key gives the same batch (24 h)."),
     ],
     callbacks=webhook_documentation("batch"),
@@ -99,7 +99,7 @@ def current_batch(batch_id: str) -> Batch:
 @require_scope(Scope.BULK)
 def upload() -> Response:
     """Check the first bytes of a file and store it; its rows are checked after the 202."""
-    query = load_query(UploadQuery)
+    query = load_query(BatchSubmissionQuery)
     callback = requested_callback(query.pop("callback_url"))
     options = BatchOptions(**query, language=language())
     return _accepted(accept_upload(options, idempotency_key(), callback))
