@@ -14,10 +14,10 @@ from shared.redis.connections import RedisClient, broker_errors
 from shared.redis.webhooks import scripts
 from shared.redis.webhooks.records import Delivery, RecordedEnd
 
-TAKE_IN_MAX = 500
+TAKE_IN_MAX = 100
 """Ends that one call takes in."""
 
-RECEIVERS_MAX = 1000
+RECEIVERS_MAX = 300
 """Receivers that one call of `claim` looks at."""
 
 FAILED_TTL_S = 7 * 86_400
