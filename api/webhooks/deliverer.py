@@ -13,7 +13,7 @@ from typing import TypeVar
 from api.webhooks.bodies import WebhookBodies
 from api.webhooks.sender import Attempt, AttemptOutcome
 from shared.domain.clock import Clock
-from shared.domain.errors import BrokerUnavailable, UnreadableRecord
+from shared.domain.errors import BrokerUnavailable
 from shared.logging import get_logger
 from shared.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_SECONDS, WEBHOOKS
 from shared.redis.webhooks.records import Delivery, RecordedEnd
@@ -119,7 +119,10 @@ class WebhookDeliverer:
             self._beat()
         if time.monotonic() >= self._expire_at and await self._expire() < EXPIRY_MAX:
             self._expire_at = time.monotonic() + EXPIRY_INTERVAL_S
-        while (places := self._places()).free > 0:
+        for _ in range(PLACES):  # the next round takes in what has ended meanwhile
+            places = self._places()
+            if places.free <= 0:
+                return
             claimed = await _in_thread(partial(self._store.claim, places))
             for each in claimed:
                 task = asyncio.create_task(self._deliver(each))
@@ -145,10 +148,7 @@ class WebhookDeliverer:
     async def _deliver(self, claimed: Claimed) -> None:
         """Make one attempt, and write how it ended."""
         delivery, now = claimed.delivery, self._clock()
-        try:
-            end = delivery.end
-        except UnreadableRecord:
-            return  # left to a newer version; its lease ends
+        end = delivery.end
         if delivery.give_up_at <= now:
             await self._settle(partial(self._give_up, claimed, delivery))
             return

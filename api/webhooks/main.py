@@ -45,9 +45,6 @@ def build_deliverer(
         settings: with `redis_url` filled in.
         resolver: finds the addresses of receivers.
         heartbeat: of this process.
-
-    Raises:
-        SettingsError: the allowed networks cannot be read.
     """
     clock = time.time
     broker = connect(settings.redis_url)

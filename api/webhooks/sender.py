@@ -28,7 +28,7 @@ ANSWER_MAX_BYTES = 16_384
 """Of a body that is read before the connection is closed, so that the receiver sees no reset."""
 
 DRAIN_TIMEOUT_S = 1.0
-RESOLVER_THREADS = 32
+RESOLVER_THREADS = 64
 RETRY_AFTER_MAX_S = 86_400.0
 
 Resolver = Callable[[str, int], Awaitable[Sequence[IpAddress]]]

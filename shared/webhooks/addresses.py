@@ -20,7 +20,7 @@ from ipaddress import (
 )
 from typing import NamedTuple, TypeAlias
 
-from shared.settings import SettingsError
+from shared.settings import parse_networks
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
 IpNetwork: TypeAlias = IPv4Network | IPv6Network
@@ -151,13 +151,9 @@ class AddressPolicy:
         """The policy of a list of networks, separated by commas.
 
         Raises:
-            SettingsError: one of them is no network.
+            ValueError: one of them is no network; `Settings.from_env` has checked it.
         """
-        given = [each.strip() for each in networks.split(",") if each.strip()]
-        try:
-            return cls([ip_network(each) for each in given])
-        except ValueError as error:
-            raise SettingsError(f"WEBHOOK_ALLOWED_NETWORKS: {error}") from None
+        return cls(parse_networks(networks))
 
     def check_url(self, url: str) -> CallbackAddress:
         """The parts of an address that is accepted as far as its text tells.

@@ -13,6 +13,7 @@ from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
 from shared.redis.webhooks import scripts
 from shared.redis.webhooks.records import Delivery, RecordedEnd
+from shared.webhooks.addresses import CallbackRefusedError, parse_address
 
 TAKE_IN_MAX = 100
 """Ends that one call takes in."""
@@ -101,7 +102,7 @@ class WebhookStore:
         for entry in entries:
             try:
                 arguments += self._new_delivery(entry)
-            except (UnreadableRecord, ValueError) as error:
+            except (UnreadableRecord, CallbackRefusedError) as error:
                 RECORDS_UNREADABLE.labels(record="webhook").inc()
                 # A stack could quote the address.
                 log.error("webhook_unreadable", error=type(error).__name__)  # noqa: TRY400
@@ -137,12 +138,9 @@ class WebhookStore:
             found = self._claim(args=[now, now + self._lease_s, *limits, *taken])
         claimed = []
         for receiver, webhook_id, record in zip(*[iter(found)] * 3, strict=True):
-            try:
-                delivery = Delivery.unpack(record)
-            except UnreadableRecord:
-                RECORDS_UNREADABLE.labels(record="webhook").inc()
-                continue
-            claimed.append(Claimed(receiver.decode(), webhook_id.decode(), delivery))
+            delivery = _read_delivery(record)
+            if delivery is not None:
+                claimed.append(Claimed(receiver.decode(), webhook_id.decode(), delivery))
         return claimed
 
     def end(self, claimed: Claimed, *, is_receiver_well: bool) -> bool:
@@ -253,11 +251,21 @@ class WebhookStore:
         names = [each.decode() for each in ids]
         with broker_errors():
             records = self._client.mget([keys.webhook(each) for each in names])
-        found = {}
-        for webhook_id, record in zip(names, records, strict=True):
-            if record is not None:
-                try:
-                    found[webhook_id] = Delivery.unpack(record)
-                except UnreadableRecord:
-                    RECORDS_UNREADABLE.labels(record="webhook").inc()
-        return found
+        deliveries = {
+            webhook_id: _read_delivery(record)
+            for webhook_id, record in zip(names, records, strict=True)
+        }
+        return {name: found for name, found in deliveries.items() if found is not None}
+
+
+def _read_delivery(record: bytes | None) -> Delivery | None:
+    """A record of which this version can read all; None for others, which are counted."""
+    if record is None:
+        return None
+    try:
+        delivery = Delivery.unpack(record)
+        parse_address(delivery.end.callback.url)
+    except (UnreadableRecord, CallbackRefusedError):
+        RECORDS_UNREADABLE.labels(record="webhook").inc()
+        return None
+    return delivery
