@@ -198,4 +198,4 @@ webhooks_of = (PREFIX + "webhooks-of:{}").format
 """Sorted set of the pending webhooks of one receiver, by the time at which they are due."""
 
 webhook_receiver = (PREFIX + "webhook-receiver:{}").format
-"""Hash of a receiver that fails: failures in succession, and until when nothing is sent."""
+"""Hash of a receiver: failures in succession, until when nothing is sent, its last answer."""

@@ -11,6 +11,10 @@ from shared.redis.connections import ALLOW_OOM
 CIRCUIT_THRESHOLD = 5
 """Failures in succession after which a receiver is tried with one webhook at a time."""
 
+CIRCUIT_QUIET_S = 10
+"""It is not, while it has answered one within this time: a receiver that fails half of the time has
+such successions, too, and would be paused more and more."""
+
 CIRCUIT_FIRST_S, CIRCUIT_LONGEST_S = 10, 900
 """Pause of such a receiver: it doubles with each further failure."""
 
@@ -18,7 +22,7 @@ CALLER_PAUSE_S = 0.05
 """A receiver whose caller has all its places is looked at again after this time, and after the
 receivers of others: a caller may have thousands of them."""
 
-STATE_TTL_S = 2 * 86_400
+STATE_TTL_S, WELL_TTL_S = 2 * 86_400, 60
 
 # Part of the scripts that end a job or batch, without KEYS and ARGV. `end` are the members of
 # `shared.redis.webhooks.records.RecordedEnd`; `callback` is the packed one of the record.
@@ -33,7 +37,7 @@ _HEAD = (
     ALLOW_OOM
     + f"""
 local RECEIVERS, DEADLINES = '{keys.WEBHOOK_RECEIVERS}', '{keys.WEBHOOK_DEADLINES}'
-local FAILED = '{keys.WEBHOOKS_FAILED}'
+local FAILED, WELL_TTL_S = '{keys.WEBHOOKS_FAILED}', {WELL_TTL_S}
 local function record_of(id) return '{keys.webhook("")}' .. id end
 local function queue_of(receiver) return '{keys.webhooks_of("")}' .. receiver end
 local function state_of(receiver) return '{keys.webhook_receiver("")}' .. receiver end
@@ -47,6 +51,12 @@ local function reschedule(receiver, earliest)
   end
   local paused = tonumber(redis.call('HGET', state_of(receiver), 'paused_until') or 0)
   redis.call('ZADD', RECEIVERS, math.max(tonumber(first[2]), paused, earliest), receiver)
+end
+local function note_answer(receiver, now)
+  local state = state_of(receiver)
+  redis.call('HDEL', state, 'failures', 'paused_until', 'paused_at')
+  redis.call('HSET', state, 'answered_at', now)
+  redis.call('EXPIRE', state, WELL_TTL_S)
 end
 local function remove(receiver, id)
   redis.call('ZREM', DEADLINES, id)
@@ -101,8 +111,7 @@ for _, receiver in ipairs(due) do
       claimed[#claimed + 1] = id
       claimed[#claimed + 1] = record
       used[caller] = (used[caller] or 0) + 1
-      local failures = tonumber(redis.call('HGET', state_of(receiver), 'failures') or 0)
-      if failures >= {CIRCUIT_THRESHOLD} then
+      if redis.call('HEXISTS', state_of(receiver), 'paused_at') == 1 then
         redis.call('HSET', state_of(receiver), 'paused_until', lease)
       end
     elseif id then
@@ -121,7 +130,7 @@ END = (
     + """
 local removed = remove(ARGV[1], ARGV[2])
 redis.call('DEL', record_of(ARGV[2]))
-if ARGV[4] == '1' then redis.call('DEL', state_of(ARGV[1])) end
+if ARGV[4] == '1' then note_answer(ARGV[1], ARGV[3]) end
 reschedule(ARGV[1], ARGV[4] == '1' and 0 or tonumber(ARGV[3]))
 return removed
 """
@@ -136,11 +145,12 @@ RETRY = (
 local receiver, id, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local state = state_of(receiver)
 if ARGV[6] == '1' then
-  local known = redis.call('HMGET', state, 'paused_until', 'paused_at')
+  local known = redis.call('HMGET', state, 'paused_until', 'paused_at', 'answered_at')
   local pause_end = now + ARGV[7]
   if tonumber(ARGV[9]) >= tonumber(known[2] or 0) then
     local failures = redis.call('HINCRBY', state, 'failures', 1)
-    if failures >= {CIRCUIT_THRESHOLD} then
+    local is_quiet = now - tonumber(known[3] or 0) >= {CIRCUIT_QUIET_S}
+    if failures >= {CIRCUIT_THRESHOLD} and is_quiet then
       local doubled = {CIRCUIT_FIRST_S} * 2 ^ math.min(failures - {CIRCUIT_THRESHOLD}, 20)
       pause_end = math.max(pause_end, now + math.min(doubled, {CIRCUIT_LONGEST_S}) * ARGV[8])
       redis.call('HSET', state, 'paused_at', now)
@@ -151,7 +161,7 @@ if ARGV[6] == '1' then
   redis.call('HSET', state, 'paused_until', pause_end)
   redis.call('EXPIRE', state, {STATE_TTL_S})
 else
-  redis.call('DEL', state)
+  note_answer(receiver, now)
 end
 if redis.call('ZSCORE', queue_of(receiver), id) then
   redis.call('ZADD', queue_of(receiver), ARGV[4], id)

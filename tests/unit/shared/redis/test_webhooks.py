@@ -17,7 +17,7 @@ from shared.redis.job_store.memory import JobUsageCounts
 from shared.redis.job_store.records import TOMBSTONE_BYTES
 from shared.redis.job_store.store import JobStore
 from shared.redis.webhooks.records import Delivery, RecordedEnd, callback_bytes
-from shared.redis.webhooks.scripts import CIRCUIT_FIRST_S, CIRCUIT_THRESHOLD
+from shared.redis.webhooks.scripts import CIRCUIT_FIRST_S, CIRCUIT_THRESHOLD, WELL_TTL_S
 from shared.redis.webhooks.store import FAILED_TTL_S, Places, WebhookStore
 
 ME, OTHER = CallerId("me"), CallerId("other")
@@ -216,7 +216,9 @@ class TestHandingOut:
         work.now += 61
         assert work.claim() == []
         assert not work.webhooks.end(claimed, is_receiver_well=True)
-        assert work.broker.keys("*webhook*") == []
+        (state,) = work.broker.keys("*webhook*")
+        assert state == keys.webhook_receiver(claimed.receiver).encode()
+        assert 0 < work.broker.ttl(state) <= WELL_TTL_S
 
     def test_receivers_take_turns(self, work):
         work.ended(number=20, url="https://busy.example/")
@@ -286,6 +288,21 @@ class TestCircuit:
         work.webhooks.end(claimed, is_receiver_well=True)
         assert len(work.claim()) == 1, "it is well again"
         assert len(work.claim()) == 1
+
+    def test_a_receiver_that_fails_most_of_the_time_is_not_paused(self, work):
+        work.ended(number=60)
+        for number in range(40):
+            (claimed,) = work.claim()
+            if number % 8:
+                work.fail(claimed)
+            else:
+                work.webhooks.end(claimed, is_receiver_well=True)
+            work.now += 1
+        for _ in range(CIRCUIT_THRESHOLD + 5):  # it answers no more
+            work.now += 1
+            for claimed in work.claim():
+                work.fail(claimed)
+        assert work.claim() == []
 
     def test_other_receivers_and_callers_are_not_affected(self, work):
         work.ended(number=10)
