@@ -44,6 +44,7 @@ from shared.queue.sender import unpack_reply
 from shared.queue.waiting import _parse as parse_message
 from shared.redis.cache import EstimateCache
 from shared.redis.dead_letters import _from_hash as read_dead_letter
+from shared.redis.job_store.endings import JobEnded, read_ends
 from shared.redis.job_store.records import from_hash
 from shared.redis.webhooks.records import Delivery, RecordedEnd, pack_callback
 from tests.fuzz.inputs import altered_bytes, json_bytes, msgpack_bytes
@@ -165,9 +166,10 @@ def job_payload(data: bytes) -> None:
     msgpack_bytes(["01m8", REQUEST_WIRE, "me", 5.0, 4.0])
     | msgpack_bytes(["group", [["01m8", ESTIMATE_WIRE, None], ["01m9", None, "model-not-loaded"]]])
     | msgpack_bytes([5e9, ESTIMATE_WIRE])
+    | msgpack_bytes([["01m8", "SUCCEEDED", ["5.0", "4.0"], 1, "", b"\x90"]])
 )
 def message(data: bytes) -> None:
-    """Messages between API and workers, and entries of the cache."""
+    """Messages between API and workers, ends of jobs, and entries of the cache."""
     waiting, unreadable = read_items([data])
     assert len(waiting) + len(unreadable) <= 1
     with contextlib.suppress(DomainError):
@@ -175,6 +177,8 @@ def message(data: bytes) -> None:
         assert all(isinstance(result, Estimate | DomainError) for _, result in answered)
     cache = EstimateCache(redis.Redis(), 5, time.time)
     cache._read(("v1", CAR.car, ()), data)
+    with contextlib.suppress(DomainError):
+        assert all(isinstance(end, JobEnded) for end in read_ends(data))
     parse_message(data)
     parse_message(orjson.dumps({"headers": {}, "body": base64.b64encode(data).decode()}))
 

@@ -407,8 +407,8 @@ def test_an_odometer_that_does_not_fit_the_cars_age_gets_a_warning(http, car, km
 
 
 def test_records_removed_from_the_log_of_a_running_service_are_found(http, service, car, tmp_path):
-    http.post("/predict", json=car)
-    http.post("/predict", json=car)
+    for _ in range(3):  # the first may be a miss, which a worker records
+        http.post("/predict", json=car)
     audit, kept = service.home / "audit", service.home / "audit-checkpoints"
     wait_until(lambda: any(kept.glob("predictions_*.api-*.checkpoint")))
     time.sleep(2.5)  # of all records

@@ -145,6 +145,8 @@ def _store_messages(broker: RedisClient, cache: RedisClient) -> dict[str, Any]:
     sender = TaskSender(broker)
     for task in (TaskName.VALUE_JOB, TaskName.VALUE_LIST):
         sender.send(task, {"job_id": "0" * 26, "enqueued_at": time.time()})
+    _, message = sender.render_jobs([JobId("0" * 26), JobId("1" * 26)])
+    sender.publish(("LPUSH", "interactive", message))
     store = JobStore(broker, time.time, retention_s=86_400, lease_s=30)
     dispatcher = MicroBatchDispatcher(sender, broker, store, group_max_cars=8, slots=2)
     futures = [

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
 from functools import partial
 from typing import NamedTuple
 
@@ -39,6 +40,18 @@ OUTAGE_WAIT_S = 30.0
 OUTAGE_POLL_S = 0.5
 
 log = get_logger("valuation")
+
+
+class Turn(Enum):
+    """How the open jobs of a message are carried out."""
+
+    CANCELLED = 1
+    TOGETHER = 2
+    ALONE = 3
+    """Jobs that were started before, since one may end its process again; former requests of
+    micro-batches, whose claim may be that of their batch."""
+    EXHAUSTED = 4
+    """Jobs that have used all their attempts."""
 
 
 class ClaimedJob(NamedTuple):
@@ -175,51 +188,62 @@ class ValuationService:
     def _load(
         self, job_ids: Sequence[JobId], enqueued_at: float, queue: QueueName
     ) -> Iterator[list[Job]]:
-        """Load jobs; those that can be carried out together, then one by one the others."""
-        together: list[Job] = []
-        alone: list[Job] = []
-        cancelled: list[JobEnd] = []
-        sent_at: list[float] = []
+        """Load jobs; those that can be carried out together, then one by one the others.
+
+        What cannot be carried out comes last, because a full broker refuses to note it.
+        """
+        jobs: dict[Turn, list[Job]] = {turn: [] for turn in Turn}
+        unread: list[tuple[JobId, DomainError]] = []
         for job_id, job in zip(job_ids, self._jobs.load_all(job_ids), strict=True):
-            if isinstance(job, UnreadableRecord):
-                self._jobs.defer_unreadable(job_id, job)
-            elif isinstance(job, DomainError):
-                log.warning("job_postponed", job_id=job_id, error=str(job))
-                JOBS_POSTPONED.inc()
-                self._jobs.postpone(self._clock() + OUTAGE_RETRY_DELAY_S, job_id)
+            if isinstance(job, DomainError):
+                unread.append((job_id, job))
             elif job is not None and not job.state.is_terminal:
-                # A job that was added to a message on the queue was sent later than its first one.
-                sent_at.append(max(enqueued_at, job.created_at))
-                if job.cancel_requested:
-                    cancelled.append(JobEnd(job_id, JobState.CANCELLED))
-                elif job.attempts >= self._max_attempts:
-                    self._dead_letters.give_up(job, self._jobs)
-                else:
-                    # A job that was started before may end its process again.
-                    (alone if job.attempts or job.origin else together).append(job)
+                jobs[self._turn(job)].append(job)
+        # A job that was added to a message on the queue was sent later than its first one.
+        sent_at = [max(enqueued_at, job.created_at) for own in jobs.values() for job in own]
         _observe_wait(self._clock(), sent_at, queue)
-        if cancelled:
-            self._jobs.finish_all(cancelled)
-        if together:
-            yield together
-        for job in alone:
+        if jobs[Turn.CANCELLED]:
+            ends = [JobEnd(job.id, JobState.CANCELLED) for job in jobs[Turn.CANCELLED]]
+            self._jobs.finish_all(ends)
+        if jobs[Turn.TOGETHER]:
+            yield jobs[Turn.TOGETHER]
+        for job in jobs[Turn.ALONE]:
             yield [job]
+        for job_id, error in unread:
+            self._defer(job_id, error)
+        for job in jobs[Turn.EXHAUSTED]:
+            self._dead_letters.give_up(job, self._jobs)
+
+    def _turn(self, job: Job) -> Turn:
+        """How an open job is carried out."""
+        if job.cancel_requested:
+            return Turn.CANCELLED
+        if job.attempts >= self._max_attempts:
+            return Turn.EXHAUSTED
+        return Turn.ALONE if job.attempts or job.origin else Turn.TOGETHER
+
+    def _defer(self, job_id: JobId, error: DomainError) -> None:
+        """Have a job looked at again that could not be read."""
+        if isinstance(error, UnreadableRecord):
+            self._jobs.defer_unreadable(job_id, error)
+            return
+        log.warning("job_postponed", job_id=job_id, error=str(error))
+        JOBS_POSTPONED.inc()
+        self._jobs.postpone(self._clock() + OUTAGE_RETRY_DELAY_S, job_id)
 
     def _value_group(self, jobs: Sequence[Job]) -> None:
         """Claim and start jobs, and carry out those that are not another worker's."""
         claimed = list(map(ClaimedJob, jobs, self._claim(jobs)))
-        # Their worker is alive and ends them; this is not counted as an attempt.
-        busy = [each.job.id for each in claimed if each.claim.state is ClaimState.BUSY]
-        self._jobs.postpone(self._clock() + BUSY_RETRY_S, *busy)
         free = [each for each in claimed if each.claim.state is not ClaimState.BUSY]
-        if not free:
-            return
-        states = self._jobs.start_all([each.job.id for each in free])
+        states = self._jobs.start_all([each.job.id for each in free]) if free else []
         started = [
             each for each, state in zip(free, states, strict=True) if state is JobState.RUNNING
         ]
         if started:
             self._carry_out(started)
+        # Their worker is alive and ends them; this is not counted as an attempt.
+        busy = [each.job.id for each in claimed if each.claim.state is ClaimState.BUSY]
+        self._jobs.postpone(self._clock() + BUSY_RETRY_S, *busy)
 
     def _claim(self, jobs: Sequence[Job]) -> list[Claim]:
         """Claim jobs, by one round trip unless one of them was a request of a micro-batch."""

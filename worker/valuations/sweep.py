@@ -14,6 +14,9 @@ from shared.redis.job_store.store import JobStore
 SWEEP_LIMIT = 1000
 """Most jobs of one sweep."""
 
+SWEEP_BLOCK = 100
+"""Jobs that are read and sent at once."""
+
 log = get_logger("sweep")
 
 SendJobs = Callable[[Sequence[Job]], None]
@@ -44,8 +47,13 @@ class JobSweeper:
     def sweep(self) -> int:
         """Send overdue jobs again; return how many."""
         job_ids = self._jobs.overdue(SWEEP_LIMIT)
-        loaded = self._jobs.load_all(job_ids)
-        found = map(self._lost, job_ids, loaded)
+        return sum(
+            self._sweep(job_ids[start : start + SWEEP_BLOCK])
+            for start in range(0, len(job_ids), SWEEP_BLOCK)
+        )
+
+    def _sweep(self, job_ids: Sequence[JobId]) -> int:
+        found = map(self._lost, job_ids, self._jobs.load_all(job_ids))
         lost = [job for job in found if job is not None]
         return self._send_again(lost) if lost else 0
 

@@ -157,7 +157,7 @@ local function end_busy_period()
 end
 local function dispatch()
   if redis.call('ZCARD', waiting) == 0 then
-    redis.call('DEL', members)  -- scripts of earlier releases leave some
+    redis.call('DEL', members, counts)  -- scripts of earlier releases leave some
     if redis.call('EXISTS', idle) == 1 and redis.call('EXISTS', flight) == 0 then
       end_busy_period()
     end

@@ -49,6 +49,10 @@ CIRCUIT_OPEN_S = 1.0
 """After a time-out of the broker, jobs are refused at once for this time."""
 
 
+CREATE_BLOCK = 256
+"""Jobs that one script call stores, at most; a call of the script occupies the broker."""
+
+
 class Created(StrEnum):
     """What became of a new job that raised no error."""
 
@@ -162,12 +166,26 @@ class JobCreation:
         Raises:
             BrokerUnavailable: the broker does not answer; any of them may be stored.
         """
+        outcomes: list[CreateOutcome] = []
+        for start in range(0, len(jobs), CREATE_BLOCK):
+            block = jobs[start : start + CREATE_BLOCK]
+            try:
+                outcomes += self._create_block(block, queue, entries or {})
+            except BrokerUnavailable as error:
+                if not outcomes:
+                    raise
+                outcomes += [error] * len(block)
+        return outcomes
+
+    def _create_block(
+        self, jobs: Sequence[Job], queue: QueueJobs | None, entries: Mapping[JobId, KeyEntry]
+    ) -> list[CreateOutcome]:
         outcomes: dict[JobId, CreateOutcome] = {}
         new: list[_NewJob] = []
         with self._circuit_breaker():
             for job in jobs:
                 try:
-                    new.append(self._prepare(job, (entries or {}).get(job.id)))
+                    new.append(self._prepare(job, entries.get(job.id)))
                 except (BrokerFull, StorageUnavailable) as error:
                     outcomes[job.id] = error
             calls = list(queue([each.job for each in new])) if queue and new else []

@@ -27,8 +27,8 @@ return cmsgpack.pack(found)
 """
 )
 
-# ARGV: key prefix of jobs, ids.  Returns 1 for each whose cancellation has been requested, 0 for
-# the others, joined by commas.
+# ARGV: key prefix of jobs, ids.  Returns whether the cancellation of each has been requested, 1 or
+# 0, joined by commas.
 CANCEL_REQUESTS = (
     ALLOW_OOM
     + """

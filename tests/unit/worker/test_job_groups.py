@@ -10,7 +10,7 @@ import redis.connection
 import structlog
 
 from shared.blobs.job_payloads import JobPayloads
-from shared.domain.errors import AuditUnavailable, BrokerUnavailable, StorageUnavailable
+from shared.domain.errors import AuditUnavailable, BrokerFull, BrokerUnavailable, StorageUnavailable
 from shared.domain.ids import JobId, new_id
 from shared.domain.job import JobState
 from shared.fields.requests import load_car_request
@@ -20,6 +20,7 @@ from shared.redis.owners import OwnerRegistry
 from tests.conftest import wait_until
 from tests.valuation_bench import ME, Bench, keeping, raising
 from worker.valuations import claims as claims_module
+from worker.valuations import service
 from worker.valuations.claims import BUSY_RETRY_S
 from worker.valuations.service import OUTAGE_RETRY_DELAY_S
 from worker.valuations.sweep import JobSweeper
@@ -105,6 +106,16 @@ def test_a_job_that_is_cancelled_while_its_group_is_valued_ends_cancelled(bench,
     value(bench, ids)
     assert states(bench, ids) == [JobState.SUCCEEDED, JobState.CANCELLED, JobState.SUCCEEDED]
     assert bench.recorded() == [ids[0], ids[2]]
+
+
+def test_a_started_job_whose_cancellation_was_requested_is_not_valued(bench, request_):
+    ids = [bench.stored(request_).id for _ in range(2)]
+    bench.jobs.start(ids[0])  # and its worker died
+    bench.jobs.request_cancel(ids[0], ME)
+    value(bench, ids)
+    assert states(bench, ids) == [JobState.CANCELLED, JobState.SUCCEEDED]
+    assert bench.jobs.load(ids[0]).attempts == 1
+    assert bench.recorded() == [ids[1]]
 
 
 def die_at_entry(owner, name):
@@ -272,6 +283,23 @@ def test_an_unexpected_failure_of_a_group_costs_no_job_an_attempt_but_its_cause(
     assert sorted(bench.recorded()) == sorted(jobs)
 
 
+def test_what_was_recorded_before_an_unexpected_failure_is_not_recorded_again(
+    bench, request_, monkeypatch
+):
+    ids = [bench.stored(request_).id for _ in range(3)]
+    real = bench.jobs.finish_all
+
+    def fails_for_groups(ends, *arguments):
+        if len(ends) > 1:
+            raise ZeroDivisionError
+        return real(ends, *arguments)
+
+    monkeypatch.setattr(bench.jobs, "finish_all", fails_for_groups)
+    value(bench, ids)
+    assert states(bench, ids) == [JobState.SUCCEEDED] * 3
+    assert sorted(bench.recorded()) == sorted(ids)
+
+
 @pytest.mark.parametrize(
     ("step", "error"),
     [
@@ -297,6 +325,25 @@ def test_a_group_waits_for_the_end_of_an_outage(bench, request_, monkeypatch, st
     value(bench, sent)
     assert states(bench, ids) == [JobState.SUCCEEDED] * 3
     assert [bench.jobs.load(job_id).attempts for job_id in ids] == [1, 1, 1]
+    assert sorted(bench.recorded()) == sorted(ids)
+
+
+def test_a_group_ends_while_the_broker_is_full(bench, request_, monkeypatch):
+    """Also beside jobs that a full broker neither lists as dead letters nor postpones."""
+    monkeypatch.setattr(service, "OUTAGE_WAIT_S", 0.0)
+    exhausted, unreadable, busy, *ids = (bench.stored(request_).id for _ in range(6))
+    for _ in range(3):
+        bench.jobs.start(exhausted)
+    bench.broker.hset(keys.job(unreadable), "schema", 99)
+    claims, _ = bench.other_worker()
+    claims.begin(busy)
+    bench.broker.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(BrokerFull):
+            value(bench, [exhausted, unreadable, busy, *ids])
+    finally:
+        bench.broker.config_set("maxmemory", 0)
+    assert states(bench, ids) == [JobState.SUCCEEDED] * 3
     assert sorted(bench.recorded()) == sorted(ids)
 
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+import redis
 
 from shared.domain.errors import BrokerFull, BrokerUnavailable, DomainError, JobStorageFull
 from shared.domain.ids import CallerId, JobId, new_id
@@ -15,9 +16,9 @@ from shared.fields.requests import load_car_request
 from shared.queue.names import QueueName
 from shared.queue.work import JobSubmitter, make_work_sender
 from shared.redis import keys
-from shared.redis.connections import connect
+from shared.redis.connections import connect, run_scripts
 from shared.redis.fair_queues.queues import FairQueues
-from shared.redis.job_store import endings, memory
+from shared.redis.job_store import creation, endings, memory
 from shared.redis.job_store.creation import Created, KeyEntry, KeyTaken
 from shared.redis.job_store.endings import read_ends
 from shared.redis.job_store.memory import BrokerMemory, JobUsageCounts
@@ -103,6 +104,27 @@ def test_submissions_of_callers_are_stored_and_share_messages(
     assert bench.broker.zcard(keys.OPEN_JOBS) == 5
     assert bench.broker.zcard(keys.jobs_by_caller(OTHER)) == 2
     assert bench.broker.get(keys.job_tombstone(others[0].id)) == OTHER.encode()
+
+
+def test_any_number_of_jobs_is_stored_in_blocks(
+    bench: Bench, request_: CarRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = jobs(request_, creation.CREATE_BLOCK + 1)
+    assert set(bench.submitter.submit(given)) == {STORED}
+    assert bench.broker.zcard(keys.OPEN_JOBS) == len(given)
+    calls = []
+    real = run_scripts
+
+    def fails_later(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise redis.ConnectionError
+        return real(*arguments)
+
+    monkeypatch.setattr(creation, "run_scripts", fails_later)
+    *first, last = bench.submitter.submit(jobs(request_, creation.CREATE_BLOCK + 1))
+    assert set(first) == {STORED}
+    assert isinstance(last, BrokerUnavailable)
 
 
 def test_each_job_has_an_outcome_of_its_own(
@@ -342,6 +364,20 @@ def test_a_job_that_waits_is_not_entered_again(bench: Bench, request_: CarReques
     assert load == (3, 3)
     assert bench.messages()[2:] == [ids(waiting)]
     assert FairQueues(bench.broker, time.time).of(QueueName.INTERACTIVE).load(ME) == (0, 0)
+
+
+def test_items_that_an_older_release_took_leave_no_count(
+    bench: Bench, request_: CarRequest
+) -> None:
+    fair, prefix = FairQueues(bench.broker, time.time).interactive, keys.fair_queue("interactive")
+    for job in jobs(request_, 4):
+        bench.submitter.submit([job])
+    # Its script removes the item of two jobs and counts one.
+    for name in ("items", "waiting", "ready:quick", "groups:quick:me", "group:quick:me:jobs"):
+        bench.broker.delete(prefix + name)
+    assert fair.load(ME) == (2, 2)
+    fair.dispatch()
+    assert fair.load(ME) == (0, 0)
 
 
 def test_while_an_older_worker_lives_each_job_has_a_message_of_its_form(
