@@ -10,7 +10,7 @@ from api.batches.polls import BatchPolls
 from api.batches.results import BatchResults
 from api.batches.service import Batches
 from api.batches.storage import CallerBatches
-from api.events.subscriptions import StateChanges
+from api.events.changes import StateChanges
 from api.events.thread_waits import ThreadWaits
 from api.events.waits import Waits
 from api.jobs.content import JobContents

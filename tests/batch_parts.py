@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from api.batches.results import BatchResults
 from api.batches.service import Batches
-from api.events.subscriptions import StateChanges
+from api.events.changes import StateChanges
 from api.events.thread_waits import ThreadWaits
 from api.events.waits import Waits
 from api.jobs.idempotency import RedisIdempotency

@@ -1,138 +1,48 @@
-"""Ends and progress of jobs and batches, received by one Redis subscription per process.
+"""A Redis subscription on a thread of its own."""
 
-Requests wait on an event loop (`api.events.waits`). One message wakes all that wait for its job or
-batch, by one call of each loop.
-"""
-
-import asyncio
-import os
 import threading
-import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
-from itertools import islice
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import redis
 
-from api.loops.event_loops import PerLoop
-from shared.domain.errors import UnreadableRecord
-from shared.domain.job import Job
 from shared.logging import get_logger
-from shared.redis import keys
 from shared.redis.connections import RedisClient
-from shared.redis.job_store.endings import JobEnded, read_ends
 
 RETRY_S = 0.5
 POLL_S = 1.0
-"""How long the subscription waits for a message; a stop is noticed within this time."""
-
-MAX_WATCHED, WATCHED_MAX_CARS = 4096, 4
-"""Open jobs that are kept in memory, and their size: the message of their end completes them."""
-
-MAX_ENDED = 16_384
-"""Ids of jobs whose messages came last: a read that began before the message is older than it."""
-
-WAKE_SLICE = 64
-"""Requests that one iteration of the loop wakes: thousands must not delay all others."""
-
-CHANNELS = (keys.ENDED_CHANNEL, keys.ENDED_JOBS_CHANNEL, keys.PROGRESS_CHANNEL)
+"""How long a subscription waits for a message; a stop is noticed within this time."""
 
 log = get_logger("events")
 
 
-class Change(NamedTuple):
-    """What a message says of one job or batch."""
-
-    id: str
-    is_progress: bool = False
-    """It has made progress, and not ended."""
-    final: Job | None = None
-    """The ended job, if it was kept; otherwise the state has to be read."""
-
-
-class Listener:
-    """A request that waits on a loop for changes of one job or batch.
+class Subscription:
+    """Receives the messages of some channels, on a thread of its own.
 
     Args:
-        state_id: of the job or batch.
-        progress: whether it also waits for progress.
-        loop: on which it waits.
+        client: connection to the broker instance.
+        channels: the channels.
+        receive: called with channel and data of each message.
+        set_live: called with whether messages come, whenever that changes.
     """
 
-    __slots__ = ("_is_woken", "_loop", "_sleeper", "final", "id", "progress")
-
-    def __init__(self, state_id: str, loop: asyncio.AbstractEventLoop, *, progress: bool) -> None:
-        self.id = state_id
-        self.progress = progress
-        self.final: Job | None = None
-        """The ended job, if a message brought it."""
-        self._loop = loop
-        self._is_woken = False
-        self._sleeper: asyncio.Future[None] | None = None
-
-    async def sleep(self, timeout_s: float) -> bool:
-        """Return at the next wake-up, at once if one came since the last call, or in time.
-
-        Returns:
-            Whether it was woken.
-        """
-        if not self._is_woken:
-            sleeper = self._sleeper = self._loop.create_future()
-            timer = self._loop.call_later(timeout_s, _end, sleeper)
-            try:
-                await sleeper
-            finally:
-                timer.cancel()
-                self._sleeper = None
-        is_woken, self._is_woken = self._is_woken, False
-        return is_woken
-
-    def wake(self) -> None:
-        """Let `sleep` return."""
-        self._is_woken = True
-        if self._sleeper is not None:
-            _end(self._sleeper)
-
-
-def _end(sleeper: "asyncio.Future[None]") -> None:
-    if not sleeper.done():
-        sleeper.set_result(None)
-
-
-class StateChanges:
-    """Wakes listeners when a job or batch has ended or made progress.
-
-    Open jobs can be kept in memory (`watch`): the message of their end then brings the whole ended
-    job. While the subscription is interrupted (`is_live` is false) no message comes: listeners are
-    woken when it is back, and no job is kept.
-
-    Args:
-        client: connection to the broker instance. The subscription starts with the first
-            listener, hence after any fork.
-    """
-
-    def __init__(self, client: RedisClient) -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        channels: Sequence[str],
+        receive: Callable[[str, bytes], None],
+        set_live: Callable[[bool], None],
+    ) -> None:
         self._client = client
-        self._reset()
-        reset = weakref.WeakMethod(self._reset)
-        os.register_at_fork(after_in_child=lambda: (own := reset()) and own())
-
-    def _reset(self) -> None:
-        """Start without listeners and thread, as a forked child has to."""
+        self._channels = channels
+        self._receive = receive
+        self._set_live = set_live
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
-        self._loops: PerLoop[_LoopListeners] = PerLoop(_LoopListeners)
-        self._watched: OrderedDict[str, Job] = OrderedDict()
-        self._ended: OrderedDict[str, None] = OrderedDict()
-        self._is_reported = False
-        self.is_live = False
+        self._thread: threading.Thread | None = None
+        self._is_live = self._is_reported = False
 
     def start(self) -> None:
-        """Start the subscription if it does not run yet."""
+        """Start to receive, once."""
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
@@ -141,44 +51,11 @@ class StateChanges:
                     )
                     self._thread.start()
 
-    @contextmanager
-    def listen(self, state_id: str, *, progress: bool = False) -> Iterator[Listener]:
-        """A listener that is woken at the end of a job or batch, and at progress if asked."""
-        self.start()
-        listeners = self._loops.current()
-        listener = listeners.add(state_id, progress=progress)
-        try:
-            yield listener
-        finally:
-            listeners.remove(listener)
-
-    def watch(self, job: Job) -> None:
-        """Keep an open job, unless it is large or the message of its end has come already."""
-        if len(job.requests) > WATCHED_MAX_CARS:
-            return
-        with self._lock:
-            if not self.is_live or job.id in self._ended:
-                return
-            self._watched[job.id] = job
-            if len(self._watched) > MAX_WATCHED:
-                self._watched.popitem(last=False)
-
-    def watched(self, job_id: str) -> Job | None:
-        """The kept job; it was open a moment ago, and the message of its end will come."""
-        return self._watched.get(job_id) if self.is_live else None
-
-    def forget(self, job_id: str) -> None:
-        """Keep a job no more: it was changed in another way than by its end."""
-        with self._lock:
-            self._watched.pop(job_id, None)
-
     def close(self) -> None:
         """End the subscription; returns when the thread has left it."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(2 * POLL_S)
-
-    # The thread
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -190,127 +67,23 @@ class StateChanges:
                 self._is_reported = True
             except Exception as error:
                 log.exception("job_events_failed", error=str(error))
-            self._set_live(is_live=False)
+            self._note(is_live=False)
             self._stopping.wait(RETRY_S)
 
     def _subscribe(self) -> None:
         with self._client.pubsub() as subscription:
-            subscription.subscribe(*CHANNELS)
+            subscription.subscribe(*self._channels)
             while not self._stopping.is_set():
                 message = subscription.get_message(timeout=POLL_S)
                 if message is None:
                     continue
                 if message["type"] == "message":
-                    self._announce(self._changes(message["channel"].decode(), message["data"]))
-                elif message["type"] == "subscribe" and message["data"] == len(CHANNELS):
+                    self._receive(message["channel"].decode(), message["data"])
+                elif message["type"] == "subscribe" and message["data"] == len(self._channels):
                     self._is_reported = False
-                    self._set_live(is_live=True)
+                    self._note(is_live=True)
 
-    def _set_live(self, *, is_live: bool) -> None:
-        """Note whether messages come, and have all listeners read the state again."""
-        if is_live == self.is_live:
-            return
-        with self._lock:
-            self.is_live = is_live
-            self._watched.clear()
-        self._wake_all()
-
-    def _wake_all(self) -> None:
-        for listeners in self._loops.all():
-            listeners.call(listeners.wake_all)
-
-    def _changes(self, channel: str, data: bytes) -> list[Change]:
-        if channel == keys.ENDED_JOBS_CHANNEL:
-            return self._ends(data)
-        # Data that cannot be decoded is no id, so no listener matches it.
-        ids = data.decode(errors="replace").split(",")
-        if channel == keys.PROGRESS_CHANNEL:
-            return [Change(each, is_progress=True) for each in ids]
-        self._note_ends(ids)
-        return [Change(each) for each in ids]
-
-    def _ends(self, data: bytes) -> list[Change]:
-        """The ends of jobs, with those ended jobs that were kept."""
-        try:
-            ends = read_ends(data)
-        except UnreadableRecord as error:
-            log.warning("ends_unreadable", error=str(error))
-            self._wake_all()
-            return []
-        kept = self._note_ends([end.id for end in ends])
-        return [
-            Change(end.id, final=None if job is None else _ended(job, end))
-            for end, job in zip(ends, kept, strict=True)
-        ]
-
-    def _note_ends(self, ids: Iterable[str]) -> list[Job | None]:
-        """The kept jobs of these ids, which are kept no more."""
-        with self._lock:
-            for each in ids:
-                self._ended[each] = None
-            for _ in range(len(self._ended) - MAX_ENDED):
-                self._ended.popitem(last=False)
-            return [self._watched.pop(each, None) for each in ids]
-
-    def _announce(self, changes: Sequence[Change]) -> None:
-        for listeners in self._loops.all():
-            wanted = [change for change in changes if listeners.want(change.id)]
-            if wanted:
-                listeners.call(partial(listeners.deliver, wanted))
-
-
-def _ended(job: Job, end: JobEnded) -> Job | None:
-    """A job after its end; None if it has to be read, because its result is large or unreadable."""
-    if end.result is None:
-        return None
-    try:
-        return end.applied_to(job)
-    except UnreadableRecord:
-        return None
-
-
-class _LoopListeners:
-    """The listeners of one loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._listeners: dict[str, set[Listener]] = {}
-
-    def add(self, state_id: str, *, progress: bool) -> Listener:
-        listener = Listener(state_id, self._loop, progress=progress)
-        self._listeners.setdefault(state_id, set()).add(listener)
-        return listener
-
-    def remove(self, listener: Listener) -> None:
-        others = self._listeners[listener.id]
-        others.discard(listener)
-        if not others:
-            del self._listeners[listener.id]
-
-    def want(self, state_id: str) -> bool:
-        """Whether somebody listens; for other threads."""
-        return state_id in self._listeners
-
-    def call(self, function: Callable[[], None]) -> None:
-        """Call a function on the loop; for other threads."""
-        with suppress(RuntimeError):  # the loop has closed: nobody waits
-            self._loop.call_soon_threadsafe(function)
-
-    def deliver(self, changes: Sequence[Change]) -> None:
-        woken: list[Listener] = []
-        for change in changes:
-            for listener in self._listeners.get(change.id, ()):
-                if listener.progress or not change.is_progress:
-                    listener.final = change.final or listener.final
-                    woken.append(listener)
-        self._wake(woken)
-
-    def wake_all(self) -> None:
-        self._wake([each for group in self._listeners.values() for each in group])
-
-    def _wake(self, listeners: list[Listener]) -> None:
-        """Wake listeners, so many in one iteration that other requests go on."""
-        for listener in islice(listeners, WAKE_SLICE):
-            listener.wake()
-        if len(listeners) > WAKE_SLICE:
-            self._loop.call_soon(self._wake, listeners[WAKE_SLICE:])
+    def _note(self, *, is_live: bool) -> None:
+        if is_live != self._is_live:
+            self._is_live = is_live
+            self._set_live(is_live)

@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
-from api.events.subscriptions import POLL_S, Listener, StateChanges
+from api.events.changes import Listener, StateChanges
+from api.events.subscriptions import POLL_S
 from api.loops.event_loops import PerLoop
 from api.valuations.waiting import has_space
 from shared.domain.errors import DomainError, TooManyWaits
 from shared.domain.job import Job
 
-RECHECK_S = 10.0
+RECHECK_S = 15.0
 """A waiting request reads the state after this time anyway. While the subscription is interrupted,
 it does after `POLL_S`."""
 

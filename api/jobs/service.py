@@ -7,9 +7,9 @@ loop is stored and queued by one round trip, and what is polled is read by anoth
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from api.events.thread_waits import ThreadWaits
 from api.events.waits import Client, Waits
@@ -40,7 +40,7 @@ from shared.logging import get_logger
 from shared.queue.names import QueueName
 from shared.queue.work import JobSubmitter
 from shared.redis import keys
-from shared.redis.job_store.creation import Created, CreateOutcome
+from shared.redis.job_store.creation import Created, CreateOutcome, KeyEntry, QueueCall
 from shared.redis.job_store.positions import QueuePositions
 from shared.redis.job_store.store import JobStore
 
@@ -81,6 +81,10 @@ class AcceptedJob(NamedTuple):
 class _NewJob(NamedTuple):
     submission: Submission
     caller: CallerId
+
+
+class _PerhapsRepeated(NamedTuple):
+    """A submission whose Idempotency-Key is known, or that was refused and may be a repetition."""
 
 
 class _AlreadyStoredError(Exception):
@@ -133,7 +137,7 @@ class Jobs:
         self._clock = clock
         self._queue_guard = queue_guard
         self._reads: CallBatcher[JobQuery, JobView] = CallBatcher("job-reads", reader.read_all)
-        self._submissions: CallBatcher[_NewJob, AcceptedJob] = CallBatcher(
+        self._submissions: CallBatcher[_NewJob, AcceptedJob | _PerhapsRepeated] = CallBatcher(
             "submissions", self._accept_all
         )
 
@@ -144,8 +148,9 @@ class Jobs:
 
         Raises: as `submit`.
         """
-        if submission.idempotency_key is None:
-            return await self._submissions.call(_NewJob(submission, caller))
+        found = await self._submissions.call(_NewJob(submission, caller))
+        if isinstance(found, AcceptedJob):
+            return found
         return await self._loops.run_in_thread(lambda: self.submit(submission, caller))
 
     def submit(
@@ -160,11 +165,15 @@ class Jobs:
             RateLimited: `admission` does not allow it; a repeated submission is always allowed.
             BrokerUnavailable, BrokerFull, QueueFull, JobStorageFull: it cannot be accepted now.
         """
-        job = self._submit(submission, caller, admission)
-        (position,) = self._positions_of([job])
-        return AcceptedJob(job, position)
+        found = self._submit(submission, caller, admission)
+        if isinstance(found, AcceptedJob):
+            return found
+        return AcceptedJob(found, self._known_position(found))
 
-    def _submit(self, submission: Submission, caller: CallerId, admission: Admission | None) -> Job:
+    def _submit(
+        self, submission: Submission, caller: CallerId, admission: Admission | None
+    ) -> AcceptedJob | Job:
+        """Accept a job, or find the one that an earlier request has stored."""
         if self._active_model.version_id() is None:
             raise ModelNotLoaded
         key, job_id = submission.idempotency_key, JobId(new_id())
@@ -176,7 +185,7 @@ class Jobs:
             return self._sent(found)
         entry = (caller, ROUTE, key, submission.fingerprint)
         try:
-            job = self._accept(found, submission, caller, admission)
+            accepted = self._accept(found, submission, caller, admission)
         except REFUSALS:
             # Of requests at once, the one that made the key may be stored after this refusal.
             if found == job_id:
@@ -184,7 +193,7 @@ class Jobs:
             raise
         if found != job_id:  # an earlier request with the key was refused
             self._idempotency.rebind(*entry, found)
-        return job
+        return accepted
 
     # Reading
 
@@ -296,39 +305,44 @@ class Jobs:
         submission: Submission,
         caller: CallerId,
         admission: Admission | None,
-    ) -> Job:
+    ) -> AcceptedJob | Job:
         job = self._new_job(job_id, submission, caller)
         try:
             with nullcontext() if admission is None else admission.job(len(job.requests)):
-                self._store_new(job)
+                return self._store_new(job)
         except _AlreadyStoredError:
             # A concurrent request with the same Idempotency-Key has stored the job.
             return self._sent(self._store.get(job_id, caller))
-        return job
 
-    def _store_new(self, job: Job) -> None:
-        (outcome,) = self._commit([job])
-        if isinstance(outcome, DomainError):
-            raise outcome
-        if outcome is not Created.STORED:
-            raise _AlreadyStoredError
+    def _store_new(self, job: Job) -> AcceptedJob:
+        (accepted,) = self._commit([job])
+        if isinstance(accepted, AcceptedJob):
+            return accepted
+        if isinstance(accepted, DomainError):
+            raise accepted
+        raise _AlreadyStoredError
 
-    def _accept_all(self, wanted: Sequence[_NewJob]) -> list[AcceptedJob | DomainError]:
+    def _accept_all(
+        self, wanted: Sequence[_NewJob]
+    ) -> list[AcceptedJob | _PerhapsRepeated | DomainError]:
         """Accept new jobs by one commit; the job of each, or why it is refused."""
         if self._active_model.version_id() is None:
             raise ModelNotLoaded
         admitted = [self._admit(each) for each in wanted]
-        outcomes = iter(self._commit([each for each in admitted if isinstance(each, Job)]))
-        results: list[Job | DomainError] = []
-        for each in admitted:
-            outcome = next(outcomes) if isinstance(each, Job) else each
-            results.append(outcome if isinstance(outcome, DomainError) else each)
-        accepted = [each for each in results if isinstance(each, Job)]
-        positions = iter(self._positions_of(accepted))
-        return [
-            AcceptedJob(each, next(positions)) if isinstance(each, Job) else each
-            for each in results
-        ]
+        new = {
+            each.id: submission
+            for each, submission in zip(admitted, wanted, strict=True)
+            if isinstance(each, Job)
+        }
+        entries = {
+            job_id: self._idempotency.entry(caller, ROUTE, key, submission.fingerprint, job_id)
+            for job_id, (submission, caller) in new.items()
+            if (key := submission.idempotency_key) is not None
+        }
+        jobs = [each for each in admitted if isinstance(each, Job)]
+        committed = iter(self._commit(jobs, entries))
+        found = [next(committed) if isinstance(each, Job) else each for each in admitted]
+        return [_result(*each) for each in zip(wanted, found, strict=True)]
 
     def _admit(self, new: _NewJob) -> Job | DomainError:
         try:
@@ -351,16 +365,21 @@ class Jobs:
         self._queue_guard.check_job(queue, caller)
         return job
 
-    def _commit(self, jobs: Sequence[Job]) -> Sequence[CreateOutcome]:
-        """Store and queue jobs; their ends are noticed from now on."""
+    def _commit(
+        self, jobs: Sequence[Job], entries: Mapping[JobId, KeyEntry] | None = None
+    ) -> list[AcceptedJob | CreateOutcome]:
+        """Store and queue jobs, and read their positions; their ends are noticed from now on."""
         if not jobs:
             return []
         changes = self._waits.changes
         changes.start()
         for job in jobs:  # before they are stored: the message of the end may come at once
             changes.watch(job)
+        query = self._positions.query([job.id for job in jobs])
+        told: list[Any] = []
+        reads = [QueueCall(command, on_response=told.append) for command in query.commands]
         try:
-            outcomes = self._submitter.submit(jobs)
+            outcomes = self._submitter.submit(jobs, entries, lambda _: reads)
         except BaseException:
             for job in jobs:
                 changes.forget(job.id)
@@ -368,19 +387,19 @@ class Jobs:
         for job, outcome in zip(jobs, outcomes, strict=True):
             if outcome is not Created.STORED:
                 changes.forget(job.id)
-        return outcomes
+        positions = query.read(told) if len(told) == len(reads) else [None] * len(jobs)
+        return [
+            AcceptedJob(job, position) if outcome is Created.STORED else outcome
+            for job, outcome, position in zip(jobs, outcomes, positions, strict=True)
+        ]
 
-    def _positions_of(self, jobs: Sequence[Job]) -> list[QueuePosition | None]:
-        """The positions of accepted jobs; None if the broker does not answer any more."""
-        is_open = [not job.state.is_terminal for job in jobs]
+    def _known_position(self, job: Job) -> QueuePosition | None:
+        """The position of an accepted job; None also if the broker does not answer any more."""
         try:
-            found = iter(
-                self._positions.of_all([job.id for job in jobs if not job.state.is_terminal])
-            )
+            return self.queue_position(job)
         except BrokerUnavailable as error:
-            log.warning("queue_positions_not_read", error=str(error))
-            return [None] * len(jobs)
-        return [next(found) if each else None for each in is_open]
+            log.warning("queue_position_not_read", error=str(error))
+            return None
 
     def _sent(self, job: Job) -> Job:
         """Send a stored job that has not started: the broker may have failed before it was sent.
@@ -390,3 +409,15 @@ class Jobs:
         if job.state is JobState.QUEUED:
             self._send_job(job)
         return job
+
+
+def _result(
+    new: _NewJob, found: AcceptedJob | CreateOutcome
+) -> AcceptedJob | _PerhapsRepeated | DomainError:
+    """What became of a submission; of one with a refused Idempotency-Key that is not known yet."""
+    if isinstance(found, AcceptedJob):
+        return found
+    is_refusal = isinstance(found, REFUSALS)
+    if isinstance(found, DomainError) and not (is_refusal and new.submission.idempotency_key):
+        return found
+    return _PerhapsRepeated()

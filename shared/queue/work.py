@@ -16,7 +16,7 @@ from shared.queue.sender import TaskSender
 from shared.redis.connections import Command, RedisClient, ScriptCall
 from shared.redis.fair_queues.queues import FairQueues, WorkItem
 from shared.redis.fair_queues.scripts import MAX_EFFORT, MAX_JOBS
-from shared.redis.job_store.creation import CreateOutcome, KeyEntry, QueueCall
+from shared.redis.job_store.creation import CreateOutcome, KeyEntry, QueueCall, QueueJobs
 from shared.redis.job_store.store import JobStore
 from shared.redis.workers import WorkerRegistry
 
@@ -298,18 +298,26 @@ class JobSubmitter:
         self._work = work
 
     def submit(
-        self, jobs: Sequence[Job], entries: Mapping[JobId, KeyEntry] | None = None
+        self,
+        jobs: Sequence[Job],
+        entries: Mapping[JobId, KeyEntry] | None = None,
+        then: QueueJobs = lambda _: (),
     ) -> list[CreateOutcome]:
         """Store and queue jobs; what became of each, see `JobCreation.create_all`.
 
         Args:
             jobs: jobs with different ids.
             entries: Idempotency-Keys, by the jobs that are submitted under one.
+            then: further calls, after the jobs are stored and queued.
 
         Raises:
             BrokerUnavailable: the broker does not answer; any of them may be stored.
         """
-        return self._store.create_all(jobs, self._work.calls_of, entries)
+
+        def calls_of(admitted: Sequence[Job]) -> list[QueueCall]:
+            return [*self._work.calls_of(admitted), *then(admitted)]
+
+        return self._store.create_all(jobs, calls_of, entries)
 
 
 def _in_messages(jobs: Sequence[Job]) -> Iterator[list[Job]]:

@@ -2,6 +2,7 @@
 
 import os
 import select
+import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -91,6 +92,8 @@ class ConnectionCache:
         self._pool = client.connection_pool
         self._idle: deque[Any] = deque()  # its appends and pops are atomic
         self._pid = os.getpid()
+        # A cache that is gone must not keep places of the pool.
+        weakref.finalize(self, _return_all, self._pool, self._idle).atexit = False
 
     def acquire(self) -> Any:
         """Return a connection that is ready to send; it may be new.
@@ -116,6 +119,11 @@ class ConnectionCache:
         if not is_clean:
             connection.disconnect()
         self._pool.release(connection)
+
+
+def _return_all(pool: Any, connections: deque[Any]) -> None:
+    while connections:
+        pool.release(connections.popleft())
 
 
 def has_unread_data(connection: Any) -> bool:

@@ -89,15 +89,17 @@ CreateOutcome: TypeAlias = Created | KeyTaken | DomainError
 
 
 class QueueCall(NamedTuple):
-    """A call that puts messages on the queue.
+    """A call that puts messages on the queue, or reads what is wanted of new jobs.
 
     Attributes:
         call: the command or script.
-        job_ids: the jobs that its messages name.
+        job_ids: the jobs that its messages name; empty if it only reads.
+        on_response: called with the response, unless that is an error.
     """
 
     call: ScriptCall | Command
-    job_ids: Sequence[JobId]
+    job_ids: Sequence[JobId] = ()
+    on_response: Callable[[Any], None] | None = None
 
 
 QueueJobs: TypeAlias = Callable[[Sequence[Job]], Sequence[QueueCall]]
@@ -213,6 +215,8 @@ class JobCreation:
                 for job_id in call.job_ids:
                     if outcomes[job_id] is Created.STORED:
                         outcomes[job_id] = error
+            elif call.on_response is not None:
+                call.on_response(response)
         return outcomes
 
     def _prepare(self, job: Job, entry: KeyEntry | None) -> _NewJob:

@@ -1,6 +1,7 @@
 """Positions of open jobs in the queue, of many jobs by one round trip."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from shared.domain.clock import Clock
 from shared.domain.ids import JobId
@@ -43,21 +44,43 @@ class QueuePositions:
         """
         if not job_ids:
             return []
-        window = int(self._clock() // RATE_WINDOW_S)
-        commands: list[Command] = [
-            ("MGET", keys.completions(window), keys.completions(window - 1)),
+        query = PositionQuery(job_ids, self._clock())
+        with broker_errors(), PipelinedCommands(self._connections, *query.commands) as asked:
+            return query.read(asked.responses())
+
+    def query(self, job_ids: Sequence[JobId]) -> "PositionQuery":
+        """What `of_all` asks for, to be sent with other commands."""
+        return PositionQuery(job_ids, self._clock())
+
+
+class PositionQuery:
+    """Commands that read positions in the queue.
+
+    Args:
+        job_ids: the jobs.
+        now: Unix time, seconds.
+    """
+
+    def __init__(self, job_ids: Sequence[JobId], now: float) -> None:
+        self._now = now
+        self._window = int(now // RATE_WINDOW_S)
+        counters = (keys.completions(self._window), keys.completions(self._window - 1))
+        self.commands: list[Command] = [
+            ("MGET", *counters),
             ("ZRANGE", keys.JOB_ORDER, 0, 0, "WITHSCORES"),
             *(("ZRANK", keys.JOB_ORDER, job_id) for job_id in job_ids),
         ]
-        with broker_errors(), PipelinedCommands(self._connections, *commands) as asked:
-            counts, oldest, *positions = asked.responses()
-        now = self._clock()
+
+    def read(self, responses: Sequence[Any]) -> list[QueuePosition | None]:
+        """The positions of the jobs by the responses to the commands; None for ended ones."""
+        counts, oldest, *positions = responses
         ended = sum(int(count or 0) for count in counts)
-        # Without a queue, the rate of completions is the rate of arrivals, not the capacity.
         # By version of the protocol: pairs of id and score, or one after the other.
         pairs = oldest if not oldest or isinstance(oldest[0], list) else [oldest]
-        is_busy = bool(pairs) and now - float(pairs[0][1]) > BUSY_AFTER_S
-        per_second = ended / (now - (window - 1) * RATE_WINDOW_S) if is_busy else 0.0
+        # Without a queue, the rate of completions is the rate of arrivals, not the capacity.
+        is_busy = bool(pairs) and self._now - float(pairs[0][1]) > BUSY_AFTER_S
+        span_s = self._now - (self._window - 1) * RATE_WINDOW_S
+        per_second = ended / span_s if is_busy else 0.0
         return [
             None
             if position is None

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from api.events.subscriptions import StateChanges
+from api.events.changes import StateChanges
 from api.events.waits import Waits
 from api.jobs.idempotency import IDEMPOTENCY_TTL_S, REFUSED_TTL_S, RedisIdempotency
 from api.jobs.listing import SubmissionIndex

@@ -214,8 +214,8 @@ def expired(app):
     jobs = app.extensions["carprice"].jobs
     submit = jobs._submitter.submit
 
-    def submit_and_expire(wanted):
-        outcomes = submit(wanted)
+    def submit_and_expire(wanted, *more):
+        outcomes = submit(wanted, *more)
         jobs._store._client.delete(*(keys.job(each.id) for each in wanted))
         return outcomes
 

@@ -2,24 +2,28 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
-from api.events import subscriptions, waits
+from api.events import changes, subscriptions, waits
+from api.events.changes import StateChanges
 from api.events.streams import StateSnapshot, follow
-from api.events.subscriptions import StateChanges
 from api.events.waits import Client, ClientLeftError, Waits
+from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import SubmissionIndex
 from api.jobs.reading import JobReader
 from api.jobs.service import Jobs, Submission
 from api.loops.event_loops import EventLoops
 from shared.domain.errors import (
+    IdempotencyConflict,
     JobDeleted,
     JobNotFound,
     NotAuthenticated,
+    QueueFull,
     TooManyWaits,
 )
 from shared.domain.ids import CallerId, JobId, new_id
@@ -64,25 +68,31 @@ class World:
             active_model=cast("Any", ActiveV1()),
             store=self.store,
             submitter=cast("Any", self),
-            send_job=unused,
+            send_job=lambda _: None,
             reader=reader,
             positions=positions,
             waits=self.waits,
             threads=unused,
             loops=EventLoops(),
-            idempotency=unused,
+            idempotency=RedisIdempotency(servers.broker),
             clock=time.time,
             queue_guard=cast("Any", self),
         )
         self.commits: list[int] = []
+        self.is_full = False
 
     def check_job(self, *_: Any) -> None:
-        """Take every job."""
+        """Take every job unless the queue is full."""
+        if self.is_full:
+            raise QueueFull(waiting=1)
 
-    def submit(self, jobs: Any) -> Any:
+    def check_memory(self) -> None:
+        """Take every key."""
+
+    def submit(self, jobs: Any, entries: Any, then: Any) -> Any:
         """Store jobs; no worker is told."""
         self.commits.append(len(jobs))
-        return self.store.create_all(jobs)
+        return self.store.create_all(jobs, then, entries)
 
     def subscribe(self) -> None:
         """Start the subscription, and wait until messages come."""
@@ -143,6 +153,35 @@ def test_submissions_of_one_tick_share_a_commit(world: World) -> None:
     assert all(world.store.get(each.job.id, ME).state is JobState.QUEUED for each in accepted)
 
 
+def with_key(key: str, body: bytes = b"same") -> Submission:
+    return dataclasses.replace(SUBMISSION, idempotency_key=key, body=body)
+
+
+def test_submissions_with_keys_share_the_commit_and_repetitions_find_the_job(world: World) -> None:
+    async def submit(*submissions: Submission) -> list[Any]:
+        calls = (world.jobs.submit_soon(each, ME) for each in submissions)
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    first, other, again = asyncio.run(submit(with_key("a"), with_key("b"), with_key("a")))
+    assert world.commits == [3]
+    assert first.job.id == again.job.id != other.job.id
+    assert again.position.position == first.position.position
+    repeated, conflict, new = asyncio.run(
+        submit(with_key("a"), with_key("b", b"other"), with_key("c"))
+    )
+    assert repeated.job.id == first.job.id
+    assert isinstance(conflict, IdempotencyConflict)
+    assert new.job.id not in {first.job.id, other.job.id}
+    assert world.broker.zcard(keys.OPEN_JOBS) == 3
+    world.is_full = True
+    repeated, refused = asyncio.run(submit(with_key("a"), with_key("d")))
+    assert repeated.job.id == first.job.id, "a repetition is never refused"
+    assert isinstance(refused, QueueFull)
+    world.is_full = False
+    (accepted,) = asyncio.run(submit(with_key("d")))
+    assert accepted.job.state is JobState.QUEUED
+
+
 def test_the_message_of_the_end_brings_the_result_so_that_nothing_is_read(world: World) -> None:
     world.subscribe()
 
@@ -199,7 +238,7 @@ def test_a_kept_job_of_another_caller_does_not_exist(world: World) -> None:
     async def run() -> None:
         job, _ = await world.jobs.submit_soon(SUBMISSION, ME)
         with pytest.raises(JobNotFound):
-            await world.jobs.wait(job.id, OTHER, LONG_S, Client())
+            await asyncio.wait_for(world.jobs.wait(job.id, OTHER, LONG_S, Client()), PROMPT_S)
 
     asyncio.run(run())
 
@@ -278,13 +317,13 @@ def test_the_id_alone_ends_the_wait_as_well(world: World) -> None:
     assert asyncio.run(run()).is_terminal
 
 
-def test_thousands_that_wait_for_one_job_share_its_read_and_let_others_go_on(world: World) -> None:
+def test_thousands_that_wait_for_one_job_are_woken_while_others_go_on(world: World) -> None:
     world.waits = Waits(world.changes, 20_000)
     world.jobs._waits = world.waits
     world.subscribe()
 
     async def run() -> Any:
-        job = world.new_job(cars=5)
+        job, _ = await world.jobs.submit_soon(SUBMISSION, ME)
         polls = [
             asyncio.create_task(world.jobs.wait(job.id, ME, LONG_S, Client())) for _ in range(5000)
         ]
@@ -306,8 +345,9 @@ def test_thousands_that_wait_for_one_job_share_its_read_and_let_others_go_on(wor
         return views, ticks - before
 
     views, iterations = asyncio.run(run())
-    assert all(view.is_terminal for view in views)
-    assert iterations >= 5000 / subscriptions.WAKE_SLICE / 2
+    assert {id(view.job) for view in views} == {id(views[0].job)}, "one ended job"
+    assert world.reads == 0
+    assert iterations >= 5000 / changes.WAKE_SLICE / 2
 
 
 def test_the_number_of_waits_is_bounded_and_shared(world: World) -> None:
