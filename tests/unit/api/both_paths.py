@@ -75,6 +75,8 @@ class Worker:
         """End all open jobs, whatever their messages look like."""
         for job_id in self._broker.zrange(keys.OPEN_JOBS, 0, -1):
             job = self._jobs.load(job_id.decode())
+            if job is not None and job.origin is not None:  # of `/predict`, whose answer shows it
+                continue
             results = [self._result(each.car.km_driven) for each in job.requests] if job else []
             if not results or SILENT_KM in {each.car.km_driven for each in job.requests}:
                 continue
@@ -282,8 +284,8 @@ def assert_same(told):
     """All four runs gave the same; what they gave."""
     first, *others = told.values()
     for other in others:
-        for mine, theirs in zip(first[0], other[0], strict=True):
-            assert mine == theirs
+        for number, (mine, theirs) in enumerate(zip(first[0], other[0], strict=True)):
+            assert mine == theirs, number
         assert first[1:] == other[1:]
     return first[0]
 
