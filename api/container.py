@@ -30,6 +30,7 @@ from api.sales.service import SaleReports
 from api.valuations.micro_batches import MicroBatchDispatcher
 from api.valuations.queue_guard import QueueGuard
 from api.valuations.service import Valuations
+from api.webhooks.callbacks import Callbacks
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog, Fsync
@@ -49,8 +50,11 @@ from shared.redis.job_store.positions import QueuePositions
 from shared.redis.job_store.store import JobStore
 from shared.redis.model_figures import ModelFiguresStore
 from shared.redis.rate_limits import RateLimits
+from shared.redis.webhooks.store import WebhookStore
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
+from shared.webhooks.addresses import AddressPolicy
+from shared.webhooks.secret_store import WebhookSecrets
 
 WAITS_SHARE = 3
 """Quarters of the connections that long polls and event streams may hold."""
@@ -80,6 +84,7 @@ class ApiServices:
     audit_stats: AuditStats
     sale_reports: SaleReports
     submission_limits: SubmissionLimits
+    callbacks: Callbacks
 
 
 def build_services(settings: Settings) -> ApiServices:
@@ -210,6 +215,7 @@ def build_services(settings: Settings) -> ApiServices:
             memory=memory,
             cache=cache,
             model_figures=ModelFiguresStore(broker),
+            webhooks=WebhookStore(broker, clock, retry_s=settings.webhook_retry_s),
             audit_folder=settings.audit_folder,
             storage_folder=None if settings.blob_url else settings.batches_path,
             audit_flushes=(audit.check, sale_reports.check),
@@ -229,5 +235,10 @@ def build_services(settings: Settings) -> ApiServices:
             open_batches=batches_of.count_open,
             stored_bytes=batches_of.stored_bytes,
             quota_ttl_s=settings.batch_retention_s,
+        ),
+        callbacks=Callbacks(
+            addresses=AddressPolicy.of(settings.webhook_allowed_networks),
+            secrets=WebhookSecrets.of(settings),
+            protocol=workers.protocol,
         ),
     )

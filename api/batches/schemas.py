@@ -12,6 +12,7 @@ from api.http.problems import dump_field_problem
 from api.http.requests import wait_field
 from api.http.responses import PlaceSchema
 from api.jobs.schemas import iso
+from api.webhooks.callbacks import callback_field
 from shared.domain.batch import Batch, BatchOutcome, OnError
 from shared.domain.car import FIELD_NAMES
 from shared.domain.job import JobState
@@ -108,7 +109,7 @@ def _flag(description: str) -> fields.Boolean:
 
 
 class UploadQuery(Schema):
-    """Query parameters of an upload."""
+    """How an uploaded file is read: query parameters of the API, and fields of the page."""
 
     dry_run = _flag("Validate and report, value nothing.")
     on_error = fields.Enum(
@@ -176,6 +177,18 @@ class UploadQuery(Schema):
             "visible one with columns of cars, else the first."
         },
     )
+
+
+class BatchSubmissionQuery(UploadQuery):
+    """Query parameters of `POST /batches`."""
+
+    callback_url = callback_field("batch")
+
+
+class CorrectionQuery(Schema):
+    """Query parameters of a correction."""
+
+    callback_url = callback_field("correction")
 
 
 class BatchWaitQuery(Schema):

@@ -39,7 +39,7 @@ from shared.domain.errors import (
 )
 from shared.domain.exports import result_delimiter
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
-from shared.domain.job import TOMBSTONE_TTL_FACTOR
+from shared.domain.job import TOMBSTONE_TTL_FACTOR, Callback
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
 from shared.queue.names import TaskName
@@ -102,6 +102,8 @@ class Batches:
         caller: CallerId,
         idempotency_key: str | None = None,
         admission: Admission | None = None,
+        *,
+        callback: Callback | None = None,
     ) -> Batch:
         """Receive a file and start its batch; the batch is durable when this returns.
 
@@ -115,7 +117,9 @@ class Batches:
         version = self.active_model.version_id()
         if version is None:
             raise ModelNotLoaded
-        return self._accept(file, options, caller, version, idempotency_key, admission=admission)
+        return self._accept(
+            file, options, caller, version, idempotency_key, admission=admission, callback=callback
+        )
 
     def correct(
         self,
@@ -124,6 +128,8 @@ class Batches:
         caller: CallerId,
         idempotency_key: str | None = None,
         admission: Admission | None = None,
+        *,
+        callback: Callback | None = None,
     ) -> Batch:
         """Receive corrected rows of an ended batch and start the correction, a batch of its own.
 
@@ -147,7 +153,14 @@ class Batches:
         options = correction_options(corrected.manifest)
         version = corrected.manifest.model_version
         return self._accept(
-            file, options, caller, version, idempotency_key, admission=admission, corrects=corrected
+            file,
+            options,
+            caller,
+            version,
+            idempotency_key,
+            admission=admission,
+            callback=callback,
+            corrects=corrected,
         )
 
     def _accept(
@@ -159,6 +172,7 @@ class Batches:
         idempotency_key: str | None,
         *,
         admission: Admission | None,
+        callback: Callback | None,
         corrects: Batch | None = None,
     ) -> Batch:
         """Receive a file, and start its batch unless it is a repetition."""
@@ -183,6 +197,7 @@ class Batches:
                     size_bytes=upload.size,
                     file_name=file.file_name,
                     result_delimiter=result_delimiter(dialect),
+                    callback=callback,
                 )
                 if corrects is not None:
                     manifest = dataclasses.replace(
@@ -390,7 +405,7 @@ class Batches:
             manifest.id, manifest.caller, self.retention_s * TOMBSTONE_TTL_FACTOR
         )
         self.ledger.record_bytes(manifest.id, manifest.caller, manifest.size_bytes)
-        self.ledger.create(manifest.id, manifest.accepted_at, manifest.caller)
+        self.ledger.create(manifest.id, manifest.accepted_at, manifest.caller, manifest.callback)
         # Other files than CSV are converted by the first step, and corrections are merged.
         is_slow = manifest.dialect.kind is not FileKind.CSV or manifest.corrects is not None
         order = {"batch_id": manifest.id}
@@ -424,4 +439,6 @@ class Batches:
 def _fingerprint(manifest: BatchManifest) -> str:
     """Digest of what uploads with the same Idempotency-Key must not differ in."""
     terms = orjson.dumps([dataclasses.asdict(manifest.options), manifest.corrects])
+    if manifest.callback is not None:
+        terms += manifest.callback.url.encode()
     return hashlib.sha256(manifest.sha256.encode() + terms).hexdigest()

@@ -8,8 +8,9 @@ from flask import Response, request
 
 from api.batches.schemas import (
     BatchSchema,
+    BatchSubmissionQuery,
     BatchWaitQuery,
-    UploadQuery,
+    CorrectionQuery,
     dump_batch,
     serialize_batch,
 )
@@ -26,8 +27,11 @@ from api.http.responses import (
 from api.http.uploads import UPLOAD_BODY, UploadBody
 from api.jobs.views import idempotency_key, idempotency_parameter
 from api.middleware.authentication import Scope, require_scope
+from api.webhooks.callbacks import requested_callback
+from api.webhooks.documentation import webhook_documentation
 from shared.domain.batch import Batch, BatchOptions
 from shared.domain.ids import BatchId
+from shared.domain.job import Callback
 from shared.messages.texts import Language
 
 blueprint = ApiBlueprint("batches", __name__, description="A file of cars, valued row by row.")
@@ -36,10 +40,14 @@ MULTIPART_OVERHEAD_BYTES = 65_536
 """What a multipart form adds to the size of its file."""
 
 
-def accept_upload(options: BatchOptions, idempotency_key: str | None = None) -> Batch:
+def accept_upload(
+    options: BatchOptions,
+    idempotency_key: str | None = None,
+    callback: Callback | None = None,
+) -> Batch:
     """Read the file in the current request and start its batch; the body is streamed."""
     return services().batches.accept(
-        upload_body(), options, caller_id(), idempotency_key, admission()
+        upload_body(), options, caller_id(), idempotency_key, admission(), callback=callback
     )
 
 
@@ -49,12 +57,14 @@ def upload_body() -> UploadBody:
     return UploadBody(request)
 
 
-def accept_correction(batch_id: str, idempotency_key: str | None = None) -> Batch:
+def accept_correction(
+    batch_id: str, idempotency_key: str | None = None, callback: Callback | None = None
+) -> Batch:
     """Read the corrected rows in the current request and start their batch."""
     request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
     body = UploadBody(request)
     return services().batches.correct(
-        BatchId(batch_id), body, caller_id(), idempotency_key, admission()
+        BatchId(batch_id), body, caller_id(), idempotency_key, admission(), callback=callback
     )
 
 
@@ -72,9 +82,10 @@ def current_batch(batch_id: str) -> Batch:
     operationId="upload_batch",
     summary="Upload a file of cars",
     parameters=[
-        query_parameters(UploadQuery),
+        query_parameters(BatchSubmissionQuery),
         idempotency_parameter("Repeating an upload with the same key gives the same batch (24 h)."),
     ],
+    callbacks=webhook_documentation("batch"),
     requestBody=UPLOAD_BODY,
 )
 @blueprint.response(202, BatchSchema, description="Accepted and durable: poll `Location`")
@@ -88,10 +99,10 @@ def current_batch(batch_id: str) -> Batch:
 @require_scope(Scope.BULK)
 def upload() -> Response:
     """Check the first bytes of a file and store it; its rows are checked after the 202."""
-    query = load_query(UploadQuery)
-    key = idempotency_key()
-    batch = accept_upload(BatchOptions(**query, language=language()), key)
-    return _accepted(batch)
+    query = load_query(BatchSubmissionQuery)
+    callback = requested_callback(query.pop("callback_url"))
+    options = BatchOptions(**query, language=language())
+    return _accepted(accept_upload(options, idempotency_key(), callback))
 
 
 @blueprint.post("/batches/<batch_id>/corrections")
@@ -104,7 +115,9 @@ def upload() -> Response:
         "own, to be polled like any other. When it ends, its rows are in the results of the "
         "batch, in their original place; those that are still wrong stay rejected."
     ),
+    callbacks=webhook_documentation("batch"),
     parameters=[
+        query_parameters(CorrectionQuery),
         idempotency_parameter("Repeating a correction with the same key gives the same batch."),
     ],
     requestBody=UPLOAD_BODY,
@@ -122,8 +135,8 @@ def upload() -> Response:
 @require_scope(Scope.BULK)
 def correct(batch_id: str) -> Response:
     """Value corrected rows and put them in the place of the rejected ones."""
-    load_query()
-    return _accepted(accept_correction(batch_id, idempotency_key()))
+    callback = requested_callback(load_query(CorrectionQuery)["callback_url"])
+    return _accepted(accept_correction(batch_id, idempotency_key(), callback))
 
 
 @blueprint.get("/batches/<batch_id>")

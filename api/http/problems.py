@@ -87,6 +87,8 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.BrokerUnavailable: 503,
     errors.BrokerFull: 503,
     errors.QueueFull: 503,
+    errors.WebhooksUnavailable: 503,
+    errors.WebhookSecretsUnreadable: 503,
     errors.TooManyTransfers: 503,
     errors.TooManyWaits: 503,
     errors.AuditUnavailable: 503,

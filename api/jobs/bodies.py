@@ -5,6 +5,7 @@ from typing import Any
 from api.http.requests import parse_json
 from api.jobs.service import Submission
 from shared.domain.errors import FieldProblem, InvalidInput
+from shared.domain.job import Callback
 from shared.domain.valuation import CarRequest, Extra
 from shared.fields.requests import load_car_request
 
@@ -19,6 +20,7 @@ def load_submission(
     key: str | None,
     *,
     max_cars: int,
+    callback: Callback | None = None,
 ) -> Submission:
     """Read a submission.
 
@@ -29,6 +31,7 @@ def load_submission(
         extras: what the query asks for.
         key: value of the `Idempotency-Key` header, if it was sent.
         max_cars: most cars of a list.
+        callback: where the end of the job is reported.
 
     Raises:
         InvalidInput: of all cars and members that are wrong.
@@ -39,6 +42,7 @@ def load_submission(
         is_list=isinstance(body, list),
         body=raw + query_string,
         idempotency_key=check_idempotency_key(key),
+        callback=callback,
     )
 
 

@@ -10,9 +10,11 @@ import orjson
 from marshmallow import Schema, ValidationError, fields, validate
 
 from api.http.context import language, services
+from api.http.requests import ValuationQuery
 from api.http.responses import JSON, HttpResponse, described
 from api.jobs.listing import ListFilter
 from api.valuations.schemas import serialize_valuation
+from api.webhooks.callbacks import callback_field
 from shared.domain.ids import ID_PATTERN, ValuationId, is_id
 from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import Valuation
@@ -230,6 +232,12 @@ class CursorField(fields.String):
         if not is_id(text):
             raise ValidationError("next_cursor")
         return text
+
+
+class SubmissionQuery(ValuationQuery):
+    """Query parameters of a submission."""
+
+    callback_url = callback_field("job")
 
 
 class JobListQuery(Schema):

@@ -34,7 +34,7 @@ from shared.domain.errors import (
     RateLimited,
 )
 from shared.domain.ids import CallerId, JobId, new_id
-from shared.domain.job import Job, JobState, QueuePosition
+from shared.domain.job import Callback, Job, JobState, QueuePosition
 from shared.domain.valuation import CarRequest
 from shared.logging import get_logger
 from shared.queue.names import QueueName
@@ -61,6 +61,8 @@ class Submission:
     body: bytes
     """Raw body and query; requests with the same idempotency key must not differ in it."""
     idempotency_key: str | None = None
+    callback: Callback | None = None
+    """Where the end of the job is reported."""
 
     @property
     def fingerprint(self) -> str:
@@ -357,6 +359,7 @@ class Jobs:
             created_at=self._clock(),
             requests=submission.requests,
             is_list=submission.is_list,
+            callback=submission.callback,
         )
         queue = QueueName.BULK if job.is_long else QueueName.INTERACTIVE
         self._queue_guard.check_job(queue, caller)

@@ -10,7 +10,6 @@ from flask import Response, g, request
 from api.http.conditional import conditional
 from api.http.context import admission, caller_id, language, services
 from api.http.requests import (
-    ValuationQuery,
     WaitQuery,
     load_query,
     preferred_wait_s,
@@ -41,6 +40,7 @@ from api.jobs.schemas import (
     JobListQuery,
     JobListSchema,
     JobSchema,
+    SubmissionQuery,
     dump_job,
     dump_summary,
     load_filter,
@@ -48,9 +48,11 @@ from api.jobs.schemas import (
 from api.jobs.service import Submission
 from api.middleware.authentication import Scope, require_scope
 from api.valuations.views import accepted
+from api.webhooks.callbacks import requested_callback
+from api.webhooks.documentation import webhook_documentation
 from shared.domain.errors import NotPermitted
 from shared.domain.ids import JobId
-from shared.domain.job import JobKind
+from shared.domain.job import Callback, JobKind
 from shared.domain.valuation import Extra
 
 LARGE_BODY_BYTES = 65_536
@@ -70,12 +72,13 @@ def idempotency_parameter(description: str) -> dict[str, Any]:
     operationId="submit_job",
     summary="Submit one car or a list",
     parameters=[
-        query_parameters(ValuationQuery),
+        query_parameters(SubmissionQuery),
         idempotency_parameter(
             "Repeating a submission with the same key gives the same job (24 h)."
         ),
         PREFER_HEADER,
     ],
+    callbacks=webhook_documentation("job"),
     requestBody={
         "required": True,
         "content": {
@@ -101,10 +104,11 @@ def idempotency_parameter(description: str) -> dict[str, Any]:
 @require_scope(Scope.PREDICT)
 def submit() -> Response:
     """Store and queue a job; 202 is sent after both."""
-    query = load_query(ValuationQuery)
+    query = load_query(SubmissionQuery)
+    callback = requested_callback(query["callback_url"], query["coverage"])
     # The body is read before the lock is taken, so that a slow client does not hold it.
     is_large = len(read_json()) >= LARGE_BODY_BYTES
-    read = partial(_read_submission, query["include"])
+    read = partial(_read_submission, query["include"], callback)
     submission = services().job_contents.one_at_a_time(read) if is_large else read()
     job, position = services().jobs.submit(submission, caller_id(), admission())
     del submission
@@ -116,7 +120,7 @@ def submit() -> Response:
     return _wait_for(job_id, wait_s, query["coverage"])
 
 
-def _read_submission(extras: tuple[Extra, ...]) -> Submission:
+def _read_submission(extras: tuple[Extra, ...], callback: Callback | None) -> Submission:
     return load_submission(
         read_json(),
         request.content_length,
@@ -124,6 +128,7 @@ def _read_submission(extras: tuple[Extra, ...]) -> Submission:
         extras,
         request.headers.get("Idempotency-Key"),
         max_cars=services().settings.job_max_cars,
+        callback=callback,
     )
 
 

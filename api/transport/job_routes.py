@@ -3,7 +3,7 @@
 from functools import partial
 
 from api.container import ApiServices
-from api.http.requests import ValuationQuery, WaitQuery, parse_query, preferred_wait_s
+from api.http.requests import WaitQuery, parse_query, preferred_wait_s
 from api.http.responses import HttpResponse
 from api.jobs.bodies import load_submission
 from api.jobs.content import (
@@ -14,13 +14,14 @@ from api.jobs.content import (
     open_response,
     waited_response,
 )
-from api.jobs.schemas import accepted_response
+from api.jobs.schemas import SubmissionQuery, accepted_response
 from api.jobs.service import AcceptedJob, Submission
 from api.middleware.authentication import Scope
 from api.transport.bodies import BodyReader
 from api.transport.loop_requests import LoopRequest, LoopRequests
 from api.transport.wsgi_bridge import Send
 from shared.domain.ids import JobId
+from shared.domain.job import Callback
 from shared.redis.rate_limits import RateState
 
 
@@ -42,7 +43,8 @@ class JobRoutes:
         """Store and queue a job; see `api.jobs.views.submit`."""
         body = await self._bodies.read(request.receive, request.length)
         await self._requests.admit(request)
-        query = parse_query(request.query_string, ValuationQuery)
+        query = parse_query(request.query_string, SubmissionQuery)
+        callback = await self._callback(query["callback_url"], query["coverage"], request)
         key = request.headers.get(b"idempotency-key")
         submission = load_submission(
             body,
@@ -51,6 +53,7 @@ class JobRoutes:
             query["include"],
             None if key is None else key.decode("latin-1"),
             max_cars=self._services.settings.job_max_cars,
+            callback=callback,
         )
         job, position = await self._submit(submission, request)
         form = Representation(query["coverage"], request.language)
@@ -75,6 +78,17 @@ class JobRoutes:
         etag = ended_etag(view, form)
         return not_modified(etag, if_none_match) or ended_response(
             await contents.of(view, request.caller_id, form), etag
+        )
+
+    async def _callback(
+        self, url: str | None, coverage: float, request: LoopRequest
+    ) -> Callback | None:
+        """The callback that a request asks for; see `Callbacks.accept`."""
+        if url is None:
+            return None
+        key_id, lang = request.caller.key_id, request.language
+        return await self._services.loops.run_in_thread(  # it may ask the broker
+            lambda: self._services.callbacks.accept(url, key_id, lang, coverage)
         )
 
     async def _submit(self, submission: Submission, request: LoopRequest) -> AcceptedJob:

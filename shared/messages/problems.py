@@ -44,6 +44,26 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
             "The data of {id} are gone, or its batch is running or was corrected since.",
         ),
     },
+    "webhooks-unavailable": {
+        "fr": (
+            "Notifications indisponibles",
+            "Un worker d'une version antérieure tourne, ou aucun n'a démarré : sans callback_url.",
+        ),
+        "en": (
+            "Webhooks unavailable",
+            "A worker of an earlier release runs, or none has started: without callback_url only.",
+        ),
+    },
+    "webhook-secrets-unreadable": {
+        "fr": (
+            "Notifications indisponibles",
+            "Les secrets qui signent les notifications sont illisibles : sans callback_url.",
+        ),
+        "en": (
+            "Webhooks unavailable",
+            "The secrets that sign webhooks cannot be read: without callback_url only.",
+        ),
+    },
     "idempotency-conflict": {
         "fr": ("Idempotency-Key déjà utilisée", "Cette clé est venue avec un autre corps."),
         "en": ("Idempotency-Key already used", "This key came before with another body."),

@@ -13,6 +13,7 @@ from shared.fields.kinds.category import MISSPELT, Category
 from shared.fields.kinds.number import Number
 from shared.fields.kinds.text import CarField, FoldedText
 from shared.fields.spellings import FRENCH_CHOICES
+from shared.messages.callbacks import CALLBACK_MESSAGES
 from shared.messages.problems import PROBLEM_MESSAGES
 from shared.messages.uploads import ROW_MESSAGES, UPLOAD_MESSAGES
 from shared.messages.warnings import WARNING_MESSAGES
@@ -124,6 +125,7 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
 }
 
 INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
+    **CALLBACK_MESSAGES,
     "not-an-object": {
         "fr": "Un objet JSON décrivant une voiture est attendu.",
         "en": "A JSON object that describes a car is expected.",

@@ -177,3 +177,25 @@ def fair_waiting(name: str) -> str:
 
 CALLER_WEIGHTS = f"{PREFIX}fair:weights"
 """Hash of the weights of callers in fair queues; a caller that is missing has weight 1."""
+
+ENDED_WITH_CALLBACK = f"{PREFIX}webhooks:ended"
+"""List of the ends of jobs and batches with a callback, oldest first; the scripts that end them
+add to it, the sender takes from it."""
+
+WEBHOOK_RECEIVERS = f"{PREFIX}webhooks:receivers"
+"""Sorted set of the receivers with pending webhooks, by the time at which one may be sent."""
+
+WEBHOOK_DEADLINES = f"{PREFIX}webhooks:deadlines"
+"""Sorted set of the pending webhooks, by the time at which they are given up."""
+
+WEBHOOKS_FAILED = f"{PREFIX}webhooks:failed"
+"""Sorted set of the webhooks that were given up, by the time at which they were."""
+
+webhook = (PREFIX + "webhook:{}").format
+"""Record of one webhook."""
+
+webhooks_of = (PREFIX + "webhooks-of:{}").format
+"""Sorted set of the pending webhooks of one receiver, by the time at which they are due."""
+
+webhook_receiver = (PREFIX + "webhook-receiver:{}").format
+"""Hash of a receiver: failures in succession, until when nothing is sent, its last answer."""

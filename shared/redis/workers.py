@@ -17,8 +17,8 @@ HEARTBEAT_RETENTION_S = 3600.0
 
 PROTOCOL = 3
 """Number of the formats that this release reads: 2 since job payloads may lie in the blob store and
-stored records carry a schema version, 3 since a message may name many jobs. Workers that announce
-none read the formats of number 1."""
+stored records carry a schema version, 3 since a message may name many jobs and workers record
+the end of work that has a callback. Workers that announce none read the formats of number 1."""
 
 OLDEST_PROTOCOL = 1
 

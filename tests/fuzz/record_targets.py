@@ -26,7 +26,7 @@ from shared.blobs.parts import HEAD_LENGTH, decode_part_head
 from shared.domain.batch import BatchManifest, BatchOptions, BatchOutcome, BatchProgress
 from shared.domain.errors import DomainError
 from shared.domain.ids import BatchId, CallerId, JobId
-from shared.domain.job import Job
+from shared.domain.job import Callback, Job
 from shared.domain.notes import NoteCount
 from shared.domain.outlook import (
     Comparable,
@@ -46,6 +46,7 @@ from shared.redis.cache import EstimateCache
 from shared.redis.dead_letters import _from_hash as read_dead_letter
 from shared.redis.job_store.endings import JobEnded, read_ends
 from shared.redis.job_store.records import from_hash
+from shared.redis.webhooks.records import Delivery, RecordedEnd, pack_callback
 from tests.fuzz.inputs import altered_bytes, json_bytes, msgpack_bytes
 from tests.fuzz.target import target
 from worker.valuations.cars import read_items
@@ -214,6 +215,23 @@ def dead_letter(data: bytes) -> None:
     if isinstance(members, dict):
         with contextlib.suppress(DomainError):
             read_dead_letter({_bytes(name): _bytes(value) for name, value in members.items()})
+
+
+END = {
+    "kind": "job", "id": "01m8fqj4f7z0kj5s71amqzvc4r", "caller": "me", "state": "SUCCEEDED",
+    "created_at": "1.0", "started_at": False, "finished_at": "2.0", "total": "1", "error": "",
+    "callback": pack_callback(Callback(url="https://a.example", key_id="", language="fr")),
+}  # fmt: skip
+WEBHOOK = {"schema": 1, "entry": b"", "due_from": 1.0, "give_up_at": 2.0, "last_status": None}
+
+
+@target(msgpack_bytes(END) | msgpack_bytes(WEBHOOK) | altered_bytes([msgpack.packb(END)]))
+def webhook_record(data: bytes) -> None:
+    """A recorded end, and the record of a webhook."""
+    with contextlib.suppress(DomainError):
+        assert RecordedEnd.from_entry(data).webhook_id
+    with contextlib.suppress(DomainError):
+        Delivery.unpack(data)
 
 
 @target(json_bytes(KEYS) | altered_bytes([orjson.dumps(KEYS)]))

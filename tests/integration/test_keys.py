@@ -20,14 +20,15 @@ from shared.redis.connections import connect
 from tests.batch_parts import cars_csv
 from tests.conftest import ROOT, running_service, short_folder, wait_until
 from tests.faults.conftest import FaultInjector
+from tests.webhook_receiver import running_receiver
 
 THREADS = 8
 
 
-def carprice_key(home, *arguments):
+def carprice_key(home, *arguments, command="key"):
     """Run `carprice key` and return its output."""
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", "key", *arguments],
+        [sys.executable, "-m", "cli.main", command, *arguments],
         cwd=ROOT, env={**os.environ, "CARPRICE_HOME": str(home)},
         check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip
@@ -66,7 +67,8 @@ def secrets(home):
 @pytest.fixture(scope="module")
 def faults(home, secrets, models_path):  # noqa: ARG001 - the keys exist before the start
     """A service with these keys."""
-    with running_service(home, models_path, API_THREADS=str(THREADS)) as service:
+    env = {"API_THREADS": str(THREADS), "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1/32"}
+    with running_service(home, models_path, **env) as service:
         yield FaultInjector(service)
 
 
@@ -379,3 +381,22 @@ def test_requests_are_counted_by_the_id_of_their_key(home, keyed, car):
     keyed["shop"].get("/jobs")
     wait_until(lambda: sample(counter) == before + 2, 15)
     assert sample(f'key_limited_requests_total{{key="{hasty}",limit="rate-limited"}}') >= 4
+
+
+def test_the_webhooks_of_a_key_are_signed_by_its_own_secret(keyed, home, car):
+    ids = {each["caller"]: each["id"] for each in listed_keys(home)}
+    secret = carprice_key(home, "secret", "create", ids["garage"], command="webhooks")
+    with running_receiver() as receiver:
+        url = {"callback_url": f"{receiver.url}/ok"}
+        job = wait_until(
+            lambda: (
+                (answer := keyed["garage"].post("/jobs", json=car, params=url)).status_code == 202
+                and answer.json()
+            )
+        )
+        refused = keyed["shop"].post("/jobs", json=car, params=url).json()
+        assert refused["errors"][0]["code"] == "callback-without-secret"
+        assert ids["shop"] in refused["errors"][0]["detail"]
+        (got,) = wait_until(lambda: receiver.received)
+    assert got.json["data"]["id"] == job["id"]
+    assert got.is_signed_by(secret)

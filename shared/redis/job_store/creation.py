@@ -41,6 +41,7 @@ from shared.redis.job_store.records import (
     pack_requests,
     to_hash,
 )
+from shared.redis.webhooks.records import callback_bytes
 
 log = get_logger("jobs")
 
@@ -236,7 +237,8 @@ class JobCreation:
             fields["requests"] = packed
         in_memory, in_blobs = (0, len(packed)) if blob else (len(packed), 0)
         pairs = [_text(part) for pair in fields.items() for part in pair]
-        usage = [RECORD_BYTES + in_memory, in_blobs, MESSAGE_BYTES + need]
+        record_bytes = RECORD_BYTES + callback_bytes(job.callback)
+        usage = [record_bytes + in_memory, in_blobs, MESSAGE_BYTES + need]
         record = [job.id, job.caller, repr(job.created_at), limit, *usage, pairs]
         return _NewJob(job, blob, [*record, entry or False])
 
@@ -248,7 +250,8 @@ class JobCreation:
         if self._memory is None or job.origin is not None:
             return 0
         payload = min(len(packed) + need, INLINE_MAX_BYTES) if is_in_blobs else len(packed) + need
-        self._memory.check(RECORD_BYTES + MESSAGE_BYTES + payload)
+        record_bytes = RECORD_BYTES + callback_bytes(job.callback)
+        self._memory.check(record_bytes + MESSAGE_BYTES + payload)
         return self._memory.caller_limit
 
     def _script_call(self, new: Sequence[_NewJob]) -> ScriptCall:

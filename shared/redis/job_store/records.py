@@ -9,6 +9,7 @@ from shared.domain.errors import check_schema, record_errors
 from shared.domain.ids import CallerId, JobId
 from shared.domain.job import DispatchOrigin, Job, JobState
 from shared.domain.valuation import CarRequest, Estimate
+from shared.redis.webhooks.records import pack_callback, unpack_callback
 
 JOB_SCHEMA = 2
 """Version that a reader of a job must know: 1, which is not stated, has everything in the hash; 2
@@ -84,6 +85,7 @@ def to_hash(job: Job) -> dict[str, Any]:
         "total": len(job.requests),
         "ends": 1,
         "origin": msgpack.packb(job.origin and [job.origin.group_id, job.origin.deadline]),
+        **({} if job.callback is None else {"callback": pack_callback(job.callback)}),
     }
 
 
@@ -123,4 +125,5 @@ def _from_hash(job_id: JobId, stored: Mapping[bytes, bytes], read: PayloadReader
         estimates=tuple(map(Estimate.from_wire, payload(b"estimates"))),
         error=stored.get(b"error", b"").decode() or None,
         origin=DispatchOrigin(*origin[:2]) if origin else None,
+        callback=unpack_callback(stored[b"callback"]) if b"callback" in stored else None,
     )

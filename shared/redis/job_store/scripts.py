@@ -7,6 +7,8 @@ caller, under the time at which the job expires.
 """
 
 from shared.redis.connections import ALLOW_OOM
+from shared.redis.webhooks.records import DELIVERY_BYTES
+from shared.redis.webhooks.scripts import RECORD_END
 
 _TERMINAL_CHECK = """
 local state = redis.call('HGET', KEYS[1], 'state')
@@ -184,7 +186,9 @@ return 1
 # jobs expire, channels for ids and for ends, largest result in an end, largest message.
 # A job of an earlier version has no counts: `RECOUNT` takes it out of the usage of open jobs. One
 # that has the field `ends` was stored by an API that reads the channel for ends.
-_END = """
+_END = (
+    RECORD_END
+    + """
 local ended, usage, kept_of, packed_ends, packed_size = {}, {}, {}, {}, 0
 local function add(name, number) usage[name] = (usage[name] or 0) + number end
 local function publish_ends()
@@ -193,8 +197,9 @@ local function publish_ends()
 end
 local function finish(id, state, error, estimates, blob, blob_size)
   local name = ARGV[3] .. id
-  local caller, memory, disk, need, started_at, attempts, ends, cancel = unpack(redis.call('HMGET',
-    name, 'caller', 'memory', 'disk', 'need', 'started_at', 'attempts', 'ends', 'cancel_requested'))
+  local caller, memory, disk, need, started_at, attempts, ends, cancel, callback = unpack(
+    redis.call('HMGET', name, 'caller', 'memory', 'disk', 'need', 'started_at', 'attempts', 'ends',
+               'cancel_requested', 'callback'))
   local fields = {'state', state, 'finished_at', ARGV[1], 'error', error}
   local function set(field, value)
     fields[#fields + 1] = field
@@ -222,6 +227,12 @@ local function finish(id, state, error, estimates, blob, blob_size)
   redis.call('HSET', name, unpack(fields))
   redis.call('EXPIRE', name, ARGV[2])
   table.insert(ended, id)
+  if callback then
+    local known = redis.call('HMGET', name, 'created_at', 'total')
+    record_webhook(callback, {kind = 'job', id = id, state = state, error = error,
+                              caller = caller, created_at = known[1], started_at = started_at,
+                              finished_at = ARGV[1], total = known[2]})
+  end
   if not ends then
     redis.call('PUBLISH', ARGV[6], id)
     return
@@ -255,6 +266,7 @@ local function commit()
   publish_ends()
 end
 """
+)
 
 # Further ARGV: packed ends: id, state, error, estimates, name of their blob (then they are empty)
 # or "", its size.
@@ -296,10 +308,12 @@ return 'CANCEL_REQUESTED'
 
 # KEYS: job, tombstone, jobs of the caller, usage of the caller's ended jobs.
 # ARGV: id, content of the tombstone, its time to live, end of the period in which it expires, what
-# it takes. A caller that deletes all its jobs still fills the memory with their tombstones.
+# it takes. A caller that deletes all its jobs still fills the memory with their tombstones and
+# webhooks.
 # Returns nil: gone, 0: it has not ended, 1: deleted.
 DELETE = (
     ALLOW_OOM
+    + f"local DELIVERY_BYTES = {DELIVERY_BYTES}"
     + """
 local found = redis.call('HMGET', KEYS[1], 'state', 'memory', 'disk', 'kept_until')
 local state = found[1]
@@ -309,6 +323,8 @@ if found[4] and redis.call('HEXISTS', KEYS[4], 'm:' .. found[4]) == 1 then
   redis.call('HINCRBY', KEYS[4], 'm:' .. found[4], -found[2])
   redis.call('HINCRBY', KEYS[4], 'd:' .. found[4], -found[3])
 end
+local callback = redis.call('HSTRLEN', KEYS[1], 'callback')
+if callback > 0 then ARGV[5] = ARGV[5] + 2 * callback + DELIVERY_BYTES end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])

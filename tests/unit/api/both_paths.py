@@ -154,8 +154,8 @@ async def call(app, request, told=()):
 
     await app(scope, receive, send)
     start = sent[0]
-    raw = b"".join(message.get("body", b"") for message in sent[1:])
-    shown = decoded(raw, dict(start["headers"]).get(b"content-encoding")).decode()
+    answer = b"".join(message.get("body", b"") for message in sent[1:])
+    shown = decoded(answer, dict(start["headers"]).get(b"content-encoding")).decode()
     # The server adds the date where it is missing.
     headers = sorted(
         (name.decode(), value.decode()) for name, value in start["headers"] if name != b"date"

@@ -338,7 +338,7 @@ def test_a_caller_that_deletes_its_jobs_does_not_fill_the_memory_with_their_ids(
     assert storage.broker.ttl(kept) >= 8 * 3600, "jobs that end do not shorten it"
     # As if the caller had deleted so many that their tombstones take half of the memory.
     storage.broker.hset(kept, b"t:" + until, LIMIT // 2)
-    used = LIMIT - (16 << 20) - before
+    used = LIMIT - (15 << 20) - before
     storage.broker.setrange("filler", used, b"x")
     storage.now += 1
     with pytest.raises(JobStorageFull):
