@@ -88,7 +88,6 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.BrokerFull: 503,
     errors.QueueFull: 503,
     errors.WebhooksUnavailable: 503,
-    errors.WebhookSecretsUnreadable: 503,
     errors.TooManyTransfers: 503,
     errors.TooManyWaits: 503,
     errors.AuditUnavailable: 503,

@@ -10,7 +10,6 @@ from api.http.context import language, services
 from shared.domain.errors import (
     FieldProblem,
     InvalidInput,
-    WebhookSecretsUnreadable,
     WebhooksUnavailable,
 )
 from shared.domain.job import Callback
@@ -25,6 +24,10 @@ PARAMETER = "?callback_url"
 NO_SECRET = "callback-without-secret"  # noqa: S105 - code of a message
 
 log = get_logger("webhooks")
+
+
+class WebhookSecretsUnreadable(WebhooksUnavailable, code="webhook-secrets-unreadable"):
+    """The secrets that sign webhooks cannot be read."""
 
 
 def callback_field(what: str) -> fields.String:

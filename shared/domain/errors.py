@@ -202,10 +202,6 @@ class WebhooksUnavailable(DomainError, code="webhooks-unavailable"):
     """A worker of an earlier release, which records no ends for callbacks, may end the work."""
 
 
-class WebhookSecretsUnreadable(WebhooksUnavailable, code="webhook-secrets-unreadable"):
-    """The secrets that sign webhooks cannot be read."""
-
-
 class TooManyTransfers(DomainError, code="too-many-transfers"):
     """Too many clients send or receive slowly; one more would block other requests."""
 
