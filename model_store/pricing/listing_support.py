@@ -1,6 +1,7 @@
 """What the training listings of a car's model cover; a price beyond them is an extrapolation.
 
-Few or no listings of a model of about the car's year, more kilometres than its cars have at that
+Few or no listings of a model of about the car's year, unless it is young and prices of new cars
+agree with those of the model, more kilometres than its cars have at that
 age, a fuel or a gearbox that hardly any of them has: the effect is derived from other cars, errors
 are twice as large, and the interval of a car that is covered would hold too seldom (ADR 116).
 """
@@ -74,7 +75,8 @@ class ListingSupport:
 
     Args:
         sparse: (vehicles, years + 1) by the codes of both: the bit of the note where hardly any
-            listing is near the year, else 0; so for an unknown vehicle.
+            listing is near the year and no price of new cars tells the price, else 0; so for an
+            unknown vehicle.
         max_km: (vehicles, years + 1) most kilometres that are covered; infinite for an unknown
             vehicle.
         unseen: of fuel and gearbox, as far as the baseline distinguishes them by vehicle.
@@ -107,6 +109,9 @@ class ListingSupport:
         sparse = np.zeros((len(near), len(YEARS) + 1), dtype=np.int64)
         if knows_years and near.any():
             sparse[1:, 1:] = np.where(near[1:] < _MIN_NEAR, _YEAR_BIT, 0)
+            for name, year in statistics.new_car_years.items():
+                code = encoder.ordinal_encoder.vehicle_code(*split_vehicle(name), None)
+                sparse[code, 1 + year - FIRST_YEAR :] = 0
         max_km = np.full(sparse.shape, np.inf)
         if usual.knows_km:
             max_km[1:] = usual.high_km(KM_DEVIATIONS)[1:]

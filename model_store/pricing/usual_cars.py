@@ -79,6 +79,8 @@ class UsualStatistics:
         new_kinds: versions of new cars, as `kinds`; they count as listings of that year.
         kept_kinds: by vehicle and year, the weight with which the shares of the kinds are those of
             the year before: a newer car is not cheaper because its usual kind is a cheaper one.
+        new_car_years: by vehicle, the first year from which prices of new cars tell the price, as
+            listings do.
     """
 
     kinds: Counts
@@ -90,6 +92,7 @@ class UsualStatistics:
     known_kinds: Mapping[str, Sequence[str]] | None = None
     new_kinds: Counts = dataclasses.field(default_factory=dict)
     kept_kinds: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    new_car_years: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
