@@ -46,7 +46,7 @@ _FIRST_YEAR = 1998
 _PRICE_SCALE = 0.07
 """Scale of the logistic distribution of the log prices of one kind."""
 _MAX_FALL = 1e-4
-MAX_MOVED = 0.05
+_MAX_MOVED = 0.05
 """Largest share of the cars of a vehicle and year that may count as another kind than they are."""
 _BLENDS = np.linspace(0.05, 1.0, 20)
 _HALVINGS = 16
@@ -126,7 +126,7 @@ def _kept(shares: FloatArray, log_price: FloatArray) -> Iterator[tuple[int, int,
     """Row, place of the year, and weight with which the shares are those of the year before.
 
     The least weight by which the median price of the cars of a vehicle does not fall, neither of
-    all nor of those of one fuel or one gearbox; at most the weight that moves `MAX_MOVED`.
+    all nor of those of one fuel or one gearbox; at most the weight that moves `_MAX_MOVED`.
     """
     rising = shares.copy()
     reached = _median_prices(rising[:, 0], log_price[:, 0])
@@ -137,7 +137,7 @@ def _kept(shares: FloatArray, log_price: FloatArray) -> Iterator[tuple[int, int,
         weights = np.zeros(len(shares))
         moved = np.abs(before - shares[:, place]).sum(axis=1) / 2.0
         for weight in _BLENDS if YEARS[place] >= _FIRST_YEAR else ():
-            left = left[weight * moved[left] <= MAX_MOVED]
+            left = left[weight * moved[left] <= _MAX_MOVED]
             weights[left] = weight
             rising[left, place] = (1.0 - weight) * shares[left, place] + weight * before[left]
             medians[left] = _median_prices(rising[left, place], price[left])
