@@ -56,8 +56,9 @@ def test_the_interval_of_later_years_is_covered_by_listings_as_todays(
     car = dataclasses.replace(MANY[0], company="dacia", model="logan", year=year, km_driven=90_000)
     (today,) = model.estimate([car])
     assert today.extrapolated == (("year",) if year == 2017 else ())
-    rows = [today, *model.depreciation(car).points]
-    widths = np.array([np.log(row.quantiles_mad[-1] / row.quantiles_mad[0]) for row in rows])
+    points = model.depreciation(car).points
+    rows = np.array([today.quantiles_mad, *(point.quantiles_mad for point in points)])
+    widths = np.log(rows[:, -1] / rows[:, 0])
     assert widths / widths[0] == pytest.approx(1.0, abs=0.25)
 
 
