@@ -175,7 +175,7 @@ class ScenarioExpander:
     def expand(self, features: CodedFeatures) -> Scenarios | None:
         """The scenarios of a group of cars; None if no car lacks a field that can be completed."""
         lacks_kind, lacks_km = self._lacking(features)
-        incomplete = np.flatnonzero(lacks_kind | lacks_km)
+        (incomplete,) = (lacks_kind | lacks_km).nonzero()
         if not len(incomplete):
             return None
         is_whole = len(incomplete) == len(features.lacks_details)
@@ -212,7 +212,7 @@ class ScenarioExpander:
             is_possible &= (stated == MISSING)[:, None] | (stated[:, None] == of_kind)
         shares = self.usual.shares(features.cars, is_possible)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :MAX_KINDS]
-        chosen = np.take_along_axis(shares, order, axis=1)
+        chosen = shares[np.arange(len(order))[:, None], order]
         chosen[:, 1:] = np.where(chosen[:, 1:] >= MIN_SHARE, chosen[:, 1:], 0.0)
         return order, chosen / row_sums(chosen)[:, None]
 
@@ -223,7 +223,8 @@ class ScenarioExpander:
         if not self.usual.knows_km:
             return np.zeros((*kinds.shape, 1)), np.ones((len(kinds), 1))
         usual, spread = self.usual.km(cars)
-        km = np.take_along_axis(usual, kinds, axis=1)[:, :, None] * np.exp(spread)[:, None, :]
+        of_kind = usual[np.arange(len(kinds))[:, None], kinds]
+        km = of_kind[:, :, None] * np.exp(spread)[:, None, :]
         return km, np.where(lacks_km[:, None], 0.5, (1.0, 0.0))
 
     def _set_kinds(self, features: CodedFeatures, kinds: IntArray, lacks_kind: BoolArray) -> None:
