@@ -188,16 +188,19 @@ def note_uncovered(
         Whether a car has the level `outside`.
     """
     any_outside = False
+    vehicle_key, year_key, km_number = places[0], places[1], places[2]
     for car in range(len(notes)):
-        vehicle, year = codes[car, places[0]], codes[car, places[1]]
+        vehicle, year = codes[car, vehicle_key], codes[car, year_key]
         found = sparse[vehicle, year]
         # A comparison with NaN is false.
-        if numbers[car, places[2]] > max_km[vehicle, year]:
+        if numbers[car, km_number] > max_km[vehicle, year]:
             found |= km_bit
-        for field in range(len(unseen)):
-            value = int(categories[car, places[3 + field]])
-            found |= unseen[field, vehicle, value + 1]
         notes[car] = found
         if level[car] == outside:
             any_outside = True
+    for field in range(len(unseen)):
+        column = places[3 + field]
+        for car in range(len(notes)):
+            value = int(categories[car, column])
+            notes[car] |= unseen[field, codes[car, vehicle_key], value + 1]
     return any_outside
