@@ -19,7 +19,7 @@ from data.market.reference import ReferenceMarket
 from model_store.pricing.feature_matrix import BASELINE, CarEncoder
 from model_store.pricing.scenarios import ScenarioExpander, mixed_quantiles
 from model_store.pricing.usual_approximation import approximate_statistics
-from model_store.pricing.usual_cars import UsualStatistics
+from model_store.pricing.usual_cars import KINDS, UsualStatistics, row_sums
 from model_store.training.rising_kinds import with_kept_kinds
 from model_store.training.usual_statistics import usual_statistics
 from shared.domain.car import CarFeatures, Fuel, Transmission
@@ -315,3 +315,11 @@ def test_a_mixture_of_equal_distributions_is_that_distribution() -> None:
     np.testing.assert_array_equal(single[0], row)
     twice = mixed_quantiles(np.array([row, row]), np.array([0.3, 0.7]), np.array([0, 2]))
     np.testing.assert_allclose(twice[0], row, atol=1e-9)
+
+
+def test_row_sums_are_the_same_to_the_bit_in_every_group() -> None:
+    table = np.random.default_rng(3).random((200, len(KINDS))) ** 8
+    expected = [sum(row[1:], row[0]) for row in table.tolist()]
+    assert row_sums(table).tolist() == expected
+    assert [row_sums(row[None, :])[0] for row in table] == expected
+    assert row_sums(np.asfortranarray(table)).tolist() == expected
