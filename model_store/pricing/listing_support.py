@@ -1,9 +1,9 @@
 """What the training listings of a car's model cover; a price beyond them is an extrapolation.
 
-Few or no listings of a model of about the car's year, unless it is young and prices of new cars
-agree with those of the model, more kilometres than its cars have at that
-age, a fuel or a gearbox that hardly any of them has: the effect is derived from other cars, errors
-are twice as large, and the interval of a car that is covered would hold too seldom (ADR 116).
+Few or no listings of a model of about the car's year (unless the price when new tells that of a
+young car), more kilometres than its cars have at that age, a fuel or a gearbox that hardly any of
+them has: the effect is derived from other cars, errors are twice as large, and the interval of a
+car that is covered would hold too seldom (ADR 116).
 """
 
 import dataclasses
@@ -100,7 +100,7 @@ class ListingSupport:
         if knows_years and near.any():
             sparse[1:, 1:] = np.where(near[1:] < _MIN_NEAR, _YEAR_BIT, 0)
             for name, year in statistics.new_car_years.items():
-                code = encoder.ordinal_encoder.vehicle_code(*split_vehicle(name), None)
+                code = cell_value_code(VEHICLE, name, encoder.ordinal_encoder)
                 sparse[code, 1 + year - FIRST_YEAR :] = 0
         max_km = np.full(sparse.shape, np.inf)
         if usual.knows_km:
