@@ -27,7 +27,6 @@ from data.market.distributions import (
 )
 from data.market.kind_trend import KindTrend
 from data.market.new_cars import NewCarLevel, NewCars
-from data.market.typical_cars import YEAR_QUANTILES
 
 LAST_ANCHORED_AGE = 7
 """Age, years, from which prices are those of the listings alone."""
@@ -274,7 +273,7 @@ def _shift(
     if abs(np.interp(usual, years, gap)) > _MAX_GAP:
         return np.zeros(len(years))
     faded = (LAST_ANCHORED_AGE + 1 - (as_of - years)) / (LAST_ANCHORED_AGE + 1 - _FULL_AGE)
-    near = anchor.share * _listings_near(group, np.minimum(years, as_of))
+    near = anchor.share * group.listings_near(np.minimum(years, as_of))
     weight = np.clip(faded, 0.0, 1.0) * _PRIOR_LISTINGS / (_PRIOR_LISTINGS + near)
     shifted = log_price + weight * gap
     found = log_price.copy()
@@ -283,18 +282,6 @@ def _shift(
         highest = found[index - 1] + max(own_step, _MAX_STEP)
         found[index] = max(found[index - 1], min(shifted[index], highest))
     return np.asarray(found - log_price)
-
-
-def _listings_near(group: GroupDistribution, years: np.ndarray) -> FloatArray:
-    """Number of listings (n,) of a model within a year of each year, from its published quantiles.
-
-    The tenths outside the quantiles are spread as far as the next quantile is away.
-    """
-    first, last = group.years[:2], group.years[-2:]
-    positions = [2 * first[0] - first[1] - 1, *group.years, 2 * last[1] - last[0] + 1]
-    shares = [0.0, *YEAR_QUANTILES, 1.0]
-    upper, lower = (np.interp(years + by, positions, shares) for by in (1.5, -1.5))
-    return np.asarray(group.count * (upper - lower))
 
 
 def _add(cells: dict[str, Cell], key: str, years: np.ndarray, shift: FloatArray) -> None:
