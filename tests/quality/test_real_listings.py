@@ -23,6 +23,8 @@ from data.market.calibrate import assign_folds, calibrate, near_duplicate_groups
 from data.market.new_car_levels import load_new_prices
 from data.market.reference import ReferenceMarket
 
+pytestmark = pytest.mark.timeout(900)  # a training on all files takes a minute of processor time
+
 LATEST = "2026-01"
 """First month of the listings whose prices the default model quotes."""
 RECENT = "2025-01"
