@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LARGE_CHANGE = 1.1
 """Change of the price level of which the command warns; the sources of the listings may differ."""
+LARGE_WIDENING = 1.4
+"""Factor of the width of intervals of which the command warns: eight months widen them by less."""
 
 
 @click.command()
@@ -129,6 +131,11 @@ def _lines(made: ModelVersion, facts: dict[str, Any]) -> list[str]:
         lines.append(
             f"  warning        prices of all brands change by {change:+.1f} %: from 2021 to 2026"
             " the level of Moroccan listings moved by 3 %"
+        )
+    if facts["width_factor"] > LARGE_WIDENING:
+        lines.append(
+            "  warning        intervals become much wider: are a part of the prices in another"
+            " currency, or of other cars?"
         )
     if facts["left_out"]:
         lines.append(

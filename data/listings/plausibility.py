@@ -30,6 +30,11 @@ _MAX_SPREAD = 0.35
 """Largest median distance from the reference, log scale, after that of the level: 0.08 among 60,000
 real listings, at most 0.12 in a source, above 0.45 where prices belong to other cars."""
 _MIN_KNOWN_LISTINGS = 20
+_MIN_JUDGED_LISTINGS = 100
+"""Fewest listings of known models that are refused because they do not follow the cars: with fewer
+the report doubts them."""
+_MIN_APART = 5
+"""Fewest prices off by `_APART_FACTOR` that are doubted: in small files two are a large share."""
 _FIRST_YEAR = 1995
 """Listings with dates are not older: there were no sites of advertisements."""
 _MAX_YEARS_AHEAD = 1
@@ -86,7 +91,8 @@ def check_prices(name: str, listings: pd.DataFrame) -> PriceCheck:
 
     Args:
         name: of the file.
-        listings: a canonical table. With fewer than 20 listings of known models nothing is checked.
+        listings: a canonical table. With fewer than 20 listings of known models nothing is checked,
+            with fewer than 100 prices that do not follow the cars are doubted, not refused.
 
     Raises:
         ListingsError: the prices are probably not in dirhams, in several currencies, or of other
@@ -118,13 +124,17 @@ def _doubts(name: str, ratio: FloatArray) -> Iterator[str]:
             " more than four times as much: they seem to be in several currencies or scales;"
             " state all of them in dirhams"
         )
+    can_judge = len(ratio) >= _MIN_JUDGED_LISTINGS
     if (spread := float(np.median(distance))) > _MAX_SPREAD:
-        raise ListingsError(
-            f"{name}: the prices do not follow the cars: the median distance from the reference"
+        reason = (
+            "the prices do not follow the cars: the median distance from the reference"
             f" market is {np.expm1(spread):.0%} ({found}; usual is 8 to 12 %). Was a column sorted"
             " or shifted without the others?"
         )
-    if apart > _MAX_APART_SHARE:
+        if can_judge:
+            raise ListingsError(f"{name}: {reason}")
+        yield reason
+    elif apart > _MAX_APART_SHARE and can_judge:
         raise ListingsError(
             f"{name}: {apart:.0%} of the prices of {found} are less than half of what the others"
             " suggest or more than twice as much: they seem to be in several currencies or of"
@@ -135,7 +145,7 @@ def _doubts(name: str, ratio: FloatArray) -> Iterator[str]:
             f"prices are {typical:.2f} times those of the reference market (median of {found}):"
             " are they asking prices in dirhams? A model trained on them quotes this level"
         )
-    if apart > _DOUBTFUL_APART_SHARE:
+    if apart > _DOUBTFUL_APART_SHARE and apart * len(ratio) >= _MIN_APART:
         yield (
             f"{apart:.0%} of the prices of {found} are less than half of what the others suggest"
             " or more than twice as much (usual is 1 %): another currency, or typing errors"

@@ -55,6 +55,17 @@ class GroupDistribution:
         """Rebuild from `dataclasses.asdict`."""
         return cls(**{**given, "years": tuple(given["years"])})
 
+    def listings_near(self, years: FloatArray) -> FloatArray:
+        """Number of listings (n,) within a year of each year, by the quantiles.
+
+        The tenths outside the quantiles are spread as far as the next quantile is away.
+        """
+        first, last = self.years[:2], self.years[-2:]
+        positions = [2 * first[0] - first[1] - 1, *self.years, 2 * last[1] - last[0] + 1]
+        shares = [0.0, *YEAR_QUANTILES, 1.0]
+        upper, lower = (np.interp(years + by, positions, shares) for by in (1.5, -1.5))
+        return np.asarray(self.count * (upper - lower))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Distributions:

@@ -27,7 +27,6 @@ from data.market.distributions import (
 )
 from data.market.kind_trend import KindTrend
 from data.market.new_cars import NewCarLevel, NewCars
-from data.market.typical_cars import YEAR_QUANTILES
 
 LAST_ANCHORED_AGE = 7
 """Age, years, from which prices are those of the listings alone."""
@@ -42,6 +41,11 @@ _MAX_STEP = 0.2
 """Largest rise of the log price in a year that the levels may cause."""
 AUTOMATIC_FROM_MAD = 200_000
 """Level from which the usual new car has an automatic gearbox; below, half of them have."""
+_MAX_DISTANCE = np.log(1.25)
+"""Log distance between the price of the usual car and level times share up to which they agree."""
+_LAST_TOLD_AGE = 3
+"""Age, years, up to which the price when new tells the price of a car near which no listing is: the
+90 % interval of such cars contains 88 % at ages of one to three years, 60 % above."""
 _DIGITS = 4
 _FUEL_TERM = Term(name="vehicle_x_fuel_x_year", field="year", keys=(VEHICLE, "fuel", "year"))
 
@@ -130,6 +134,47 @@ def with_new_cars(
         model, terms=(*model.terms, _FUEL_TERM), cells=cells, vehicle_years=known_years
     )
     return with_rising_prices(anchored)
+
+
+def years_of_new_cars(
+    model: HedonicModel,
+    new_cars: NewCars,
+    cars: Distributions,
+    kind_trend: KindTrend,
+    *,
+    as_of: int,
+) -> dict[str, int]:
+    """First year from which the price when new tells the price of a used car, by vehicle.
+
+    It does as long as the price of the usual car agrees with level times share, from the newest
+    year back to the age of three at most. A vehicle whose listings contradict its level has no such
+    year.
+
+    Args:
+        model: of `with_new_cars`.
+        new_cars: see `with_new_cars`.
+        cars: see `with_new_cars`.
+        kind_trend: see `with_new_cars`.
+        as_of: see `with_new_cars`.
+    """
+    anchors = [
+        next(iter(_anchors(name, level, cars.groups.get(name), kind_trend)))
+        for name, level in new_cars.levels.items()
+        if name in model.vehicle_years
+    ]
+    if not anchors or not new_cars.ratios:
+        return {}
+    years = np.arange(as_of, as_of - _LAST_TOLD_AGE - 1, -1)
+    log_ratios = new_cars.log_ratios((as_of - years).astype(np.float64))
+    found = {}
+    for anchor, log_price in zip(
+        anchors, _expected(model, anchors, years, as_of, cars), strict=True
+    ):
+        distance = np.abs(log_price - np.log(anchor.level_mad) - log_ratios)
+        agree = int(np.logical_and.accumulate(distance < _MAX_DISTANCE).sum())
+        if agree:
+            found[anchor.vehicle] = int(years[agree - 1])
+    return found
 
 
 def _anchors(
@@ -228,7 +273,7 @@ def _shift(
     if abs(np.interp(usual, years, gap)) > _MAX_GAP:
         return np.zeros(len(years))
     faded = (LAST_ANCHORED_AGE + 1 - (as_of - years)) / (LAST_ANCHORED_AGE + 1 - _FULL_AGE)
-    near = anchor.share * _listings_near(group, np.minimum(years, as_of))
+    near = anchor.share * group.listings_near(np.minimum(years, as_of))
     weight = np.clip(faded, 0.0, 1.0) * _PRIOR_LISTINGS / (_PRIOR_LISTINGS + near)
     shifted = log_price + weight * gap
     found = log_price.copy()
@@ -237,18 +282,6 @@ def _shift(
         highest = found[index - 1] + max(own_step, _MAX_STEP)
         found[index] = max(found[index - 1], min(shifted[index], highest))
     return np.asarray(found - log_price)
-
-
-def _listings_near(group: GroupDistribution, years: np.ndarray) -> FloatArray:
-    """Number of listings (n,) of a model within a year of each year, from its published quantiles.
-
-    The tenths outside the quantiles are spread as far as the next quantile is away.
-    """
-    first, last = group.years[:2], group.years[-2:]
-    positions = [2 * first[0] - first[1] - 1, *group.years, 2 * last[1] - last[0] + 1]
-    shares = [0.0, *YEAR_QUANTILES, 1.0]
-    upper, lower = (np.interp(years + by, positions, shares) for by in (1.5, -1.5))
-    return np.asarray(group.count * (upper - lower))
 
 
 def _add(cells: dict[str, Cell], key: str, years: np.ndarray, shift: FloatArray) -> None:

@@ -15,7 +15,7 @@ from data.market.distributions import Distributions
 from data.market.kind_bounds import with_bounded_kinds
 from data.market.kind_trend import KindTrend
 from data.market.kinds import KindYears, with_new_car_fields
-from data.market.new_car_anchor import with_new_cars
+from data.market.new_car_anchor import with_new_cars, years_of_new_cars
 from data.market.new_cars import NewCars
 
 REFERENCE_MARKET = Path(__file__).with_name("reference_market.json")
@@ -91,6 +91,20 @@ class ReferenceMarket:
         )
         known = with_new_car_fields(anchored, self.new_cars, self.hedonic.vehicle_years)
         return with_bounded_kinds(known, self.new_cars)
+
+    def years_of_new_cars(self, price_model: HedonicModel) -> dict[str, int]:
+        """First year from which the price when new tells that of a used car, by vehicle.
+
+        Args:
+            price_model: `price_model`, or a model fitted to listings drawn from it.
+        """
+        return years_of_new_cars(
+            price_model,
+            self.new_cars,
+            self.cars,
+            self.kind_trend,
+            as_of=int(self.data_as_of[:4]),
+        )
 
     @classmethod
     def load(cls, path: Path = REFERENCE_MARKET) -> Self:

@@ -15,7 +15,7 @@ MAX_OF_MODEL = 3
 """Cars of the car's own model, in different years; of any other model there is at most one."""
 MIN_COMPARABLES = 3
 """With fewer of the car's fuel and gearbox, its model is shown with others too."""
-MAX_DISTANCE, MAX_DISTANCE_OF_OTHERS = 3.0, 2.0
+MAX_DISTANCE, MAX_DISTANCE_OF_OTHERS = 3.0, 2.3
 """Cars of the own model, and of other models, that are further away are not comparable."""
 
 YEAR_SCALE = 1.5

@@ -188,7 +188,7 @@ class LoadedModel:
         return depreciation(
             car,
             self.scenario_cars(car),
-            self.quantiles_mad,
+            self.quantiles_of_ages_mad,
             usual_km=self.usual_km(car),
             data_as_of=self.version.data_as_of,
         )
@@ -241,6 +241,15 @@ class LoadedModel:
         """(n, 9) prices at `QUANTILE_LEVELS`, one row per car, in order."""
         return self._table(self.encoder.code(cars), current_month()).quantiles_mad
 
+    def quantiles_of_ages_mad(self, cars: Sequence[CarFeatures]) -> NDArray[np.float64]:
+        """As `quantiles_mad`, of one car at several ages.
+
+        Whether listings cover the car is that of the first, so that the width of the interval has
+        no step from one age to the next.
+        """
+        features = self.encoder.code(cars)
+        return self._table(features, current_month(), is_one_car=True).quantiles_mad
+
     @property
     def _year(self) -> int:
         """The year whose prices the model quotes."""
@@ -275,7 +284,9 @@ class LoadedModel:
         """Number of the month whose prices the model quotes."""
         return month_number(self.version.data_as_of)
 
-    def _table(self, features: CodedFeatures, month: int) -> EstimateTable:
+    def _table(
+        self, features: CodedFeatures, month: int, *, is_one_car: bool = False
+    ) -> EstimateTable:
         scenarios = self._scenarios.expand(features)
         complete = scenarios.features if scenarios else features
         encoded = self.encoder.encode_codes(complete)
@@ -294,6 +305,8 @@ class LoadedModel:
         if scenarios:
             level = level[scenarios.starts[:-1]]
         notes = self._support.notes(features, level)
+        if is_one_car:
+            notes[:] = notes[0]
         factors = self._support.factors(notes, level)
         if scenarios:
             prices = scenarios.mix(prices, factors)

@@ -1,4 +1,4 @@
-"""Quantiles of a mixture of price distributions, compiled by numba when this module is imported.
+"""Mixtures of price distributions, and what listings do not cover, compiled at import by numba.
 
 This module imports no other kernels, so that `worker.kernel_cache` compiles each module once.
 """
@@ -28,6 +28,10 @@ _floats = types.Array(_float, 1, "C", readonly=True)
 _parts = types.int64[::1]
 _ints = types.Array(types.int64, 1, "C", readonly=True)
 _pair = types.Tuple((_float, _float))
+_int_table = types.Array(types.int64, 2, "A", readonly=True)
+_levels = types.Array(types.int8, 1, "A", readonly=True)
+_bits_by_vehicle = types.int64[:, ::1]
+_bits_by_value = types.int64[:, :, ::1]
 
 
 @compiled(_pair(_table, _table, _parts, _floats, _float, types.int64))
@@ -142,3 +146,61 @@ def mix_quantiles(quantiles, weights, starts, levels, scores, mixed):
             mixed[car, place] = find_quantile(
                 rows, slopes, parts, shares, scores, levels[place], guess, low, high
             )
+
+
+# The places are arguments: machine code that numba keeps on disk would not follow a constant of
+# another module.
+@compiled(
+    types.boolean(
+        _int_table,
+        _table,
+        _table,
+        _levels,
+        _ints,
+        _bits_by_vehicle,
+        types.float64[:, ::1],
+        types.int64,
+        _bits_by_value,
+        types.int64,
+        types.int64[::1],
+    )
+)
+def note_uncovered(
+    codes, numbers, categories, level, places, sparse, max_km, km_bit, unseen, outside, notes
+):
+    """Write the bits of the notes on each car that the listings of its model do not cover.
+
+    Args:
+        codes: (n, keys) of the cars.
+        numbers: (n, numbers) of the cars, NaN where missing.
+        categories: (n, categories) ordinal codes of the values, -1 where missing.
+        level: (n,) levels of information.
+        places: columns of the vehicle and the year in `codes`, of the kilometres in `numbers`, and
+            of the fields of `unseen` in `categories`.
+        sparse: (vehicles, years) bits of the note on the year.
+        max_km: (vehicles, years) most kilometres that are covered.
+        km_bit: of the note on more kilometres.
+        unseen: (fields, vehicles, values + 1) bits of the note on a value, of a missing one first.
+        outside: the level of a car with a number outside the training range.
+        notes: (n,) output.
+
+    Returns:
+        Whether a car has the level `outside`.
+    """
+    any_outside = False
+    vehicle_key, year_key, km_number = places[0], places[1], places[2]
+    for car in range(len(notes)):
+        vehicle, year = codes[car, vehicle_key], codes[car, year_key]
+        found = sparse[vehicle, year]
+        # A comparison with NaN is false.
+        if numbers[car, km_number] > max_km[vehicle, year]:
+            found |= km_bit
+        notes[car] = found
+        if level[car] == outside:
+            any_outside = True
+    for field in range(len(unseen)):
+        column = places[3 + field]
+        for car in range(len(notes)):
+            value = int(categories[car, column])
+            notes[car] |= unseen[field, codes[car, vehicle_key], value + 1]
+    return any_outside

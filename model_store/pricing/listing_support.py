@@ -1,26 +1,27 @@
 """What the training listings of a car's model cover; a price beyond them is an extrapolation.
 
-Few or no listings of a model of about the car's year, more kilometres than its cars have at that
-age, a fuel or a gearbox that hardly any of them has: the effect is derived from other cars, errors
-are twice as large, and the interval of a car that is covered would hold too seldom (ADR 116).
+Few or no listings of a model of about the car's year (unless the price when new tells that of a
+young car), more kilometres than its cars have at that age, a fuel or a gearbox that hardly any of
+them has: the effect is derived from other cars, errors are twice as large, and the interval of a
+car that is covered would hold too seldom (ADR 116).
 """
 
 import dataclasses
-from collections.abc import Iterator
+from functools import cache
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from data.hedonic.model import FIRST_YEAR, VEHICLE, YEARS, HedonicModel, split_vehicle
+from data.hedonic.model import FIRST_YEAR, SEPARATOR, VEHICLE, YEARS, HedonicModel
 from data.hedonic.ordinal_encoder import (
     KEYS,
     NUMBERS,
     CarOrdinalEncoder,
     cell_value_code,
-    split_cell_key,
 )
-from model_store.pricing.feature_matrix import MISSING, OUT_OF_RANGE, CarEncoder, CodedFeatures
+from model_store.pricing.feature_matrix import OUT_OF_RANGE, CarEncoder, CodedFeatures
+from model_store.pricing.kernels import note_uncovered
 from model_store.pricing.usual_cars import UsualCars, UsualStatistics, counted_cells
 from shared.domain.car import CATEGORIES
 from shared.domain.notes import MODEL_NOTES, ModelNote
@@ -43,6 +44,9 @@ UNSEEN_FACTOR = 1.5
 
 _YEAR_KEY, _VEHICLE = KEYS.index("year"), KEYS.index(VEHICLE)
 _KM = NUMBERS.index("km_driven")
+_UNSEEN_FIELDS = ("fuel", "transmission")
+_PLACES = np.array([_VEHICLE, _YEAR_KEY, _KM, *map(list(CATEGORIES).index, _UNSEEN_FIELDS)])
+"""Of `note_uncovered`."""
 
 
 def _bit(code: str, field: str) -> int:
@@ -53,37 +57,25 @@ _YEAR_BIT, _KM_BIT = _bit(EXTRAPOLATED, "year"), _bit(EXTRAPOLATED, "km_driven")
 _NUMBER_BITS = np.array([_bit(EXTRAPOLATED, name) for name in NUMBERS])
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
-class _UnseenValues:
-    """Values of a field that hardly any listing of a vehicle has.
-
-    Args:
-        key: column of the field's codes.
-        category: column of the field among the categories.
-        bits: (vehicles, codes) the bit of the note where the value is unseen, else 0.
-    """
-
-    key: int
-    category: int
-    bits: IntArray
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ListingSupport:
     """Finds what the listings of coded cars' models do not cover.
 
     Args:
         sparse: (vehicles, years + 1) by the codes of both: the bit of the note where hardly any
-            listing is near the year, else 0; so for an unknown vehicle.
+            listing is near the year and no price of new cars tells the price, else 0; so for an
+            unknown vehicle.
         max_km: (vehicles, years + 1) most kilometres that are covered; infinite for an unknown
             vehicle.
-        unseen: of fuel and gearbox, as far as the baseline distinguishes them by vehicle.
+        unseen: (2, vehicles, values + 1) of fuel and gearbox: the bit of the note where hardly any
+            listing of the vehicle has the value, else 0; so for a missing one, which is the first,
+            and for fields that the baseline does not distinguish by vehicle.
     """
 
     encoder: CarEncoder
     sparse: IntArray
     max_km: FloatArray
-    unseen: tuple[_UnseenValues, ...]
+    unseen: IntArray
 
     @classmethod
     def of(
@@ -107,12 +99,13 @@ class ListingSupport:
         sparse = np.zeros((len(near), len(YEARS) + 1), dtype=np.int64)
         if knows_years and near.any():
             sparse[1:, 1:] = np.where(near[1:] < _MIN_NEAR, _YEAR_BIT, 0)
+            for name, year in statistics.new_car_years.items():
+                code = cell_value_code(VEHICLE, name, encoder.ordinal_encoder)
+                sparse[code, 1 + year - FIRST_YEAR :] = 0
         max_km = np.full(sparse.shape, np.inf)
         if usual.knows_km:
             max_km[1:] = usual.high_km(KM_DEVIATIONS)[1:]
-        return cls(
-            encoder=encoder, sparse=sparse, max_km=max_km, unseen=tuple(_unseen_values(encoder))
-        )
+        return cls(encoder=encoder, sparse=sparse, max_km=max_km, unseen=_unseen_values(encoder))
 
     def notes(self, features: CodedFeatures, level: npt.NDArray[np.int8]) -> IntArray:
         """Bits of `MODEL_NOTES` of coded cars, (n,).
@@ -121,18 +114,25 @@ class ListingSupport:
             features: the cars as they are stated.
             level: (n,) their levels of information.
         """
-        codes, numbers = features.cars.codes, features.cars.numbers
-        vehicle, year = codes[:, _VEHICLE], codes[:, _YEAR_KEY]
-        found = self.sparse[vehicle, year]
-        # A comparison with NaN, missing kilometres, is false.
-        found |= (numbers[:, _KM] > self.max_km[vehicle, year]) * _KM_BIT
-        for each in self.unseen:
-            stated = features.categories[:, each.category] != MISSING
-            found |= each.bits[vehicle, codes[:, each.key]] * stated
-        is_outside = level == OUT_OF_RANGE
-        if is_outside.any():
-            outside = self.encoder.numbers_out_of_range(features.cars)
-            found |= np.where(is_outside, outside @ _NUMBER_BITS, 0)
+        cars = features.cars
+        found = np.empty(len(level), dtype=np.int64)
+        # Compiled: for a single car, the calls of numpy would take longer than the forest.
+        any_outside = note_uncovered(
+            cars.codes,
+            cars.numbers,
+            features.categories,
+            level,
+            _PLACES,
+            self.sparse,
+            self.max_km,
+            _KM_BIT,
+            self.unseen,
+            OUT_OF_RANGE,
+            found,
+        )
+        if any_outside:
+            outside = self.encoder.numbers_out_of_range(cars)
+            found |= np.where(level == OUT_OF_RANGE, outside @ _NUMBER_BITS, 0)
         return found
 
     def factors(self, notes: IntArray, level: npt.NDArray[np.int8]) -> FloatArray | None:
@@ -145,7 +145,7 @@ class ListingSupport:
             notes: (n,) of `notes`.
             level: (n,) levels of information.
         """
-        if not notes.any():
+        if not np.count_nonzero(notes):
             return None
         factors = np.where(notes & (_YEAR_BIT | _KM_BIT), EXTRAPOLATION_FACTOR, UNSEEN_FACTOR)
         return np.where((notes == 0) | (level >= OUT_OF_RANGE), 1.0, factors)
@@ -169,21 +169,19 @@ def _near_listings(
     vehicles, and of the years with enough listings; the others share what the drawn ones show.
     """
     drawn = np.zeros((coder.sizes[VEHICLE], len(YEARS)))
-    for name, _, year, count in counted_cells(statistics.kinds):
-        company, model = split_vehicle(name)
-        if model:
-            place = int(np.clip(year - FIRST_YEAR, 0, len(YEARS) - 1))
-            drawn[coder.vehicle_code(company, model, None), place] += count
+    cells = counted_cells(statistics.kinds, coder)
+    own = cells.vehicle >= 0
+    np.add.at(drawn, (cells.vehicle[own], cells.place[own]), cells.listings[own])
     totals, by_year = np.zeros(len(drawn)), np.zeros_like(drawn)
+    code_of = cache(lambda name: cell_value_code(VEHICLE, name, coder))
     for term in hedonic.terms:
         if term.keys == (VEHICLE,) and term.curve is None:
             for name, cell in hedonic.cells[term.name].items():
-                totals[cell_value_code(VEHICLE, name, coder)] = cell.count
+                totals[code_of(name)] = cell.count
         if term.keys == (VEHICLE, "year") and term.curve is None:
             for key, cell in hedonic.cells[term.name].items():
-                vehicle, year_text = split_cell_key(key, term.keys)
-                code = cell_value_code(VEHICLE, vehicle, coder)
-                by_year[code, int(year_text) - FIRST_YEAR] = cell.count
+                name, _, year = key.rpartition(SEPARATOR)
+                by_year[code_of(name), int(year) - FIRST_YEAR] = cell.count
     scale = totals / np.maximum(drawn.sum(axis=1), 1.0)
     listings = np.maximum(drawn * scale[:, None], by_year)
     near = listings.copy()
@@ -192,13 +190,20 @@ def _near_listings(
     return np.asarray(near)
 
 
-def _unseen_values(encoder: CarEncoder) -> Iterator[_UnseenValues]:
-    sizes = encoder.ordinal_encoder.sizes
-    for field, seen in encoder.values_by_vehicle.items():
-        bits = np.zeros((sizes[VEHICLE], sizes[field]), dtype=np.int64)
-        places = np.array(sorted(seen), dtype=np.int64).reshape(-1, 2)
+def _unseen_values(encoder: CarEncoder) -> IntArray:
+    """See `ListingSupport.unseen`."""
+    coder = encoder.ordinal_encoder
+    values = [[str(value) for value in CATEGORIES[field]] for field in _UNSEEN_FIELDS]
+    found = np.zeros((len(values), coder.sizes[VEHICLE], max(map(len, values)) + 1), dtype=np.int64)
+    for place, field in enumerate(_UNSEEN_FIELDS):
+        if (seen := encoder.values_by_vehicle.get(field)) is None:
+            continue
+        bits = np.zeros((len(found[place]), coder.sizes[field]), dtype=np.int64)
+        pairs = np.array(sorted(seen), dtype=np.int64).reshape(-1, 2)
         # A vehicle of which no value is known says nothing about any.
-        bits[places[:, 0]] = _bit(UNSEEN_IN_MODEL, field)
-        bits[places[:, 0], places[:, 1]] = 0
+        bits[pairs[:, 0]] = _bit(UNSEEN_IN_MODEL, field)
+        bits[pairs[:, 0], pairs[:, 1]] = 0
         bits[0] = 0
-        yield _UnseenValues(KEYS.index(field), list(CATEGORIES).index(field), bits)
+        codes = [coder.vocabularies[field].get(value, 0) for value in values[place]]
+        found[place, :, 1 : len(codes) + 1] = bits[:, codes]
+    return found

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from data.hedonic.model import VEHICLE, WORD
 from data.hedonic.ordinal_encoder import KEYS, NUMBERS, CodedCars
-from data.vehicles.columns import CategoricalColumn, Column, as_codes
+from data.vehicles.columns import CategoricalColumn, Column
 from data.vehicles.names import BRAND_CLASSES
 from model_store.pricing.feature_matrix import CarEncoder
 from shared.domain.car import FIELD_NAMES, USUALLY_STATED, CarFeatures
@@ -93,11 +93,12 @@ def unpriced_fields(
     return tuple(sorted(found, key=FIELD_NAMES.index)) if found else ()
 
 
-def _codes(column: Column, code_of: Mapping[Any, int]) -> NDArray[np.float64]:
-    """The code of each text, 0 if it has none."""
-    if isinstance(column, CategoricalColumn):
-        return as_codes(column, code_of)
-    return np.array([code_of.get(value, 0) for value in column], dtype=np.float64)
+def _lack(column: Column, priced: Mapping[Any, int]) -> NDArray[np.bool_] | None:
+    """Whether each value of a column is not among the priced ones; None if no value is."""
+    if not isinstance(column, CategoricalColumn):
+        return np.array([value not in priced for value in column], dtype=np.bool_)
+    is_noted = column.table.mapped(priced, 0.0) == 0.0
+    return is_noted[column.codes] if is_noted.any() else None
 
 
 class DetailEffects:
@@ -147,7 +148,9 @@ class DetailEffects:
             column = columns.get(name)
             if column is None or isinstance(column, np.ndarray):  # not stated by any car
                 continue
-            is_noted = _codes(column, priced) == 0
+            is_noted = _lack(column, priced)
+            if is_noted is None:
+                continue
             if name == EDITION:
                 is_noted[list(coded.words)] = False
             found[is_noted] |= _EFFECT_BITS[name]

@@ -175,27 +175,32 @@ class ScenarioExpander:
     def expand(self, features: CodedFeatures) -> Scenarios | None:
         """The scenarios of a group of cars; None if no car lacks a field that can be completed."""
         lacks_kind, lacks_km = self._lacking(features)
-        incomplete = np.flatnonzero(lacks_kind | lacks_km)
+        is_incomplete = lacks_kind | lacks_km
+        (incomplete,) = is_incomplete.nonzero()
         if not len(incomplete):
             return None
-        is_whole = len(incomplete) == len(features.lacks_details)
-        part = features if is_whole else features.take(incomplete)
+        n = len(is_incomplete)
+        part = features if len(incomplete) == n else features.take(incomplete)
         kinds, shares = self._kinds(part)
         km, km_shares = self._km(part.cars, kinds, lacks_km[incomplete])
-        slots = MAX_KINDS * km.shape[2]
-        weights = np.zeros((len(features.lacks_details), slots))
-        weights[:, 0] = 1.0
-        weights[incomplete] = (shares[:, :, None] * km_shares[:, None, :]).reshape(-1, slots)
-        rows, slot = np.nonzero(weights)
-        place = np.zeros(len(weights), dtype=np.int64)
-        place[incomplete] = np.arange(len(incomplete))
+        shares = (shares[:, :, None] * km_shares[:, None, :]).reshape(len(kinds), -1)
+        car, slot = shares.nonzero()
+        counts = np.ones(n, dtype=np.int64)
+        counts[incomplete] = np.bincount(car, minlength=len(kinds))
+        starts = np.zeros(n + 1, dtype=np.int64)
+        counts.cumsum(out=starts[1:])
+        rows = np.arange(n).repeat(counts)
+        (added,) = is_incomplete[rows].nonzero()
+        weights = np.ones(len(rows))
+        weights[added] = shares[car, slot]
         completed = features.take(rows)
-        self._set_kinds(completed, kinds[place[rows], slot // km.shape[2]], lacks_kind[rows])
-        values = km.reshape(-1, slots)[place[rows], slot]
-        numbers = completed.cars.numbers
-        numbers[:, _KM] = np.where(lacks_km[rows], values, numbers[:, _KM])
-        starts = np.searchsorted(rows, np.arange(len(weights) + 1))
-        return Scenarios(features=completed, weights=weights[rows, slot], starts=starts)
+        without = lacks_kind[incomplete][car]
+        kind = kinds[car, slot // km.shape[2]]
+        self._set_kinds(completed, added[without], kind[without])
+        without = lacks_km[incomplete][car]
+        values = km.reshape(len(kinds), -1)[car, slot]
+        completed.cars.numbers[added[without], _KM] = values[without]
+        return Scenarios(features=completed, weights=weights, starts=starts)
 
     def _lacking(self, features: CodedFeatures) -> tuple[BoolArray, BoolArray]:
         """Whether each car lacks a half of its kind, and its kilometres, (n,) each."""
@@ -212,7 +217,7 @@ class ScenarioExpander:
             is_possible &= (stated == MISSING)[:, None] | (stated[:, None] == of_kind)
         shares = self.usual.shares(features.cars, is_possible)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :MAX_KINDS]
-        chosen = np.take_along_axis(shares, order, axis=1)
+        chosen = shares[np.arange(len(order))[:, None], order]
         chosen[:, 1:] = np.where(chosen[:, 1:] >= MIN_SHARE, chosen[:, 1:], 0.0)
         return order, chosen / row_sums(chosen)[:, None]
 
@@ -223,12 +228,12 @@ class ScenarioExpander:
         if not self.usual.knows_km:
             return np.zeros((*kinds.shape, 1)), np.ones((len(kinds), 1))
         usual, spread = self.usual.km(cars)
-        km = np.take_along_axis(usual, kinds, axis=1)[:, :, None] * np.exp(spread)[:, None, :]
+        of_kind = usual[np.arange(len(kinds))[:, None], kinds]
+        km = of_kind[:, :, None] * np.exp(spread)[:, None, :]
         return km, np.where(lacks_km[:, None], 0.5, (1.0, 0.0))
 
-    def _set_kinds(self, features: CodedFeatures, kinds: IntArray, lacks_kind: BoolArray) -> None:
-        """Write the kinds into the cars that lack a half of theirs."""
-        at, kinds = np.flatnonzero(lacks_kind), kinds[lacks_kind]
+    def _set_kinds(self, features: CodedFeatures, at: IntArray, kinds: IntArray) -> None:
+        """Write the kinds of the cars at some places."""
         codes = features.cars.codes
         features.categories[at, _FUEL] = FUEL_OF_KIND[kinds]
         features.categories[at, _GEARBOX] = GEARBOX_OF_KIND[kinds]

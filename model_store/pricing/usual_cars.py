@@ -9,8 +9,8 @@ the car's age, times a factor of the vehicle and one of the kind.
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, product
-from typing import Any, Self
+from itertools import product
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ KINDS: tuple[tuple[str, str], ...] = tuple(
 )
 """Fuel and gearbox of each kind."""
 KIND_NAMES = tuple(map(SEPARATOR.join, KINDS))
+_NUMBER_OF_KIND = {name: number for number, name in enumerate(KIND_NAMES)}
 FUEL_OF_KIND = np.repeat(np.arange(len(Fuel)), len(Transmission))
 GEARBOX_OF_KIND = np.tile(np.arange(len(Transmission)), len(Fuel))
 """Number of each kind's fuel and gearbox, in the order of their definition."""
@@ -79,6 +80,8 @@ class UsualStatistics:
         new_kinds: versions of new cars, as `kinds`; they count as listings of that year.
         kept_kinds: by vehicle and year, the weight with which the shares of the kinds are those of
             the year before: a newer car is not cheaper because its usual kind is a cheaper one.
+        new_car_years: by vehicle, the first year from which prices of new cars tell the price, as
+            listings do.
     """
 
     kinds: Counts
@@ -90,6 +93,7 @@ class UsualStatistics:
     known_kinds: Mapping[str, Sequence[str]] | None = None
     new_kinds: Counts = dataclasses.field(default_factory=dict)
     kept_kinds: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    new_car_years: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -151,8 +155,9 @@ class UsualCars:
         self._vehicles = ordinal_encoder.sizes["vehicle"]
         self._shares = _shares(statistics, ordinal_encoder)
         self._km_tell_kind = self.knows_km and statistics.known_kinds is None
-        self._power_codes = _power_codes(statistics.powers)
-        self._powers = _power_likelihoods(statistics.powers, ordinal_encoder, self._power_codes)
+        powers = counted_cells(statistics.powers, ordinal_encoder)
+        self._power_codes = _power_codes(powers)
+        self._powers = _power_likelihoods(powers, self._vehicles, self._power_codes)
         ages = np.clip(year - np.array([YEARS[0], *YEARS]), 0, MAX_AGE)
         self._age_of_year = ages.astype(np.int64)
         if self.knows_km:
@@ -249,18 +254,52 @@ def _of_possible_kinds(shares: FloatArray, is_possible: npt.NDArray[np.bool_]) -
 
 def row_sums(table: FloatArray) -> FloatArray:
     """Sum of each row, added from left to right in every group of rows."""
-    total = table[:, 0].copy()
-    for column in range(1, table.shape[1]):
-        total += table[:, column]
-    return total
+    # `np.sum` adds in another order in longer rows.
+    return np.asarray(np.add.accumulate(table, axis=1)[:, -1])
 
 
-def counted_cells(counts: Counts) -> Iterator[tuple[str, int, int, float]]:
-    """Vehicle, number of the kind, year or fiscal power, and listings of each cell."""
-    for vehicle, of_kind in counts.items():
-        for name, of_number in of_kind.items():
-            for number, count in of_number.items():
-                yield vehicle, KIND_NAMES.index(name), int(number), count
+class CountedCells(NamedTuple):
+    """Counts of listings as arrays (cells,), in the order of the counts."""
+
+    vehicle: IntArray
+    """Code of the vehicle; -1 for the rare models of a brand, and for rare brands."""
+    brand: IntArray
+    """Code of its brand."""
+    kind: IntArray
+    """Number of the kind."""
+    number: IntArray
+    """Year of registration, or fiscal power."""
+    listings: FloatArray
+
+    @property
+    def place(self) -> IntArray:
+        """Place of the year among `YEARS`; earlier and later ones count for the nearest."""
+        return np.clip(self.number, FIRST_YEAR, LAST_YEAR) - FIRST_YEAR
+
+
+def counted_cells(counts: Counts, ordinal_encoder: CarOrdinalEncoder) -> CountedCells:
+    """The cells of some counts, with the codes of an encoder."""
+    brands = ordinal_encoder.vocabularies["company"]
+    groups: list[tuple[int, int, int, int]] = []
+    numbers: list[int] = []
+    found: list[float] = []
+    for name, of_kind in counts.items():
+        company, model = split_vehicle(name)
+        vehicle = ordinal_encoder.vehicle_code(company, model, None) if model else -1
+        brand = brands.get(company, 0)
+        for kind, of_number in of_kind.items():
+            groups.append((vehicle, brand, _NUMBER_OF_KIND[kind], len(of_number)))
+            numbers.extend(map(int, of_number))
+            found.extend(of_number.values())
+    table = np.array(groups, dtype=np.int64).reshape(-1, 4)
+    vehicles, brand_codes, kinds = np.repeat(table[:, :3], table[:, 3], axis=0).T
+    return CountedCells(
+        vehicles,
+        brand_codes,
+        kinds,
+        np.array(numbers, dtype=np.int64),
+        np.array(found, dtype=np.float64),
+    )
 
 
 def _shares(statistics: UsualStatistics, ordinal_encoder: CarOrdinalEncoder) -> FloatArray:
@@ -273,16 +312,13 @@ def _shares(statistics: UsualStatistics, ordinal_encoder: CarOrdinalEncoder) -> 
     of_company = np.zeros((companies, len(YEARS), len(KINDS)))
     market = np.zeros((len(YEARS), len(KINDS)))
     brand_of = np.zeros(vehicles, dtype=np.int64)
-    cells = chain(counted_cells(statistics.kinds), counted_cells(statistics.new_kinds))
-    for name, kind, year, count in cells:
-        company, model = split_vehicle(name)
-        brand = ordinal_encoder.vocabularies["company"].get(company, 0)
-        vehicle = ordinal_encoder.vehicle_code(company, model, None) if model else 0
-        place = min(max(year, FIRST_YEAR), LAST_YEAR) - FIRST_YEAR
-        of_vehicle[vehicle, place, kind] += count
-        of_company[brand, place, kind] += count
-        market[place, kind] += count
-        brand_of[vehicle] = brand
+    for counts in (statistics.kinds, statistics.new_kinds):
+        cells = counted_cells(counts, ordinal_encoder)
+        codes, place = np.maximum(cells.vehicle, 0), cells.place
+        np.add.at(of_vehicle, (codes, place, cells.kind), cells.listings)
+        np.add.at(of_company, (cells.brand, place, cells.kind), cells.listings)
+        np.add.at(market, (place, cells.kind), cells.listings)
+        brand_of[codes] = cells.brand
     usual = _with_prior(_smoothed(market, _NEAR_YEARS), _independent(market), _INDEPENDENT_PRIOR)
     brands = _with_prior(_smoothed(of_company, _NEAR_YEARS), usual, _BRAND_PRIOR)
     brands[0] = usual
@@ -296,8 +332,8 @@ def _shares(statistics: UsualStatistics, ordinal_encoder: CarOrdinalEncoder) -> 
     near = _with_prior(_smoothed(of_vehicle, _NEAR_YEARS), long, _VEHICLE_PRIOR)
     for name, by_year in statistics.kept_kinds.items():
         of_name = near[ordinal_encoder.vehicle_code(*split_vehicle(name), None)]
-        for place, kept in sorted((int(year) - FIRST_YEAR, by_year[year]) for year in by_year):
-            of_name[place] = kept * of_name[place - 1] + (1.0 - kept) * of_name[place]
+        for at, kept in sorted((int(year) - FIRST_YEAR, by_year[year]) for year in by_year):
+            of_name[at] = kept * of_name[at - 1] + (1.0 - kept) * of_name[at]
     return np.concatenate([near, brands])
 
 
@@ -333,29 +369,28 @@ def _with_prior(counts: FloatArray, prior: FloatArray, weight: float | FloatArra
     return np.asarray(total / total.sum(axis=-1, keepdims=True))
 
 
-def _power_codes(counts: Counts) -> IntArray:
+def _power_codes(cells: CountedCells) -> IntArray:
     """Codes of the fiscal powers 0 to `_MAX_POWER`; 0 for those that no listing states."""
     codes = np.zeros(_MAX_POWER + 1, dtype=np.int64)
-    known = {power for _, _, power, _ in counted_cells(counts) if 0 < power <= _MAX_POWER}
-    codes[sorted(known)] = np.arange(1, len(known) + 1)
+    powers = cells.number
+    known = np.unique(powers[(powers > 0) & (powers <= _MAX_POWER)])
+    codes[known] = np.arange(1, len(known) + 1)
     return codes
 
 
-def _power_likelihoods(
-    counts: Counts, ordinal_encoder: CarOrdinalEncoder, codes: IntArray
-) -> FloatArray:
+def _power_likelihoods(cells: CountedCells, vehicles: int, codes: IntArray) -> FloatArray:
     """Share of each fiscal power among the listings of a kind, (vehicles, powers, kinds).
 
     By the codes of vehicle and power, relative to its share among all kinds of the vehicle; 1 for a
     power that is not stated.
     """
-    found = np.zeros((ordinal_encoder.sizes["vehicle"], codes.max() + 1, len(KINDS)))
-    for name, kind, power, count in counted_cells(counts):
-        company, model = split_vehicle(name)
-        code = codes[power] if power <= _MAX_POWER else 0
-        found[0, code, kind] += count
-        if model and code:
-            found[ordinal_encoder.vehicle_code(company, model, None), code, kind] += count
+    found = np.zeros((vehicles, codes.max() + 1, len(KINDS)))
+    power = cells.number
+    code = np.where(power <= _MAX_POWER, codes[np.clip(power, 0, _MAX_POWER)], 0)
+    # The first vehicle has the counts of the market.
+    np.add.at(found[0], (code, cells.kind), cells.listings)
+    own = (cells.vehicle >= 0) & (code > 0)
+    np.add.at(found, (cells.vehicle[own], code[own], cells.kind[own]), cells.listings[own])
     found[:, 0] = 0.0
     market = found[0].sum(axis=1)
     market = (market + 1e-3) / (market + 1e-3).sum()

@@ -1,8 +1,10 @@
-"""Keeps the usual kinds of a vehicle from making a newer car cheaper.
+"""Keeps small changes of the usual kinds of a vehicle from making a newer car cheaper.
 
 A car without fuel or gearbox is priced as a mixture of kinds. Each kind is dearer in a newer year,
 but the shares may move to a cheaper kind: then the newer car would be cheaper. Where that would be
-so, the kinds of a year keep a part of the shares of the year before (`UsualStatistics.kept_kinds`).
+so, the kinds of a year keep a part of the shares of the year before (`UsualStatistics.kept_kinds`),
+as long as that concerns few cars: where the usual kind really becomes a cheaper one, the newer car
+is cheaper.
 """
 
 import dataclasses
@@ -44,6 +46,8 @@ _FIRST_YEAR = 1998
 _PRICE_SCALE = 0.07
 """Scale of the logistic distribution of the log prices of one kind."""
 _MAX_FALL = 1e-4
+_MAX_MOVED = 0.05
+"""Largest share of the cars of a vehicle and year that may count as another kind than they are."""
 _BLENDS = np.linspace(0.05, 1.0, 20)
 _HALVINGS = 16
 _PATTERNS = np.array(
@@ -59,7 +63,7 @@ _PATTERNS = np.array(
 def measure_usual(
     listings: pd.DataFrame, encoder: CarEncoder, market: ReferenceMarket | None
 ) -> UsualStatistics:
-    """What is usual for a car, with kinds that do not make a newer one cheaper.
+    """What is usual for a car, with kinds that hardly make a newer one cheaper.
 
     Args:
         listings: that the model is trained on, a canonical table.
@@ -72,7 +76,7 @@ def measure_usual(
 
 
 def with_kept_kinds(statistics: UsualStatistics, encoder: CarEncoder, year: int) -> UsualStatistics:
-    """A copy of `statistics` by which no newer car of a vehicle is cheaper.
+    """A copy of `statistics` by which fewer newer cars of a vehicle are cheaper.
 
     Args:
         statistics: of the training listings, without kept kinds.
@@ -103,7 +107,8 @@ def _prices_by_kind(names: list[str], shares: FloatArray, encoder: CarEncoder) -
     coder = encoder.ordinal_encoder
     company, model = zip(*map(split_vehicle, names), strict=True)
     columns = {"company": company, "model": model, "year": [LAST_YEAR] * len(names)}
-    row, kind = np.nonzero(shares.max(axis=1) >= MIN_SHARE)
+    row, kind = np.nonzero(shares.max(axis=1) > 0.0)
+    # A kind that is rare among all cars may be the usual one of its fuel or gearbox.
     place = np.tile(np.arange(len(YEARS)), len(row))
     row, kind = np.repeat(row, len(YEARS)), np.repeat(kind, len(YEARS))
     cars = coder.code(columns, len(names)).take(row)
@@ -121,7 +126,7 @@ def _kept(shares: FloatArray, log_price: FloatArray) -> Iterator[tuple[int, int,
     """Row, place of the year, and weight with which the shares are those of the year before.
 
     The least weight by which the median price of the cars of a vehicle does not fall, neither of
-    all nor of those of one fuel or one gearbox.
+    all nor of those of one fuel or one gearbox; at most the weight that moves `_MAX_MOVED`.
     """
     rising = shares.copy()
     reached = _median_prices(rising[:, 0], log_price[:, 0])
@@ -130,7 +135,9 @@ def _kept(shares: FloatArray, log_price: FloatArray) -> Iterator[tuple[int, int,
         medians = _median_prices(shares[:, place], price)
         left = np.flatnonzero((medians < reached - _MAX_FALL).any(axis=1))
         weights = np.zeros(len(shares))
+        moved = np.abs(before - shares[:, place]).sum(axis=1) / 2.0
         for weight in _BLENDS if YEARS[place] >= _FIRST_YEAR else ():
+            left = left[weight * moved[left] <= _MAX_MOVED]
             weights[left] = weight
             rising[left, place] = (1.0 - weight) * shares[left, place] + weight * before[left]
             medians[left] = _median_prices(rising[left, place], price[left])

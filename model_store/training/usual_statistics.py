@@ -57,6 +57,7 @@ def usual_statistics(
         kinds=kinds,
         known_kinds=_known_kinds((kinds, new_kinds), known),
         new_kinds=new_kinds,
+        new_car_years={} if market is None else market.years_of_new_cars(hedonic),
         powers=_counts(vehicle, kind, dated["fiscal_power_cv"], np.ones(len(dated))),
         **_kilometres(dated["km_driven"].to_numpy(), age_at_listing(dated), vehicle, kind),
     )

@@ -132,14 +132,15 @@ def _read_column(
     beside = _currency_column(header, index, cells_of)
     if beside is None:
         return _read_cells(name, index, basis, cells, stated)
-    currencies = {find_currency(cell) for cell in cells_of(beside)} - {None, DIRHAM}
+    named = [find_currency(cell) for cell in cells_of(beside)]
+    foreign = [currency for currency in named if currency not in (None, DIRHAM)]
     found = unit_column(ASKING_PRICE, beside, stated, cells_of)
     if found.usual not in (None, DIRHAM):
         return _foreign(name, str(found.usual))
-    if currencies and not any(
-        find_currency(cell) == DIRHAM for cell in (*cells_of(beside), *cells)
-    ):
-        return _foreign(name, min(map(str, currencies)))
+    # Where the name states dirhams, so do the blanks beside it.
+    is_few = stated == DIRHAM and len(foreign) <= MIN_SHARE * len(named)
+    if foreign and not is_few and DIRHAM not in (*named, *map(find_currency, cells)):
+        return _foreign(name, min(map(str, foreign)))
     notices = () if found.usual else (units_by_row(header, ASKING_PRICE, found),)
     return PriceColumn(index, basis, None, notices, found)
 

@@ -239,9 +239,40 @@ def test_prices_of_other_cars_are_refused_and_a_part_in_a_near_currency_is_told(
             assert "another currency" in doubt
 
 
+def test_a_small_file_whose_prices_do_not_follow_the_cars_is_doubted(
+    tmp_path: Path, market_listings: pd.DataFrame
+) -> None:
+    """Forty cars are too few to refuse; two typing errors among thirty are no doubt."""
+    path = tmp_path / "cars.csv"
+    few = market_listings.head(40)
+    shuffled = np.random.default_rng(2).permutation(few["price_mad"])
+    few.assign(price_mad=shuffled).to_csv(path, index=False)
+    table, report = load_listings(path)
+    assert len(table) == 40
+    assert any("do not follow the cars" in doubt for doubt in report.doubts)
+    market_listings.head(40).assign(price_mad=few["price_mad"] / 10.8).to_csv(path, index=False)
+    with pytest.raises(ListingsError, match="seem to be in euros"):
+        load_listings(path)
+    small = market_listings.head(30)
+    wrong = small["price_mad"].where(np.arange(30) > 1, small["price_mad"] * 2.5)
+    small.assign(price_mad=wrong).to_csv(path, index=False)
+    assert load_listings(path)[1].doubts == ()
+
+
 CANONICAL = CARS.set_axis(
     ["company", "model", "year", "km_driven", "price_mad", "listing_date"], axis=1
 )
+
+
+def test_a_single_price_in_another_currency_beside_blanks_is_dropped(tmp_path: Path) -> None:
+    """The name of the column says what the others are in."""
+    path = tmp_path / "cars.csv"
+    is_first = np.arange(len(CARS)) == 0
+    for word in ("EUR", "UAE dirham", "dinar"):
+        path.write_bytes(csv_text(CANONICAL.assign(devise=np.where(is_first, word, ""))))
+        table, report = load_listings(path)
+        assert len(table) == len(CARS) - 1
+        assert dict(report.dropped) == {"in another currency": 1}
 
 
 def test_the_canonical_layout_reads_currencies_and_units_as_a_batch_does(tmp_path: Path) -> None:

@@ -71,6 +71,23 @@ def test_a_year_without_listings_of_the_model_near_it_is_extrapolated(
     assert np.ptp(plain) > 0
 
 
+@pytest.mark.parametrize("year", [2022, 2023, 2026, 2027])
+def test_prices_of_new_cars_cover_years_as_listings_do(
+    model: LoadedModel, year: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = dataclasses.replace(model.usual, new_car_years={"dacia|logan": 2023})
+    anchored = dataclasses.replace(model, usual=usual)
+    car = dataclasses.replace(LOGAN, year=year, km_driven=15_000)
+    is_covered = year >= 2023
+    (found,) = anchored.estimate([car])
+    assert found.extrapolated == (() if is_covered else ("year",))
+    assert found.can_judge == is_covered
+    plain = uncovered_widths(anchored, car, monkeypatch)
+    assert log_widths(anchored, car) == pytest.approx((1 if is_covered else 2) * plain, abs=1e-6)
+    other = dataclasses.replace(car, company="renault", model="clio")
+    assert anchored.estimate([other]) == model.estimate([other])
+
+
 def test_a_car_without_mileage_is_as_uncertain_and_keeps_its_price(
     model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

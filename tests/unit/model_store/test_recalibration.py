@@ -301,6 +301,17 @@ def test_the_command_warns_of_a_large_change_of_the_level(
     assert ("prices of all brands change by +" in made.stderr) is (level > 1.1)
 
 
+@pytest.mark.parametrize("spread", [1.1, 1.6])
+def test_the_command_warns_of_much_wider_intervals(
+    aged: LoadedModel, registry: Path, tmp_path: Path, spread: float
+) -> None:
+    path = tmp_path / "later.csv"
+    listings(aged, spread=spread).to_csv(path, index=False)
+    made = run(registry, "--data", str(path))
+    assert made.exit_code == 0, made.output
+    assert ("intervals become much wider" in made.stderr) is (spread > 1.4)
+
+
 def test_the_list_shows_figures_of_the_recalibration(
     aged: LoadedModel, registry: Path, tmp_path: Path
 ) -> None:

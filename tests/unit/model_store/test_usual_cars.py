@@ -19,7 +19,7 @@ from data.market.reference import ReferenceMarket
 from model_store.pricing.feature_matrix import BASELINE, CarEncoder
 from model_store.pricing.scenarios import ScenarioExpander, mixed_quantiles
 from model_store.pricing.usual_approximation import approximate_statistics
-from model_store.pricing.usual_cars import UsualStatistics
+from model_store.pricing.usual_cars import KINDS, UsualStatistics, row_sums
 from model_store.training.rising_kinds import with_kept_kinds
 from model_store.training.usual_statistics import usual_statistics
 from shared.domain.car import CarFeatures, Fuel, Transmission
@@ -229,11 +229,11 @@ def test_a_stated_gearbox_that_no_listing_has_leaves_the_fuel_as_it_is_usual(
     assert set(kind_shares(statistics, hedonic, both)) == {(Fuel.PETROL, Transmission.MANUAL)}
 
 
-def test_a_newer_car_is_not_cheaper_because_its_usual_kind_is_a_cheaper_one(
+def test_a_newer_car_is_hardly_cheaper_because_its_usual_kind_is_a_cheaper_one(
     table: pd.DataFrame,
 ) -> None:
-    """Old Clios are dear diesels, new ones cheap petrol cars."""
-    years, prices = range(2008, 2024), {}
+    """Old Clios are dear diesels, new ones cheap petrol cars, and hardly count as diesels."""
+    years, prices, shares = range(2008, 2024), {}, {}
     dear = np.log(table["price_mad"].to_numpy()) + 0.6 * (table["fuel"] == "Diesel").to_numpy()
     model = fit_hedonic(table, dear, TERMS).model
     encoder = CarEncoder(model, (BASELINE,))
@@ -247,8 +247,12 @@ def test_a_newer_car_is_not_cheaper_because_its_usual_kind_is_a_cheaper_one(
         log_price = encoder.encode_codes(found.features).baseline_log
         quantiles = log_price[:, None] + 0.07 * np.log(LEVELS / (1.0 - LEVELS))
         prices[label] = found.mix(quantiles)[:, 4]
-    assert np.diff(prices["usual"]).min() < -0.03
-    assert np.diff(prices["kept"]).min() > -0.002
+        shares[label] = expander.usual.shares_by_year
+    falls = {label: np.diff(each).min() for label, each in prices.items()}
+    assert falls["usual"] < -0.07
+    assert falls["kept"] > 0.6 * falls["usual"]
+    moved = np.abs(shares["kept"] - shares["usual"]).sum(axis=2) / 2.0
+    assert 0.01 < moved.max() < 0.05 + 1e-6
 
 
 def test_versions_of_earlier_releases_keep_their_shares(
@@ -311,3 +315,11 @@ def test_a_mixture_of_equal_distributions_is_that_distribution() -> None:
     np.testing.assert_array_equal(single[0], row)
     twice = mixed_quantiles(np.array([row, row]), np.array([0.3, 0.7]), np.array([0, 2]))
     np.testing.assert_allclose(twice[0], row, atol=1e-9)
+
+
+def test_row_sums_are_the_same_to_the_bit_in_every_group() -> None:
+    table = np.random.default_rng(3).random((200, len(KINDS))) ** 8
+    expected = [sum(row[1:], row[0]) for row in table.tolist()]
+    assert row_sums(table).tolist() == expected
+    assert [row_sums(row[None, :])[0] for row in table] == expected
+    assert row_sums(np.asfortranarray(table)).tolist() == expected
