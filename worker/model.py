@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from model_store.registry.registry import ModelRegistry
 from shared.domain.errors import DomainError, ModelNotLoaded, ValuationFailed
+from shared.domain.lists.estimates import EstimateList
+from shared.domain.lists.requests import RequestList
 from shared.domain.valuation import CarRequest, Estimate, Extra
 from shared.logging import get_logger
 from shared.metrics import INFERENCE
@@ -201,6 +203,26 @@ class Estimation:
             answered = [(one.car, found) for one, found in pairs if isinstance(found, Estimate)]
             self._shadow_evaluator.submit_sample(answered)
         return results
+
+    def estimate_list(self, requests: RequestList) -> EstimateList | None:
+        """The prices of a list by columns; None if it has to be estimated car by car.
+
+        It has to be if no model is loaded, or if something is wrong with a car.
+        """
+        try:
+            model = self._models.current()
+            started = time.perf_counter()
+            estimates = model.estimate_list(requests.cars, len(requests))
+        except DomainError:
+            return None
+        except Exception as error:
+            log.exception("list_failed", error=str(error), cars=len(requests))
+            return None
+        INFERENCE.labels(queue=str(QueueName.INTERACTIVE)).observe(time.perf_counter() - started)
+        if (shadow := self._shadow_evaluator) is not None:
+            drawn = shadow.drawn(len(requests))
+            shadow.enqueue([(requests[index].car, estimates[index]) for index in drawn])
+        return estimates
 
 
 def _estimate_all(model: "LoadedModel", requests: Sequence[CarRequest]) -> list[Estimate]:

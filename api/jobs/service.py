@@ -56,7 +56,7 @@ log = get_logger("jobs")
 class Submission:
     """A request to create a job."""
 
-    requests: tuple[CarRequest, ...]
+    requests: Sequence[CarRequest]
     is_list: bool
     body: bytes
     """Raw body and query; requests with the same idempotency key must not differ in it."""

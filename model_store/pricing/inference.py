@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from model_store.pricing.depreciation import depreciation
 from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
 from model_store.pricing.listing_support import ListingSupport, noted_fields
-from model_store.pricing.reasons import DetailEffects, known_fields, unpriced_fields
+from model_store.pricing.reasons import DetailEffects, known_fields, list_notes, unpriced_fields
 from model_store.pricing.scenarios import ScenarioExpander, widen
 from model_store.pricing.typical_cars import TypicalCarTable
 from model_store.pricing.usual_approximation import reference_km_by_age
@@ -29,6 +30,7 @@ from model_store.registry.self_test import check_prices
 from shared.domain.car import CarFeatures, Fuel, Transmission
 from shared.domain.clock import current_month, month_number, year_of
 from shared.domain.errors import ModelRefused
+from shared.domain.lists.estimates import EstimateList
 from shared.domain.outlook import Comparable, Depreciation
 from shared.domain.valuation import (
     EXTRAPOLATED,
@@ -153,6 +155,25 @@ class LoadedModel:
         effects = self._detail_effects
         table.notes[:] |= effects.notes(columns, features.cars)
         return dataclasses.replace(table, without_effect=effects.without_effect)
+
+    def estimate_list(
+        self, columns: Mapping[str, Sequence[Any]], n: int, *, month: int | None = None
+    ) -> EstimateList:
+        """As `estimate`, of `n` cars given as columns; see `estimate_columns`."""
+        month = current_month() if month is None else month
+        table = self.estimate_columns(columns, n, month=month)
+        notes, numbers = list_notes(
+            columns, table.notes, table.model_known, without_effect=table.without_effect
+        )
+        return EstimateList(
+            prices_mad=table.price_mad.tolist(),
+            quantiles_mad=table.quantiles_mad.T.tolist(),
+            model_version=self.version.id,
+            month=month,
+            width_age_months=self.calibration.age_of_data(month - self._data_month),
+            notes=notes,
+            note_numbers=numbers,
+        )
 
     def explain(self, car: CarFeatures) -> Explanation:
         """Shapley contributions of the known fields; base and contributions sum to the price.

@@ -26,8 +26,9 @@ from shared.queue.sender import RequestResult, push_reply
 from shared.redis.connections import ConnectionCache, RedisClient
 from shared.redis.dead_letters import DeadLetters
 from shared.redis.job_store.store import JobStore
-from worker.valuations.cars import ValuedCar, WaitingCar, cars_of, read_items
+from worker.valuations.cars import ValuedCar, WaitingCar, read_items
 from worker.valuations.claims import BUSY_RETRY_S, Claim, ClaimState, RedisClaims
+from worker.valuations.lists import ValuedList
 from worker.valuations.steps import ClaimedCars, ValuationSteps
 
 OUTAGE_RETRY_DELAY_S = 1.0
@@ -315,14 +316,12 @@ class ValuationService:
         A job whose cars could not be valued now, or whose result could not be stored, is sent again
         later; the others end.
         """
-        cars = [cars_of(job) for job, _ in jobs]
-        results = iter(self._steps.estimate([car for own in cars for car in own]))
+        cars = self._steps.estimate_jobs([job for job, _ in jobs])
         is_cancelled = self._jobs.cancel_requests([job.id for job, _ in jobs])
         ends: list[tuple[ClaimedJob, JobEnd]] = []
-        to_record: dict[str, tuple[ClaimedJob, list[ValuedCar], JobEnd]] = {}
+        to_record: dict[str, tuple[ClaimedJob, Sequence[ValuedCar], JobEnd]] = {}
         failed: list[tuple[ClaimedJob, DomainError]] = []
-        for each, own, is_over in zip(jobs, cars, is_cancelled, strict=True):
-            valued = [next(results) for _ in own]
+        for each, valued, is_over in zip(jobs, cars, is_cancelled, strict=True):
             end = _end_of(each.job, valued)
             if is_over:
                 ends.append((each, JobEnd(each.job.id, JobState.CANCELLED)))
@@ -356,6 +355,8 @@ class ValuationService:
 
 def _end_of(job: Job, valued: Sequence[ValuedCar]) -> JobEnd | DomainError:
     """How a job ends; an error if it has to wait for the end of an outage."""
+    if isinstance(valued, ValuedList):
+        return JobEnd(job.id, JobState.SUCCEEDED, valued.estimates)
     results = [result for _, result in valued]
     failure = next((each for each in results if isinstance(each, DomainError)), None)
     if isinstance(failure, TEMPORARY_ERRORS):

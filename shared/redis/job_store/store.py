@@ -249,7 +249,7 @@ class JobStore:
             StorageUnavailable: the result is large and the blob store does not take it. The job
                 stays open.
         """
-        (outcome,) = self.finish_all([JobEnd(job_id, state, tuple(estimates), error)])
+        (outcome,) = self.finish_all([JobEnd(job_id, state, estimates, error)])
         if isinstance(outcome, DomainError):
             raise outcome
         return outcome
