@@ -13,6 +13,7 @@ from shared.domain.valuation import Extra
 from shared.fields.car import CAR_FIELDS
 from shared.fields.lists import loading
 from shared.fields.lists.loading import load_columns, load_list, load_one_by_one
+from shared.fields.requests import load_car_request
 
 NAMES = (
     ("Toyota", "Corolla"), ("toyota", "COROLLA "), ("VW", "Golf VII"), ("Dacia", "Sandeero"),
@@ -118,7 +119,7 @@ def test_equal_values_of_other_types_are_not_read_alike(field):
 def test_only_values_with_a_remark_are_read_again(monkeypatch):
     """The columns alone are read, unless something is to be said of a car."""
     read = []
-    real = loading.load_car_request
+    real = load_car_request
 
     def counted(*arguments, **options):
         read.append(1)
