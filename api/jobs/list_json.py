@@ -75,8 +75,8 @@ def list_json(job_id: JobId, columns: ListColumns, form: ListForm) -> str:
     requests, estimates = columns
     low, high = interval_indexes(form.coverage)
     keys = list(zip(requests.remark_numbers, estimates.note_numbers, strict=True))
-    firsts = {key: index for index, key in reversed(list(enumerate(keys)))}
-    kinds = {key: _kind(requests, estimates, index, form) for key, index in firsts.items()}
+    examples = dict(zip(keys, range(len(keys)), strict=True))
+    kinds = {key: _kind(requests, estimates, index, form) for key, index in examples.items()}
     cells = zip(
         map(kinds.__getitem__, keys),
         json_numbers(estimates.prices_mad),

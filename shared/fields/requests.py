@@ -1,6 +1,6 @@
 """Loads the request for a valuation of one car from JSON, with its warnings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -198,19 +198,43 @@ def _warnings(loaded: LoadedFields, body: Mapping[str, Any], pointer: str) -> li
 
     Their number is bounded because they are sent to the worker and back with the car.
     """
-    named = loaded.unknown[: max(MAX_WARNINGS - len(loaded.remarks), 0)]
-    warnings: list[dict[str, Any]] = [
-        _unknown_warning(member_pointer(pointer, name), named_field(name), body) for name in named
-    ]
+    warnings, more = _unknown_warnings(
+        loaded.unknown, body, pointer, most=MAX_WARNINGS - len(loaded.remarks)
+    )
     # In the order of the fields, whatever the order of the members.
     for name, code in sorted(loaded.remarks, key=lambda remark: _FIELD_ORDER[remark[0]]):
         warning = {"pointer": f"{pointer}/{name}", "code": code}
         warnings.append(
             warning | {"read_as": str(loaded.given[name])} if code == MISSPELT else warning
         )
-    if more := len(loaded.unknown) - len(named):
-        warnings.append({"pointer": pointer, "code": "more-unknown-fields", "count": more})
-    return warnings
+    return warnings + more
+
+
+def unknown_member_warnings(members: Collection[str], pointer: str) -> list[dict[str, Any]]:
+    """The warnings about the unknown members of a car whose values need no remark.
+
+    Args:
+        members: the names of all of its members, in their order.
+        pointer: JSON pointer of the car.
+    """
+    unknown = [name for name in members if name not in CAR_FIELDS]
+    warnings, more = _unknown_warnings(unknown, members, pointer, most=MAX_WARNINGS)
+    return warnings + more
+
+
+def _unknown_warnings(
+    unknown: Sequence[str], members: Collection[str], pointer: str, *, most: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Warnings about the first unknown members, and the one that says how many more there are."""
+    named = unknown[: max(most, 0)]
+    warnings = [
+        _unknown_warning(member_pointer(pointer, name), named_field(name), members)
+        for name in named
+    ]
+    more = len(unknown) - len(named)
+    if not more:
+        return warnings, []
+    return warnings, [{"pointer": pointer, "code": "more-unknown-fields", "count": more}]
 
 
 _FIELD_ORDER = {name: place for place, name in enumerate(CAR_FIELDS)}
@@ -226,9 +250,9 @@ def missing_field_warnings(names: Iterable[str], pointer: str) -> list[dict[str,
     return [{"pointer": f"{pointer}/{name}", "code": "missing-field"} for name in names]
 
 
-def _unknown_warning(pointer: str, meant: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
+def _unknown_warning(pointer: str, meant: str | None, members: Collection[str]) -> dict[str, Any]:
     """The warning about an unknown member, with the field that it may mean if that is missing."""
-    if meant is None or meant in body:
+    if meant is None or meant in members:
         return {"pointer": pointer, "code": "unknown-field"}
     return {"pointer": pointer, "code": "misnamed-field", "name": meant}
 

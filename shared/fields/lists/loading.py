@@ -1,14 +1,13 @@
 """Loads the requests for the valuation of a list of cars from JSON, by columns.
 
 The result is that of `load_car_request` for each car. Each distinct value of a field and each
-distinct pair of names is read once. A car with a value that needs a remark, or with unknown
-members, gets its remarks from `load_car_request`; a list in which a rule is broken is read by it
-alone.
+distinct pair of names is read once. A car with a value that needs a remark gets its remarks from
+`load_car_request`; a list in which a rule is broken is read by it alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress
-from typing import Any
+from typing import Any, TypeAlias
 
 from marshmallow import ValidationError
 
@@ -26,9 +25,13 @@ from shared.fields.requests import (
     missing_field_warnings,
     name_warnings,
     this_year,
+    unknown_member_warnings,
 )
+from shared.fields.shapes import CORE_FIELDS
 from shared.vehicles.names import read_names
 
+_Form: TypeAlias = tuple[str, ...]
+_ALL_KNOWN: Sequence[_Form | None] = ()
 ASKING_PRICE = "asking_price_mad"
 _TEXTS, _INTEGERS = frozenset({str, type(None)}), frozenset({int, type(None)})
 """Types of which equal values are read alike: 0.0 and -0.0, or 1 and true, are equal too."""
@@ -80,7 +83,8 @@ def load_columns(bodies: Sequence[Any], extras: tuple[Extra, ...]) -> RequestLis
 
 def _load_columns(bodies: Sequence[Mapping[str, Any]], extras: tuple[Extra, ...]) -> RequestList:
     members: set[str] = set().union(*bodies)
-    odd = _with_unknown_members(bodies) if members - CAR_FIELDS.keys() else set()
+    forms = [_form(body) for body in bodies] if members - CAR_FIELDS.keys() else _ALL_KNOWN
+    odd = {index for index, form in enumerate(forms) if form is not None and _lacks_core(form)}
     columns: dict[str, Column] = {}
     for name, field in CAR_FIELDS.items():
         if name in members or field.required:
@@ -93,7 +97,7 @@ def _load_columns(bodies: Sequence[Mapping[str, Any]], extras: tuple[Extra, ...]
     columns["company"] = [readings[pair].company for pair in pairs]
     columns["model"] = [readings[pair].model for pair in pairs]
     remarks = _RemarkTable()
-    numbers = _number_remarks(remarks, columns, pairs, readings)
+    numbers = _number_remarks(remarks, columns, pairs, readings, forms or (None,) * len(bodies))
     for index in odd:
         pointer = f"/{index}"
         request = load_car_request(bodies[index], pointer=pointer, extras=extras)
@@ -108,9 +112,14 @@ def _load_columns(bodies: Sequence[Mapping[str, Any]], extras: tuple[Extra, ...]
     )
 
 
-def _with_unknown_members(bodies: Sequence[Mapping[str, Any]]) -> set[int]:
-    known = CAR_FIELDS.keys()
-    return {index for index, body in enumerate(bodies) if not body.keys() <= known}
+def _form(body: Mapping[str, Any]) -> _Form | None:
+    """The members of a car in their order; None if all are fields."""
+    return None if body.keys() <= CAR_FIELDS.keys() else tuple(body)
+
+
+def _lacks_core(form: _Form) -> bool:
+    """Whether unknown members may stand for `CORE_FIELDS`: their values have to be looked at."""
+    return not CORE_FIELDS.issubset(form)
 
 
 def _read_column(field: CarField, values: list[Any], odd: set[int]) -> list[Any]:
@@ -160,6 +169,7 @@ def _number_remarks(
     columns: Mapping[str, Column],
     pairs: Sequence[tuple[str, str]],
     readings: Mapping[tuple[str, str], NameReading],
+    forms: Sequence[_Form | None],
 ) -> list[int]:
     """The numbers of the remarks on cars whose values have none.
 
@@ -168,6 +178,7 @@ def _number_remarks(
         columns: of the cars.
         pairs: brand and model of each car as they were given, folded.
         readings: how they were read.
+        forms: the members of cars that have unknown ones.
     """
     count, year = len(pairs), this_year()
     absent: Column = (None,) * count
@@ -182,37 +193,32 @@ def _number_remarks(
         pair: None if reading.match is Match.EXACT else pair for pair, reading in readings.items()
     }
     lacking = [[value is None for value in column] for column in usual]
-    kinds = list(zip(map(names.get, pairs), codes, *lacking, strict=True))
-    numbers = {(None, None, *(False,) * len(lacking)): 0}
+    kinds = list(zip(map(names.get, pairs), forms, codes, *lacking, strict=True))
+    numbers = {(None, None, None, *(False,) * len(lacking)): 0}
     for kind in dict.fromkeys(kinds):
         if kind not in numbers:
-            pair, code, *lacks = kind
-            remarks = _remarks(
-                pair and (pair, readings[pair]), code, compress(USUALLY_STATED, lacks)
-            )
+            pair, form, code, *lacks = kind
+            warnings = [
+                *(unknown_member_warnings(form, "") if form else ()),
+                *(name_warnings(readings[pair], "") if pair else ()),
+                *missing_field_warnings(compress(USUALLY_STATED, lacks), ""),
+                *mileage_warnings(code, ""),
+            ]
+            remarks = _remarks(pair and (pair, readings[pair]), warnings)
             numbers[kind] = table.number(kind, remarks)
     return list(map(numbers.__getitem__, kinds))
 
 
 def _remarks(
-    names: tuple[tuple[str, str], NameReading] | None,
-    mileage_code: str | None,
-    lacks: Iterable[str],
+    names: tuple[tuple[str, str], NameReading] | None, warnings: Sequence[Mapping[str, Any]]
 ) -> Remarks:
     """The remarks on a car.
 
     Args:
         names: as they were given and read; None if they are known names.
-        mileage_code: of the warning for its mileage.
-        lacks: those of `USUALLY_STATED` that it lacks.
+        warnings: on the car.
     """
-    warnings = [*missing_field_warnings(lacks, ""), *mileage_warnings(mileage_code, "")]
     if names is None:
         return Remarks(warnings=tuple(warnings))
     given, reading = names
-    return Remarks(
-        reading.match,
-        VehicleName(*given),
-        reading.suggestions,
-        (*name_warnings(reading, ""), *warnings),
-    )
+    return Remarks(reading.match, VehicleName(*given), reading.suggestions, tuple(warnings))

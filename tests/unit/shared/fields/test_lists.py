@@ -60,6 +60,9 @@ def bodies(rng: random.Random, count: int = COLUMNS_MIN_CARS) -> list[dict[str, 
         cars.append(car)
     if rng.random() < 0.3:
         rng.choice(cars)["colour/~"] = "red"
+    if rng.random() < 0.3:
+        for number, car in enumerate(cars):
+            car |= {"id": number, "portes": 5}
     if rng.random() < 0.1:
         rng.choice(cars).update((f"member {number}", number) for number in range(30))
     return cars
@@ -131,6 +134,7 @@ def test_only_values_with_a_remark_are_read_again(monkeypatch):
         for number in range(20)
     ]
     assert load_list(cars, ())[3].match is Match.ALIAS
+    load_list([car | {"fuel": "LPG", "transmission": "Manual", "id": 7} for car in cars], ())
     assert read == []
     cars[4]["fuel"] = "Disel"
     load_list(cars, ())
