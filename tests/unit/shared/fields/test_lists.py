@@ -161,3 +161,13 @@ def test_columns_of_a_newer_version_are_refused_if_they_cannot_be_understood():
         RequestList.from_wire(wire | {"cars": wire["cars"] | {"fuel": ["Hydrogen"]}})
     with pytest.raises(ValueError, match="15 values of 16"):
         RequestList.from_wire(wire | {"cars": wire["cars"] | {"year": [2018] * 15}})
+
+
+@pytest.mark.parametrize("member", ["kilometrage", "carburant"])
+def test_another_name_of_a_field_that_is_missing_is_refused(member):
+    """The price would be that of a car that lacks the field."""
+    cars: list[dict[str, Any]] = [{"company": "Toyota", "model": "Corolla", "year": 2018}] * 20
+    cars[7] = {**cars[7], member: "5"}
+    found = outcome(load_list, cars)
+    assert [problem[:2] for problem in found] == [(f"/7/{member}", "misnamed-member")]
+    assert found == outcome(load_one_by_one, cars)
