@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,13 @@ from shared.domain.outlook import (
     SimilarityReason,
 )
 from shared.domain.valuation import CarRequest, Contribution, Estimate, Explanation, Extra
+from shared.fields.lists.loading import load_list
 from shared.fields.requests import load_car_request
 from shared.queue.names import TaskName
 from shared.queue.sender import TaskSender, push_reply
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import ConnectionCache, RedisClient, connect
+from shared.redis.job_store.records import COLUMNS_PROTOCOL
 from shared.redis.job_store.store import JobStore
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
@@ -101,7 +103,9 @@ def write(folder: Path, name: str) -> None:
 
 def _store_jobs(broker: RedisClient) -> dict[str, Any]:
     """Jobs in every state."""
-    store = JobStore(broker, time.time, retention_s=86_400, lease_s=30)
+    store = JobStore(
+        broker, time.time, retention_s=86_400, lease_s=30, protocol=lambda: COLUMNS_PROTOCOL
+    )
     requests = tuple(load_car_request(car) for car in CARS)
     full = tuple(load_car_request(car, extras=EXTRAS) for car in CARS)
     origin = DispatchOrigin("group", time.time() - 1)
@@ -109,6 +113,7 @@ def _store_jobs(broker: RedisClient) -> dict[str, Any]:
         "queued": _job(requests, is_list=True),
         "from_predict": _job(requests[:1], origin=origin),
         "long": _job(full * 2, is_list=True),
+        "columns": _job(load_list(CARS * 6, ()), is_list=True),
         "running": _job(requests[:1]),
         "succeeded": _job(requests[1:2]),
         "succeeded_full": _job(full, is_list=True),
@@ -127,7 +132,7 @@ def _store_jobs(broker: RedisClient) -> dict[str, Any]:
 
 
 def _job(
-    requests: tuple[CarRequest, ...], *, is_list: bool = False, origin: DispatchOrigin | None = None
+    requests: Sequence[CarRequest], *, is_list: bool = False, origin: DispatchOrigin | None = None
 ) -> Job:
     return Job(
         id=JobId(new_id()),
