@@ -32,7 +32,8 @@ class ValuedList(Sequence[ValuedCar]):
         """One car with its estimate, or those of a slice."""
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
-        return car_of(self.job, index, self.requests[index]), self.estimates[index]
+        at = range(len(self))[index]
+        return car_of(self.job, at, self.requests[at]), self.estimates[at]
 
     def __iter__(self) -> Iterator[ValuedCar]:
         """The cars in the order of the list."""

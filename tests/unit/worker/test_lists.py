@@ -73,6 +73,7 @@ def test_a_list_has_the_audit_records_of_its_cars(model, seed):
     found = valued(model, request_list(seed))
     at = 1_790_000_000.123456
     expected = list(audit_records(found, at))
+    assert found[-1] == list(found)[-1] == found[28:][1]
     records = found.audit_records(at)
     assert records.encode() == [orjson.dumps(record.to_json()) for record in expected]
     sums, expected_sums = FileSums(), FileSums()
