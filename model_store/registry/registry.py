@@ -32,9 +32,9 @@ from model_store.registry.history import (
     ActivationRecord,
     append_activation,
     earlier_versions,
-    rollback_target,
     has_history,
     read_history,
+    rollback_target,
 )
 from model_store.registry.manifest import ASKING_PRICES, CALIBRATION_FILE, ModelVersion
 from model_store.registry.verification import check_version
