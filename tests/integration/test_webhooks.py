@@ -29,15 +29,21 @@ def receiver():
         yield running
 
 
-def carprice(service, *arguments, code=0):
-    """Run `carprice webhooks` and return its output."""
+def run(service, *arguments, code=0):
+    """Run `carprice` and return its output and its messages."""
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", "webhooks", *arguments],
-        cwd=ROOT, env={**os.environ, "CARPRICE_HOME": str(service.home)},
+        [sys.executable, "-m", "cli.main", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "CARPRICE_HOME": str(service.home), "CARPRICE_URL": service.url},
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == code, done.stderr
-    return done.stdout
+    return done.stdout, done.stderr
+
+
+def carprice(service, *arguments, code=0):
+    """Run `carprice webhooks` and return its output."""
+    return run(service, "webhooks", *arguments, code=code)[0]
 
 
 def submit(http, body, url, **headers):
@@ -126,6 +132,26 @@ def test_a_batch_and_its_correction_are_reported(http, receiver, secret):
     correction = http.post(corrections, content=rejected, params=url, headers=CSV).json()["id"]
     (got,) = wait_until(lambda: received(receiver, correction))
     assert got.json["data"]["counts"] == {"valid": 1, "invalid": 0, "failed": 0}
+
+
+def test_the_command_batch_and_its_corrections_name_an_address(service, http, receiver, tmp_path):
+    (table := tmp_path / "stock.csv").write_bytes(CARS)
+    out, rejected = tmp_path / "out.csv", tmp_path / "rejected.csv"
+    call = ("--callback-url", f"{receiver.url}/ok/shop", "--quiet")
+    run(service, "batch", table, "-o", out, "--rejected", rejected, *call, code=1)
+    (got,) = wait_until(lambda: receiver.at("/ok/shop"))
+    assert got.json["data"]["counts"] == {"valid": 1, "invalid": 1, "failed": 0}
+    batch_id = got.json["data"]["id"]
+    rejected.write_bytes(rejected.read_bytes().replace(b"1018", b"2018"))
+    run(service, "batch", "correct", batch_id, rejected, *call)
+    first, second = wait_until(lambda: (found := receiver.at("/ok/shop"))[1:] and found)
+    assert second.json["data"]["counts"] == {"valid": 1, "invalid": 0, "failed": 0}
+    assert http.get(f"/batches/{batch_id}").json()["corrections"] == [second.json["data"]["id"]]
+    assert first.id != second.id
+    for address in ("http://10.0.0.1/", ""):
+        refused = ("batch", table, "-o", out, "--callback-url", address)
+        _, messages = run(service, *refused, code=2)
+        assert messages.startswith("--callback-url: "), "the option is named"
 
 
 def test_a_cancelled_job_is_reported(http, receiver, car):
