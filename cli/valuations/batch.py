@@ -183,7 +183,7 @@ def batch(
     sys.exit(exit_code(ended))
 
 
-def _callback(url: str | None) -> dict[str, str]:
+def _callback(url: str | None) -> dict[str, Any]:
     """The option of an upload that names a callback address; empty if there is none."""
     return {} if url is None else {"callback_url": url}
 
