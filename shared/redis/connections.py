@@ -5,6 +5,7 @@ import select
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeAlias
@@ -92,6 +93,7 @@ class ConnectionCache:
         self._pool = client.connection_pool
         self._idle: deque[Any] = deque()  # its appends and pops are atomic
         self._pid = os.getpid()
+        self._scripts: dict[Any, tuple[Any, set[str]]] = {}
         # A cache that is gone must not keep places of the pool.
         weakref.finalize(self, _return_all, self._pool, self._idle).atexit = False
 
@@ -110,6 +112,17 @@ class ConnectionCache:
         if has_unread_data(connection):
             connection.disconnect()
         return connection
+
+    def known_scripts(self, connection: Any) -> set[str]:
+        """Digests of the scripts that have run on a connection since it was made; for adding to.
+
+        Their server knows them: it forgets scripts only when it ends, and the connection with it.
+        """
+        socket = connection._sock  # noqa: SLF001 - its life is that of the connection
+        known = self._scripts.get(connection)
+        if known is None or known[0] is not socket or socket is None:
+            known = self._scripts[connection] = (socket, set())
+        return known[1]
 
     def release(self, connection: Any, *, is_clean: bool) -> None:
         """Keep a connection for the next use if there is room and it has no unread responses."""
@@ -139,69 +152,6 @@ def has_unread_data(connection: Any) -> bool:
 Command: TypeAlias = tuple[Any, ...]
 
 
-class PipelinedCommands:
-    """A context manager that sends commands on entry; other work can run until the responses come.
-
-    On exit a connection whose responses were not all read is closed.
-
-    Args:
-        connections: provide the connection.
-        commands: each as a tuple of its arguments.
-
-    Raises:
-        redis.RedisError: the commands cannot be sent, or one of them was refused.
-    """
-
-    def __init__(self, connections: ConnectionCache, *commands: Command) -> None:
-        self._connections = connections
-        self._commands = commands
-        self._connection: Any = None
-        self._unread = 0
-
-    def __enter__(self) -> Self:
-        self._connection = self._connections.acquire()
-        self._unread = len(self._commands)
-        try:
-            packed = self._connection.pack_commands(self._commands)
-            self._connection.send_packed_command(packed)
-        except BaseException:
-            self._release_connection()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._release_connection()
-
-    def responses(self) -> list[Any]:
-        """Read the responses; to be called once."""
-        found = []
-        while self._unread:
-            answer = self._connection.read_response()
-            self._unread -= 1
-            found.append(answer)
-        return found
-
-    def outcomes(self) -> list[Any]:
-        """As `responses`, with each error that the server reports in the place of its response."""
-        found: list[Any] = []
-        while self._unread:
-            try:
-                answer = self._connection.read_response()
-            except redis.ResponseError as error:
-                answer = error
-            self._unread -= 1
-            found.append(answer)
-        return found
-
-    def _release_connection(self) -> None:
-        self._connections.release(self._connection, is_clean=not self._unread)
-
-
 class ScriptCall(NamedTuple):
     """A call of a Lua script.
 
@@ -226,33 +176,118 @@ class ScriptCall(NamedTuple):
         return ("EVAL", self.script.script, len(self.keys), *self.keys, *self.arguments)
 
 
+class PipelinedCommands:
+    """A context manager that sends commands on entry; other work can run until the responses come.
+
+    The first call of a script on a connection has its source, because a server that restarts
+    forgets scripts: so no script is missing while the commands after it run. A script that the
+    server was told to forget (SCRIPT FLUSH) is called again; nothing that was executed is repeated.
+
+    On exit a connection whose responses were not all read is closed.
+
+    Args:
+        connections: provide the connection.
+        commands: calls of scripts, and commands as tuples of their arguments.
+
+    Raises:
+        redis.RedisError: the commands cannot be sent, or one of them was refused.
+    """
+
+    def __init__(self, connections: ConnectionCache, *commands: ScriptCall | Command) -> None:
+        self._connections = connections
+        self._commands = commands
+        self._connection: Any = None
+        self._unread = 0
+        self._new: list[str] = []
+        """Digests of the scripts that are sent with their sources."""
+        self._has_errors = False
+
+    def __enter__(self) -> Self:
+        self._connection = self._connections.acquire()
+        try:
+            known = self._connections.known_scripts(self._connection)
+            self._send([self._in_short(each, known) for each in self._commands])
+        except BaseException:
+            self._release_connection()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._release_connection()
+
+    def responses(self) -> list[Any]:
+        """Read the responses; to be called once.
+
+        Raises:
+            redis.RedisError: the server reports an error, or does not answer.
+        """
+        return raise_errors(self.outcomes())
+
+    def outcomes(self) -> list[Any]:
+        """As `responses`, with each error that the server reports in the place of its response."""
+        found = self._read()
+        if self._has_errors:
+            self._run_missing(found)
+        elif self._new:
+            self._connections.known_scripts(self._connection).update(self._new)
+        return found
+
+    def _in_short(self, call: ScriptCall | Command, known: AbstractSet[str]) -> Command:
+        """The command of a call, without the source of a script that the server knows."""
+        if not isinstance(call, ScriptCall):
+            return call
+        if call.script.sha in known:
+            return call.command
+        self._new.append(call.script.sha)
+        return call.full_command
+
+    def _run_missing(self, found: list[Any]) -> None:
+        """Run the scripts that the server was told to forget; their answers replace the errors."""
+        missing = [
+            index
+            for index, answer in enumerate(found)
+            if isinstance(answer, redis.exceptions.NoScriptError)
+        ]
+        if missing:
+            calls = [self._commands[index] for index in missing]
+            self._send([each.full_command for each in calls if isinstance(each, ScriptCall)])
+            for index, answer in zip(missing, self._read(), strict=True):
+                found[index] = answer
+
+    def _send(self, commands: Sequence[Command]) -> None:
+        self._unread = len(commands)
+        self._connection.send_packed_command(self._connection.pack_commands(commands))
+
+    def _read(self) -> list[Any]:
+        found: list[Any] = []
+        while self._unread:
+            try:
+                answer = self._connection.read_response()
+            except redis.ResponseError as error:
+                answer, self._has_errors = error, True
+            self._unread -= 1
+            found.append(answer)
+        return found
+
+    def _release_connection(self) -> None:
+        self._connections.release(self._connection, is_clean=not self._unread)
+
+
 def run_scripts(connections: ConnectionCache, *calls: ScriptCall | Command) -> list[Any]:
     """Run scripts and commands in order, by one round trip; return their responses.
 
-    An error that the server reports is the response of its call. From the first script on that the
-    server does not know, because it has restarted, the calls are sent again with their sources.
+    An error that the server reports is the response of its call.
 
     Raises:
         redis.RedisError: the server does not answer.
     """
-    with PipelinedCommands(connections, *map(_short_command, calls)) as sent:
-        return read_scripts(connections, sent, *calls)
-
-
-def read_scripts(
-    connections: ConnectionCache, sent: PipelinedCommands, *calls: ScriptCall | Command
-) -> list[Any]:
-    """The responses of calls that were sent, as of `run_scripts`."""
-    found = sent.outcomes()
-    for index, response in enumerate(found):
-        if isinstance(response, redis.exceptions.NoScriptError):
-            again = [
-                call.full_command if isinstance(call, ScriptCall) else call
-                for call in calls[index:]
-            ]
-            with PipelinedCommands(connections, *again) as repeated:
-                return found[:index] + repeated.outcomes()
-    return found
+    with PipelinedCommands(connections, *calls) as sent:
+        return sent.outcomes()
 
 
 def run_script(connections: ConnectionCache, call: ScriptCall) -> Any:
@@ -267,10 +302,6 @@ def raise_errors(responses: list[Any]) -> list[Any]:
         if isinstance(response, redis.ResponseError):
             raise response
     return responses
-
-
-def _short_command(call: ScriptCall | Command) -> Command:
-    return call.command if isinstance(call, ScriptCall) else call
 
 
 def mget(connections: ConnectionCache, keys: Sequence[bytes]) -> list[bytes | None]:

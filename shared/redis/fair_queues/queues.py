@@ -18,8 +18,6 @@ from shared.redis.connections import (
     RedisClient,
     ScriptCall,
     broker_errors,
-    raise_errors,
-    read_scripts,
     run_script,
 )
 from shared.redis.fair_queues import scripts
@@ -168,10 +166,10 @@ class FairQueue:
         call = self._call(self._release, token, "")
         with contextlib.ExitStack() as stack:
             with broker_errors():
-                sent = stack.enter_context(PipelinedCommands(self._connections, call.command))
+                sent = stack.enter_context(PipelinedCommands(self._connections, call))
             yield
             with broker_errors():
-                raise_errors(read_scripts(self._connections, sent, call))
+                sent.responses()
 
     def _run(self, call: ScriptCall) -> int:
         with broker_errors():
