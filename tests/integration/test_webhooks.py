@@ -168,10 +168,39 @@ def test_a_repeated_submission_is_reported_once(http, receiver, car):
     first = submit(http, car, url, **key).json()["id"]
     assert submit(http, car, url, **key).json()["id"] == first
     assert submit(http, car, f"{url}/other", **key).json()["type"].endswith("idempotency-conflict")
+    assert http.post("/jobs", json=car, headers=key).json()["type"].endswith("idempotency-conflict")
     wait_until(lambda: received(receiver, first))
+    options = {"content": CARS, "headers": CSV | {"Idempotency-Key": "webhook-2"}}
+    batches = [
+        http.post("/batches", params=params, **options).json()
+        for params in (*[{"callback_url": url}] * 2, {"callback_url": f"{url}/other"}, {})
+    ]
+    assert batches[0]["id"] == batches[1]["id"]
+    for refused in batches[2:]:
+        assert refused["type"].endswith("idempotency-conflict")
+    wait_until(lambda: received(receiver, batches[0]["id"]))
     after = submit(http, car, url).json()["id"]
     wait_until(lambda: received(receiver, after))
     assert len(received(receiver, first)) == 1
+    assert len(received(receiver, batches[0]["id"])) == 1
+
+
+def test_work_that_is_deleted_before_it_ends_is_reported_as_cancelled(service, http, receiver, car):
+    """A delivered webhook is gone: it cannot be replayed."""
+    for child in psutil.Process(service.process.pid).children(recursive=True):
+        if "interactive" in " ".join(child.cmdline()):
+            child.suspend()
+    try:
+        job_id = submit(http, car, f"{receiver.url}/ok").json()["id"]
+        assert http.delete(f"/jobs/{job_id}").status_code in {202, 204}
+        (got,) = wait_until(lambda: received(receiver, job_id))
+    finally:
+        for child in psutil.Process(service.process.pid).children(recursive=True):
+            child.resume()
+    assert (got.json["type"], "result" in got.json["data"]) == ("job.cancelled", False)
+    assert http.delete(f"/jobs/{job_id}").status_code == 204
+    assert http.get(f"/jobs/{job_id}").status_code == 410
+    carprice(service, "replay", got.id, code=1)
 
 
 REFUSALS = {
