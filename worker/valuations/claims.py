@@ -11,16 +11,10 @@ import msgpack
 
 from shared.domain.clock import Clock
 from shared.redis import keys
-from shared.redis.connections import (
-    ALLOW_OOM,
-    ConnectionCache,
-    PipelinedCommands,
-    RedisClient,
-    ScriptCall,
-    broker_errors,
-)
+from shared.redis.connections import ALLOW_OOM, ConnectionCache, RedisClient, broker_errors
 from shared.redis.job_store.store import MAX_LEASE_S
 from shared.redis.owners import LIVENESS, WORKING, Owner
+from shared.redis.pipelines import PipelinedCommands, ScriptCall
 
 DONE_TTL_S = 2 * MAX_LEASE_S
 """Time to live of a claim whose records are written: longer than any lease, after which its message

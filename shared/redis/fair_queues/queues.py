@@ -11,16 +11,9 @@ from shared.domain.clock import Clock
 from shared.domain.ids import CallerId
 from shared.queue.names import QueueName
 from shared.redis import keys
-from shared.redis.connections import (
-    Command,
-    ConnectionCache,
-    PipelinedCommands,
-    RedisClient,
-    ScriptCall,
-    broker_errors,
-    run_script,
-)
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.fair_queues import scripts
+from shared.redis.pipelines import Command, PipelinedCommands, ScriptCall, run_script
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,14 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from shared.redis.connections import (
-    MAX_IDLE_CONNECTIONS,
-    ConnectionCache,
-    PipelinedCommands,
-    ScriptCall,
-    connect,
-    run_scripts,
-)
+from shared.redis.connections import MAX_IDLE_CONNECTIONS, ConnectionCache, connect
+from shared.redis.pipelines import PipelinedCommands, ScriptCall, run_scripts
 
 
 @pytest.fixture
