@@ -156,7 +156,9 @@ class TestForgottenScripts:
             seen, after = run_scripts(connections, count, increment)
             assert (int(seen or 0), after) == (turn, turn + 1)
             servers.broker.script_flush()
-            say(connections, "QUIT")  # with the server its connections end
+            lost = connections.acquire()  # with the server its connections end
+            lost.disconnect()
+            connections.release(lost, is_clean=True)
         assert servers.broker.get("scripts") == b"2"
 
     def test_the_source_is_sent_once_by_a_connection(self, servers, connections, count):
