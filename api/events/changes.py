@@ -15,6 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
+from api.events.kept_ends import KeptEnds, ended_job
 from api.events.subscriptions import Subscription
 from api.loops.event_loops import PerLoop
 from shared.domain.errors import UnreadableRecord
@@ -22,13 +23,10 @@ from shared.domain.job import Job
 from shared.logging import get_logger
 from shared.redis import keys
 from shared.redis.connections import RedisClient
-from shared.redis.job_store.endings import JobEnded, read_ends
+from shared.redis.job_store.endings import read_ends
 
 MAX_WATCHED, WATCHED_MAX_CARS = 4096, 4
 """Open jobs that are kept in memory, and their size: the message of their end completes them."""
-
-MAX_KEPT_ENDED = 1024
-"""Ended jobs that are kept for polls that come after the end: most of those come at once."""
 
 MAX_ENDED = 16_384
 """Ids of jobs whose messages came last: a read that began before the message is older than it."""
@@ -130,7 +128,7 @@ class StateChanges:
         self._loops: PerLoop[_LoopListeners] = PerLoop(_LoopListeners)
         self._watched: OrderedDict[str, Job] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._kept_ended: OrderedDict[str, tuple[Job, JobEnded]] = OrderedDict()
+        self._kept = KeptEnds()
         self._ends = Subscription(self._client, END_CHANNELS, self._receive_ends, self._set_live)
         self._progress = Subscription(
             self._client, (keys.PROGRESS_CHANNEL,), self._receive_progress, self._wake_all
@@ -168,8 +166,7 @@ class StateChanges:
 
     def ended(self, job_id: str) -> Job | None:
         """A job as it ended, if it is kept; it may have been deleted or opened again since."""
-        kept = self._kept_ended.get(job_id)
-        return None if kept is None else _ended(*kept)
+        return self._kept.job(job_id)
 
     def forget(self, job_id: str) -> None:
         """Keep a job no more: it was not stored."""
@@ -215,21 +212,13 @@ class StateChanges:
             return []
         kept = self._note_ends([end.id for end in ends])
         pairs = [(job, end) for end, job in zip(ends, kept, strict=True) if job is not None]
-        self._keep_ended(pairs)
-        finals = {job.id: _ended(job, end) for job, end in pairs if self._is_wanted(job.id)}
+        self._kept.add(pairs)
+        finals = {job.id: ended_job(job, end) for job, end in pairs if self._is_wanted(job.id)}
         return [Change(end.id, final=finals.get(end.id)) for end in ends]
 
     def _is_wanted(self, state_id: str) -> bool:
         """Whether somebody listens."""
         return any(listeners.want(state_id) for listeners in self._loops.all())
-
-    def _keep_ended(self, pairs: Sequence[tuple[Job, JobEnded]]) -> None:
-        """Keep jobs with their ends, which are put together when somebody asks."""
-        with self._lock:
-            for job, end in pairs:
-                self._kept_ended[job.id] = job, end
-            for _ in range(len(self._kept_ended) - MAX_KEPT_ENDED):
-                self._kept_ended.popitem(last=False)
 
     def _note_ends(self, ids: Sequence[str]) -> list[Job | None]:
         """The kept jobs of these ids, which are kept no more."""
@@ -250,16 +239,6 @@ class StateChanges:
 def _ids(data: bytes) -> list[str]:
     """The ids in a message; data that cannot be decoded are no ids, so no listener matches them."""
     return data.decode(errors="replace").split(",")
-
-
-def _ended(job: Job, end: JobEnded) -> Job | None:
-    """A job after its end; None if it has to be read, because its result is large or unreadable."""
-    if end.result is None:
-        return None
-    try:
-        return end.applied_to(job)
-    except UnreadableRecord:
-        return None
 
 
 class _LoopListeners:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -201,7 +200,6 @@ def valuations_of(job: Job) -> list[Valuation]:
     ]
 
 
-@lru_cache(maxsize=256)
 def iso(at: float | None) -> str | None:
     """A Unix time as RFC 3339 in UTC."""
     if at is None:

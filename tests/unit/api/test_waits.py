@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from api.events import changes, subscriptions, waits
+from api.events import changes, kept_ends, subscriptions, waits
 from api.events.changes import StateChanges
 from api.events.streams import StateSnapshot, follow
 from api.events.waits import Client, ClientLeftError, Waits
@@ -291,7 +291,7 @@ def test_a_poll_that_comes_after_the_end_reads_the_state_only(
 
 
 def test_few_ended_jobs_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changes, "MAX_KEPT_ENDED", 2)
+    monkeypatch.setattr(kept_ends, "MAX_KEPT_ENDED", 2)
     world.subscribe()
     jobs = [world.new_job() for _ in range(3)]
     for job in jobs:
