@@ -20,12 +20,8 @@ from shared.domain.errors import (
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobKind, JobState, JobSummary
 from shared.redis import keys
-from shared.redis.connections import (
-    ConnectionCache,
-    PipelinedCommands,
-    RedisClient,
-    broker_errors,
-)
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
+from shared.redis.pipelines import PipelinedCommands
 
 _FIELDS = ("caller", "state", "created_at", "started_at", "finished_at", "total")
 _KEYS: Mapping[JobKind, Callable[[str], str]] = {

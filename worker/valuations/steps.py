@@ -7,7 +7,7 @@ from shared.audit.log import AuditLog
 from shared.domain.clock import Clock
 from shared.logging import get_logger
 from shared.redis.cache import EstimateCache
-from shared.redis.connections import ScriptCall
+from shared.redis.pipelines import ScriptCall
 from worker.model import Estimation
 from worker.valuations.cars import ValuedCar, WaitingCar, audit_records, cacheable
 from worker.valuations.claims import Claim, ClaimState, RedisClaims
