@@ -192,10 +192,11 @@ class FairQueues:
     def announce(self, worker: str, queues: Iterable[str], processes: int) -> None:
         """Record that a worker with this many processes is alive.
 
-        A short job is released as it is taken, so one more waits in the queue for each worker.
+        A message of short jobs is released as it is taken: while a process carries out one, the
+        next one waits for it in the queue, and jobs that come later gather behind that.
         """
         if QueueName.INTERACTIVE in queues:
-            self.interactive.announce(worker, processes + 1)
+            self.interactive.announce(worker, processes)
         if QueueName.BULK in queues:
             self.bulk.announce(worker, processes)
 

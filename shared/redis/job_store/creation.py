@@ -240,7 +240,7 @@ class JobCreation:
         if is_columns:
             fields["schema"] = COLUMNS_SCHEMA
         in_memory, in_blobs = (0, len(packed)) if blob else (len(packed), 0)
-        pairs = [_text(part) for pair in fields.items() for part in pair]
+        pairs = [part for name, value in fields.items() for part in (name, _text(value))]
         record_bytes = RECORD_BYTES + callback_bytes(job.callback)
         usage = [record_bytes + in_memory, in_blobs, MESSAGE_BYTES + need]
         record = [job.id, job.caller, repr(job.created_at), limit, *usage, pairs]
