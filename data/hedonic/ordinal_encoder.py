@@ -181,7 +181,8 @@ class CarOrdinalEncoder:
         years = [_year_code(year) for year in columns["year"]]
         names = (columns["company"], columns["model"], columns["year"])
         known = list(map(self._vehicles.code, *names))
-        specs = self._specs[known, plain[_FUEL], plain[_TRANSMISSION]]
+        kinds = zip(known, plain[_FUEL], plain[_TRANSMISSION], strict=True)
+        specs = [self._specs.item(kind) for kind in kinds]
         for key_index, brand_codes in self._brands.items():
             plain[key_index] = [
                 brand_codes[vehicle] if vehicle else code

@@ -39,6 +39,7 @@ _indices = types.Array(types.int64, 1, "C", readonly=True)
 _sums = types.float64[:, ::1]
 _features = types.Array(types.uint8, 2, "C", readonly=True)
 _complete_leaves = types.Array(types.float64, 3, "C", readonly=True)
+_means = types.float64[::1]
 _arguments = (_matrix, _nodes, _leaves, _indices, _indices, _sums)
 
 
@@ -123,6 +124,22 @@ def traverse_nodes(matrix, nodes, leaves, roots, depths, sums):
                 _traverse_eight_rows(matrix, row, nodes, leaves, roots[tree], depths[tree], sums)
     for row in range(grouped, len(matrix)):
         _traverse_row(matrix, row, nodes, leaves, roots, depths, sums)
+
+
+@compiled(types.void(_sums, types.int64, _means, _means))
+def mean_and_std(sums, trees, mean, std):
+    """Mean and total standard deviation of rows by the sums of their leaves.
+
+    Args:
+        sums: (n, 2) mean and second moment, summed over the trees.
+        trees: their number.
+        mean: (n,) output.
+        std: (n,) output.
+    """
+    for row in range(len(sums)):
+        mean[row] = sums[row, 0] / trees
+        variance = sums[row, 1] / trees - mean[row] * mean[row]
+        std[row] = 0.0 if variance < 0.0 else np.sqrt(variance)
 
 
 @numba.njit(inline="never")

@@ -26,6 +26,7 @@ from data.hedonic.ordinal_encoder import (
 )
 from data.hedonic.predictor import HedonicPredictor
 from data.vehicles.columns import CategoricalColumn, Column, as_codes
+from model_store.pricing.kernels import lay_out_features
 from shared.domain.car import CATEGORIES, FIELD_NAMES, MAX_KM_PER_YEAR, CarFeatures, Condition
 
 MISSING = -1.0
@@ -40,6 +41,9 @@ BASELINE = "baseline_log"
 _VEHICLE, _COMPANY = KEYS.index("vehicle"), KEYS.index("company")
 _YEAR_KEY = KEYS.index("year")
 _YEAR, _KM = NUMBERS.index("year"), NUMBERS.index("km_driven")
+_PLACES = np.array([_VEHICLE, _COMPANY, _YEAR_KEY, _KM])
+_LEVELS = np.array([INCOMPLETE, OUT_OF_RANGE, UNKNOWN_MODEL, UNKNOWN_BRAND])
+"""Of `lay_out_features`."""
 _values_of = attrgetter(*FIELD_NAMES)
 _CATEGORY_CODES: dict[str, dict[str | None, float]] = {
     name: {None: MISSING} | {str(member): float(code) for code, member in enumerate(enum)}
@@ -108,9 +112,7 @@ class CarEncoder:
     masked_fields: tuple[str, ...] = _ORDERED_DETAILS
     _predictor: HedonicPredictor = dataclasses.field(init=False)
     _feature_columns: npt.NDArray[np.int64] = dataclasses.field(init=False)
-    """(k,) places of the features among all columns that `_matrix` builds."""
-    _width: int = dataclasses.field(init=False)
-    """Number of these columns."""
+    """(k,) places of the features, see `lay_out_features`."""
     _category_codes: Mapping[str, Mapping[str | None, float]] = dataclasses.field(init=False)
     """As `_CATEGORY_CODES`; `MISSING` for details that training has not seen."""
     _bounds: npt.NDArray[np.float64] = dataclasses.field(init=False)
@@ -127,7 +129,7 @@ class CarEncoder:
             *(EFFECT_PREFIX + field for field in predictor.effect_fields),
             BASELINE,
         )
-        # The last column is zero, for effects that this baseline does not have.
+        # Effects that this baseline does not have are zero.
         picked = [known.index(name) if name in known else -1 for name in self.feature_names]
         everywhere = (-np.inf, np.inf)
         bounds = np.array([self.ranges.get(name, everywhere) for name in NUMBERS]).T
@@ -136,7 +138,6 @@ class CarEncoder:
         bounds[:, [_YEAR, _KM]] = np.array([everywhere]).T
         object.__setattr__(self, "_max_km_by_year", furthest)
         object.__setattr__(self, "_bounds", bounds)
-        object.__setattr__(self, "_width", len(known) + 1)
         vocabularies = predictor.ordinal_encoder.vocabularies
         is_damaged = _price_parts_as_damaged(self.hedonic, vocabularies[_CONDITION])
         codes = _seen_codes(vocabularies, self.masked_fields, parts_are_damaged=is_damaged)
@@ -168,24 +169,35 @@ class CarEncoder:
 
     def code_columns(self, columns: Mapping[str, Column], n: int) -> CodedFeatures:
         """Code `n` cars given as columns; see `encode_columns`."""
-        lacks_details = np.zeros(n, dtype=np.bool_)
-        for name in self.detail_fields:
-            lacks_details |= _is_missing(columns.get(name), n)
         return CodedFeatures(
             self._predictor.ordinal_encoder.code(columns, n),
             _code_categories(columns, n, self._category_codes),
-            lacks_details,
+            _lacks_any([columns.get(name) for name in self.detail_fields], n),
         )
 
     def encode_codes(self, features: CodedFeatures) -> EncodedCars:
         """Compute baseline, matrix and level of information of coded cars."""
-        parts = self._predictor.parts(features.cars)
-        baseline_log = self._predictor.log_price(parts)
-        return EncodedCars(
-            self._matrix(features, parts, baseline_log),
+        cars = features.cars
+        n = len(cars.codes)
+        matrix = np.empty((n, len(self._feature_columns)), dtype=np.float32)
+        baseline_log, level = np.empty(n), np.empty(n, dtype=np.int8)
+        lay_out_features(
+            cars.codes,
+            cars.numbers,
+            features.categories,
+            features.lacks_details,
+            self._predictor.parts(cars),
+            self._predictor.intercept,
+            self._feature_columns,
+            self._bounds,
+            self._max_km_by_year,
+            _PLACES,
+            _LEVELS,
+            matrix,
             baseline_log,
-            self._information_level(features),
+            level,
         )
+        return EncodedCars(matrix, baseline_log, level)
 
     @property
     def ordinal_encoder(self) -> CarOrdinalEncoder:
@@ -282,35 +294,6 @@ class CarEncoder:
             masked_fields=tuple(given.get("masked_fields", (_CONDITION,))),
         )
 
-    def _matrix(
-        self,
-        features: CodedFeatures,
-        parts: npt.NDArray[np.float64],
-        baseline_log: npt.NDArray[np.float64],
-    ) -> npt.NDArray[np.float32]:
-        n = len(baseline_log)
-        all_columns = np.empty((n, self._width))
-        numbers, categories = features.cars.numbers, features.categories
-        width = numbers.shape[1]
-        end = width + categories.shape[1]
-        all_columns[:, :width] = np.where(np.isnan(numbers), MISSING, numbers)
-        all_columns[:, width:end] = categories
-        all_columns[:, end:-2] = parts
-        all_columns[:, -2] = baseline_log
-        all_columns[:, -1] = 0.0
-        return np.asarray(all_columns.take(self._feature_columns, axis=1), dtype=np.float32)
-
-    def _information_level(self, features: CodedFeatures) -> npt.NDArray[np.int8]:
-        coded = features.cars
-        level = np.zeros(len(coded.codes), dtype=np.int8)
-        level[features.lacks_details] = INCOMPLETE
-        level[self.numbers_out_of_range(coded).any(axis=1)] = OUT_OF_RANGE
-        unknown = coded.codes[:, _VEHICLE] == 0
-        if unknown.any():
-            level[unknown] = UNKNOWN_MODEL
-            level[unknown & (coded.codes[:, _COMPANY] == 0)] = UNKNOWN_BRAND
-        return level
-
 
 def _seen_codes(
     vocabularies: Mapping[str, Mapping[Any, int]],
@@ -375,15 +358,27 @@ def _code_categories(
     return np.array(found).T
 
 
-def _is_missing(column: Column | None, n: int) -> npt.NDArray[np.bool_] | list[bool]:
-    """Whether each of the n values of a column is missing."""
-    if column is None:
-        return [True] * n
+def _lacks_any(columns: Sequence[Column | None], n: int) -> npt.NDArray[np.bool_]:
+    """Whether each of n cars lacks the value of one of the columns."""
+    if any(column is None for column in columns):
+        return np.ones(n, dtype=np.bool_)
+    if columns and all(isinstance(column, list | tuple) for column in columns):
+        # For few cars this is faster than arrays.
+        rows = zip(*columns, strict=True)
+        return np.array([None in row for row in rows], dtype=np.bool_)
+    lacks = np.zeros(n, dtype=np.bool_)
+    for column in columns:
+        lacks |= _is_missing(column)
+    return lacks
+
+
+def _is_missing(column: Column | None) -> npt.NDArray[np.bool_] | list[bool]:
+    """Whether each value of a column is missing."""
     if isinstance(column, np.ndarray):
         return np.asarray(np.isnan(column))
     if isinstance(column, CategoricalColumn):
         return as_codes(column, _IS_NONE) > 0
-    return [value is None for value in column]
+    return [value is None for value in column or ()]
 
 
 _IS_NONE: Mapping[Any, float] = {None: 1.0}
