@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,9 @@ from data.hedonic.ordinal_encoder import (
     NUMBERS,
     CarOrdinalEncoder,
     CodedCars,
+    Row,
     cell_value_code,
+    rows_of_lists,
     split_cell_key,
 )
 from data.hedonic.predictor import HedonicPredictor
@@ -115,6 +117,12 @@ class CarEncoder:
     """(k,) places of the features, see `lay_out_features`."""
     _category_codes: Mapping[str, Mapping[str | None, float]] = dataclasses.field(init=False)
     """As `_CATEGORY_CODES`; `MISSING` for details that training has not seen."""
+    _codes_by_field: Sequence[tuple[int, Mapping[str | None, float]]] = dataclasses.field(
+        init=False
+    )
+    """The same by the place of the field in a row."""
+    _detail_places: Sequence[int] = dataclasses.field(init=False)
+    """Places of `detail_fields` in a row."""
     _bounds: npt.NDArray[np.float64] = dataclasses.field(init=False)
     """(2, len(NUMBERS)) training ranges."""
     _max_km_by_year: npt.NDArray[np.float64] = dataclasses.field(init=False)
@@ -142,6 +150,9 @@ class CarEncoder:
         is_damaged = _price_parts_as_damaged(self.hedonic, vocabularies[_CONDITION])
         codes = _seen_codes(vocabularies, self.masked_fields, parts_are_damaged=is_damaged)
         object.__setattr__(self, "_category_codes", codes)
+        by_field = [(FIELD_NAMES.index(name), own) for name, own in codes.items()]
+        object.__setattr__(self, "_codes_by_field", by_field)
+        object.__setattr__(self, "_detail_places", list(map(FIELD_NAMES.index, self.detail_fields)))
         object.__setattr__(self, "_feature_columns", np.array(picked))
 
     @property
@@ -164,15 +175,29 @@ class CarEncoder:
 
     def code(self, cars: Sequence[CarFeatures]) -> CodedFeatures:
         """Code a group of cars, in order."""
-        columns = dict(zip(FIELD_NAMES, zip(*map(_values_of, cars), strict=True), strict=True))
-        return self.code_columns(columns, len(cars))
+        return self._code_rows(list(map(_values_of, cars)))
 
     def code_columns(self, columns: Mapping[str, Column], n: int) -> CodedFeatures:
         """Code `n` cars given as columns; see `encode_columns`."""
+        if isinstance(columns["company"], list | tuple):
+            return self._code_rows(rows_of_lists(cast("Mapping[str, Sequence[Any]]", columns), n))
+        lacks_details = np.zeros(n, dtype=np.bool_)
+        for name in self.detail_fields:
+            lacks_details |= _is_missing(columns.get(name), n)
         return CodedFeatures(
             self._predictor.ordinal_encoder.code(columns, n),
             _code_categories(columns, n, self._category_codes),
-            _lacks_any([columns.get(name) for name in self.detail_fields], n),
+            lacks_details,
+        )
+
+    def _code_rows(self, rows: Sequence[Row]) -> CodedFeatures:
+        """Code cars given as rows."""
+        categories = [[codes[row[at]] for at, codes in self._codes_by_field] for row in rows]
+        lacks = [any(row[at] is None for at in self._detail_places) for row in rows]
+        return CodedFeatures(
+            self._predictor.ordinal_encoder.code_rows(rows),
+            np.array(categories, dtype=np.float64).reshape(len(rows), len(self._codes_by_field)),
+            np.array(lacks, dtype=np.bool_),
         )
 
     def encode_codes(self, features: CodedFeatures) -> EncodedCars:
@@ -358,27 +383,15 @@ def _code_categories(
     return np.array(found).T
 
 
-def _lacks_any(columns: Sequence[Column | None], n: int) -> npt.NDArray[np.bool_]:
-    """Whether each of n cars lacks the value of one of the columns."""
-    if any(column is None for column in columns):
-        return np.ones(n, dtype=np.bool_)
-    if columns and all(isinstance(column, list | tuple) for column in columns):
-        # For few cars this is faster than arrays.
-        rows = zip(*columns, strict=True)
-        return np.array([None in row for row in rows], dtype=np.bool_)
-    lacks = np.zeros(n, dtype=np.bool_)
-    for column in columns:
-        lacks |= _is_missing(column)
-    return lacks
-
-
-def _is_missing(column: Column | None) -> npt.NDArray[np.bool_] | list[bool]:
-    """Whether each value of a column is missing."""
+def _is_missing(column: Column | None, n: int) -> npt.NDArray[np.bool_] | list[bool]:
+    """Whether each of the n values of a column is missing."""
+    if column is None:
+        return [True] * n
     if isinstance(column, np.ndarray):
         return np.asarray(np.isnan(column))
     if isinstance(column, CategoricalColumn):
         return as_codes(column, _IS_NONE) > 0
-    return [value is None for value in column or ()]
+    return [value is None for value in column]
 
 
 _IS_NONE: Mapping[Any, float] = {None: 1.0}
