@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Self, TypeAlias, cast
 
 import numpy as np
@@ -59,11 +60,11 @@ _YEAR_NUMBER = NUMBERS.index("year")
 _FUEL, _TRANSMISSION = COLUMN_KEYS.index("fuel"), COLUMN_KEYS.index("transmission")
 _COLUMN_OF = {BRAND_CLASS: "company"}
 """Column of a key that is not itself a column."""
-_NUMBER_FIELDS = tuple(map(FIELD_NAMES.index, NUMBERS))
-_COMPANY_FIELD, _MODEL_FIELD, _YEAR_FIELD, _EDITION_FIELD = map(
-    FIELD_NAMES.index, ("company", "model", "year", "edition")
-)
-"""Places of the car's fields in a row."""
+_numbers_of = itemgetter(*map(FIELD_NAMES.index, NUMBERS))
+_key_values_of = itemgetter(*(FIELD_NAMES.index(_COLUMN_OF.get(key, key)) for key in COLUMN_KEYS))
+_names_of = itemgetter(*map(FIELD_NAMES.index, ("company", "model", "year")))
+_EDITION_FIELD = FIELD_NAMES.index("edition")
+"""Place of the field in a row."""
 _INTEGER_KEYS = frozenset({"fiscal_power_cv", "doors", "year"})
 _MAX_CACHE_SIZE = 100_000
 _GENERATION = re.compile(r"^(.+) (\d{1,2})$")
@@ -119,9 +120,7 @@ class CarOrdinalEncoder:
             (_COLUMN_OF.get(key, key), _codes_by_value(key, words))
             for key, words in self.vocabularies.items()
         ]
-        self._codes_by_field = [
-            (FIELD_NAMES.index(name), words) for name, words in self._codes_by_value
-        ]
+        self._code_getters = [words.get for _, words in self._codes_by_value]
         self._vehicles = VehicleIndex(vehicles, vehicle_years)
         self.sizes = {key: len(words) + 1 for key, words in self.vocabularies.items()}
         self.sizes |= {
@@ -179,13 +178,13 @@ class CarOrdinalEncoder:
         company, model = columns["company"], columns["model"]
         if isinstance(company, CategoricalColumn) and isinstance(model, CategoricalColumn):
             return self._code_arrays(columns, company, model, n)
-        return self.code_rows(rows_of_lists(cast("Mapping[str, Sequence[Any]]", columns), n))
+        return self._code_lists(cast("Mapping[str, Sequence[Any]]", columns), n)
 
     def code_rows(self, rows: Sequence[Row]) -> CodedCars:
-        """Code cars given as their values: faster than arrays for few cars."""
+        """Code cars given as their values: faster than columns for very few cars."""
         n = len(rows)
         codes = np.array(list(map(self._codes_of_row, rows)), dtype=np.int64)
-        numbers = np.array([[row[at] for at in _NUMBER_FIELDS] for row in rows], dtype=np.float64)
+        numbers = np.array(list(map(_numbers_of, rows)), dtype=np.float64)
         return CodedCars(
             codes.reshape(n, len(KEYS)),
             numbers.reshape(n, len(NUMBERS)),
@@ -193,15 +192,36 @@ class CarOrdinalEncoder:
         )
 
     def _codes_of_row(self, row: Row) -> list[int]:
-        codes = [words.get(row[at], 0) for at, words in self._codes_by_field]
-        year = row[_YEAR_FIELD]
-        vehicle = self._vehicles.code(row[_COMPANY_FIELD], row[_MODEL_FIELD], year)
+        values = zip(self._code_getters, _key_values_of(row), strict=True)
+        codes = [code_of(value, 0) for code_of, value in values]
+        company, model, year = _names_of(row)
+        vehicle = self._vehicles.code(company, model, year)
         if vehicle:
             for key_index, brand_codes in self._brands.items():
                 codes[key_index] = brand_codes[vehicle]
         spec = self._specs.item(vehicle, codes[_FUEL], codes[_TRANSMISSION])
         codes += (_year_code(year), vehicle, spec)
         return codes
+
+    def _code_lists(self, columns: Mapping[str, Sequence[Any]], n: int) -> CodedCars:
+        """Encode columns given as lists: faster than arrays for few cars."""
+        absent = (None,) * n
+        numbers = np.array([columns.get(name, absent) for name in NUMBERS], dtype=np.float64)
+        plain = [
+            [words.get(value, 0) for value in columns.get(name, absent)] if words else [0] * n
+            for name, words in self._codes_by_value
+        ]
+        years = [_year_code(year) for year in columns["year"]]
+        names = (columns["company"], columns["model"], columns["year"])
+        known = list(map(self._vehicles.code, *names))
+        specs = self._specs[known, plain[_FUEL], plain[_TRANSMISSION]]
+        for key_index, brand_codes in self._brands.items():
+            plain[key_index] = [
+                brand_codes[vehicle] if vehicle else code
+                for vehicle, code in zip(known, plain[key_index], strict=True)
+            ]
+        codes = np.array([*plain, years, known, specs], dtype=np.int64)
+        return CodedCars(codes.T, numbers.T, self._known_words(columns.get("edition", absent)))
 
     def _code_arrays(
         self,
@@ -262,12 +282,6 @@ class CarOrdinalEncoder:
         for at in np.flatnonzero(found < 0).tolist():
             found[at] = generation_for_year(cast("Generations", known[pair_of_car[at]]), years[at])
         return found
-
-
-def rows_of_lists(columns: Mapping[str, Sequence[Any]], n: int) -> list[Row]:
-    """The rows of `n` cars given as lists by field; an absent field is missing in every car."""
-    absent = (None,) * n
-    return list(zip(*(columns.get(name, absent) for name in FIELD_NAMES), strict=True))
 
 
 def _codes_by_value(key: str, code_of: Mapping[Any, int]) -> Mapping[Any, int]:

@@ -8,9 +8,9 @@ the trees. Encoding needs numpy, but neither scikit-learn nor pandas.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from types import MappingProxyType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,6 @@ from data.hedonic.ordinal_encoder import (
     CodedCars,
     Row,
     cell_value_code,
-    rows_of_lists,
     split_cell_key,
 )
 from data.hedonic.predictor import HedonicPredictor
@@ -38,6 +37,9 @@ COMPLETE, INCOMPLETE, OUT_OF_RANGE, UNKNOWN_MODEL, UNKNOWN_BRAND = range(5)
 """Levels of information: all details stated; details missing; a number outside the training range;
 a model not seen in training; a brand not seen in training."""
 
+MAX_ROWS_OF_VALUES = 4
+"""Up to here cars are coded one by one, beyond by column: both give the same codes."""
+
 EFFECT_PREFIX = "effect_"
 BASELINE = "baseline_log"
 _VEHICLE, _COMPANY = KEYS.index("vehicle"), KEYS.index("company")
@@ -47,6 +49,7 @@ _PLACES = np.array([_VEHICLE, _COMPANY, _YEAR_KEY, _KM])
 _LEVELS = np.array([INCOMPLETE, OUT_OF_RANGE, UNKNOWN_MODEL, UNKNOWN_BRAND])
 """Of `lay_out_features`."""
 _values_of = attrgetter(*FIELD_NAMES)
+_categories_of = itemgetter(*map(FIELD_NAMES.index, CATEGORIES))
 _CATEGORY_CODES: dict[str, dict[str | None, float]] = {
     name: {None: MISSING} | {str(member): float(code) for code, member in enumerate(enum)}
     for name, enum in CATEGORIES.items()
@@ -117,10 +120,6 @@ class CarEncoder:
     """(k,) places of the features, see `lay_out_features`."""
     _category_codes: Mapping[str, Mapping[str | None, float]] = dataclasses.field(init=False)
     """As `_CATEGORY_CODES`; `MISSING` for details that training has not seen."""
-    _codes_by_field: Sequence[tuple[int, Mapping[str | None, float]]] = dataclasses.field(
-        init=False
-    )
-    """The same by the place of the field in a row."""
     _detail_places: Sequence[int] = dataclasses.field(init=False)
     """Places of `detail_fields` in a row."""
     _bounds: npt.NDArray[np.float64] = dataclasses.field(init=False)
@@ -150,8 +149,6 @@ class CarEncoder:
         is_damaged = _price_parts_as_damaged(self.hedonic, vocabularies[_CONDITION])
         codes = _seen_codes(vocabularies, self.masked_fields, parts_are_damaged=is_damaged)
         object.__setattr__(self, "_category_codes", codes)
-        by_field = [(FIELD_NAMES.index(name), own) for name, own in codes.items()]
-        object.__setattr__(self, "_codes_by_field", by_field)
         object.__setattr__(self, "_detail_places", list(map(FIELD_NAMES.index, self.detail_fields)))
         object.__setattr__(self, "_feature_columns", np.array(picked))
 
@@ -175,12 +172,14 @@ class CarEncoder:
 
     def code(self, cars: Sequence[CarFeatures]) -> CodedFeatures:
         """Code a group of cars, in order."""
-        return self._code_rows(list(map(_values_of, cars)))
+        rows = list(map(_values_of, cars))
+        if len(rows) <= MAX_ROWS_OF_VALUES:
+            return self._code_rows(rows)
+        columns = dict(zip(FIELD_NAMES, zip(*rows, strict=True), strict=True))
+        return self.code_columns(columns, len(cars))
 
     def code_columns(self, columns: Mapping[str, Column], n: int) -> CodedFeatures:
         """Code `n` cars given as columns; see `encode_columns`."""
-        if isinstance(columns["company"], list | tuple):
-            return self._code_rows(rows_of_lists(cast("Mapping[str, Sequence[Any]]", columns), n))
         lacks_details = np.zeros(n, dtype=np.bool_)
         for name in self.detail_fields:
             lacks_details |= _is_missing(columns.get(name), n)
@@ -192,11 +191,15 @@ class CarEncoder:
 
     def _code_rows(self, rows: Sequence[Row]) -> CodedFeatures:
         """Code cars given as rows."""
-        categories = [[codes[row[at]] for at, codes in self._codes_by_field] for row in rows]
-        lacks = [any(row[at] is None for at in self._detail_places) for row in rows]
+        tables = self._category_codes.values()
+        categories = [
+            [codes[value] for codes, value in zip(tables, _categories_of(row), strict=True)]
+            for row in rows
+        ]
+        lacks = [None in [row[at] for at in self._detail_places] for row in rows]
         return CodedFeatures(
             self._predictor.ordinal_encoder.code_rows(rows),
-            np.array(categories, dtype=np.float64).reshape(len(rows), len(self._codes_by_field)),
+            np.array(categories, dtype=np.float64).reshape(len(rows), len(CATEGORIES)),
             np.array(lacks, dtype=np.bool_),
         )
 
