@@ -1,4 +1,4 @@
-"""Sums over a hedonic model's cells and imputed effects, compiled at import by numba.
+"""Sums over a hedonic model's cells, and what cars do not state, compiled at import by numba.
 
 This module imports no other kernels, so that `worker.kernel_cache` compiles each module once.
 """
@@ -99,3 +99,30 @@ def impute_parts(codes, numbers, has_words, places, sources, values, columns, pa
                 is_missing = codes[car, source - numbers.shape[1]] == 0
             if is_missing:
                 parts[car, columns[field]] = values[row, field]
+
+
+@compiled(
+    types.boolean(
+        _numbers, _numbers, _ints, types.boolean, types.boolean, types.boolean[::1], types.boolean[::1],
+    )
+)  # fmt: skip
+def find_incomplete(categories, numbers, places, knows_kinds, knows_km, lacks_kind, lacks_km):
+    """Write which cars lack fuel or gearbox, and which lack kilometres.
+
+    Args:
+        categories: (n, categories) ordinal codes of the values, -1 where missing.
+        numbers: (n, numbers) of the cars, NaN where missing.
+        places: columns of fuel and gearbox in `categories`, of the kilometres in `numbers`.
+        knows_kinds, knows_km: whether what is missing can be completed.
+        lacks_kind, lacks_km: (n,) outputs.
+
+    Returns:
+        Whether a car lacks one of them.
+    """
+    any_lacks = False
+    for car in range(len(lacks_kind)):
+        kind = categories[car, places[0]] == -1.0 or categories[car, places[1]] == -1.0
+        lacks_kind[car] = kind and knows_kinds
+        lacks_km[car] = np.isnan(numbers[car, places[2]]) and knows_km
+        any_lacks |= lacks_kind[car] or lacks_km[car]
+    return any_lacks

@@ -27,7 +27,7 @@ from data.hedonic.ordinal_encoder import (
 )
 from data.hedonic.predictor import HedonicPredictor
 from data.vehicles.columns import CategoricalColumn, Column, as_codes
-from model_store.pricing.kernels import lay_out_features
+from model_store.forest.kernels import lay_out_features
 from shared.domain.car import CATEGORIES, FIELD_NAMES, MAX_KM_PER_YEAR, CarFeatures, Condition
 
 MISSING = -1.0

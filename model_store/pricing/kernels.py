@@ -1,19 +1,18 @@
-"""From coded cars to quantiles of their prices, compiled at import by numba.
+"""From the forest's output to quantiles of prices, compiled at import by numba.
 
-The matrix and the level of information, the quantiles, their mixtures, and what listings do not
-cover. For a single car the calls of numpy that these loops replace would take longer than the
-forest. The exponential function is numpy's everywhere: another one may differ in the last bit.
+Quantiles, their mixtures, and what listings do not cover. For a single car the calls of numpy that
+these loops replace would take longer than the forest. The exponential function of prices is numpy's
+everywhere: another one may differ in the last bit.
 
 This module imports no other kernels, so that `worker.kernel_cache` compiles each module once.
 """
 
 # Numba infers the types of what it compiles from the signature of the outermost function.
-# ruff: noqa: ANN001, ANN201, ANN202, D417, PLR0917
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment"
+# ruff: noqa: ANN001, ANN201, D417, PLR0917
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
 
 import math
 
-import numba
 import numpy as np
 from numba import types
 
@@ -35,112 +34,12 @@ _ints = types.Array(types.int64, 1, "C", readonly=True)
 _pair = types.Tuple((_float, _float))
 _int_table = types.Array(types.int64, 2, "A", readonly=True)
 _levels = types.Array(types.int8, 1, "A", readonly=True)
-_codes = types.Array(types.int64, 2, "A", readonly=True)
 _flags_in = types.Array(types.boolean, 1, "C", readonly=True)
 _rows_in = types.Array(_float, 2, "C", readonly=True)
 _bits_by_vehicle = types.int64[:, ::1]
 _bits_by_value = types.int64[:, :, ::1]
-_flags = types.boolean[::1]
 _outputs = types.float64[::1]
 _rows = types.float64[:, ::1]
-
-
-@compiled(
-    types.boolean(
-        _table, _table, _ints, types.boolean, types.boolean, _flags, _flags,
-    )
-)  # fmt: skip
-def find_incomplete(categories, numbers, places, knows_kinds, knows_km, lacks_kind, lacks_km):
-    """Write which cars lack fuel or gearbox, and which lack kilometres.
-
-    Args:
-        categories: (n, categories) ordinal codes of the values, -1 where missing.
-        numbers: (n, numbers) of the cars, NaN where missing.
-        places: columns of fuel and gearbox in `categories`, of the kilometres in `numbers`.
-        knows_kinds, knows_km: whether what is missing can be completed.
-        lacks_kind, lacks_km: (n,) outputs.
-
-    Returns:
-        Whether a car lacks one of them.
-    """
-    any_lacks = False
-    for car in range(len(lacks_kind)):
-        kind = categories[car, places[0]] == -1.0 or categories[car, places[1]] == -1.0
-        lacks_kind[car] = kind and knows_kinds
-        lacks_km[car] = np.isnan(numbers[car, places[2]]) and knows_km
-        any_lacks |= lacks_kind[car] or lacks_km[car]
-    return any_lacks
-
-
-@numba.njit(error_model="numpy")
-def _information_level(codes, numbers, lacks_details, bounds, max_km, places, levels):
-    """The level of information of one car; the arguments are those of `lay_out_features`."""
-    if codes[places[0]] == 0:
-        return levels[3] if codes[places[1]] == 0 else levels[2]
-    # Comparisons with NaN, a missing number, are false.
-    outside = numbers[places[3]] > max_km[codes[places[2]]]
-    for number in range(len(numbers)):
-        outside |= numbers[number] < bounds[0, number] or numbers[number] > bounds[1, number]
-    if outside:
-        return levels[1]
-    return levels[0] if lacks_details else 0
-
-
-@compiled(
-    types.void(
-        _codes, _table, _table, _flags_in, _rows_in, _float, _ints, _table, _floats, _ints,
-        _ints, types.float32[:, ::1], _outputs, types.int8[::1],
-    )
-)  # fmt: skip
-def lay_out_features(
-    codes, numbers, categories, lacks_details, parts, intercept, picked, bounds, max_km, places,
-    levels, matrix, baseline_log, level,
-):  # fmt: skip
-    """Write the baseline's log price, the forest's matrix and the level of information.
-
-    Args:
-        codes: (n, keys) of the cars.
-        numbers: (n, numbers) of the cars, NaN where missing.
-        categories: (n, categories) ordinal codes of the values, -1 where missing.
-        lacks_details: (n,) whether a detail is missing.
-        parts: (n, parts) effects of the baseline.
-        intercept: of the baseline.
-        picked: (k,) the value of each column of the matrix among numbers, categories, parts and
-            the baseline; -1: zero.
-        bounds: (2, numbers) training ranges.
-        max_km: (years + 1,) most kilometres in the training range by the code of the year.
-        places: columns of vehicle, company and year in `codes`, of the kilometres in `numbers`.
-        levels: the levels of cars that lack details, have a number outside the training range, are
-            of an unknown model, and of an unknown brand.
-        matrix: (n, k) output.
-        baseline_log: (n,) output, log price.
-        level: (n,) output.
-    """
-    first_category = numbers.shape[1]
-    first_part = first_category + categories.shape[1]
-    baseline_at = first_part + parts.shape[1]
-    for car in range(len(level)):
-        total = intercept
-        for part in range(parts.shape[1]):
-            total += parts[car, part]
-        baseline_log[car] = total
-        for column in range(len(picked)):
-            at = picked[column]
-            value = 0.0
-            if at == baseline_at:
-                value = total
-            elif at >= first_part:
-                value = parts[car, at - first_part]
-            elif at >= first_category:
-                value = categories[car, at - first_category]
-            elif at >= 0:
-                value = numbers[car, at]
-                if np.isnan(value):
-                    value = -1.0
-            matrix[car, column] = value
-        level[car] = _information_level(
-            codes[car], numbers[car], lacks_details[car], bounds, max_km, places, levels
-        )
 
 
 @compiled(

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from data.hedonic.kernels import find_incomplete
 from data.hedonic.ordinal_encoder import (
     COLUMN_KEYS,
     KEYS,
@@ -20,7 +21,7 @@ from data.hedonic.ordinal_encoder import (
     CodedCars,
 )
 from model_store.pricing.feature_matrix import MISSING, CarEncoder, CodedFeatures
-from model_store.pricing.kernels import find_incomplete, mix_quantiles
+from model_store.pricing.kernels import mix_quantiles
 from model_store.pricing.usual_cars import (
     FUEL_OF_KIND,
     GEARBOX_OF_KIND,

@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from data.hedonic.kernels import impute_parts
-from model_store.forest.kernels import mean_and_std
+from data.hedonic.kernels import find_incomplete, impute_parts
+from model_store.forest.kernels import lay_out_features, mean_and_std
 from model_store.pricing.kernels import (
-    find_incomplete,
     interpolate_scales,
-    lay_out_features,
     lay_out_quantiles,
     limit_log_prices,
     round_to_cents,

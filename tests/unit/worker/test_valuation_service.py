@@ -6,13 +6,13 @@ from contextlib import suppress
 
 import msgpack
 import pytest
+from prometheus_client import REGISTRY
 
 from shared.audit.log import Fsync
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import JobId, ValuationId, new_id
 from shared.domain.job import DispatchOrigin, JobState
 from shared.fields.requests import load_car_request
-from shared.metrics import PROCESS_REGISTRY
 from shared.redis import keys
 from shared.redis.connections import connect
 from tests.conftest import wait_until
@@ -51,7 +51,7 @@ def measured():
     """How many waits and calls of the forest the metrics have."""
     names = ("queue_wait_seconds_count", "inference_seconds_count")
     queue = {"queue": "interactive"}
-    return [PROCESS_REGISTRY.get_sample_value(name, queue) or 0.0 for name in names]
+    return [REGISTRY.get_sample_value(name, queue) or 0.0 for name in names]
 
 
 def test_each_wait_and_call_is_measured_once_whatever_becomes_of_the_group(
