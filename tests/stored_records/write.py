@@ -4,8 +4,8 @@ Run it in a checkout of the release, with the id of its commit:
 
     python -m tests.stored_records.write 405ed78
 
-The files of a release are never written again by a later one: `test_stored_records.py` proves that
-the current code reads them.
+The files of a release are never written again by a later one: `test_stored_records.py` and
+`test_stored_webhooks.py` prove that the current code reads them.
 """
 
 import base64
@@ -40,6 +40,12 @@ from shared.redis.job_store.store import JobStore
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.batch_parts import BulkPath
+from tests.stored_records.callbacks import (
+    store_batches_with_callbacks,
+    store_groups,
+    store_secrets,
+    store_webhooks,
+)
 
 FOLDER = Path(__file__).parent
 CALLER = CallerId("me")
@@ -85,9 +91,12 @@ def write(folder: Path, name: str) -> None:
             _wait_for(cache)
             ids = _store_jobs(broker) | _store_messages(broker, cache)
             batches = BulkPath(Path(home), broker)
-            ids |= _store_batches(batches)
+            ids |= _store_batches(batches) | store_webhooks(broker)
+            ids |= store_batches_with_callbacks(batches, TABLE) | store_groups(broker)
             record = {
                 "ids": ids,
+                "written_at": time.time(),
+                "home": store_secrets(Path(home)),
                 "broker": _dump(broker),
                 "cache": _dump(cache),
                 "blobs": {

@@ -9,7 +9,7 @@ from shared.logging import get_logger
 from shared.metrics import QUEUE_WAIT
 from shared.queue.names import QueueName
 from shared.redis.cache import EstimateCache
-from shared.redis.connections import ScriptCall
+from shared.redis.pipelines import ScriptCall
 from worker.model import Estimation
 from worker.valuations.cars import ValuedCar, WaitingCar, audit_records, cacheable
 from worker.valuations.claims import Claim, ClaimState, RedisClaims

@@ -22,14 +22,7 @@ from shared.domain.ids import JobId
 from shared.domain.job import TOMBSTONE_TTL_FACTOR, Job
 from shared.logging import get_logger
 from shared.redis import keys
-from shared.redis.connections import (
-    Command,
-    ConnectionCache,
-    RedisClient,
-    ScriptCall,
-    broker_errors,
-    run_scripts,
-)
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.job_store import scripts
 from shared.redis.job_store.memory import BrokerMemory
 from shared.redis.job_store.records import (
@@ -41,6 +34,7 @@ from shared.redis.job_store.records import (
     pack_requests,
     to_hash,
 )
+from shared.redis.pipelines import Command, ScriptCall, run_scripts
 from shared.redis.webhooks.records import callback_bytes
 
 log = get_logger("jobs")

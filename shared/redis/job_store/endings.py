@@ -14,8 +14,9 @@ from shared.domain.job import Job, JobEnd, JobState
 from shared.domain.valuation import Estimate
 from shared.metrics import JOBS, PREDICTIONS, observe_valuations
 from shared.redis import keys
-from shared.redis.connections import RedisClient, ScriptCall
+from shared.redis.connections import RedisClient
 from shared.redis.job_store import scripts
+from shared.redis.pipelines import ScriptCall
 
 PUBLISHED_MAX_BYTES = 4_096
 """Largest packed result that is published with the end of its job; others are read from the store.

@@ -7,14 +7,9 @@ from shared.domain.clock import Clock
 from shared.domain.ids import JobId
 from shared.domain.job import QueuePosition
 from shared.redis import keys
-from shared.redis.connections import (
-    Command,
-    ConnectionCache,
-    PipelinedCommands,
-    RedisClient,
-    broker_errors,
-)
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.job_store.endings import RATE_WINDOW_S
+from shared.redis.pipelines import Command, PipelinedCommands
 
 BUSY_AFTER_S = 1.0
 """If the oldest open job is older than this, jobs arrive faster than they are done."""

@@ -15,13 +15,14 @@ from shared.fields.requests import load_car_request
 from shared.queue.names import QueueName
 from shared.queue.work import JobSubmitter, make_work_sender
 from shared.redis import keys
-from shared.redis.connections import connect, run_scripts
+from shared.redis.connections import connect
 from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.job_store import creation, endings, memory
 from shared.redis.job_store.creation import Created, KeyEntry, KeyTaken
 from shared.redis.job_store.endings import read_ends
 from shared.redis.job_store.memory import BrokerMemory, JobUsageCounts
 from shared.redis.job_store.store import JobStore
+from shared.redis.pipelines import run_scripts
 from shared.redis.workers import WorkerRegistry
 from tests.conftest import Servers
 
