@@ -103,7 +103,8 @@ def impute_parts(codes, numbers, has_words, places, sources, values, columns, pa
 
 @compiled(
     types.boolean(
-        _numbers, _numbers, _ints, types.boolean, types.boolean, types.boolean[::1], types.boolean[::1],
+        _numbers, _numbers, _ints, types.boolean, types.boolean, types.boolean[::1],
+        types.boolean[::1],
     )
 )  # fmt: skip
 def find_incomplete(categories, numbers, places, knows_kinds, knows_km, lacks_kind, lacks_km):
