@@ -182,6 +182,8 @@ class Estimation:
     ) -> None:
         self._models = models
         self._shadow_evaluator = shadow_evaluator
+        self._calls_s: list[float] = []
+        """Durations of calls that no metric has yet."""
 
     def estimate(self, requests: Sequence[CarRequest]) -> list[EstimateResult]:
         """One result per request; a request that raises does not affect the others."""
@@ -197,7 +199,7 @@ class Estimation:
         except Exception as error:
             log.exception("group_failed", error=str(error), cars=len(requests))
             results = [_estimate_alone(model, request) for request in requests]
-        INFERENCE.labels(queue=str(QueueName.INTERACTIVE)).observe(time.perf_counter() - started)
+        self._calls_s.append(time.perf_counter() - started)
         if self._shadow_evaluator is not None:
             pairs = zip(requests, results, strict=True)
             answered = [(one.car, found) for one, found in pairs if isinstance(found, Estimate)]
@@ -223,6 +225,12 @@ class Estimation:
             drawn = shadow.drawn(len(requests))
             shadow.enqueue([(requests[index].car, estimates[index]) for index in drawn])
         return estimates
+
+    def update_metrics(self) -> None:
+        """Add the calls since the last one to the metrics, when no caller waits."""
+        histogram = INFERENCE.labels(queue=str(QueueName.INTERACTIVE))
+        while self._calls_s:
+            histogram.observe(self._calls_s.pop())
 
 
 def _estimate_all(model: "LoadedModel", requests: Sequence[CarRequest]) -> list[Estimate]:

@@ -19,6 +19,7 @@ from model_store.pricing.comparables import nearest_comparables
 from model_store.pricing.depreciation import depreciation
 from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
+from model_store.pricing.kernels import limit_log_prices, round_to_cents
 from model_store.pricing.listing_support import ListingSupport, noted_fields
 from model_store.pricing.reasons import DetailEffects, known_fields, list_notes, unpriced_fields
 from model_store.pricing.scenarios import ScenarioExpander, widen
@@ -54,12 +55,17 @@ class EstimateTable:
     """(n,) rounded to the cent; the median quantile, so it lies inside every interval."""
     quantiles_mad: NDArray[np.float64]
     """(n, 9) prices at `QUANTILE_LEVELS`, not decreasing along a row."""
-    model_known: NDArray[np.bool_]
-    """(n,)"""
+    level: NDArray[np.int8]
+    """(n,) levels of information (`model_store.pricing.feature_matrix`)."""
     notes: NDArray[np.int64]
     """(n,) bits of `shared.domain.notes.MODEL_NOTES`."""
     without_effect: tuple[str, ...] = ()
     """Fields of which no value changes a price of the model; not in `notes`."""
+
+    @property
+    def model_known(self) -> NDArray[np.bool_]:
+        """(n,) whether training has seen the model."""
+        return self.level < UNKNOWN_MODEL
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,7 +120,7 @@ class LoadedModel:
                 price_mad=price,
                 quantiles_mad=tuple(quantiles),
                 model_version=version,
-                model_known=known,
+                model_known=level < UNKNOWN_MODEL,
                 month=month,
                 unpriced=unpriced_fields(
                     car,
@@ -127,12 +133,12 @@ class LoadedModel:
                 extrapolated=noted_fields(notes, EXTRAPOLATED),
                 width_age_months=width_age,
             )
-            for row, (car, price, quantiles, known, notes) in enumerate(
+            for row, (car, price, quantiles, level, notes) in enumerate(
                 zip(
                     cars,
                     table.price_mad.tolist(),
                     table.quantiles_mad.tolist(),
-                    table.model_known.tolist(),
+                    table.level.tolist(),
                     table.notes.tolist(),
                     strict=True,
                 )
@@ -333,15 +339,13 @@ class LoadedModel:
             prices = scenarios.mix(prices, factors)
         elif factors is not None:
             widen(prices, factors)
-        # In place: for a single car the calls cost more than the arithmetic.
-        np.maximum(prices, 0.0, out=prices)
-        np.minimum(prices, _MAX_LOG_PRICE, out=prices)
+        limit_log_prices(prices, _MAX_LOG_PRICE)
         np.exp(prices, out=prices)
-        prices.round(2, out=prices)
+        round_to_cents(prices)
         return EstimateTable(
             price_mad=prices[:, _MEDIAN],
             quantiles_mad=prices,
-            model_known=level < UNKNOWN_MODEL,
+            level=level,
             notes=notes,
         )
 

@@ -20,7 +20,7 @@ from shared.domain.ids import JobId
 from shared.domain.job import Job, JobEnd, JobState
 from shared.domain.valuation import Estimate
 from shared.logging import get_logger
-from shared.metrics import JOBS_POSTPONED, QUEUE_WAIT
+from shared.metrics import JOBS_POSTPONED
 from shared.queue.names import QueueName
 from shared.queue.sender import RequestResult, push_reply
 from shared.redis.connections import ConnectionCache, RedisClient
@@ -126,13 +126,13 @@ class ValuationService:
         try:
             self._value_micro_batch(group_id, reply_to, items)
         finally:
-            self._claims.end()
+            self._leave()
 
     def _value_micro_batch(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
         now = self._clock()
         with self._claims.begin_concurrently([group_id], now) as claimed:
             waiting, unreadable = read_items(items)
-            _observe_wait(now, [car.since for car in waiting])
+            self._steps.note_waits([car.since for car in waiting], now)
             # The forest runs while the claim is sent.
             valued = self._value_waiting(waiting, now)
             (claim,) = claimed()
@@ -184,7 +184,12 @@ class ValuationService:
             _after_outage(lambda: self._jobs.postpone(self._clock(), *job_ids))
             raise
         finally:
-            self._claims.end()
+            self._leave()
+
+    def _leave(self) -> None:
+        """End the work on a message, whatever came of it."""
+        self._claims.end()
+        self._steps.update_metrics()
 
     def _load(
         self, job_ids: Sequence[JobId], enqueued_at: float, queue: QueueName
@@ -202,7 +207,7 @@ class ValuationService:
                 jobs[self._turn(job)].append(job)
         # A job that was added to a message on the queue was sent later than its first one.
         sent_at = [max(enqueued_at, job.created_at) for own in jobs.values() for job in own]
-        _observe_wait(self._clock(), sent_at, queue)
+        self._steps.note_waits(sent_at, self._clock(), queue)
         if jobs[Turn.CANCELLED]:
             ends = [JobEnd(job.id, JobState.CANCELLED) for job in jobs[Turn.CANCELLED]]
             self._jobs.finish_all(ends)
@@ -388,11 +393,3 @@ def _after_outage(store: Callable[[], None]) -> None:
             if time.monotonic() > until:
                 raise
         time.sleep(OUTAGE_POLL_S)
-
-
-def _observe_wait(
-    now: float, enqueued_at: Sequence[float], queue: QueueName = QueueName.INTERACTIVE
-) -> None:
-    histogram = QUEUE_WAIT.labels(queue=str(queue))
-    for at in enqueued_at:
-        histogram.observe(max(0.0, now - at))

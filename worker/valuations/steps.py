@@ -1,12 +1,14 @@
 """The steps that micro-batches and jobs have in common: estimate, record, answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from shared.audit.log import AuditLog
 from shared.domain.clock import Clock
 from shared.domain.job import Job
 from shared.logging import get_logger
+from shared.metrics import QUEUE_WAIT
+from shared.queue.names import QueueName
 from shared.redis.cache import EstimateCache
 from shared.redis.pipelines import ScriptCall
 from worker.model import Estimation
@@ -59,6 +61,21 @@ class ValuationSteps:
         self._claims = claims
         self._cache = cache
         self._clock = clock
+        self._waits_s: list[tuple[QueueName, float]] = []
+        """How long cars and jobs have waited that no metric has yet."""
+
+    def note_waits(
+        self, enqueued_at: Iterable[float], now: float, queue: QueueName = QueueName.INTERACTIVE
+    ) -> None:
+        """Note how long cars or jobs of a queue have waited, for `update_metrics`."""
+        self._waits_s += [(queue, max(0.0, now - at)) for at in enqueued_at]
+
+    def update_metrics(self) -> None:
+        """Add what was noted to the metrics: after the answers, since callers wait for them."""
+        for queue, wait_s in self._waits_s:
+            QUEUE_WAIT.labels(queue=str(queue)).observe(wait_s)
+        self._waits_s.clear()
+        self._estimation.update_metrics()
 
     def estimate(self, cars: Sequence[WaitingCar]) -> list[ValuedCar]:
         """The cars with their results, by one call of the forest."""
