@@ -42,7 +42,12 @@ ESTIMATE = Estimate(
 NO_MODEL_KM, BROKEN_KM, SILENT_KM = 800_001, 800_002, 800_003
 """Cars that the worker answers with an error, or not at all."""
 JSON = {"content-type": "application/json"}
-LATER_EVENTS = {"group_lost", "replies_interrupted", "audit_inventory_begun"}
+LATER_EVENTS = {
+    "group_lost",
+    "replies_interrupted",
+    "audit_inventory_begun",
+    "weights_not_written",
+}
 """Logged at a time of their own by threads, also those of an application that was called before."""
 COUNTED = ("http_requests", "predictions", "cache_hits", "cache_misses", "audit_records")
 
