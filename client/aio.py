@@ -1,4 +1,4 @@
-"""The client for event loops (asyncio, trio); `sync` has the one for ordinary programs."""
+"""The client for event loops; `sync` has the one for ordinary programs."""
 
 # `timeout` is the total time of a call, with pauses and repetitions.
 # ruff: noqa: ASYNC109

@@ -92,7 +92,7 @@ class Settings:
         exchange, proxy = self.exchange, self.used_proxy
         try:
             used = self.transport or transport(
-                verify=self.ssl_context or httpx.create_ssl_context(),
+                verify=self.ssl_context or self._certificates(),
                 proxy=None if proxy is None else httpx.Proxy(proxy.url),
             )
             url = httpx.URL(self.base_url)
@@ -109,6 +109,12 @@ class Settings:
             raise exchange.unreachable(SOCKS_HINT) from error
         except (ValueError, httpx.InvalidURL) as error:
             raise exchange.unreachable(str(error)) from error
+
+    def _certificates(self) -> ssl.SSLContext:
+        """The trusted authorities; none for an address without TLS, as loading them takes long."""
+        if self.base_url.lower().startswith("http:"):
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return httpx.create_ssl_context()
 
     def timeouts(self, wait_s: float, remaining_s: float) -> httpx.Timeout:
         """Time limits of single steps of an exchange.

@@ -7,6 +7,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, time
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -32,6 +33,8 @@ RESULT_COLUMNS = (
 ASKING_COLUMNS = frozenset(
     {"verdict", "percentile", "fair_low_mad", "fair_high_mad", "difference_mad"}
 )
+MISSING_TYPES = frozenset({"NAType", "NaTType"})
+"""Types of pandas for missing values besides NaN."""
 Frame = TypeVar("Frame")
 Rows = Sequence[Mapping[str, Any]]
 
@@ -137,48 +140,62 @@ def value_dataframe(
     names = checked_names(library.names(frame))
     with tempfile.TemporaryDirectory(prefix="carprice-") as folder:
         file, results = Path(folder, "frame.ndjson"), Path(folder, "results.ndjson")
-        count: int = yield Work(partial(write_rows, names, library.rows(frame), file))
+        left_out = left_out_columns(submission)
+        count: int = yield Work(partial(write_rows, names, library.rows(frame), file, left_out))
         if not count:
-            return with_results(library, frame, [], 0)
-        made = dataclasses.replace(submission, file=file, name="frame.ndjson")
-        batch = yield from files.submit(made, deadline)
+            empty: Frame = library.with_columns(frame, no_results(names))
+            return empty
+        sent = dataclasses.replace(submission, file=file, name="frame.ndjson")
+        batch = yield from files.submit(sent, deadline)
         ended = yield from files.wait(batch.id, deadline, on_progress)
         if ended.state != "SUCCEEDED":
             raise BatchFailedError(ended)
         yield from files.download(ended.id, "results", results, "ndjson").run(deadline)
-        joined: Frame = yield Work(partial(_joined, library, frame, results, count))
-        return joined
+        columns = results_of(names, (yield Work(partial(_read_rows, results))), count)
+        made: Frame = library.with_columns(frame, columns)
+        return made
 
 
-def _joined(library: FrameLibrary, frame: Frame, results: Path, count: int) -> Frame:
+def _read_rows(results: Path) -> Rows:
     with results.open("rb") as lines:
-        return with_results(library, frame, [json.loads(line) for line in lines], count)
+        return [json.loads(line) for line in lines]
 
 
 def checked_names(names: Sequence[Any]) -> list[str]:
     """The names of the columns as text.
 
     Raises:
-        ValueError: two are the same, or one is that of the numbers of rows.
+        ValueError: two are the same, or one is that of the numbers of rows, or of results that
+            come beside results.
     """
     texts = [str(name) for name in names]
     if len(set(texts)) < len(texts):
         twice = sorted({text for text in texts if texts.count(text) > 1})
         raise ValueError(f"several columns have the same name: {', '.join(twice)}")
-    if ROW in texts:
-        raise ValueError(f"the column {ROW} must have another name")
+    if taken := {ROW, *(KEPT_PREFIX + name for name in RESULT_COLUMNS)}.intersection(texts):
+        raise ValueError(f"columns must have other names: {', '.join(sorted(taken))}")
     return texts
 
 
-def write_rows(names: Sequence[str], rows: Iterator[Sequence[Any]], file: Path) -> int:
+def left_out_columns(submission: Submission) -> frozenset[str]:
+    """Columns that are not sent: those of earlier results, unless an option names them."""
+    named = submission.options.get("columns") or ()
+    texts = list(named.values()) if isinstance(named, Mapping) else [str(named)]
+    return frozenset(name for name in RESULT_COLUMNS if not any(name in text for text in texts))
+
+
+def write_rows(
+    names: Sequence[str], rows: Iterator[Sequence[Any]], file: Path, left_out: frozenset[str]
+) -> int:
     """Write the rows as JSON Lines, with their numbers; returns how many there are."""
     count = 0
     with file.open("w", encoding="utf-8") as target:
         for count, row in enumerate(rows, start=1):
             record: dict[str, Any] = {ROW: count}
             for name, value in zip(names, row, strict=True):
-                if (plain := plain_value(value)) is not None:
-                    record[name] = plain
+                if name not in left_out:
+                    # A missing value is written too: it names the column.
+                    record[name] = plain_value(value)
             target.write(json.dumps(record, ensure_ascii=True) + "\n")
     return count
 
@@ -192,19 +209,32 @@ def plain_value(value: Any) -> Any:
     if callable(item := getattr(value, "item", None)):
         with contextlib.suppress(TypeError, ValueError):
             value = item()
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, str | bool | int):
         return value
-    if value != value or type(value).__name__ in {"NAType", "NaTType"}:  # noqa: PLR0124 - NaN, NaT
+    if value is None or type(value).__name__ in MISSING_TYPES:
         return None
-    if isinstance(value, float) and math.isfinite(value):
-        return int(value) if value.is_integer() else value
+    if isinstance(value, float | Decimal):
+        if math.isnan(value):
+            return None
+        if math.isfinite(value):
+            return int(value) if value == int(value) else float(value)
     if isinstance(value, date | time):
         return value.isoformat()
     return str(value)
 
 
-def with_results(library: FrameLibrary, frame: Frame, rows: Rows, count: int) -> Frame:
-    """The frame with the columns of the results, each in its row.
+def no_results(names: Sequence[str]) -> dict[str, list[Any]]:
+    """The columns of the results of a frame without rows."""
+    return {_free(name, names): [] for name in RESULT_COLUMNS if name not in ASKING_COLUMNS}
+
+
+def results_of(names: Sequence[str], rows: Rows, count: int) -> dict[str, list[Any]]:
+    """The columns of the results in the order of the frame.
+
+    Args:
+        names: of the columns of the frame.
+        rows: of the results.
+        count: number of rows of the frame.
 
     Raises:
         UnexpectedAnswerError: the results are not those of the rows.
@@ -213,16 +243,15 @@ def with_results(library: FrameLibrary, frame: Frame, rows: Rows, count: int) ->
     if len(rows) != count or by_number.keys() != set(range(1, count + 1)):
         raise UnexpectedAnswerError(f"{len(rows)} results for {count} rows, or not of these rows")
     ordered = [by_number[number] for number in range(1, count + 1)]
-    made: Frame = library.with_columns(
-        frame, {name: [row.get(name) for row in ordered] for name in _result_names(ordered)}
-    )
-    return made
+    columns = {}
+    for name in RESULT_COLUMNS:
+        # The service's name, if a column of this name was sent.
+        given = KEPT_PREFIX + name if KEPT_PREFIX + name in ordered[0] else name
+        if given in ordered[0]:
+            columns[_free(name, names)] = [row.get(given) for row in ordered]
+    return columns
 
 
-def _result_names(rows: Rows) -> list[str]:
-    """The names of the result columns as the service has called them."""
-    if not rows:
-        return [name for name in RESULT_COLUMNS if name not in ASKING_COLUMNS]
-    first = rows[0]
-    names = ((KEPT_PREFIX + name, name) for name in RESULT_COLUMNS)
-    return [kept if kept in first else name for kept, name in names if {kept, name} & first.keys()]
+def _free(name: str, names: Sequence[str]) -> str:
+    """The name of a result column beside the columns of the frame."""
+    return KEPT_PREFIX + name if name in names else name
