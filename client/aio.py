@@ -3,8 +3,9 @@
 # `timeout` is the total time of a call, with pauses and repetitions.
 # ruff: noqa: ASYNC109
 
+import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
@@ -156,7 +157,7 @@ class AsyncCarPriceClient:
         since: date | datetime | None = None,
         until: date | datetime | None = None,
         timeout: float | None = None,
-    ) -> AsyncIterator[WorkSummary]:
+    ) -> AsyncGenerator[WorkSummary, None]:
         """The caller's jobs and batches, the newest first."""
         return self._iterate(
             self._cars.list(timeout, kind=kind, state=state, since=since, until=until)
@@ -298,7 +299,7 @@ class AsyncCarPriceClient:
 
     def batch_errors(
         self, batch_id: str, *, timeout: float | None = None
-    ) -> AsyncIterator[RowError]:
+    ) -> AsyncGenerator[RowError, None]:
         """The entries of the error report, in the order of the file."""
         return self._iterate(self._files.errors(batch_id, timeout))
 
@@ -311,10 +312,11 @@ class AsyncCarPriceClient:
         self._check_loop()
         return await run_async(steps, self._http, self._settings)
 
-    async def _iterate(self, steps: Steps[None]) -> AsyncIterator[Any]:
+    async def _iterate(self, steps: Steps[None]) -> AsyncGenerator[Any, None]:
         self._check_loop()
-        async for item in items_async(steps, self._http, self._settings):
-            yield item
+        async with contextlib.aclosing(items_async(steps, self._http, self._settings)) as items:
+            async for item in items:
+                yield item
 
     def _check_loop(self) -> None:
         """Refuse another event loop: the kept connections belong to that of the first call.

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -75,12 +75,17 @@ def run(steps: Steps[Answer], http: httpx.Client, settings: Settings) -> Answer:
     return answer
 
 
-def items(steps: Steps[None], http: httpx.Client, settings: Settings) -> Iterator[Any]:
+def items(steps: Steps[None], http: httpx.Client, settings: Settings) -> Generator[Any, None, None]:
     """Carry out the steps of an iteration, as far as its items are read."""
-    return (event.item for event in _events(steps, http, settings) if isinstance(event, Give))
+    with contextlib.closing(_events(steps, http, settings)) as events:
+        for event in events:
+            if isinstance(event, Give):
+                yield event.item
 
 
-def _events(steps: Steps[Any], http: httpx.Client, settings: Settings) -> Iterator[Give | Done]:
+def _events(
+    steps: Steps[Any], http: httpx.Client, settings: Settings
+) -> Generator[Give | Done, None, None]:
     with contextlib.closing(steps), _Connection(http, settings) as connection:
         result: Any = None
         failure: Exception | None = None
@@ -160,7 +165,7 @@ async def run_async(steps: Steps[Answer], http: httpx.AsyncClient, settings: Set
 
 async def items_async(
     steps: Steps[None], http: httpx.AsyncClient, settings: Settings
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """Carry out the steps of an iteration, as far as its items are read."""
     async with contextlib.aclosing(_events_async(steps, http, settings)) as events:
         async for event in events:
@@ -170,7 +175,7 @@ async def items_async(
 
 async def _events_async(
     steps: Steps[Any], http: httpx.AsyncClient, settings: Settings
-) -> AsyncGenerator[Give | Done]:
+) -> AsyncGenerator[Give | Done, None]:
     with contextlib.closing(steps):
         async with _AsyncConnection(http, settings) as connection:
             result: Any = None

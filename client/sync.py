@@ -1,7 +1,7 @@
 """The client for ordinary programs and threads; `aio` has the one for event loops."""
 
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
@@ -197,7 +197,7 @@ class CarPriceClient:
         since: date | datetime | None = None,
         until: date | datetime | None = None,
         timeout: float | None = None,
-    ) -> Iterator[WorkSummary]:
+    ) -> Generator[WorkSummary, None, None]:
         """The caller's jobs and batches, the newest first."""
         return self._iterate(
             self._cars.list(timeout, kind=kind, state=state, since=since, until=until)
@@ -394,7 +394,9 @@ class CarPriceClient:
         download = self._files.download(batch_id, "rejected", Path(target), form)
         return self._run(download.run(Deadline.after(timeout)))
 
-    def batch_errors(self, batch_id: str, *, timeout: float | None = None) -> Iterator[RowError]:
+    def batch_errors(
+        self, batch_id: str, *, timeout: float | None = None
+    ) -> Generator[RowError, None, None]:
         """The entries of the error report, in the order of the file."""
         return self._iterate(self._files.errors(batch_id, timeout))
 
@@ -406,5 +408,5 @@ class CarPriceClient:
     def _run(self, steps: Steps[Answer]) -> Answer:
         return run(steps, self._http, self._settings)
 
-    def _iterate(self, steps: Steps[None]) -> Iterator[Any]:
+    def _iterate(self, steps: Steps[None]) -> Generator[Any, None, None]:
         return items(steps, self._http, self._settings)

@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import BinaryIO, Literal, TypeAlias
 
-from ..errors import RETRYABLE, ConflictError, ServiceUnreachableError
+from ..errors import RETRYABLE, CarPriceError, ConflictError, ServiceUnreachableError
 from .exchange import Answer, Exchange, unexpected
 from .repetition import pause
 from .steps import Deadline, Head, Request, Steps, Work
@@ -77,40 +78,66 @@ class Download:
         return self.part.with_name(f"{self.part.name}.etag")
 
     def run(self, deadline: Deadline) -> Steps[Path]:
-        """Download the file."""
-        attempt, have, unsure = 1, self._size(), -1
+        """Download the file.
+
+        Raises:
+            CarPriceError: another download to the same target is under way.
+        """
+        with self._opened_part() as part:
+            yield from self._complete(part, deadline)
+            yield Work(partial(self._finish, part))
+        return self.target
+
+    def _complete(self, part: BinaryIO, deadline: Deadline) -> Steps[None]:
+        """Fetch until the file is complete."""
+        attempt, have, unsure = 1, _size(part), -1
         export_deadline = Deadline.after(min(EXPORT_TIMEOUT_S, deadline.remaining_s))
         while True:
             try:
-                is_complete = yield from self._fetch(deadline)
+                is_complete = yield from self._fetch(part, deadline)
             except ConflictError as error:
                 if error.code != "form-not-ready":
                     raise
                 yield from pause(error, attempt, export_deadline)
             except RETRYABLE as error:
-                attempt, had, have = attempt + 1, have, self._size()
+                attempt, had, have = attempt + 1, have, _size(part)
                 if have > had:
                     attempt = 1
                 elif attempt > MAX_STALLED_ATTEMPTS:
                     raise
                 yield from pause(error, attempt, deadline)
             else:
-                if is_complete or self._size() == unsure:
-                    yield Work(self._finish)
-                    return self.target
-                unsure = self._size()
+                if is_complete or _size(part) == unsure:
+                    return
+                unsure = _size(part)
 
-    def _size(self) -> int:
-        return self.part.stat().st_size if self.part.exists() else 0
+    @contextmanager
+    def _opened_part(self) -> Iterator[BinaryIO]:
+        """The file with the content that has arrived, for this download alone."""
+        with ExitStack() as stack:
+            while True:
+                part = stack.enter_context(self.part.open("ab+"))
+                _lock(part, self.target)
+                # The download that held the lock before may have made it the target.
+                opened = os.fstat(part.fileno())
+                if self.part.exists() and os.path.samestat(opened, self.part.stat()):
+                    break
+                stack.close()
+            try:
+                yield part
+            finally:
+                if not part.closed and not _size(part):
+                    self.part.unlink(missing_ok=True)
+                    self.tag_file.unlink(missing_ok=True)
 
-    def _fetch(self, deadline: Deadline) -> Steps[bool]:
+    def _fetch(self, part: BinaryIO, deadline: Deadline) -> Steps[bool]:
         """Fetch the rest, or all of it if it has changed or the service ignores the range.
 
         The result says whether it is known to be complete: a response that tells neither its
         length nor its last chunk may have been cut, so the next attempt asks for what is behind
         it, and it is complete if there is nothing.
         """
-        have = self._size()
+        have = _size(part)
         request = Request(
             method="GET", path=self.url, params=self.params, headers=self._headers(have)
         )
@@ -119,16 +146,15 @@ class Download:
             yield from self.exchange.body(deadline)
             if head.headers.get("Content-Range") == f"bytes */{have}":
                 return True
-            self.part.unlink(missing_ok=True)
+            part.truncate(0)
             raise ServiceUnreachableError(f"{head.url}: what has arrived is not part of it")
         if head.status >= HTTPStatus.BAD_REQUEST:
             body = yield from self.exchange.body(deadline)
             raise self.exchange.problem(Answer(head=head, body=body))
         self._check(head, have)
-        is_rest = head.status == HTTPStatus.PARTIAL_CONTENT
-        if not is_rest:
-            self._begin(head)
-        yield from self._save(have if is_rest else 0, deadline)
+        if head.status != HTTPStatus.PARTIAL_CONTENT:
+            self._begin(part, head)
+        yield from self._save(part, deadline)
         return _has_end(head)
 
     def _headers(self, have: int) -> dict[str, str]:
@@ -150,28 +176,53 @@ class Download:
         ):
             raise unexpected(head)
 
-    def _begin(self, head: Head) -> None:
+    def _begin(self, part: BinaryIO, head: Head) -> None:
         """Forget the content of another `ETag`, and keep the new one."""
-        self.part.unlink(missing_ok=True)
+        part.truncate(0)
         if tag := head.headers.get("ETag"):
             # A compressed response has the ETag of the identity form, as a weak one.
             self.tag_file.write_text(tag.removeprefix("W/"))
         else:
             self.tag_file.unlink(missing_ok=True)
 
-    def _save(self, start: int, deadline: Deadline) -> Steps[None]:
-        saved = start
-        with self.part.open("ab" if start else "wb") as file:
+    def _save(self, part: BinaryIO, deadline: Deadline) -> Steps[None]:
+        saved = _size(part)
+        try:
             while block := (yield from self.exchange.read(deadline)):
-                yield Work(partial(file.write, block))
+                yield Work(partial(part.write, block))
                 saved += len(block)
                 self.on_saved(saved)
+        finally:
+            part.flush()
 
-    def _finish(self) -> None:
-        with self.part.open("rb") as file:
-            os.fsync(file.fileno())
+    def _finish(self, part: BinaryIO) -> None:
+        os.fsync(part.fileno())
+        if os.name == "nt":  # where no open file can be renamed
+            part.close()
         self.part.replace(self.target)
         self.tag_file.unlink(missing_ok=True)
+
+
+def _size(part: BinaryIO) -> int:
+    return os.fstat(part.fileno()).st_size
+
+
+def _lock(part: BinaryIO, target: Path) -> None:
+    """Keep other downloads, of any process, from the file until it is closed.
+
+    Raises:
+        CarPriceError: it is taken.
+    """
+    try:
+        import fcntl  # noqa: PLC0415 - there is none on Windows
+    except ImportError:
+        return
+    try:
+        fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise CarPriceError(f"{target}: another download to it is under way") from error
+    except OSError:  # a file system without locks
+        return
 
 
 def _has_end(head: Head) -> bool:

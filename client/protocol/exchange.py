@@ -22,6 +22,8 @@ from ..errors import (
 from .repetition import is_refusal, pause
 from .steps import Deadline, Head, Open, Read, Request, Steps
 
+CLOCK_STEP_S = 0.01
+"""Timers may end this much early."""
 Value = TypeVar("Value")
 
 
@@ -167,7 +169,7 @@ class Exchange:
         try:
             yield
         except (httpx.RequestError, TimeoutError) as error:
-            if not deadline.remaining_s:
+            if deadline.remaining_s < CLOCK_STEP_S:
                 raise DeadlineError(
                     f"{self.base_url}: no answer within {deadline.total_s:g} s"
                 ) from error

@@ -81,7 +81,7 @@ def trickle(content: bytes, begin: bytes = b"", pause_s: float = 0.05) -> Behavi
     def send(connection: socket.socket, _: bytes) -> None:
         connection.sendall(begin)
         waiting = threading.Event()
-        for _ in range(400):
+        for _number in range(400):
             connection.sendall(content)
             waiting.wait(pause_s)
 

@@ -315,6 +315,30 @@ def test_results_without_rows_are_a_file(call, tmp_path):
     assert (tmp_path / "out.csv").read_bytes() == b""
 
 
+def test_two_downloads_to_the_same_file_do_not_mix(tmp_path):
+    begun, seen = threading.Event(), []
+
+    def slowly(connection: Any, _: bytes) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
+        begun.set()
+        seen.append(over.wait(20))
+        connection.sendall(b" half")
+
+    over = threading.Event()
+    with (
+        running(slowly) as (url, _),
+        CarPriceClient(url) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        first = threads.submit(client.download_results, "b1", tmp_path / "out.csv")
+        assert begun.wait(10)
+        with pytest.raises(CarPriceError, match="another download"):
+            client.download_results("b1", tmp_path / "out.csv")
+        over.set()
+        assert first.result(20).read_bytes() == b"first half"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
 # Uploads
 
 
@@ -336,7 +360,7 @@ def test_large_files_are_sent_and_received_in_blocks(call, tmp_path):
 
     def send_much(connection: Any, _: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-        for _ in range(size // 100_000):
+        for _number in range(size // 100_000):
             connection.sendall(b"x" * 100_000)
 
     with running(answer(json.dumps(batch("QUEUED")).encode()), send_much) as (url, _):

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from client import webhooks
 from client.webhooks import InvalidWebhookError, verify
 from shared.webhooks.signing import new_secret, signature_headers
 from tests.unit.client.test_client import VALUATION
@@ -35,7 +34,7 @@ def test_a_webhook_of_the_service_is_read() -> None:
 
 
 def test_the_example_of_the_specification_is_verified(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks.time, "time", lambda: 1614265330.0)
+    monkeypatch.setattr("client.webhooks.time.time", lambda: 1614265330.0)
     headers = {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
         "webhook-timestamp": "1614265330",
@@ -71,7 +70,7 @@ def test_secrets_are_replaced_without_a_gap(signers: tuple[str, ...], known: Any
 
 def test_signatures_of_other_versions_are_passed_over() -> None:
     ours = signed()["webhook-signature"]
-    assert verify(signed(webhook_signature=f"v1a,{ours[3:]} v2,x {ours}"), BODY, SECRET)
+    assert verify(signed(webhook_signature=f"v1a,{ours[3:]} v2,x {ours}"), BODY, SECRET).id == "w1"
     with pytest.raises(InvalidWebhookError):
         verify(signed(webhook_signature=f"v1a,{ours[3:]} v2,x"), BODY, SECRET)
 
@@ -96,15 +95,15 @@ def test_what_is_not_signed_by_the_owner_of_the_secret_is_refused(headers: Any) 
         verify(headers, BODY, SECRET)
 
 
-@pytest.mark.parametrize(("age_s", "said"), [(400, "400 s old"), (-400, "ahead of this machine")])
+@pytest.mark.parametrize(("age_s", "said"), [(400, r"40\d s old"), (-400, "ahead of this machine")])
 def test_a_webhook_of_another_time_is_refused(age_s: float, said: str) -> None:
     with pytest.raises(InvalidWebhookError, match=said):
         verify(signed(age_s=age_s), BODY, SECRET)
-    assert verify(signed(age_s=age_s), BODY, SECRET, tolerance_s=500)
+    assert verify(signed(age_s=age_s), BODY, SECRET, tolerance_s=500).id == "w1"
 
 
 def test_a_signed_time_that_is_none_is_refused() -> None:
-    headers = dict(signature_headers("w1", "²", BODY, [SECRET]))  # type: ignore[arg-type]
+    headers = dict(signature_headers("w1", "²", BODY, [SECRET]))
     with pytest.raises(InvalidWebhookError, match="is no time"):
         verify(headers, BODY, SECRET)
 
@@ -117,7 +116,7 @@ def test_a_signed_body_that_is_no_webhook_is_refused(body: bytes) -> None:
 
 def test_mistakes_of_the_receiver_are_no_forgeries() -> None:
     with pytest.raises(TypeError, match="bytes"):
-        verify(signed(), BODY.decode(), SECRET)  # type: ignore[arg-type]
+        verify(signed(), BODY.decode(), SECRET)
     for secret in ("", "whsec_", "whsec_é", "not base 64!", []):
         with pytest.raises(ValueError, match="secret"):
             verify(signed(), BODY, secret)
