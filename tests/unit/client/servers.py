@@ -76,12 +76,12 @@ def say(content: bytes) -> Behaviour:
 
 
 def trickle(content: bytes, begin: bytes = b"", pause_s: float = 0.05) -> Behaviour:
-    """Send bytes one by one, without an end."""
+    """Send bytes one by one until the other side leaves."""
 
     def send(connection: socket.socket, _: bytes) -> None:
         connection.sendall(begin)
         waiting = threading.Event()
-        for _number in range(400):
+        while True:
             connection.sendall(content)
             waiting.wait(pause_s)
 

@@ -43,6 +43,7 @@ ENDLESS = {
 }
 
 
+@pytest.mark.timeout(30)  # without a total time it would not end
 @pytest.mark.parametrize("kind", ENDLESS)
 def test_the_total_time_ends_a_call_however_slowly_its_answer_comes(call, kind):
     with running(ENDLESS[kind]) as (url, _), pytest.raises(DeadlineError, match=r"within 0\.4 s"):
@@ -243,6 +244,9 @@ def test_neither_key_nor_password_is_in_texts_logs_or_errors(call, caplog):
         shown.append(repr(client))
         return client.value(CAR)
 
+    with running(PRICED) as (url, _):
+        call(url.replace("//", "//me:pass-word@"), use, api_key="cp_secret")
+    assert "HTTP Request: POST" in caplog.text
     with running(DIED) as (url, _), pytest.raises(ServiceUnreachableError) as error:
         call(url.replace("//", "//me:pass-word@"), use, api_key="cp_secret", retries=1)
     texts = [*shown, str(error.value), repr(error.value), caplog.text, repr(error.value.__cause__)]
