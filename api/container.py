@@ -166,7 +166,7 @@ def build_services(settings: Settings) -> ApiServices:
         store=store,
         submitter=JobSubmitter(store, work),
         send_job=work.send_job,
-        reader=JobReader(broker, store, lists, positions),
+        reader=JobReader(broker, store, lists, positions, waits.changes.ended),
         positions=positions,
         waits=waits,
         threads=thread_waits,

@@ -47,6 +47,9 @@ RESULTS = Path(__file__).parent / "results"
 START_TIMEOUT_S = 120.0
 WEBHOOK_TIMEOUT_S = 240.0
 """Longer than three attempts of a webhook and the pauses of its receiver take."""
+WRONG = ("missing", "renamed", "unasked", "forged")
+"""Webhooks that must not be: a repeated one has its id again, which is allowed."""
+
 SAMPLES = 120
 SHORTEST_INTERVAL_S = 1.0
 
@@ -127,6 +130,8 @@ def _webhooks(tally: Tally, receiver: FlakyReceiver) -> dict[str, int]:
         "asked": len(asked),
         "missing": len(asked - receiver.accepted.keys()),
         "repeated": sum(count > 1 for count in receiver.accepted.values()),
+        "renamed": sum(len(names) > 1 for names in receiver.names.values()),
+        "unasked": len(receiver.names.keys() - asked),
         "forged": receiver.forged,
         "refused_by_receiver": receiver.refused,
     }
@@ -156,7 +161,7 @@ def _verdict(
         "limits": [_described(bound) for bound in limits],
         "wrong": wrong,
         "is_well": not (
-            tally.failures or wrong_records or wrong or webhooks["missing"] or webhooks["forged"]
+            tally.failures or wrong_records or wrong or any(webhooks[each] for each in WRONG)
         ),
         "samples": [{"at_s": round(at, 1)} | sample for at, sample in samples],
     }

@@ -66,13 +66,16 @@ class Item(NamedTuple):
 class Bench:
     """The service with everything it touches at hand."""
 
-    def __init__(self, servers, folder):
+    def __init__(self, servers, folder, protocol=1):
         self.now = time.time()
         clock = lambda: self.now  # noqa: E731 - a clock is a function
         self.broker = servers.broker
         self.folder = folder
         self.models = TinyModels()
-        self.jobs = JobStore(servers.broker, clock, retention_s=100, lease_s=30)
+        self.protocol = protocol
+        self.jobs = JobStore(
+            servers.broker, clock, retention_s=100, lease_s=30, protocol=lambda: self.protocol
+        )
         self.owner = Owner("interactive.1@here")
         self.claims = RedisClaims(servers.broker, clock, self.owner)
         self.dead_letters = DeadLetters(servers.broker, clock)
@@ -119,6 +122,10 @@ class Bench:
 
     def stored(self, *requests, origin=None, job_id=None):
         """A job that waits to be carried out."""
+        return self.stored_job(requests, origin=origin, job_id=job_id)
+
+    def stored_job(self, requests, *, origin=None, job_id=None):
+        """As `stored`, of a sequence of requests."""
         job = Job(
             id=JobId(job_id or new_id()),
             caller=ME,
@@ -134,6 +141,10 @@ class Bench:
     def job(self, *requests, origin=None, job_id=None):
         """Store a job and carry it out."""
         return self.work_on(self.stored(*requests, origin=origin, job_id=job_id).id)
+
+    def job_of(self, requests):
+        """As `job`, of a sequence of requests."""
+        return self.work_on(self.stored_job(requests).id)
 
     def work_on(self, job_id):
         """Carry out a stored job; what became of it."""

@@ -47,13 +47,15 @@ class Receiver:
     `/ok` answers 204, `/flaky` fails every other request, `/fail`, `/gone`,
     `/busy`, `/refuse` and `/redirect` answer 500, 410, 429, 404 and 302, `/hang` never answers,
     `/slow` answers a byte at a time without an end, `/large` sends a body without an end, `/reset`
-    closes the connection before it answers, `/garbage` answers what is not HTTP.
+    closes the connection before it answers, `/garbage` answers what is not HTTP, `/hold` answers
+    204 once `released` is set.
     """
 
     url: str
     received: list[Received] = field(default_factory=list)
     attempts: Counter[str] = field(default_factory=Counter)
     stopped: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
 
     def at(self, path: str) -> list[Received]:
         """What came to a path."""
@@ -105,6 +107,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer_hang(self, _: Received) -> None:
         self.receiver.stopped.wait(30)
+
+    def answer_hold(self, got: Received) -> None:
+        self.receiver.released.wait(30)
+        self.answer_ok(got)
 
     def answer_slow(self, _: Received) -> None:
         with contextlib.suppress(OSError):

@@ -46,7 +46,8 @@ def _message_id(app: Celery) -> str:
 
 
 def _register_valuation_tasks(app: Celery, process: WorkerProcess) -> None:
-    @app.task(name=str(TaskName.VALUE_CARS))
+    # Callers wait: Celery's own way of running a task takes as long as a valuation.
+    @app.task(name=str(TaskName.VALUE_CARS), is_direct=True)
     def value_cars(group_id: str, reply_to: str, items: list[bytes], **_: Any) -> None:
         """Value a micro-batch of cars that callers wait for."""
         process.services.valuation.value_micro_batch(group_id, reply_to, items)

@@ -21,6 +21,7 @@ from shared.messages.notices import (
     NOTICE_SCOPE,
 )
 from shared.messages.texts import UNKNOWN_CODE, Language
+from shared.messages.warnings import message_code
 from shared.tabular.column_names import ASKING_PRICE
 
 
@@ -199,7 +200,8 @@ def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language)
     if notice.count is None:
         messages = NOTICE_MESSAGES.get(notice.code, UNKNOWN_CODE)
     else:
-        messages = COUNTED_MESSAGES.get(notice.code, COUNTED_MESSAGES[UNREADABLE_CELLS])
+        code = message_code(notice.code, notice.field or "")
+        messages = COUNTED_MESSAGES.get(code, COUNTED_MESSAGES[UNREADABLE_CELLS])
     field = CAR_FIELDS.get(notice.field or "")
     detail = messages[language].format(
         column=column or (field.label(language) if field else ""),

@@ -9,12 +9,13 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
+from api.events.kept_ends import KeptEnds, ended_job
 from api.events.subscriptions import Subscription
 from api.loops.event_loops import PerLoop
 from shared.domain.errors import UnreadableRecord
@@ -22,7 +23,7 @@ from shared.domain.job import Job
 from shared.logging import get_logger
 from shared.redis import keys
 from shared.redis.connections import RedisClient
-from shared.redis.job_store.endings import JobEnded, read_ends
+from shared.redis.job_store.endings import read_ends
 
 MAX_WATCHED, WATCHED_MAX_CARS = 4096, 4
 """Open jobs that are kept in memory, and their size: the message of their end completes them."""
@@ -54,17 +55,18 @@ class Listener:
     Args:
         state_id: of the job or batch.
         progress: whether it also waits for progress.
-        loop: on which it waits.
+        others: all listeners of its loop.
     """
 
-    __slots__ = ("_is_woken", "_loop", "_sleeper", "final", "id", "progress")
+    __slots__ = ("_is_woken", "_loop", "_others", "_sleeper", "final", "id", "progress")
 
-    def __init__(self, state_id: str, loop: asyncio.AbstractEventLoop, *, progress: bool) -> None:
+    def __init__(self, state_id: str, others: "_LoopListeners", *, progress: bool) -> None:
         self.id = state_id
         self.progress = progress
         self.final: Job | None = None
         """The ended job, if a message brought it."""
-        self._loop = loop
+        self._others = others
+        self._loop = others.loop
         self._is_woken = False
         self._sleeper: asyncio.Future[None] | None = None
 
@@ -84,6 +86,10 @@ class Listener:
                 self._sleeper = None
         is_woken, self._is_woken = self._is_woken, False
         return is_woken
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._others.remove(self)
 
     def wake(self) -> None:
         """Let `sleep` return."""
@@ -122,6 +128,7 @@ class StateChanges:
         self._loops: PerLoop[_LoopListeners] = PerLoop(_LoopListeners)
         self._watched: OrderedDict[str, Job] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._kept = KeptEnds()
         self._ends = Subscription(self._client, END_CHANNELS, self._receive_ends, self._set_live)
         self._progress = Subscription(
             self._client, (keys.PROGRESS_CHANNEL,), self._receive_progress, self._wake_all
@@ -132,18 +139,15 @@ class StateChanges:
         """Start to receive the ends of jobs and batches, once."""
         self._ends.start()
 
-    @contextmanager
-    def listen(self, state_id: str, *, progress: bool = False) -> Iterator[Listener]:
-        """A listener that is woken at the end of a job or batch, and at progress if asked."""
+    def listen(self, state_id: str, *, progress: bool = False) -> Listener:
+        """A new listener, woken at the end of a job or batch, and at progress if asked.
+
+        Its caller has to `close` it.
+        """
         self.start()
         if progress:
             self._progress.start()
-        listeners = self._loops.current()
-        listener = listeners.add(state_id, progress=progress)
-        try:
-            yield listener
-        finally:
-            listeners.remove(listener)
+        return self._loops.current().add(state_id, progress=progress)
 
     def watch(self, job: Job) -> None:
         """Keep an open job, unless it is large or the message of its end has come already."""
@@ -159,6 +163,10 @@ class StateChanges:
     def watched(self, job_id: str) -> Job | None:
         """The kept job; it was open a moment ago, and the message of its end will come."""
         return self._watched.get(job_id) if self.is_live else None
+
+    def ended(self, job_id: str) -> Job | None:
+        """A job as it ended, if it is kept; it may have been deleted or opened again since."""
+        return self._kept.job(job_id)
 
     def forget(self, job_id: str) -> None:
         """Keep a job no more: it was not stored."""
@@ -203,10 +211,14 @@ class StateChanges:
             self._wake_all()
             return []
         kept = self._note_ends([end.id for end in ends])
-        return [
-            Change(end.id, final=None if job is None else _ended(job, end))
-            for end, job in zip(ends, kept, strict=True)
-        ]
+        pairs = [(job, end) for end, job in zip(ends, kept, strict=True) if job is not None]
+        self._kept.add(pairs)
+        finals = {job.id: ended_job(job, end) for job, end in pairs if self._is_wanted(job.id)}
+        return [Change(end.id, final=finals.get(end.id)) for end in ends]
+
+    def _is_wanted(self, state_id: str) -> bool:
+        """Whether somebody listens."""
+        return any(listeners.want(state_id) for listeners in self._loops.all())
 
     def _note_ends(self, ids: Sequence[str]) -> list[Job | None]:
         """The kept jobs of these ids, which are kept no more."""
@@ -229,25 +241,15 @@ def _ids(data: bytes) -> list[str]:
     return data.decode(errors="replace").split(",")
 
 
-def _ended(job: Job, end: JobEnded) -> Job | None:
-    """A job after its end; None if it has to be read, because its result is large or unreadable."""
-    if end.result is None:
-        return None
-    try:
-        return end.applied_to(job)
-    except UnreadableRecord:
-        return None
-
-
 class _LoopListeners:
     """The listeners of one loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._listeners: dict[str, set[Listener]] = {}
 
     def add(self, state_id: str, *, progress: bool) -> Listener:
-        listener = Listener(state_id, self._loop, progress=progress)
+        listener = Listener(state_id, self, progress=progress)
         self._listeners.setdefault(state_id, set()).add(listener)
         return listener
 
@@ -264,7 +266,7 @@ class _LoopListeners:
     def call(self, function: Callable[[], None]) -> None:
         """Call a function on the loop; for other threads."""
         with suppress(RuntimeError):  # the loop has closed: nobody waits
-            self._loop.call_soon_threadsafe(function)
+            self.loop.call_soon_threadsafe(function)
 
     def deliver(self, changes: Sequence[Change]) -> None:
         woken: list[Listener] = []
@@ -283,4 +285,4 @@ class _LoopListeners:
         for listener in islice(listeners, WAKE_SLICE):
             listener.wake()
         if len(listeners) > WAKE_SLICE:
-            self._loop.call_soon(self._wake, listeners[WAKE_SLICE:])
+            self.loop.call_soon(self._wake, listeners[WAKE_SLICE:])

@@ -7,9 +7,8 @@ leaves, by the revocation of its key, and by the end of the process.
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Any, Self, TypeAlias, TypeVar
 
 from api.events.changes import Listener, StateChanges
 from api.events.subscriptions import POLL_S
@@ -49,7 +48,7 @@ class Client:
 
 
 class Wait:
-    """The wait of one request.
+    """The wait of one request, a context manager: on exit it ends.
 
     Args:
         listener: woken by changes.
@@ -66,6 +65,13 @@ class Wait:
         """What ends the wait without an answer."""
         self.watcher: asyncio.Task[None] | None = None
         """Waits for the client to leave."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._places.release(self)
+        self._listener.close()
 
     @property
     def final(self) -> Job | None:
@@ -118,8 +124,7 @@ class Waits:
         self.is_draining = False
         """Whether the process ends: nobody waits any more."""
 
-    @contextmanager
-    def listen(self, state_id: str, client: Client, *, progress: bool = False) -> Iterator[Wait]:
+    def listen(self, state_id: str, client: Client, *, progress: bool = False) -> Wait:
         """Notice the changes of a job or batch from now on.
 
         Args:
@@ -127,13 +132,8 @@ class Waits:
             client: who waits.
             progress: whether to notice progress, not only the end.
         """
-        places = self._by_loop.current()
-        with self.changes.listen(state_id, progress=progress) as listener:
-            wait = Wait(listener, client, places)
-            try:
-                yield wait
-            finally:
-                places.release(wait)
+        listener = self.changes.listen(state_id, progress=progress)
+        return Wait(listener, client, self._by_loop.current())
 
     async def poll(
         self,

@@ -1,5 +1,6 @@
 """Reads what `POST /jobs` accepts: the cars of a body and the Idempotency-Key."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from api.http.requests import parse_json
@@ -7,6 +8,7 @@ from api.jobs.service import Submission
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.job import Callback
 from shared.domain.valuation import CarRequest, Extra
+from shared.fields.lists.loading import load_list
 from shared.fields.requests import load_car_request
 
 IDEMPOTENCY_KEY_MAX = 200
@@ -46,7 +48,7 @@ def load_submission(
     )
 
 
-def load_requests(body: Any, extras: tuple[Extra, ...], maximum: int) -> tuple[CarRequest, ...]:
+def load_requests(body: Any, extras: tuple[Extra, ...], maximum: int) -> Sequence[CarRequest]:
     """The requests in a body: one car or a list; raises all problems of all cars at once."""
     if not isinstance(body, list):
         return (load_car_request(body, extras=extras),)
@@ -54,16 +56,7 @@ def load_requests(body: Any, extras: tuple[Extra, ...], maximum: int) -> tuple[C
         raise InvalidInput([FieldProblem("", "empty-list", maximum=maximum)])
     if len(body) > maximum:
         raise InvalidInput([FieldProblem("", "too-many-cars", maximum=maximum, count=len(body))])
-    requests: list[CarRequest] = []
-    problems: list[FieldProblem] = []
-    for index, car in enumerate(body):
-        try:
-            requests.append(load_car_request(car, pointer=f"/{index}", extras=extras))
-        except InvalidInput as error:
-            problems += error.problems
-    if problems:
-        raise InvalidInput(problems)
-    return tuple(requests)
+    return load_list(body, extras)
 
 
 def check_idempotency_key(key: str | None) -> str | None:

@@ -12,6 +12,7 @@ from werkzeug.http import quote_etag
 from api.http.compression import ACCEPT_ENCODING
 from api.http.conditional import is_named
 from api.http.responses import JSON, HttpResponse
+from api.jobs.list_json import ListForm, list_columns, list_json
 from api.jobs.reading import JobView
 from api.jobs.schemas import ModelIdentity, accepted_headers, serialize_job
 from api.jobs.service import Jobs
@@ -86,11 +87,27 @@ class JobContents:
     def _dump(self, job: Job, position: QueuePosition | None, form: Representation) -> JobBody:
         if self._last is not None and self._last[1].job is job and self._last[0] == form:
             return self._last[1]
-        shown = serialize_job(job, position, form.coverage, self._identity, form.language)
-        body = JobBody(job, orjson.dumps(shown))
+        body = JobBody(job, self._json(job, position, form))
         if job.state.is_terminal:  # it never changes
             self._last = form, body
         return body
+
+    def _json(self, job: Job, position: QueuePosition | None, form: Representation) -> bytes:
+        """The JSON of a job; that of a long list is written from its columns."""
+        columns = list_columns(job)
+        shown = serialize_job(
+            job,
+            position,
+            form.coverage,
+            self._identity,
+            form.language,
+            with_result=columns is None,
+        )
+        if columns is None:
+            return orjson.dumps(shown)
+        model = self._identity(columns.estimates.model_version)
+        result = list_json(job.id, columns, ListForm(form.coverage, model, form.language))
+        return orjson.dumps(shown)[:-1] + b',"result":' + result.encode() + b"}"
 
 
 def ended_etag(view: JobView, form: Representation) -> str:

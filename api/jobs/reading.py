@@ -1,6 +1,6 @@
 """Reads jobs for many polls at once: state, content and position in the queue."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from api.jobs.listing import SubmissionIndex
@@ -50,11 +50,14 @@ class JobView(NamedTuple):
 class JobReader:
     """Reads jobs, in three round trips however many they are.
 
+    Of a job whose end is known, only its state is read: the content of an ended job never changes.
+
     Args:
         client: connection to the broker instance.
         store: the stored jobs.
         lists: reads summaries.
         positions: reads positions in the queue.
+        ended: jobs that have ended, as the message of their end told; None if it is not kept.
     """
 
     def __init__(
@@ -63,11 +66,13 @@ class JobReader:
         store: JobStore,
         lists: SubmissionIndex,
         positions: QueuePositions,
+        ended: Callable[[str], Job | None] = lambda _: None,
     ) -> None:
         self._client = client
         self._store = store
         self._lists = lists
         self._positions = positions
+        self._ended = ended
 
     def read_all(self, queries: Sequence[JobQuery]) -> list[JobView | DomainError]:
         """What each query asks for, or the error that applies to it.
@@ -79,7 +84,10 @@ class JobReader:
         """
         ids = list(dict.fromkeys(query.id for query in queries if is_id(query.id)))
         summaries = self._summaries(ids)
-        jobs = self._load([each for each in ids if _is_small(summaries[each])])
+        jobs = self._known(summaries)
+        jobs |= self._load(
+            [each for each in ids if _is_small(summaries[each]) and each not in jobs]
+        )
         gone = [each for each in ids if not _is_readable(summaries[each], jobs.get(each))]
         owners = self._owners(gone)
         # A job whose tombstone is there may have been stored since it was looked for.
@@ -91,6 +99,19 @@ class JobReader:
             for query in queries
         ]
         return self._with_positions(queries, views)
+
+    def _known(
+        self, summaries: Mapping[JobId, JobSummary | UnreadableRecord | None]
+    ) -> dict[JobId, Job | DomainError | None]:
+        """The ended jobs whose content is known, if they are still stored as they ended."""
+        return {
+            job_id: job
+            for job_id, summary in summaries.items()
+            if isinstance(summary, JobSummary)
+            and (job := self._ended(job_id)) is not None
+            and (job.state, job.finished_at, job.caller)
+            == (summary.state, summary.finished_at, summary.caller)
+        }
 
     def _load(self, ids: Sequence[JobId]) -> dict[JobId, Job | DomainError | None]:
         return dict(zip(ids, self._store.load_all(ids), strict=True)) if ids else {}

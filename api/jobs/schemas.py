@@ -111,6 +111,8 @@ def serialize_job(
     coverage: float,
     identity: ModelIdentity,
     lang: Language,
+    *,
+    with_result: bool = True,
 ) -> dict[str, Any]:
     """The JSON representation of a job, as `JobSchema` documents it.
 
@@ -120,6 +122,7 @@ def serialize_job(
         coverage: of the price intervals.
         identity: `ActiveVersionCache.identity`.
         lang: of the texts.
+        with_result: whether a result that there is is shown.
     """
     answer: dict[str, Any] = {
         "id": job.id,
@@ -134,7 +137,7 @@ def serialize_job(
         "progress": {"done": job.done, "total": len(job.requests)},
         "links": {"self": f"/jobs/{job.id}"},
     }
-    if job.state is JobState.SUCCEEDED:
+    if job.state is JobState.SUCCEEDED and with_result:
         valuations = [
             serialize_valuation(
                 each,

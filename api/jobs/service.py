@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from api.events.thread_waits import ThreadWaits
 from api.events.waits import Client, Waits
@@ -56,7 +56,7 @@ log = get_logger("jobs")
 class Submission:
     """A request to create a job."""
 
-    requests: tuple[CarRequest, ...]
+    requests: Sequence[CarRequest]
     is_list: bool
     body: bytes
     """Raw body and query; requests with the same idempotency key must not differ in it."""
@@ -376,10 +376,10 @@ class Jobs:
         for job in jobs:  # before they are stored: the message of the end may come at once
             changes.watch(job)
         query = self._positions.query([job.id for job in jobs])
-        told: list[Any] = []
-        reads = [QueueCall(command, on_response=told.append) for command in query.commands]
+        told: list[bytes] = []
+        read = QueueCall(query.call, on_response=told.append)
         try:
-            outcomes = self._submitter.submit(jobs, entries, lambda _: reads)
+            outcomes = self._submitter.submit(jobs, entries, lambda _: [read])
         except BaseException:
             for job in jobs:
                 changes.forget(job.id)
@@ -387,7 +387,7 @@ class Jobs:
         for job, outcome in zip(jobs, outcomes, strict=True):
             if outcome is not Created.STORED:
                 changes.forget(job.id)
-        positions = query.read(told) if len(told) == len(reads) else [None] * len(jobs)
+        positions = query.read(told[-1]) if told else [None] * len(jobs)
         return [
             AcceptedJob(job, position) if outcome is Created.STORED else outcome
             for job, outcome, position in zip(jobs, outcomes, positions, strict=True)

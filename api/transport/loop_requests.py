@@ -7,6 +7,7 @@ left to Flask, which defines the API.
 import dataclasses
 import time
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from api.events.waits import Client
 from api.http.compression import accepted_codings
@@ -56,8 +57,7 @@ class LimitedRequest:
         return rate_headers(self.caller.limits, self.state)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class LoopRequest:
+class LoopRequest(NamedTuple):
     """A request that the event loop answers."""
 
     started: float

@@ -6,10 +6,19 @@ Large ones are compressed on threads, as the middleware of Flask compresses its 
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from time import perf_counter
 from typing import NamedTuple
 
-from api.http.compression import ACCEPT_ENCODING, Coding, accepted_codings, choose_coding, compress
+from api.http.compression import (
+    ACCEPT_ENCODING,
+    MIN_BYTES,
+    READING_METHODS,
+    Coding,
+    accepted_codings,
+    choose_coding,
+    compress,
+)
 from api.http.responses import HttpResponse, with_vary
 from api.loops.event_loops import EventLoops
 from api.loops.ticks import TickBatcher
@@ -25,7 +34,12 @@ EncodedHeaders = list[tuple[bytes, bytes]]
 
 def encode_headers(headers: Sequence[tuple[str, str]]) -> EncodedHeaders:
     """Headers in the form of ASGI."""
-    return [(name.lower().encode(), value.encode()) for name, value in headers]
+    return [(_encode_name(name), value.encode()) for name, value in headers]
+
+
+@lru_cache(maxsize=256)
+def _encode_name(name: str) -> bytes:
+    return name.lower().encode()
 
 
 SECURITY_HEADERS = encode_headers(DATA_HEADERS)
@@ -89,6 +103,8 @@ class Responder:
 
     async def _encode(self, response: HttpResponse, request: LoopRequest) -> HttpResponse:
         """A response in the content coding that the client prefers; its ETag is weak, if any."""
+        if len(response.body) < MIN_BYTES and request.method not in READING_METHODS:
+            return response  # most are; clients that refuse identity are Flask's
         choice = choose_coding(
             accepted_codings(request.header(b"accept-encoding")),
             method=request.method,

@@ -141,9 +141,10 @@ class WebhookDeliverer:
     def _on_done(self, task: "asyncio.Task[None]") -> None:
         del self._under_way[task]
         self._wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # Its lease ends, and it is sent again.
-            log.error("webhook_not_sent", error=repr(error), exc_info=error)
+        error = None if task.cancelled() else task.exception()
+        # In either case its lease ends, and it is sent again; others report an outage.
+        if error is not None and not isinstance(error, BrokerUnavailable):
+            log.error("webhook_not_sent", error=type(error).__name__, exc_info=error)
 
     async def _deliver(self, claimed: Claimed) -> None:
         """Make one attempt, and write how it ended."""

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from prometheus_client import start_http_server
 
 from api.webhooks.bodies import WebhookBodies
+from api.webhooks.connections import SystemResolver
 from api.webhooks.deliverer import WebhookDeliverer
-from api.webhooks.sender import SystemResolver, WebhookSender
+from api.webhooks.sender import WebhookSender
 from model_store.registry.registry import ActiveVersionCache
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_job_store

@@ -1,4 +1,4 @@
-"""Sends one webhook: resolves its host once, connects to an address that is permitted, posts.
+"""Sends one webhook by a connection to a permitted address.
 
 No redirect is followed, no proxy of the environment is used, and of the answer only the status and
 `Retry-After` count.
@@ -6,33 +6,23 @@ No redirect is followed, no proxy of the environment is used, and of the answer 
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
-from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpcore
 import httpx
 
+from api.webhooks.connections import AddressForbiddenError, GuardedBackend, Resolver
 from shared.domain.clock import Clock
-from shared.webhooks.addresses import AddressPolicy, CallbackAddress, IpAddress
+from shared.webhooks.addresses import AddressPolicy, CallbackAddress
 
 CONNECT_TIMEOUT_S = 5.0
-ADDRESSES_TRIED = 3
-ANSWER_MAX_BYTES = 16_384
-"""Of a body that is read before the connection is closed, so that the receiver sees no reset."""
-
 DRAIN_TIMEOUT_S = 1.0
-RESOLVER_THREADS = 64
 RETRY_AFTER_MAX_S = 86_400.0
-
-Resolver = Callable[[str, int], Awaitable[Sequence[IpAddress]]]
-"""Finds the IP addresses of a host; raises `OSError` if it has none."""
 
 
 class AttemptOutcome(StrEnum):
@@ -87,86 +77,6 @@ class Attempt(NamedTuple):
     """Pause that the receiver asks for."""
 
 
-class AddressForbiddenError(Exception):
-    """The host has an IP address that must not be called."""
-
-
-class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to hosts whose IP addresses are all permitted.
-
-    The name is resolved once per connection, and the connection is made to the address that was
-    checked; TLS and `Host` still use the name.
-
-    Args:
-        policy: permits addresses.
-        resolve: finds the addresses of a host.
-    """
-
-    def __init__(self, policy: AddressPolicy, resolve: Resolver) -> None:
-        self._policy = policy
-        self._resolve = resolve
-        self._network = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - signature of the library
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect to a host.
-
-        Raises:
-            AddressForbiddenError: one of its addresses must not be called.
-            httpcore.ConnectError: it has no address, or nobody listens there.
-        """
-        try:
-            addresses = await self._resolve(host, port)
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError("the name has no address") from error
-        if not addresses:
-            raise httpcore.ConnectError("the name has no address")
-        # One forbidden address is enough: such names are made to reach it by a second look-up.
-        if not all(map(self._policy.permits, addresses)):
-            raise AddressForbiddenError
-        last: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
-        for address in addresses[:ADDRESSES_TRIED]:
-            try:
-                return await self._network.connect_tcp(
-                    str(address), port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                last = error
-        raise last or httpcore.ConnectError
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
-
-
-class SystemResolver:
-    """Resolves names as the system does, in threads of its own.
-
-    A DNS server that does not answer holds a thread for seconds, which others must not wait for.
-    """
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, "resolver")
-
-    async def __call__(self, host: str, port: int) -> Sequence[IpAddress]:
-        """The addresses of a host; raises `OSError`."""
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(
-            self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        )
-        return [ip_address(str(address[0]).partition("%")[0]) for *_, address in found]
-
-    def close(self) -> None:
-        """Start no further look-up."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
 class WebhookSender:
     """Sends webhooks, each over a connection of its own.
 
@@ -199,7 +109,7 @@ class WebhookSender:
             return Attempt(AttemptOutcome.TIMED_OUT)
         except httpcore.ConnectError:
             return Attempt(AttemptOutcome.UNREACHABLE)
-        except (httpcore.NetworkError, httpcore.ProtocolError):
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError):
             return Attempt(AttemptOutcome.BROKEN)
 
     async def _post(
@@ -252,13 +162,10 @@ _BY_CLASS = {
 
 async def _drain(response: httpcore.Response) -> None:
     """Read a short body to its end; what is longer or late is left."""
-    size = 0
     with contextlib.suppress(Exception):  # the status has come: nothing changes it
         async with asyncio.timeout(DRAIN_TIMEOUT_S):
-            async for part in response.aiter_stream():
-                size += len(part)
-                if size > ANSWER_MAX_BYTES:
-                    break
+            async for _ in response.aiter_stream():
+                pass
 
 
 def retry_after_s(header: bytes, now: float) -> float:

@@ -30,7 +30,9 @@ class FlakyReceiver:
         self._lock = threading.Lock()
         self._failures: Counter[str] = Counter()
         self.accepted: Counter[str] = Counter()
-        """How often the end of each job was accepted, by its id."""
+        """How often the end of each job and batch was accepted, by its id."""
+        self.names: dict[str, set[str]] = {}
+        """The `webhook-id` of each, in all attempts: there must be one."""
         self.refused = 0
         self.forged = 0
 
@@ -42,12 +44,14 @@ class FlakyReceiver:
             if headers["webhook-signature"] != expected["webhook-signature"]:
                 self.forged += 1
                 return HTTPStatus.GONE
+            work_id = orjson.loads(body)["data"]["id"]
+            self.names.setdefault(work_id, set()).add(webhook_id)
             if self._failures[webhook_id] < MOST_FAILURES and random.random() < 1 / 2:
                 self._failures[webhook_id] += 1
                 self.refused += 1
                 return HTTPStatus.SERVICE_UNAVAILABLE
             self._failures.pop(webhook_id, None)
-            self.accepted[orjson.loads(body)["data"]["id"]] += 1
+            self.accepted[work_id] += 1
             return HTTPStatus.NO_CONTENT
 
 

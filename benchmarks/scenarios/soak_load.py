@@ -45,7 +45,7 @@ class Tally:
         self.recorded: list[str] = []
         """Ids that must be in the audit log exactly once."""
         self.reported: list[str] = []
-        """Ids of the jobs whose ends must be reported by webhooks."""
+        """Ids of the jobs and batches whose ends must be reported by webhooks."""
         self.slowest_s = 0.0
 
     def add(self, kind: str, started_at: float, wrong: str = "", answered_id: str = "") -> None:
@@ -71,7 +71,7 @@ class Caller:
 
     def __init__(self, url: str, tally: Tally, callback_url: str = "") -> None:
         self._address = (urlsplit(url).hostname or "", urlsplit(url).port or 80)
-        self._callback_url = callback_url
+        self._callback = f"?{urlencode({'callback_url': callback_url})}" if callback_url else ""
         self._connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_S)
         self._tally = tally
 
@@ -102,7 +102,7 @@ class Caller:
     def webhook(self) -> None:
         """Submit a car whose end is reported by a webhook, and wait for the job."""
         started_at = time.monotonic()
-        path = "/jobs?" + urlencode({"callback_url": self._callback_url})
+        path = f"/jobs{self._callback}"
         body = json.dumps(car(next(_numbers) + SOME_CARS))
         status, answer = self._request("POST", path, body)
         if status != http.client.ACCEPTED:
@@ -113,16 +113,20 @@ class Caller:
         self._follow("webhook", job["links"]["self"], started_at, job["id"])
 
     def batch(self) -> None:
-        """Upload a small file with a broken row and wait for its results."""
+        """Upload a small file with a broken row, wait for its results, and have it reported."""
         rows = "".join(f"Dacia;Logan;2018;Diesel;Manuelle;{n}\n" for n in range(BATCH_ROWS))
         text = f"Marque;Modèle;Année;Carburant;Boîte;Kilométrage\n{rows}Dacia;;;;;\n"
         started_at = time.monotonic()
         headers = {"Content-Type": "text/csv"}
-        status, body = self._request("POST", "/batches", text.encode(), headers)
+        path = f"/batches{self._callback}"
+        status, body = self._request("POST", path, text.encode(), headers)
         if status != http.client.ACCEPTED:
             self._tally.add("batch", started_at, f"status {status}")
             return
-        path = f"/batches/{json.loads(body)['id']}"
+        batch_id = json.loads(body)["id"]
+        if self._callback:
+            self._tally.reported.append(batch_id)
+        path = f"/batches/{batch_id}"
         self._follow("batch", path, started_at)
         status, body = self._request("GET", f"{path}/results")
         lines = body.count(b"\n")

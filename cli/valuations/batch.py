@@ -22,7 +22,7 @@ from client.sync import CarPriceClient
 from client.work import Batch
 
 if TYPE_CHECKING:
-    from client.protocol.uploads import UploadOptions
+    from cli.valuations.batch_run import RunOptions
 
 EXIT_ROWS = 1
 """Exit code if not every row was valued."""
@@ -60,6 +60,13 @@ excel_fr_option = click.option(
     help="Write CSV as a French Excel opens it: semicolons, decimal commas.",
 )
 """The results as a French Excel opens them."""
+
+callback_option = click.option(
+    "--callback-url",
+    metavar="URL",
+    help="Where the service also reports the end, by a signed webhook.",
+)
+"""An address for the end of the batch; the command waits for it all the same."""
 
 
 @click.command(
@@ -122,6 +129,7 @@ excel_fr_option = click.option(
     help="Sheet of a workbook, by name or number; if not given, the first visible one with columns "
     "of cars, else the first.",
 )
+@callback_option
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @connection_options
 def batch(
@@ -131,6 +139,7 @@ def batch(
     form: Form | None,
     excel_fr: bool,
     rejected: Path | None,
+    callback_url: str | None,
     quiet: bool,
     url: str,
     api_key: str | None,
@@ -154,7 +163,7 @@ def batch(
             file=source,
             output=output,
             url=url,
-            options=cast("UploadOptions", options),
+            options=cast("RunOptions", options | _callback(callback_url)),
             form=wanted,
             name=None if source == file else "stdin.csv",
         )
@@ -169,6 +178,11 @@ def batch(
             sys.exit(EXIT_INTERRUPTED)
         _summarise(client, ended, output, lang)
     sys.exit(exit_code(ended))
+
+
+def _callback(url: str | None) -> dict[str, Any]:
+    """The option of an upload that names a callback address; empty if there is none."""
+    return {} if url is None else {"callback_url": url}
 
 
 def exit_code(ended: Batch) -> int:
@@ -301,6 +315,7 @@ class Bar:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the rows go that are still rejected, with the reasons.",
 )
+@callback_option
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @connection_options
 def correct(
@@ -311,6 +326,7 @@ def correct(
     form: Form | None,
     excel_fr: bool,
     rejected: Path | None,
+    callback_url: str | None,
     quiet: bool,
     url: str,
     api_key: str | None,
@@ -325,13 +341,15 @@ def correct(
     wanted = chosen_format(output, form, excel_fr=excel_fr, language=lang) if output else "csv"
     check_outputs(file, {"-o": output, "--rejected": rejected}, lang)
     with file.open("rb") as source:
-        key = f"{hashlib.file_digest(source, 'sha256').hexdigest()[:32]}-{batch_id[:26]}"
+        digest = hashlib.file_digest(source, "sha256")
+    digest.update((callback_url or "").encode())  # a key stands for one address
+    key = f"{digest.hexdigest()[:32]}-{batch_id[:26]}"
     with (
         exit_on_error(lang),
         CarPriceClient(url, api_key=api_key, language=lang) as client,
         Bar(lang, quiet=quiet) as bar,
     ):
-        sent = client.correct_rows(batch_id, file, idempotency_key=key)
+        sent = client.correct_rows(batch_id, file, callback_url=callback_url, idempotency_key=key)
         ended = sent.wait(on_progress=bar.valuing)
         corrected = ended.corrects or batch_id
         if output is not None:

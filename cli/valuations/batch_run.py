@@ -16,6 +16,12 @@ from client.sync import CarPriceClient
 from client.work import Batch
 
 
+class RunOptions(UploadOptions, total=False):
+    """Options of an upload, and where its end is reported."""
+
+    callback_url: str | None
+
+
 class ProgressListener(Protocol):
     """Shows the progress of a run."""
 
@@ -41,7 +47,7 @@ class BatchRun:
     file: Path
     output: Path
     url: str
-    options: UploadOptions
+    options: RunOptions
     form: Form
     """Format of the results: `csv`, `excel-fr`, `ndjson` or `parquet`."""
     name: str | None = None

@@ -35,6 +35,17 @@ _MIN_JUDGED_LISTINGS = 100
 the report doubts them."""
 _MIN_APART = 5
 """Fewest prices off by `_APART_FACTOR` that are doubted: in small files two are a large share."""
+_USUAL_ERROR = 0.2
+"""Standard deviation of log prices from the reference market, from which the usual correlation of
+their ranks follows."""
+_ERRORS = 3.0
+"""Standard errors by which the share of other cars' prices must be beyond doubt."""
+_DOUBTFUL_OTHERS = 0.15
+_MAX_OTHERS = 0.5
+"""Shares of prices that seem to be of other cars from which the report doubts them, and from which
+they are refused; below 0.15 in each of 2,700 real files: sources, months, brands, models, years,
+pairs of these, and random ones of 30 to 600 listings."""
+_MIN_SIMULATED = 5_000
 _FIRST_YEAR = 1995
 """Listings with dates are not older: there were no sites of advertisements."""
 _MAX_YEARS_AHEAD = 1
@@ -98,16 +109,22 @@ def check_prices(name: str, listings: pd.DataFrame) -> PriceCheck:
         ListingsError: the prices are probably not in dirhams, in several currencies, or of other
             cars.
     """
-    known, ratio = _log_ratio_to_reference(listings)
+    known, ratio, expected = _log_ratio_to_reference(listings)
     is_far = np.zeros(len(listings), dtype=np.bool_)
     if len(ratio) < _MIN_KNOWN_LISTINGS:
         return PriceCheck(is_far, ())
     is_far[known] = np.abs(ratio) > np.log(_FAR_FACTOR)
-    return PriceCheck(is_far, tuple(_doubts(name, ratio)))
+    return PriceCheck(is_far, tuple(_doubts(name, ratio, expected)))
 
 
-def _doubts(name: str, ratio: FloatArray) -> Iterator[str]:
-    """What is doubtful about log ratios to the reference market; raises as `check_prices`."""
+def _doubts(name: str, ratio: FloatArray, expected: FloatArray) -> Iterator[str]:
+    """What is doubtful about log ratios to the reference market; raises as `check_prices`.
+
+    Args:
+        name: of the file.
+        ratio: (n,) of listings of known models.
+        expected: (n,) their log prices in the reference market.
+    """
     typical = float(np.exp(np.median(ratio)))
     distance = np.abs(ratio - np.median(ratio))
     far = float(np.mean(np.abs(ratio) > np.log(_FAR_FACTOR)))
@@ -140,6 +157,8 @@ def _doubts(name: str, ratio: FloatArray) -> Iterator[str]:
             " suggest or more than twice as much: they seem to be in several currencies or of"
             " other cars; state all of them in dirhams"
         )
+    else:
+        yield from _doubts_of_order(name, found, ratio + expected, expected)
     if not 1 / _DOUBTFUL_FACTOR < typical < _DOUBTFUL_FACTOR:
         yield (
             f"prices are {typical:.2f} times those of the reference market (median of {found}):"
@@ -150,6 +169,55 @@ def _doubts(name: str, ratio: FloatArray) -> Iterator[str]:
             f"{apart:.0%} of the prices of {found} are less than half of what the others suggest"
             " or more than twice as much (usual is 1 %): another currency, or typing errors"
         )
+
+
+def _doubts_of_order(
+    name: str, found: str, log_price: FloatArray, expected: FloatArray
+) -> Iterator[str]:
+    """Whether prices belong to their cars, also where all cars are alike; raises as `check_prices`.
+
+    Args:
+        name: of the file.
+        found: the listings, in words.
+        log_price: (n,)
+        expected: (n,) log prices in the reference market.
+    """
+    share, error = _share_of_other_cars(log_price, expected)
+    certain = share - _ERRORS * error
+    if certain <= _DOUBTFUL_OTHERS:
+        return
+    reason = (
+        f"the prices do not follow the cars: by their order, about {min(share, 1.0):.0%} of those"
+        f" of {found} are of other cars. Was a column sorted or shifted without the others, or are"
+        " several currencies mixed?"
+    )
+    if certain > _MAX_OTHERS and len(log_price) >= _MIN_JUDGED_LISTINGS:
+        raise ListingsError(f"{name}: {reason}")
+    yield reason
+
+
+def _share_of_other_cars(log_price: FloatArray, expected: FloatArray) -> tuple[float, float]:
+    """Share of prices that seem to be of other cars of the file, and its standard error.
+
+    Prices in another order correlate with the expected ones as much less as their share is. The
+    usual correlation of the ranks depends on how different the cars are: it is that of the expected
+    prices with normal errors. In a file of equal cars the standard error is large.
+
+    Args:
+        log_price: (n,)
+        expected: (n,) log prices in the reference market.
+    """
+    repeated = np.tile(expected, -(-_MIN_SIMULATED // len(expected)))
+    errors = np.random.default_rng(0).normal(0.0, _USUAL_ERROR, len(repeated))
+    usual = max(_rank_correlation(repeated, repeated + errors), 1e-3)
+    found = _rank_correlation(expected, log_price)
+    return 1.0 - found / usual, 1.0 / (usual * float(np.sqrt(len(expected))))
+
+
+def _rank_correlation(one: FloatArray, other: FloatArray) -> float:
+    """Spearman's correlation; 0 if all values of either are equal."""
+    found = pd.Series(one).corr(pd.Series(other), method="spearman")
+    return 0.0 if np.isnan(found) else float(found)
 
 
 def _guess(typical: float) -> str:
@@ -164,8 +232,8 @@ def _guess(typical: float) -> str:
 
 def _log_ratio_to_reference(
     listings: pd.DataFrame,
-) -> tuple[npt.NDArray[np.bool_], FloatArray]:
-    """Which listings are of known models, and their log price minus that of the market."""
+) -> tuple[npt.NDArray[np.bool_], FloatArray, FloatArray]:
+    """Which listings are of known models, log price minus that of the market, and the latter."""
     # Importing these loads the compiled kernels.
     from data.hedonic.predictor import HedonicPredictor  # noqa: PLC0415
     from data.market.reference import ReferenceMarket  # noqa: PLC0415
@@ -175,6 +243,7 @@ def _log_ratio_to_reference(
     is_known = vehicles.isin(hedonic.vehicle_years).to_numpy()
     known = listings[is_known]
     if known.empty:
-        return is_known, np.empty(0)
+        return is_known, np.empty(0), np.empty(0)
     expected = HedonicPredictor(hedonic).predict(car_columns(known), len(known))
-    return is_known, np.asarray(np.log(known[PRICE].to_numpy(dtype=np.float64)) - expected)
+    log_price = np.log(known[PRICE].to_numpy(dtype=np.float64))
+    return is_known, np.asarray(log_price - expected), np.asarray(expected)

@@ -1,7 +1,8 @@
 """Distributions of the cars of a market: models, years, kilometres, versions.
 
 Every count, share and quantile is stored with the number of its listings, which is at least
-`MIN_CELL_COUNT`.
+`MIN_CELL_COUNT`. Of the years of a model it is only stated which have a few listings near, without
+their number.
 """
 
 import dataclasses
@@ -11,9 +12,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from data.hedonic.model import SEPARATOR, FloatArray
+from data.hedonic.model import FIRST_YEAR, LAST_YEAR, SEPARATOR, YEARS, FloatArray
 from data.listings.table import LISTING_DATE, join_texts
-from data.market.typical_cars import YEAR_QUANTILES
+from data.market.typical_cars import MIN_NEAR_LISTINGS, YEAR_QUANTILES
 
 MIN_CELL_COUNT = 10
 """Fewest listings behind any published figure."""
@@ -34,6 +35,8 @@ RARE = "(rare)"
 _KM_PRIOR = 20.0
 
 Counts = Mapping[str, int]
+ListedYears = Mapping[str, Sequence[Sequence[int]]]
+"""By `company|model`, first and last year of each run of years that its listings cover."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +86,8 @@ class Distributions:
     cities: Counts
     patterns: Counts
     """Listings by the stated fields of `PATTERN_FIELDS` (`field,field,...`)."""
+    listed_years: ListedYears = dataclasses.field(default_factory=dict)
+    """Of the groups that are models; empty in statistics of earlier releases."""
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
@@ -121,7 +126,33 @@ def measure_distributions(listings: pd.DataFrame) -> Distributions:
         },
         cities=_counts(listings["city"]),
         patterns=_counts(_patterns(listings)),
+        listed_years=listed_years(names[~names.str.endswith(RARE)], listings["year"]),
     )
+
+
+def listed_years(vehicle: pd.Series, year: pd.Series) -> dict[str, list[list[int]]]:
+    """The years that the listings of each vehicle cover, see `MIN_NEAR_LISTINGS`.
+
+    Args:
+        vehicle: name of the vehicle of some listings.
+        year: of registration of these listings, and of any others; years outside `YEARS` count
+            for the nearest.
+
+    Returns:
+        By vehicle, the runs of years; a vehicle without any is left out.
+    """
+    known = year.reindex(vehicle.index).clip(FIRST_YEAR, LAST_YEAR).astype(int)
+    counts = pd.crosstab(vehicle, known).reindex(columns=YEARS.astype(int), fill_value=0)
+    # One year more at both ends, so that every run has a year before and one after it.
+    own = np.pad(counts.to_numpy(), ((0, 0), (2, 2)))
+    covered = own[:, :-2] + own[:, 1:-1] + own[:, 2:] >= MIN_NEAR_LISTINGS
+    covered[:, [0, -1]] = False
+    found: dict[str, list[list[int]]] = {}
+    for name, changes in zip(counts.index, np.diff(covered, axis=1), strict=True):
+        ends = FIRST_YEAR + np.flatnonzero(changes).reshape(-1, 2)
+        if len(ends):
+            found[str(name)] = [[first, after - 1] for first, after in ends.tolist()]
+    return found
 
 
 def age_at_listing(listings: pd.DataFrame) -> FloatArray:

@@ -2,8 +2,9 @@
 
 A kind is a fuel and a gearbox. Published are, for each group of listings, the number of those
 that state both, and of those of each fuel, gearbox and kind with at least `MIN_CELL_COUNT`; of all
-and of each kind also the quantiles of the years. `listed_kinds` computes from them the expected
-number of listings by kind and year.
+and of each kind also the quantiles of the years. Of a kind with fewer listings the share of the
+group is published, if it has a few. `listed_kinds` computes from them the expected number of
+listings by kind and year.
 """
 
 import dataclasses
@@ -35,6 +36,8 @@ from shared.domain.car import Fuel, Transmission
 KindYears = Mapping[str, Mapping[str, Sequence[float]]]
 """[listings, years at `YEAR_QUANTILES`...] by group and kind (`fuel|gearbox`, `|` for all), and
 [listings] by fuel (`fuel|`) and by gearbox (`|gearbox`)."""
+KindShares = Mapping[str, Mapping[str, Sequence[float]]]
+"""[listings of the group, share of them] by group and kind with fewer than `MIN_CELL_COUNT`."""
 KindCounts = dict[str, dict[str, dict[str, float]]]
 """Number of listings by vehicle, kind and year."""
 
@@ -49,6 +52,10 @@ _STATED_POWER = Term(
     curve=PiecewiseLinear(variable="fiscal_power_cv", knots=(0.0, 1.0), origin=0.0),
 )
 _DIGITS_OF_EFFECTS = 4
+_MIN_SHARED = 3
+"""Fewest listings of a kind of which the share is published: none tells of a single car."""
+_MIN_SHARE = 0.02
+"""Smaller shares count in no price."""
 _MIN_COUNT = 0.01
 """Smaller expected numbers are left out."""
 _FITTING_STEPS = 50
@@ -63,8 +70,7 @@ def measure_kinds(listings: pd.DataFrame) -> KindYears:
     Args:
         listings: a canonical table.
     """
-    known = listings[["fuel", "transmission"]].notna().all(axis=1)
-    table = listings[known].assign(group=group_names(listings)[known])
+    table = _stated(listings)
     found: dict[str, dict[str, list[float]]] = {}
     for group, cars in table.groupby("group", sort=True):
         fuel, gearbox = cars["fuel"] + SEPARATOR, SEPARATOR + cars["transmission"]
@@ -79,14 +85,40 @@ def measure_kinds(listings: pd.DataFrame) -> KindYears:
     return found
 
 
+def measure_kind_shares(listings: pd.DataFrame) -> KindShares:
+    """Shares of the kinds that are too rare in their group for a count of their own.
+
+    Args:
+        listings: a canonical table. Shares of less than 2 %, of one or two listings, and of groups
+            with fewer than `MIN_CELL_COUNT` that state their kind are left out.
+    """
+    table = _stated(listings)
+    found: dict[str, dict[str, list[float]]] = {}
+    for group, cars in table.groupby("group", sort=True):
+        if len(cars) < MIN_CELL_COUNT:
+            continue
+        counts = (cars["fuel"] + SEPARATOR + cars["transmission"]).value_counts().sort_index()
+        for kind, count in counts[counts.between(_MIN_SHARED, MIN_CELL_COUNT - 1)].items():
+            if (share := round(count / len(cars), _DIGITS)) >= _MIN_SHARE:
+                found.setdefault(str(group), {})[str(kind)] = [len(cars), share]
+    return found
+
+
+def _stated(listings: pd.DataFrame) -> pd.DataFrame:
+    """The listings that state fuel and gearbox, with their group."""
+    known = listings[["fuel", "transmission"]].notna().all(axis=1)
+    return listings[known].assign(group=group_names(listings)[known])
+
+
 def _row(years: pd.Series) -> list[float]:
     return [len(years), *np.quantile(years, YEAR_QUANTILES).round(_DIGITS).tolist()]
 
 
-def listed_kinds(kinds: KindYears) -> KindCounts:
+def listed_kinds(kinds: KindYears, shares: KindShares) -> KindCounts:
     """Expected number of listings by vehicle, kind and year.
 
-    The listings whose kind is not published have the fuels and gearboxes that are missing from the
+    Kinds of which only the share is known have the years of all listings that are left. The other
+    listings whose kind is not published have the fuels and gearboxes that are missing from the
     published kinds. Where the counts leave no listing for a fuel or a gearbox, it has none here.
     The rare models of a company count as `company|`, those of all as `|`.
     """
@@ -94,7 +126,7 @@ def listed_kinds(kinds: KindYears) -> KindCounts:
     market = _market_counts(kinds)
     for group, rows in kinds.items():
         vehicle = _vehicle(group)
-        for kind, by_year in _kinds_of_group(rows, market):
+        for kind, by_year in _kinds_of_group(rows, shares.get(group, {}), market):
             _add(found, vehicle, kind, by_year)
     return found
 
@@ -118,7 +150,7 @@ def new_car_kinds(new_cars: NewCars, listed: KindCounts) -> KindCounts:
     return found
 
 
-def known_vehicles(kinds: KindYears, new_cars: NewCars) -> frozenset[str]:
+def known_vehicles(kinds: KindYears, new_cars: NewCars, shares: KindShares) -> frozenset[str]:
     """The models of which nearly all fuels and gearboxes are published.
 
     A kind that `listed_kinds` lacks is one that they do not have; of other models it is not known.
@@ -130,7 +162,9 @@ def known_vehicles(kinds: KindYears, new_cars: NewCars) -> frozenset[str]:
         fuels = sum(rows[_half(fuel, 0)][0] for fuel in Fuel if _half(fuel, 0) in rows)
         # Of two gearboxes, the other is what is left.
         has_gearbox = any(_half(gearbox, 1) in rows for gearbox in Transmission)
-        if has_gearbox and fuels >= _KNOWN_SHARE * rows[_ALL][0]:
+        of_kinds = sum(rows[kind][0] for kind in rows if _is_kind(kind))
+        of_kinds += sum(share * rows[_ALL][0] for _, share in shares.get(group, {}).values())
+        if max(fuels if has_gearbox else 0.0, of_kinds) >= _KNOWN_SHARE * rows[_ALL][0]:
             found.add(group)
         else:
             found.discard(group)
@@ -226,29 +260,32 @@ def _market_counts(kinds: KindYears) -> dict[str, float]:
 
 
 def _kinds_of_group(
-    rows: Mapping[str, Sequence[float]], market: Mapping[str, float]
+    rows: Mapping[str, Sequence[float]],
+    shares: Mapping[str, Sequence[float]],
+    market: Mapping[str, float],
 ) -> Iterator[tuple[str, FloatArray]]:
     """Each kind that a group may have, and its listings by year."""
     if _ALL not in rows:
         return
     everything = _by_year(rows[_ALL])
-    published = {
-        name: _by_year(row)
-        for name, row in rows.items()
-        if not name.startswith(SEPARATOR) and not name.endswith(SEPARATOR)
-    }
+    published = {name: _by_year(row) for name, row in rows.items() if _is_kind(name)}
     yield from published.items()
-    rest = rows[_ALL][0] - sum(rows[name][0] for name in published)
+    counts = {name: rows[name][0] for name in published}
+    rest = rows[_ALL][0] - sum(counts.values())
     if rest <= 0:
         return
-    fuels = _unpublished(rows, list(map(str, Fuel)), published, market, position=0)
-    gearboxes = _unpublished(rows, list(map(str, Transmission)), published, market, position=1)
-    names = [[fuel + SEPARATOR + gearbox for gearbox in gearboxes] for fuel in fuels]
-    possible = np.array([[float(name not in published) for name in row] for row in names])
-    counts = _with_margins(possible, _floats(fuels), _floats(gearboxes))
     left = np.maximum(everything - sum(published.values(), np.zeros_like(everything)), 0.0)
     by_year = left / left.sum() if left.any() else everything / everything.sum()
-    for kind, count in zip(chain.from_iterable(names), counts.ravel(), strict=True):
+    shared = {kind: share * rows[_ALL][0] for kind, (_, share) in shares.items()}
+    counts |= shared
+    fuels = _unpublished(rows, list(map(str, Fuel)), counts, market, position=0)
+    gearboxes = _unpublished(rows, list(map(str, Transmission)), counts, market, position=1)
+    names = [[fuel + SEPARATOR + gearbox for gearbox in gearboxes] for fuel in fuels]
+    possible = np.array([[float(name not in counts) for name in row] for row in names])
+    others = _with_margins(possible, _floats(fuels), _floats(gearboxes))
+    for kind, count in shared.items():
+        yield kind, count * by_year
+    for kind, count in zip(chain.from_iterable(names), others.ravel().tolist(), strict=True):
         if count:
             yield kind, count * by_year
 
@@ -279,26 +316,34 @@ def _ratios(wanted: FloatArray, found: FloatArray) -> FloatArray:
 def _unpublished(
     rows: Mapping[str, Sequence[float]],
     values: Sequence[str],
-    published: Mapping[str, FloatArray],
+    counts: Mapping[str, float],
     market: Mapping[str, float],
     *,
     position: int,
 ) -> dict[str, float]:
-    """Listings by fuel (position 0) or gearbox (1) that are of no published kind.
+    """Listings by fuel (position 0) or gearbox (1) that are of no kind with known `counts`.
 
     Listings whose fuel or gearbox is not published either have the others, as in the market.
     """
     names = {value: _half(value, position) for value in values}
+    of_kinds = dict.fromkeys(values, 0.0)
+    for kind, count in counts.items():
+        of_kinds[kind.split(SEPARATOR)[position]] += count
     left = {
-        value: rows[name][0]
-        - sum(rows[kind][0] for kind in published if kind.split(SEPARATOR)[position] == value)
+        value: max(rows[name][0] - of_kinds[value], 0.0)
         for value, name in names.items()
         if name in rows
     }
     others = {value: market.get(name, 0.0) for value, name in names.items() if value not in left}
     missing = rows[_ALL][0] - sum(rows[names[value]][0] for value in left)
+    missing = max(missing - sum(of_kinds[value] for value in others), 0.0)
     total = max(sum(others.values()), 1.0)
     return {**left, **{value: missing * count / total for value, count in others.items()}}
+
+
+def _is_kind(name: str) -> bool:
+    """Whether a row is of a fuel and a gearbox."""
+    return not name.startswith(SEPARATOR) and not name.endswith(SEPARATOR)
 
 
 def _half(value: str, position: int) -> str:

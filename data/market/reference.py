@@ -14,7 +14,7 @@ from data.hedonic.model import HedonicModel, PiecewiseLinear
 from data.market.distributions import Distributions
 from data.market.kind_bounds import with_bounded_kinds
 from data.market.kind_trend import KindTrend
-from data.market.kinds import KindYears, with_new_car_fields
+from data.market.kinds import KindShares, KindYears, with_new_car_fields
 from data.market.new_car_anchor import with_new_cars, years_of_new_cars
 from data.market.new_cars import NewCars
 
@@ -65,6 +65,7 @@ class ReferenceMarket:
         cars: distributions of the cars.
         kind_trend: how their fuels and gearboxes change with the year.
         kinds: fuels and gearboxes of the cars of each model, with their years.
+        kind_shares: shares of those that are too rare for a count.
         new_cars: levels of new cars.
     """
 
@@ -77,6 +78,7 @@ class ReferenceMarket:
     cars: Distributions
     kind_trend: KindTrend = dataclasses.field(default_factory=dict)
     kinds: KindYears = dataclasses.field(default_factory=dict)
+    kind_shares: KindShares = dataclasses.field(default_factory=dict)
     new_cars: NewCars = dataclasses.field(default_factory=NewCars)
 
     @property
@@ -126,6 +128,7 @@ class ReferenceMarket:
             "cars": dataclasses.asdict(self.cars),
             "kind_trend": self.kind_trend,
             "kinds": self.kinds,
+            "kind_shares": self.kind_shares,
             "new_cars": dataclasses.asdict(self.new_cars),
             "hedonic": self.hedonic.to_json(),
         }

@@ -18,6 +18,8 @@ MIN_LISTINGS = 10
 YEAR_TERM = "vehicle_x_year"
 YEAR_QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90)
 """Levels of the published quantiles of the years (`data.market.distributions`)."""
+MIN_NEAR_LISTINGS = 3
+"""Fewest listings of a model, registered at most a year before or after a year, that cover it."""
 _MEDIAN_KM_COLUMN = 4
 """Index of the median in a row of `km_by_age`: after the count and three lower quantiles."""
 MAX_YEAR_SPAN = 5

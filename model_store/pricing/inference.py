@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,9 @@ from model_store.pricing.comparables import nearest_comparables
 from model_store.pricing.depreciation import depreciation
 from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
+from model_store.pricing.kernels import limit_log_prices, round_to_cents
 from model_store.pricing.listing_support import ListingSupport, noted_fields
-from model_store.pricing.reasons import DetailEffects, known_fields, unpriced_fields
+from model_store.pricing.reasons import DetailEffects, known_fields, list_notes, unpriced_fields
 from model_store.pricing.scenarios import ScenarioExpander, widen
 from model_store.pricing.typical_cars import TypicalCarTable
 from model_store.pricing.usual_approximation import reference_km_by_age
@@ -29,6 +31,7 @@ from model_store.registry.self_test import check_prices
 from shared.domain.car import CarFeatures, Fuel, Transmission
 from shared.domain.clock import current_month, month_number, year_of
 from shared.domain.errors import ModelRefused
+from shared.domain.lists.estimates import EstimateList
 from shared.domain.outlook import Comparable, Depreciation
 from shared.domain.valuation import (
     EXTRAPOLATED,
@@ -52,12 +55,17 @@ class EstimateTable:
     """(n,) rounded to the cent; the median quantile, so it lies inside every interval."""
     quantiles_mad: NDArray[np.float64]
     """(n, 9) prices at `QUANTILE_LEVELS`, not decreasing along a row."""
-    model_known: NDArray[np.bool_]
-    """(n,)"""
+    level: NDArray[np.int8]
+    """(n,) levels of information (`model_store.pricing.feature_matrix`)."""
     notes: NDArray[np.int64]
     """(n,) bits of `shared.domain.notes.MODEL_NOTES`."""
     without_effect: tuple[str, ...] = ()
     """Fields of which no value changes a price of the model; not in `notes`."""
+
+    @property
+    def model_known(self) -> NDArray[np.bool_]:
+        """(n,) whether training has seen the model."""
+        return self.level < UNKNOWN_MODEL
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,7 +120,7 @@ class LoadedModel:
                 price_mad=price,
                 quantiles_mad=tuple(quantiles),
                 model_version=version,
-                model_known=known,
+                model_known=level < UNKNOWN_MODEL,
                 month=month,
                 unpriced=unpriced_fields(
                     car,
@@ -125,12 +133,12 @@ class LoadedModel:
                 extrapolated=noted_fields(notes, EXTRAPOLATED),
                 width_age_months=width_age,
             )
-            for row, (car, price, quantiles, known, notes) in enumerate(
+            for row, (car, price, quantiles, level, notes) in enumerate(
                 zip(
                     cars,
                     table.price_mad.tolist(),
                     table.quantiles_mad.tolist(),
-                    table.model_known.tolist(),
+                    table.level.tolist(),
                     table.notes.tolist(),
                     strict=True,
                 )
@@ -153,6 +161,25 @@ class LoadedModel:
         effects = self._detail_effects
         table.notes[:] |= effects.notes(columns, features.cars)
         return dataclasses.replace(table, without_effect=effects.without_effect)
+
+    def estimate_list(
+        self, columns: Mapping[str, Sequence[Any]], n: int, *, month: int | None = None
+    ) -> EstimateList:
+        """As `estimate`, of `n` cars given as columns; see `estimate_columns`."""
+        month = current_month() if month is None else month
+        table = self.estimate_columns(columns, n, month=month)
+        notes, numbers = list_notes(
+            columns, table.notes, table.model_known, without_effect=table.without_effect
+        )
+        return EstimateList(
+            prices_mad=table.price_mad.tolist(),
+            quantiles_mad=table.quantiles_mad.T.tolist(),
+            model_version=self.version.id,
+            month=month,
+            width_age_months=self.calibration.age_of_data(month - self._data_month),
+            notes=notes,
+            note_numbers=numbers,
+        )
 
     def explain(self, car: CarFeatures) -> Explanation:
         """Shapley contributions of the known fields; base and contributions sum to the price.
@@ -312,15 +339,13 @@ class LoadedModel:
             prices = scenarios.mix(prices, factors)
         elif factors is not None:
             widen(prices, factors)
-        # In place: for a single car the calls cost more than the arithmetic.
-        np.maximum(prices, 0.0, out=prices)
-        np.minimum(prices, _MAX_LOG_PRICE, out=prices)
+        limit_log_prices(prices, _MAX_LOG_PRICE)
         np.exp(prices, out=prices)
-        prices.round(2, out=prices)
+        round_to_cents(prices)
         return EstimateTable(
             price_mad=prices[:, _MEDIAN],
             quantiles_mad=prices,
-            model_known=level < UNKNOWN_MODEL,
+            level=level,
             notes=notes,
         )
 

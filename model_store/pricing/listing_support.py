@@ -7,6 +7,7 @@ car that is covered would hold too seldom (ADR 116).
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Self
 
@@ -20,6 +21,7 @@ from data.hedonic.ordinal_encoder import (
     CarOrdinalEncoder,
     cell_value_code,
 )
+from data.market.typical_cars import MIN_NEAR_LISTINGS
 from model_store.pricing.feature_matrix import OUT_OF_RANGE, CarEncoder, CodedFeatures
 from model_store.pricing.kernels import note_uncovered
 from model_store.pricing.usual_cars import UsualCars, UsualStatistics, counted_cells
@@ -30,10 +32,8 @@ from shared.domain.valuation import EXTRAPOLATED, UNSEEN_IN_MODEL
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-MIN_NEAR_LISTINGS = 3
-"""Fewest listings of a model, registered at most a year before or after the car, that cover it."""
 _MIN_NEAR = MIN_NEAR_LISTINGS - 0.5
-"""The counts are rounded shares of totals."""
+"""The counts of versions without `listed_years` are rounded shares of totals."""
 KM_DEVIATIONS = 3.0
 """Distance of the kilometres from the usual ones of model and age, in distances of their 84 %
 quantile, from which no listing of the model covers them."""
@@ -93,14 +93,19 @@ class ListingSupport:
             usual: the usual kilometres by them.
             encoder: of the model that prices the cars.
             knows_years: whether the statistics count the listings by year; False: they are an
-                approximation, and no year is extrapolated.
+                approximation, and no year is extrapolated unless they state the covered ones.
         """
-        near = _near_listings(statistics, encoder.hedonic, encoder.ordinal_encoder)
-        sparse = np.zeros((len(near), len(YEARS) + 1), dtype=np.int64)
-        if knows_years and near.any():
-            sparse[1:, 1:] = np.where(near[1:] < _MIN_NEAR, _YEAR_BIT, 0)
+        coder = encoder.ordinal_encoder
+        if statistics.listed_years is None:
+            near = _near_listings(statistics, encoder.hedonic, coder)
+            covered = near >= (_MIN_NEAR if knows_years and near.any() else 0.0)
+        else:
+            covered = _covered_years(statistics.listed_years, coder)
+        sparse = np.zeros((len(covered), len(YEARS) + 1), dtype=np.int64)
+        if not covered.all():
+            sparse[1:, 1:] = np.where(covered[1:], 0, _YEAR_BIT)
             for name, year in statistics.new_car_years.items():
-                code = cell_value_code(VEHICLE, name, encoder.ordinal_encoder)
+                code = cell_value_code(VEHICLE, name, coder)
                 sparse[code, 1 + year - FIRST_YEAR :] = 0
         max_km = np.full(sparse.shape, np.inf)
         if usual.knows_km:
@@ -160,13 +165,26 @@ def noted_fields(notes: int, code: str) -> tuple[str, ...]:
     )
 
 
+def _covered_years(
+    listed_years: Mapping[str, Sequence[Sequence[int]]], coder: CarOrdinalEncoder
+) -> npt.NDArray[np.bool_]:
+    """Whether the listings of a vehicle cover a year, (vehicles, years)."""
+    covered = np.zeros((coder.sizes[VEHICLE], len(YEARS)), dtype=np.bool_)
+    for name, runs in listed_years.items():
+        code = cell_value_code(VEHICLE, name, coder)
+        for first, last in runs:
+            covered[code, first - FIRST_YEAR : last - FIRST_YEAR + 1] = True
+    return covered
+
+
 def _near_listings(
     statistics: UsualStatistics, hedonic: HedonicModel, coder: CarOrdinalEncoder
 ) -> FloatArray:
     """Listings of each vehicle registered at most a year before or after, (vehicles, years).
 
-    Counts of generated listings are those of what they were drawn from: the baseline has counts of
-    vehicles, and of the years with enough listings; the others share what the drawn ones show.
+    An approximation for versions that do not state the years that listings cover. Counts of
+    generated listings are those of what they were drawn from: the baseline has counts of vehicles,
+    and of the years with enough listings; the others share what the drawn ones show.
     """
     drawn = np.zeros((coder.sizes[VEHICLE], len(YEARS)))
     cells = counted_cells(statistics.kinds, coder)

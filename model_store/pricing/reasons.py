@@ -1,6 +1,7 @@
 """Which fields of a car can be reasons for its price: those with a value that training has seen."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from data.hedonic.ordinal_encoder import KEYS, NUMBERS, CodedCars
 from data.vehicles.columns import CategoricalColumn, Column
 from data.vehicles.names import BRAND_CLASSES
 from model_store.pricing.feature_matrix import CarEncoder
+from model_store.pricing.listing_support import noted_fields
 from shared.domain.car import FIELD_NAMES, USUALLY_STATED, CarFeatures
+from shared.domain.lists.estimates import ModelNotes
 from shared.domain.notes import DETAIL_WORDS, MODEL_NOTES, ModelNote
-from shared.domain.valuation import BRAND_UNKNOWN, NO_EFFECT
+from shared.domain.valuation import BRAND_UNKNOWN, EXTRAPOLATED, NO_EFFECT, UNSEEN_IN_MODEL
 
 _CODED_FIELDS = {
     name: KEYS.index(name)
@@ -155,3 +158,37 @@ class DetailEffects:
                 is_noted[list(coded.words)] = False
             found[is_noted] |= _EFFECT_BITS[name]
         return found
+
+
+def list_notes(
+    columns: Mapping[str, Sequence[Any]],
+    notes: NDArray[np.int64],
+    model_known: NDArray[np.bool_],
+    *,
+    without_effect: Sequence[str],
+) -> tuple[list[ModelNotes], list[int]]:
+    """The different notes on the cars of a list, and the number (n,) of those of each car.
+
+    Args:
+        columns: the cars by name of the field, values or None.
+        notes: (n,) bits of `MODEL_NOTES`, with those of `DetailEffects`.
+        model_known: (n,).
+        without_effect: see `DetailEffects`.
+    """
+    idle = [name for name in without_effect if name in columns]
+    is_stated = [[value is not None for value in columns[name]] for name in idle]
+    kinds = list(zip(notes.tolist(), model_known.tolist(), *is_stated, strict=True))
+    numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
+    found = []
+    for bits, is_known, *stated in numbers:
+        unpriced = {*noted_fields(bits, NO_EFFECT), *noted_fields(bits, BRAND_UNKNOWN)}
+        unpriced.update(compress(idle, stated))
+        found.append(
+            ModelNotes(
+                is_known,
+                tuple(sorted(unpriced, key=FIELD_NAMES.index)),
+                noted_fields(bits, UNSEEN_IN_MODEL),
+                noted_fields(bits, EXTRAPOLATED),
+            )
+        )
+    return found, list(map(numbers.__getitem__, kinds))

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from data.hedonic.kernels import find_incomplete
 from data.hedonic.ordinal_encoder import (
     COLUMN_KEYS,
     KEYS,
@@ -49,6 +50,8 @@ _FUEL_KEY, _GEARBOX_KEY = COLUMN_KEYS.index("fuel"), COLUMN_KEYS.index("transmis
 _SPEC, _VEHICLE = KEYS.index("spec"), KEYS.index("vehicle")
 _FUELS, _GEARBOXES = list(Fuel), list(Transmission)
 _KM = NUMBERS.index("km_driven")
+_PLACES = np.array([_FUEL, _GEARBOX, _KM])
+"""Of `find_incomplete`."""
 
 
 def mixed_quantiles(quantiles_log: FloatArray, weights: FloatArray, starts: IntArray) -> FloatArray:
@@ -174,11 +177,19 @@ class ScenarioExpander:
 
     def expand(self, features: CodedFeatures) -> Scenarios | None:
         """The scenarios of a group of cars; None if no car lacks a field that can be completed."""
-        lacks_kind, lacks_km = self._lacking(features)
+        lacks_kind, lacks_km = (np.empty(len(features.lacks_details), np.bool_) for _ in range(2))
+        if not find_incomplete(
+            features.categories,
+            features.cars.numbers,
+            _PLACES,
+            self.usual.knows_kinds,
+            self.usual.knows_km,
+            lacks_kind,
+            lacks_km,
+        ):
+            return None
         is_incomplete = lacks_kind | lacks_km
         (incomplete,) = is_incomplete.nonzero()
-        if not len(incomplete):
-            return None
         n = len(is_incomplete)
         part = features if len(incomplete) == n else features.take(incomplete)
         kinds, shares = self._kinds(part)
@@ -201,13 +212,6 @@ class ScenarioExpander:
         values = km.reshape(len(kinds), -1)[car, slot]
         completed.cars.numbers[added[without], _KM] = values[without]
         return Scenarios(features=completed, weights=weights, starts=starts)
-
-    def _lacking(self, features: CodedFeatures) -> tuple[BoolArray, BoolArray]:
-        """Whether each car lacks a half of its kind, and its kilometres, (n,) each."""
-        categories = features.categories
-        kind = (categories[:, _FUEL] == MISSING) | (categories[:, _GEARBOX] == MISSING)
-        km = np.isnan(features.cars.numbers[:, _KM])
-        return kind & self.usual.knows_kinds, km & self.usual.knows_km
 
     def _kinds(self, features: CodedFeatures) -> tuple[IntArray, FloatArray]:
         """The most frequent possible kinds (n, MAX_KINDS) and their shares, 0 for unused ones."""

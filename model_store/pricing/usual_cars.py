@@ -43,12 +43,14 @@ _NEAR_YEARS = 1.5
 _LONG_YEARS = 6.0
 """Years over which the weight of a listing falls by the factor e."""
 _BRAND_PRIOR = 20.0
-_LONG_PRIOR = 10.0
+_LONG_PRIOR = 1.0
+"""Most brands have kinds that a model of theirs lacks: with more, the shares of a model predict
+those of its other listings worse, be there one or eight of them."""
 _VEHICLE_PRIOR = 10.0
 _POWER_PRIOR = 3.0
 """Weights of the more general shares as numbers of listings."""
-_KNOWN_PRIOR = 1.0
-"""The weight of the brand's shares for a vehicle whose kinds are known."""
+_LONG_PRIOR_OF_SCHEMA_6 = 10.0
+"""Weight of the shares of the brand in versions of which no known kinds are stored."""
 _INDEPENDENT_PRIOR = 1.0
 """Weight of "fuel and gearbox are independent" in the shares of the market."""
 _MAX_DEVIATIONS = 2.5
@@ -82,6 +84,8 @@ class UsualStatistics:
             the year before: a newer car is not cheaper because its usual kind is a cheaper one.
         new_car_years: by vehicle, the first year from which prices of new cars tell the price, as
             listings do.
+        listed_years: by vehicle, first and last year of each run of years that its listings cover
+            (`data.market.distributions.listed_years`). None in versions of earlier releases.
     """
 
     kinds: Counts
@@ -94,6 +98,7 @@ class UsualStatistics:
     new_kinds: Counts = dataclasses.field(default_factory=dict)
     kept_kinds: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     new_car_years: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    listed_years: Mapping[str, Sequence[Sequence[int]]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -322,12 +327,12 @@ def _shares(statistics: UsualStatistics, ordinal_encoder: CarOrdinalEncoder) -> 
     usual = _with_prior(_smoothed(market, _NEAR_YEARS), _independent(market), _INDEPENDENT_PRIOR)
     brands = _with_prior(_smoothed(of_company, _NEAR_YEARS), usual, _BRAND_PRIOR)
     brands[0] = usual
-    prior, weight = brands[brand_of], np.full((vehicles, 1, 1), _LONG_PRIOR)
+    prior = brands[brand_of]
+    weight = _LONG_PRIOR_OF_SCHEMA_6 if statistics.known_kinds is None else _LONG_PRIOR
     for vehicle, kinds in _known_kinds(statistics, ordinal_encoder):
         of_vehicle[vehicle] *= kinds
         prior[vehicle] *= kinds
         prior[vehicle] /= prior[vehicle].sum(axis=1, keepdims=True)
-        weight[vehicle] = _KNOWN_PRIOR
     long = _with_prior(_smoothed(of_vehicle, _LONG_YEARS), prior, weight)
     near = _with_prior(_smoothed(of_vehicle, _NEAR_YEARS), long, _VEHICLE_PRIOR)
     for name, by_year in statistics.kept_kinds.items():

@@ -34,6 +34,7 @@ from model_store.registry.history import (
     earlier_versions,
     has_history,
     read_history,
+    rollback_target,
 )
 from model_store.registry.manifest import ASKING_PRICES, CALIBRATION_FILE, ModelVersion
 from model_store.registry.verification import check_version
@@ -199,6 +200,7 @@ class ModelRegistry:
 
         Raises:
             NoEarlierModel: nothing was active before, or not the version `to`.
+            ActivePointerLost: which version is active is not known.
             ModelVersionNotFound, ModelRefused: the earlier version is missing or fails a check.
             ActiveModelChanged: the pointer has another ETag.
         """
@@ -216,11 +218,15 @@ class ModelRegistry:
 
         Returns:
             The removed versions, the oldest first.
+
+        Raises:
+            ActivePointerLost: the active version could be among the removed ones.
         """
         with self._locked():
+            active = self.known_active_version()
             needed = {*pinned, *self._referenced_versions(), *self._recently_active()}
             with contextlib.suppress(NoEarlierModel):
-                needed.add(self._rollback_target())
+                needed.add(rollback_target(self.history(), active))
             newest_first = self._version_names()
             old = [name for name in reversed(newest_first[keep:]) if name not in needed]
             for name in old:
@@ -269,8 +275,8 @@ class ModelRegistry:
             except (ModelRefused, ModelVersionNotFound) as error:
                 logger.warning("model_version_unreadable: %s", error)
 
-    def _rollback_target(self, wanted: str | None = None) -> str:
-        active = self.active_version()
+    def _rollback_target(self, wanted: str | None) -> str:
+        active = self.known_active_version()
         earlier = earlier_versions(self.history(), active)
         if wanted is not None and wanted not in earlier:
             raise NoEarlierModel(version=active or "-")

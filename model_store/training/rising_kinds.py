@@ -46,7 +46,7 @@ _FIRST_YEAR = 1998
 _PRICE_SCALE = 0.07
 """Scale of the logistic distribution of the log prices of one kind."""
 _MAX_FALL = 1e-4
-_MAX_MOVED = 0.05
+_MAX_MOVED = 0.1
 """Largest share of the cars of a vehicle and year that may count as another kind than they are."""
 _BLENDS = np.linspace(0.05, 1.0, 20)
 _HALVINGS = 16

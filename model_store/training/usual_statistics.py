@@ -8,7 +8,7 @@ import pandas as pd
 
 from data.hedonic.model import SEPARATOR, FloatArray, HedonicModel
 from data.listings.table import LISTING_DATE, latest_month
-from data.market.distributions import age_at_listing
+from data.market.distributions import ListedYears, age_at_listing, listed_years
 from data.market.kind_trend import kind_ratios
 from data.market.kinds import KindCounts, known_vehicles, listed_kinds, new_car_kinds
 from data.market.reference import ReferenceMarket
@@ -44,10 +44,10 @@ def usual_statistics(
     vehicle = _vehicles(dated, hedonic)
     kind = dated["fuel"] + SEPARATOR + dated["transmission"]
     if market is not None and market.kinds:
-        listed = listed_kinds(market.kinds)
+        listed = listed_kinds(market.kinds, market.kind_shares)
         kinds = _of_known_names(listed, hedonic)
         new_kinds: Counts = _of_known_names(new_car_kinds(market.new_cars, listed), hedonic)
-        known = known_vehicles(market.kinds, market.new_cars)
+        known = known_vehicles(market.kinds, market.new_cars, market.kind_shares)
     else:
         new_kinds = {}
         trend = kind_ratios(market.kind_trend if market else {}, kind, dated["year"])
@@ -58,9 +58,22 @@ def usual_statistics(
         known_kinds=_known_kinds((kinds, new_kinds), known),
         new_kinds=new_kinds,
         new_car_years={} if market is None else market.years_of_new_cars(hedonic),
+        listed_years=_listed_years(vehicle, dated["year"], market),
         powers=_counts(vehicle, kind, dated["fiscal_power_cv"], np.ones(len(dated))),
         **_kilometres(dated["km_driven"].to_numpy(), age_at_listing(dated), vehicle, kind),
     )
+
+
+def _listed_years(
+    vehicle: pd.Series, year: pd.Series, market: ReferenceMarket | None
+) -> ListedYears | None:
+    """The years that real listings of each vehicle cover; None if the market does not state them.
+
+    Generated listings would state the years of a smoothed distribution.
+    """
+    if market is not None:
+        return market.cars.listed_years or None
+    return listed_years(vehicle[~vehicle.str.endswith(SEPARATOR)], year)
 
 
 def _known_kinds(sources: Iterable[Counts], known: Collection[str]) -> dict[str, tuple[str, ...]]:

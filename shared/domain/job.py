@@ -1,12 +1,13 @@
 """A job: an accepted request for work that may outlast the HTTP request."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
 from shared.domain.errors import DomainError
 from shared.domain.ids import CallerId, JobId
+from shared.domain.lists.requests import count_extras
 from shared.domain.valuation import DEFAULT_COVERAGE, CarRequest, Estimate
 
 
@@ -84,15 +85,17 @@ class Job:
     state: JobState
     created_at: float
     """Unix time, seconds."""
-    requests: tuple[CarRequest, ...]
+    requests: Sequence[CarRequest]
+    """A `shared.domain.lists.requests.RequestList` if it is long."""
     is_list: bool
     """Whether the caller sent a list, and gets one back."""
     started_at: float | None = None
     finished_at: float | None = None
     attempts: int = 0
     cancel_requested: bool = False
-    estimates: tuple[Estimate, ...] = ()
-    """One per request, in order, once the job has succeeded."""
+    estimates: Sequence[Estimate] = ()
+    """One per request, in order, once the job has succeeded; an `EstimateList` of columns if the
+    requests are one and ask for no extras."""
     error: str | None = None
     """Message code of the failure."""
     origin: DispatchOrigin | None = None
@@ -113,7 +116,7 @@ class Job:
     @property
     def effort(self) -> int:
         """Its expected duration, in that of one car without extras."""
-        return sum(map(effort_of, self.requests))
+        return len(self.requests) + EXTRA_COST_CARS * count_extras(self.requests)
 
 
 class JobEnd(NamedTuple):
@@ -122,7 +125,7 @@ class JobEnd(NamedTuple):
     id: JobId
     state: JobState
     """A terminal one."""
-    estimates: tuple[Estimate, ...] = ()
+    estimates: Sequence[Estimate] = ()
     error: str = ""
     """Message code of the failure."""
 

@@ -114,13 +114,23 @@ def interval_of(
     Raises:
         ValueError: for any other coverage.
     """
+    low, high = interval_indexes(coverage)
+    return PriceInterval(
+        low_mad=quantiles_mad[low], high_mad=quantiles_mad[high], coverage=coverage
+    )
+
+
+def interval_indexes(coverage: float) -> tuple[int, int]:
+    """Indexes of both ends of the central interval with one of `COVERAGES` among the quantiles.
+
+    Raises:
+        ValueError: for any other coverage.
+    """
     low = round((1.0 - coverage) / 2.0, 6)
     if low not in QUANTILE_LEVELS[:4]:
         raise ValueError(f"coverage must be one of {COVERAGES}, not {coverage}")
     index = QUANTILE_LEVELS.index(low)
-    return PriceInterval(
-        low_mad=quantiles_mad[index], high_mad=quantiles_mad[-1 - index], coverage=coverage
-    )
+    return index, len(QUANTILE_LEVELS) - 1 - index
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

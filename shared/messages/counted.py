@@ -101,6 +101,12 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "en": "{column}: values that hardly any listing of the model is near; prices are "
         "extrapolated, with a wider interval: {count} ({values}).",
     },
+    "out-of-listed-range": {
+        "fr": "{column} : valeurs hors de l'étendue de toutes les annonces ; prix extrapolés, avec "
+        "un intervalle élargi : {count} ({values}).",
+        "en": "{column}: values outside the range of all listings; prices are extrapolated, with a "
+        "wider interval: {count} ({values}).",
+    },
     "unseen-in-model": {
         "fr": "{column} : valeurs que presque aucune annonce du modèle n'a, estimées d'après "
         "d'autres voitures, avec un intervalle élargi : {count} ({values}).",

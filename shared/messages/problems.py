@@ -105,8 +105,11 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         "en": ("Active model changed", "If-Match no longer holds: {version} is active."),
     },
     "no-earlier-model": {
-        "fr": ("Aucune version antérieure", "Aucune version n'était active avant {version}."),
-        "en": ("No earlier version", "No version was active before {version}."),
+        "fr": (
+            "Aucune version antérieure",
+            "L'historique ne nomme aucune version active avant {version}.",
+        ),
+        "en": ("No earlier version", "The history names no version active before {version}."),
     },
     "broker-unavailable": {
         "fr": (

@@ -16,7 +16,7 @@ from shared.fields.spellings import FRENCH_CHOICES
 from shared.messages.callbacks import CALLBACK_MESSAGES
 from shared.messages.problems import PROBLEM_MESSAGES
 from shared.messages.uploads import ROW_MESSAGES, UPLOAD_MESSAGES
-from shared.messages.warnings import WARNING_MESSAGES
+from shared.messages.warnings import WARNING_MESSAGES, message_code
 
 Language = Literal["fr", "en"]
 LANGUAGES: tuple[Language, ...] = ("fr", "en")
@@ -376,11 +376,12 @@ def describe_warning(
         model_known: whether the price is that of the model in `read_as`, although the name is
             ambiguous.
     """
-    field = CAR_FIELDS.get(str(warning["pointer"]).rsplit("/", 1)[-1])
+    name = str(warning["pointer"]).rsplit("/", 1)[-1]
+    field = CAR_FIELDS.get(name)
     params = {"count": 0, **warning}
     if field is not None:
         params |= {"expected": expected(field, language), "label": field.label(language)}
-    code = warning["code"]
+    code = message_code(warning["code"], name)
     if code == MISSPELT:
         params["read_as"] = choice_name(str(warning["read_as"]), language)
     if model_known and code == "name-ambiguous":
@@ -394,7 +395,7 @@ def describe_model_note(field: str, code: str, language: Language) -> str:
     """What a model says of a field of a car, with its name: an entry of `row_notes`."""
     label = CAR_FIELDS[field].label(language)
     colon = " : " if language == "fr" else ": "
-    return f"{label}{colon}{WARNING_MESSAGES[code][language]}"
+    return f"{label}{colon}{WARNING_MESSAGES[message_code(code, field)][language]}"
 
 
 def format_more_count(count: int, language: Language) -> str:

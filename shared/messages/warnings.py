@@ -1,5 +1,6 @@
 """French and English texts of warnings: what is remarked on a valuation, by code."""
 
+from shared.domain.valuation import EXTRAPOLATED
 from shared.messages.uploads import Texts
 
 WARNING_MESSAGES: dict[str, Texts] = {
@@ -45,6 +46,12 @@ WARNING_MESSAGES: dict[str, Texts] = {
         "extrapolé, moins sûr, et l'intervalle est élargi.",
         "en": "Hardly any listing of this model is near this value: the price is extrapolated and "
         "less certain, and the interval is widened.",
+    },
+    "out-of-listed-range": {
+        "fr": "Hors de l'étendue de toutes les annonces : le prix est extrapolé, moins sûr, et "
+        "l'intervalle est élargi.",
+        "en": "Outside the range of all listings: the price is extrapolated and less certain, and "
+        "the interval is widened.",
     },
     "misspelt": {
         "fr": "Faute de frappe supposée : lu comme {read_as}.",
@@ -101,3 +108,13 @@ WARNING_MESSAGES: dict[str, Texts] = {
         "changed since, and the interval is widened accordingly.",
     },
 }
+
+_BY_MODEL = frozenset({"year", "km_driven"})
+"""Numbers that are compared with the listings of the car's model; others with all listings."""
+
+
+def message_code(code: str, field: str) -> str:
+    """The code of the message about a field: a number is extrapolated for two reasons."""
+    if code == EXTRAPOLATED and field not in _BY_MODEL:
+        return "out-of-listed-range"
+    return code

@@ -15,15 +15,8 @@ from shared.domain.valuation import Estimate
 from shared.metrics import RECORDS_UNREADABLE
 from shared.queue.celery_app import make_celery
 from shared.queue.names import TASK_QUEUES, TaskName
-from shared.redis.connections import (
-    Command,
-    ConnectionCache,
-    RedisClient,
-    ScriptCall,
-    broker_errors,
-    raise_errors,
-    run_scripts,
-)
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
+from shared.redis.pipelines import Command, ScriptCall, raise_errors, run_scripts
 from shared.redis.workers import ENQUEUED_AT_HEADER
 
 REPLY_LIST_TTL_S = 60

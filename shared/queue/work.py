@@ -13,11 +13,12 @@ from shared.domain.job import Job
 from shared.logging import get_logger
 from shared.queue.names import TASK_QUEUES, TaskName
 from shared.queue.sender import TaskSender
-from shared.redis.connections import Command, RedisClient, ScriptCall
+from shared.redis.connections import RedisClient
 from shared.redis.fair_queues.queues import FairQueues, WorkItem
 from shared.redis.fair_queues.scripts import MAX_EFFORT, MAX_JOBS
 from shared.redis.job_store.creation import CreateOutcome, KeyEntry, QueueCall, QueueJobs
 from shared.redis.job_store.store import JobStore
+from shared.redis.pipelines import Command, ScriptCall
 from shared.redis.workers import WorkerRegistry
 
 FAIR_PROTOCOL = 2

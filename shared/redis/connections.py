@@ -1,4 +1,4 @@
-"""Connections to Redis with bounded timeouts, and commands without the overhead of the pool."""
+"""Connections to Redis with bounded timeouts, kept ready for the next use."""
 
 import os
 import select
@@ -6,8 +6,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import redis
 from redis.backoff import NoBackoff
@@ -92,6 +91,7 @@ class ConnectionCache:
         self._pool = client.connection_pool
         self._idle: deque[Any] = deque()  # its appends and pops are atomic
         self._pid = os.getpid()
+        self._scripts: dict[Any, tuple[Any, set[str]]] = {}
         # A cache that is gone must not keep places of the pool.
         weakref.finalize(self, _return_all, self._pool, self._idle).atexit = False
 
@@ -110,6 +110,17 @@ class ConnectionCache:
         if has_unread_data(connection):
             connection.disconnect()
         return connection
+
+    def known_scripts(self, connection: Any) -> set[str]:
+        """Digests of the scripts that have run on a connection since it was made; for adding to.
+
+        Their server knows them: it forgets scripts only when it ends, and the connection with it.
+        """
+        socket = connection._sock  # noqa: SLF001 - its life is that of the connection
+        known = self._scripts.get(connection)
+        if known is None or known[0] is not socket or socket is None:
+            known = self._scripts[connection] = (socket, set())
+        return known[1]
 
     def release(self, connection: Any, *, is_clean: bool) -> None:
         """Keep a connection for the next use if there is room and it has no unread responses."""
@@ -134,143 +145,6 @@ def has_unread_data(connection: Any) -> bool:
     poll = select.poll()
     poll.register(socket, select.POLLIN)
     return bool(poll.poll(0))
-
-
-Command: TypeAlias = tuple[Any, ...]
-
-
-class PipelinedCommands:
-    """A context manager that sends commands on entry; other work can run until the responses come.
-
-    On exit a connection whose responses were not all read is closed.
-
-    Args:
-        connections: provide the connection.
-        commands: each as a tuple of its arguments.
-
-    Raises:
-        redis.RedisError: the commands cannot be sent, or one of them was refused.
-    """
-
-    def __init__(self, connections: ConnectionCache, *commands: Command) -> None:
-        self._connections = connections
-        self._commands = commands
-        self._connection: Any = None
-        self._unread = 0
-
-    def __enter__(self) -> Self:
-        self._connection = self._connections.acquire()
-        self._unread = len(self._commands)
-        try:
-            packed = self._connection.pack_commands(self._commands)
-            self._connection.send_packed_command(packed)
-        except BaseException:
-            self._release_connection()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._release_connection()
-
-    def responses(self) -> list[Any]:
-        """Read the responses; to be called once."""
-        found = []
-        while self._unread:
-            answer = self._connection.read_response()
-            self._unread -= 1
-            found.append(answer)
-        return found
-
-    def outcomes(self) -> list[Any]:
-        """As `responses`, with each error that the server reports in the place of its response."""
-        found: list[Any] = []
-        while self._unread:
-            try:
-                answer = self._connection.read_response()
-            except redis.ResponseError as error:
-                answer = error
-            self._unread -= 1
-            found.append(answer)
-        return found
-
-    def _release_connection(self) -> None:
-        self._connections.release(self._connection, is_clean=not self._unread)
-
-
-class ScriptCall(NamedTuple):
-    """A call of a Lua script.
-
-    Attributes:
-        script: as `redis.Redis.register_script` returns it.
-        keys: its KEYS.
-        arguments: its ARGV.
-    """
-
-    script: Any
-    keys: Sequence[str]
-    arguments: Sequence[Any]
-
-    @property
-    def command(self) -> Command:
-        """The command for a server that knows the script."""
-        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.arguments)
-
-    @property
-    def full_command(self) -> Command:
-        """The command with the source of the script."""
-        return ("EVAL", self.script.script, len(self.keys), *self.keys, *self.arguments)
-
-
-def run_scripts(connections: ConnectionCache, *calls: ScriptCall | Command) -> list[Any]:
-    """Run scripts and commands in order, by one round trip; return their responses.
-
-    An error that the server reports is the response of its call. From the first script on that the
-    server does not know, because it has restarted, the calls are sent again with their sources.
-
-    Raises:
-        redis.RedisError: the server does not answer.
-    """
-    with PipelinedCommands(connections, *map(_short_command, calls)) as sent:
-        return read_scripts(connections, sent, *calls)
-
-
-def read_scripts(
-    connections: ConnectionCache, sent: PipelinedCommands, *calls: ScriptCall | Command
-) -> list[Any]:
-    """The responses of calls that were sent, as of `run_scripts`."""
-    found = sent.outcomes()
-    for index, response in enumerate(found):
-        if isinstance(response, redis.exceptions.NoScriptError):
-            again = [
-                call.full_command if isinstance(call, ScriptCall) else call
-                for call in calls[index:]
-            ]
-            with PipelinedCommands(connections, *again) as repeated:
-                return found[:index] + repeated.outcomes()
-    return found
-
-
-def run_script(connections: ConnectionCache, call: ScriptCall) -> Any:
-    """Run one script; raises `redis.RedisError` for what the server reports as well."""
-    (response,) = raise_errors(run_scripts(connections, call))
-    return response
-
-
-def raise_errors(responses: list[Any]) -> list[Any]:
-    """The responses; raises the first error among them."""
-    for response in responses:
-        if isinstance(response, redis.ResponseError):
-            raise response
-    return responses
-
-
-def _short_command(call: ScriptCall | Command) -> Command:
-    return call.command if isinstance(call, ScriptCall) else call
 
 
 def mget(connections: ConnectionCache, keys: Sequence[bytes]) -> list[bytes | None]:

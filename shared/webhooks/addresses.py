@@ -8,7 +8,7 @@ its host has at that moment.
 
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from ipaddress import (
     IPv4Address,
@@ -175,15 +175,21 @@ class AddressPolicy:
         >>> [AddressPolicy().permits(ip_address(text)) for text in ("8.8.8.8", "10.0.0.1")]
         [True, False]
         """
-        if address in METADATA_ADDRESSES:
-            return False
-        if isinstance(address, IPv6Address) and address.ipv4_mapped in METADATA_ADDRESSES:
+        if METADATA_ADDRESSES.intersection(_meanings(address)):
             return False
         if any(address in network for network in self._allowed):
             return True
         if any(address in network for network in _SPECIAL):
             return False
         return address.is_global and (address.version == IPV4 or address in GLOBAL_IPV6)
+
+
+def _meanings(address: IpAddress) -> Iterator[IpAddress]:
+    """An address, and the IPv4 addresses that it stands for."""
+    yield address
+    if isinstance(address, IPv6Address):
+        last = IPv4Address(int(address) & 0xFFFF_FFFF)  # of mapped, compatible and NAT64 ones
+        yield from (found for found in (last, address.sixtofour) if found is not None)
 
 
 def _literal_addresses(host: str) -> list[IpAddress]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgpack
 
+from tests.behaviour.lua import CALLS, script_name
 from tests.behaviour.normal import Placeholders, digest_of
 from tests.behaviour.running import wait_until
 
@@ -161,6 +162,9 @@ def _command(arguments: list[bytes], names: Placeholders, *, by_script: bool) ->
     verb = arguments[0].decode().upper()
     if any(b"batch-bytes-of" in one for one in arguments) and arguments[-1].isdigit():
         arguments = [*arguments[:-1], b"<bytes>"]  # results contain times
+    if verb in CALLS:
+        name = script_name(verb, arguments[1])
+        return ["EVAL", name, *(readable(one, names) for one in arguments[2:])]
     return [
         f"script: {verb}" if by_script else verb,
         *(readable(one, names) for one in arguments[1:]),

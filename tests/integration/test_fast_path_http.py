@@ -101,14 +101,20 @@ class Api:
 
 
 @contextlib.contextmanager
-def running_api():
-    """Start the API as `make up` does."""
+def running_api(**options):
+    """Start the API as `make up` does; `options` are further settings."""
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(short_folder())
         versions = home / "models"
         (versions / "versions").mkdir(parents=True)
         made = with_server_urls(
-            Settings(home=home, models_path=versions, port=reserve_port(), cache_near_entries=4)
+            Settings(
+                home=home,
+                models_path=versions,
+                port=reserve_port(),
+                cache_near_entries=4,
+                **options,
+            )
         )
         made.versions_path.mkdir(parents=True, exist_ok=True)
         (made.versions_path / "ACTIVE").write_text(f"{VERSION}\n")

@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -142,8 +143,19 @@ def test_a_key_for_files_lists_its_batches_and_no_jobs(keyed):
 def test_a_job_of_another_caller_is_404(keyed, car):
     location = keyed["shop"].post("/jobs", json=car).headers["Location"]
     assert keyed["shop"].get(f"{location}?wait=20").json()["state"] == "SUCCEEDED"
-    assert keyed["garage"].get(location).status_code == 404
-    assert keyed["garage"].delete(location).status_code == 404
+    job_id, unknown = location.rpartition("/")[2], "01m8fqj4f7z0kj5s71amqzvc4r"
+    for path in ("/jobs/{}", "/jobs/{}?wait=0.1", "/jobs/{}/events"):
+        answers = [keyed["garage"].get(path.format(each)) for each in (job_id, unknown)]
+        shown = [
+            (each.status_code, re.sub(r'"instance":"[^"]*"', "", each.text).replace(name, "ID"))
+            for each, name in zip(answers, (job_id, unknown), strict=True)
+        ]
+        assert shown[0] == shown[1], path
+        assert set(answers[0].headers) == set(answers[1].headers)
+    answers = [keyed["garage"].delete(f"/jobs/{each}") for each in (job_id, unknown)]
+    assert [each.status_code for each in answers] == [404, 404]
+    assert answers[0].json()["title"] == answers[1].json()["title"]
+    assert keyed["shop"].get(location).status_code == 200, "it was not deleted"
 
 
 def test_only_the_caller_of_a_valuation_or_an_admin_reports_its_sale(keyed, car):

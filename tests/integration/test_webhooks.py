@@ -31,15 +31,21 @@ def receiver():
         yield running
 
 
-def carprice(service, *arguments, code=0):
-    """Run `carprice webhooks` and return its output."""
+def run(service, *arguments, code=0):
+    """Run `carprice` and return its output and its messages."""
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", "webhooks", *arguments],
-        cwd=ROOT, env={**os.environ, "CARPRICE_HOME": str(service.home)},
+        [sys.executable, "-m", "cli.main", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "CARPRICE_HOME": str(service.home), "CARPRICE_URL": service.url},
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == code, done.stderr
-    return done.stdout
+    return done.stdout, done.stderr
+
+
+def carprice(service, *arguments, code=0):
+    """Run `carprice webhooks` and return its output."""
+    return run(service, "webhooks", *arguments, code=code)[0]
 
 
 def submit(http, body, url, **headers):
@@ -145,6 +151,26 @@ def test_a_batch_and_its_correction_are_reported(http, receiver, secret):
     assert got.json["data"]["counts"] == {"valid": 1, "invalid": 0, "failed": 0}
 
 
+def test_the_command_batch_and_its_corrections_name_an_address(service, http, receiver, tmp_path):
+    (table := tmp_path / "stock.csv").write_bytes(CARS)
+    out, rejected = tmp_path / "out.csv", tmp_path / "rejected.csv"
+    call = ("--callback-url", f"{receiver.url}/ok/shop", "--quiet")
+    run(service, "batch", table, "-o", out, "--rejected", rejected, *call, code=1)
+    (got,) = wait_until(lambda: receiver.at("/ok/shop"))
+    assert got.json["data"]["counts"] == {"valid": 1, "invalid": 1, "failed": 0}
+    batch_id = got.json["data"]["id"]
+    rejected.write_bytes(rejected.read_bytes().replace(b"1018", b"2018"))
+    run(service, "batch", "correct", batch_id, rejected, *call)
+    first, second = wait_until(lambda: (found := receiver.at("/ok/shop"))[1:] and found)
+    assert second.json["data"]["counts"] == {"valid": 1, "invalid": 0, "failed": 0}
+    assert http.get(f"/batches/{batch_id}").json()["corrections"] == [second.json["data"]["id"]]
+    assert first.id != second.id
+    for address in ("http://10.0.0.1/", ""):
+        refused = ("batch", table, "-o", out, "--callback-url", address)
+        _, messages = run(service, *refused, code=2)
+        assert messages.startswith("--callback-url: "), "the option is named"
+
+
 def test_a_cancelled_job_is_reported(http, receiver, car):
     """It is cancelled before a worker takes it, or ends before: either way it is reported once."""
     job_id = submit(http, [car] * 1000, f"{receiver.url}/ok").json()["id"]
@@ -159,10 +185,39 @@ def test_a_repeated_submission_is_reported_once(http, receiver, car):
     first = submit(http, car, url, **key).json()["id"]
     assert submit(http, car, url, **key).json()["id"] == first
     assert submit(http, car, f"{url}/other", **key).json()["type"].endswith("idempotency-conflict")
+    assert http.post("/jobs", json=car, headers=key).json()["type"].endswith("idempotency-conflict")
     wait_until(lambda: received(receiver, first))
+    options = {"content": CARS, "headers": CSV | {"Idempotency-Key": "webhook-2"}}
+    batches = [
+        http.post("/batches", params=params, **options).json()
+        for params in (*[{"callback_url": url}] * 2, {"callback_url": f"{url}/other"}, {})
+    ]
+    assert batches[0]["id"] == batches[1]["id"]
+    for refused in batches[2:]:
+        assert refused["type"].endswith("idempotency-conflict")
+    wait_until(lambda: received(receiver, batches[0]["id"]))
     after = submit(http, car, url).json()["id"]
     wait_until(lambda: received(receiver, after))
     assert len(received(receiver, first)) == 1
+    assert len(received(receiver, batches[0]["id"])) == 1
+
+
+def test_work_that_is_deleted_before_it_ends_is_reported_as_cancelled(service, http, receiver, car):
+    """A delivered webhook is gone: it cannot be replayed."""
+    for child in psutil.Process(service.process.pid).children(recursive=True):
+        if "interactive" in " ".join(child.cmdline()):
+            child.suspend()
+    try:
+        job_id = submit(http, car, f"{receiver.url}/ok").json()["id"]
+        assert http.delete(f"/jobs/{job_id}").status_code in {202, 204}
+        (got,) = wait_until(lambda: received(receiver, job_id))
+    finally:
+        for child in psutil.Process(service.process.pid).children(recursive=True):
+            child.resume()
+    assert (got.json["type"], "result" in got.json["data"]) == ("job.cancelled", False)
+    assert http.delete(f"/jobs/{job_id}").status_code == 204
+    assert http.get(f"/jobs/{job_id}").status_code == 410
+    carprice(service, "replay", got.id, code=1)
 
 
 REFUSALS = {

@@ -47,13 +47,13 @@ ValuedCar: TypeAlias = tuple[WaitingCar, EstimateResult]
 
 def cars_of(job: Job) -> list[WaitingCar]:
     """The cars of a stored job."""
-    return [
-        WaitingCar(
-            ValuationId(f"{job.id}-{number}" if job.is_list else job.id),
-            request, job.caller, job.created_at, job_id=job.id,
-        )
-        for number, request in enumerate(job.requests, start=1)
-    ]  # fmt: skip
+    return [car_of(job, index, request) for index, request in enumerate(job.requests)]
+
+
+def car_of(job: Job, index: int, request: CarRequest) -> WaitingCar:
+    """The car of a stored job at an index, from 0."""
+    valuation_id = ValuationId(f"{job.id}-{index + 1}" if job.is_list else job.id)
+    return WaitingCar(valuation_id, request, job.caller, job.created_at, job_id=job.id)
 
 
 def read_items(items: Sequence[bytes]) -> tuple[list[WaitingCar], list[RequestResult]]:

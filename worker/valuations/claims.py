@@ -11,18 +11,10 @@ import msgpack
 
 from shared.domain.clock import Clock
 from shared.redis import keys
-from shared.redis.connections import (
-    ALLOW_OOM,
-    ConnectionCache,
-    PipelinedCommands,
-    RedisClient,
-    ScriptCall,
-    broker_errors,
-    raise_errors,
-    read_scripts,
-)
+from shared.redis.connections import ALLOW_OOM, ConnectionCache, RedisClient, broker_errors
 from shared.redis.job_store.store import MAX_LEASE_S
 from shared.redis.owners import LIVENESS, WORKING, Owner
+from shared.redis.pipelines import PipelinedCommands, ScriptCall
 
 DONE_TTL_S = 2 * MAX_LEASE_S
 """Time to live of a claim whose records are written: longer than any lease, after which its message
@@ -187,8 +179,8 @@ class RedisClaims:
         call = self._call(asked, message_ids)
         with ExitStack() as stack:
             with broker_errors():
-                sent = stack.enter_context(PipelinedCommands(self._connections, call.command))
-            yield lambda: self._read(asked, message_ids, call, sent)
+                sent = stack.enter_context(PipelinedCommands(self._connections, call))
+            yield lambda: self._read(asked, message_ids, sent)
 
     def peek(self, message_id: str) -> Claim:
         """Read the state of a message without claiming it."""
@@ -244,18 +236,14 @@ class RedisClaims:
 
     def _ask(self, asked: "_Question", message_ids: Sequence[str]) -> list[Claim]:
         call = self._call(asked, message_ids)
-        with broker_errors(), PipelinedCommands(self._connections, call.command) as sent:
-            return self._read(asked, message_ids, call, sent)
+        with broker_errors(), PipelinedCommands(self._connections, call) as sent:
+            return self._read(asked, message_ids, sent)
 
     def _read(
-        self,
-        asked: "_Question",
-        message_ids: Sequence[str],
-        call: ScriptCall,
-        sent: PipelinedCommands,
+        self, asked: "_Question", message_ids: Sequence[str], sent: PipelinedCommands
     ) -> list[Claim]:
         with broker_errors():
-            (packed,) = raise_errors(read_scripts(self._connections, sent, call))
+            (packed,) = sent.responses()
         claims = [
             Claim(message_id, ClaimState(state), float(first_at), asked.sent_at)
             for message_id, (state, first_at) in zip(

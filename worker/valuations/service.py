@@ -20,14 +20,15 @@ from shared.domain.ids import JobId
 from shared.domain.job import Job, JobEnd, JobState
 from shared.domain.valuation import Estimate
 from shared.logging import get_logger
-from shared.metrics import JOBS_POSTPONED, QUEUE_WAIT
+from shared.metrics import JOBS_POSTPONED
 from shared.queue.names import QueueName
 from shared.queue.sender import RequestResult, push_reply
 from shared.redis.connections import ConnectionCache, RedisClient
 from shared.redis.dead_letters import DeadLetters
 from shared.redis.job_store.store import JobStore
-from worker.valuations.cars import ValuedCar, WaitingCar, cars_of, read_items
+from worker.valuations.cars import ValuedCar, WaitingCar, read_items
 from worker.valuations.claims import BUSY_RETRY_S, Claim, ClaimState, RedisClaims
+from worker.valuations.lists import ValuedList
 from worker.valuations.steps import ClaimedCars, ValuationSteps
 
 OUTAGE_RETRY_DELAY_S = 1.0
@@ -125,13 +126,13 @@ class ValuationService:
         try:
             self._value_micro_batch(group_id, reply_to, items)
         finally:
-            self._claims.end()
+            self._leave()
 
     def _value_micro_batch(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
         now = self._clock()
         with self._claims.begin_concurrently([group_id], now) as claimed:
             waiting, unreadable = read_items(items)
-            _observe_wait(now, [car.since for car in waiting])
+            self._steps.note_waits([car.since for car in waiting], now)
             # The forest runs while the claim is sent.
             valued = self._value_waiting(waiting, now)
             (claim,) = claimed()
@@ -183,7 +184,12 @@ class ValuationService:
             _after_outage(lambda: self._jobs.postpone(self._clock(), *job_ids))
             raise
         finally:
-            self._claims.end()
+            self._leave()
+
+    def _leave(self) -> None:
+        """End the work on a message, whatever came of it."""
+        self._claims.end()
+        self._steps.update_metrics()
 
     def _load(
         self, job_ids: Sequence[JobId], enqueued_at: float, queue: QueueName
@@ -201,7 +207,7 @@ class ValuationService:
                 jobs[self._turn(job)].append(job)
         # A job that was added to a message on the queue was sent later than its first one.
         sent_at = [max(enqueued_at, job.created_at) for own in jobs.values() for job in own]
-        _observe_wait(self._clock(), sent_at, queue)
+        self._steps.note_waits(sent_at, self._clock(), queue)
         if jobs[Turn.CANCELLED]:
             ends = [JobEnd(job.id, JobState.CANCELLED) for job in jobs[Turn.CANCELLED]]
             self._jobs.finish_all(ends)
@@ -315,14 +321,12 @@ class ValuationService:
         A job whose cars could not be valued now, or whose result could not be stored, is sent again
         later; the others end.
         """
-        cars = [cars_of(job) for job, _ in jobs]
-        results = iter(self._steps.estimate([car for own in cars for car in own]))
+        cars = self._steps.estimate_jobs([job for job, _ in jobs])
         is_cancelled = self._jobs.cancel_requests([job.id for job, _ in jobs])
         ends: list[tuple[ClaimedJob, JobEnd]] = []
-        to_record: dict[str, tuple[ClaimedJob, list[ValuedCar], JobEnd]] = {}
+        to_record: dict[str, tuple[ClaimedJob, Sequence[ValuedCar], JobEnd]] = {}
         failed: list[tuple[ClaimedJob, DomainError]] = []
-        for each, own, is_over in zip(jobs, cars, is_cancelled, strict=True):
-            valued = [next(results) for _ in own]
+        for each, valued, is_over in zip(jobs, cars, is_cancelled, strict=True):
             end = _end_of(each.job, valued)
             if is_over:
                 ends.append((each, JobEnd(each.job.id, JobState.CANCELLED)))
@@ -356,6 +360,8 @@ class ValuationService:
 
 def _end_of(job: Job, valued: Sequence[ValuedCar]) -> JobEnd | DomainError:
     """How a job ends; an error if it has to wait for the end of an outage."""
+    if isinstance(valued, ValuedList):
+        return JobEnd(job.id, JobState.SUCCEEDED, valued.estimates)
     results = [result for _, result in valued]
     failure = next((each for each in results if isinstance(each, DomainError)), None)
     if isinstance(failure, TEMPORARY_ERRORS):
@@ -387,11 +393,3 @@ def _after_outage(store: Callable[[], None]) -> None:
             if time.monotonic() > until:
                 raise
         time.sleep(OUTAGE_POLL_S)
-
-
-def _observe_wait(
-    now: float, enqueued_at: Sequence[float], queue: QueueName = QueueName.INTERACTIVE
-) -> None:
-    histogram = QUEUE_WAIT.labels(queue=str(queue))
-    for at in enqueued_at:
-        histogram.observe(max(0.0, now - at))

@@ -11,18 +11,9 @@ from shared.domain.clock import Clock
 from shared.domain.ids import CallerId
 from shared.queue.names import QueueName
 from shared.redis import keys
-from shared.redis.connections import (
-    Command,
-    ConnectionCache,
-    PipelinedCommands,
-    RedisClient,
-    ScriptCall,
-    broker_errors,
-    raise_errors,
-    read_scripts,
-    run_script,
-)
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.fair_queues import scripts
+from shared.redis.pipelines import Command, PipelinedCommands, ScriptCall, run_script
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,10 +159,10 @@ class FairQueue:
         call = self._call(self._release, token, "")
         with contextlib.ExitStack() as stack:
             with broker_errors():
-                sent = stack.enter_context(PipelinedCommands(self._connections, call.command))
+                sent = stack.enter_context(PipelinedCommands(self._connections, call))
             yield
             with broker_errors():
-                raise_errors(read_scripts(self._connections, sent, call))
+                sent.responses()
 
     def _run(self, call: ScriptCall) -> int:
         with broker_errors():
@@ -201,10 +192,11 @@ class FairQueues:
     def announce(self, worker: str, queues: Iterable[str], processes: int) -> None:
         """Record that a worker with this many processes is alive.
 
-        A short job is released as it is taken, so one more waits in the queue for each worker.
+        A message of short jobs is released as it is taken: while a process carries out one, the
+        next one waits for it in the queue, and jobs that come later gather behind that.
         """
         if QueueName.INTERACTIVE in queues:
-            self.interactive.announce(worker, processes + 1)
+            self.interactive.announce(worker, processes)
         if QueueName.BULK in queues:
             self.bulk.announce(worker, processes)
 

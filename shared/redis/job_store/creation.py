@@ -20,20 +20,17 @@ from shared.domain.errors import (
 )
 from shared.domain.ids import JobId
 from shared.domain.job import TOMBSTONE_TTL_FACTOR, Job
+from shared.domain.lists.requests import RequestList
 from shared.logging import get_logger
 from shared.redis import keys
-from shared.redis.connections import (
-    Command,
-    ConnectionCache,
-    RedisClient,
-    ScriptCall,
-    broker_errors,
-    run_scripts,
-)
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.job_store import scripts
 from shared.redis.job_store.memory import BrokerMemory
 from shared.redis.job_store.records import (
     BLOB_PROTOCOL,
+    BLOB_SCHEMA,
+    COLUMNS_PROTOCOL,
+    COLUMNS_SCHEMA,
     INLINE_MAX_BYTES,
     MESSAGE_BYTES,
     RECORD_BYTES,
@@ -41,6 +38,7 @@ from shared.redis.job_store.records import (
     pack_requests,
     to_hash,
 )
+from shared.redis.pipelines import Command, ScriptCall, run_scripts
 from shared.redis.webhooks.records import callback_bytes
 
 log = get_logger("jobs")
@@ -221,7 +219,11 @@ class JobCreation:
 
     def _prepare(self, job: Job, entry: KeyEntry | None) -> _NewJob:
         """Admit a job and write its payload."""
-        packed, need = pack_requests(job.requests), max_result_bytes(job.requests)
+        is_columns = isinstance(job.requests, RequestList) and (
+            self._protocol() >= COLUMNS_PROTOCOL
+        )
+        packed = pack_requests(job.requests, as_columns=is_columns)
+        need = max_result_bytes(job.requests)
         blobs = self._payloads if len(packed) + need > INLINE_MAX_BYTES else None
         if blobs is not None and self._protocol() < BLOB_PROTOCOL:
             blobs = None
@@ -232,11 +234,13 @@ class JobCreation:
             fields["blobs"] = 1
             if len(packed) > INLINE_MAX_BYTES:
                 blob = blobs.write(job.id, "requests", packed)
-                fields |= {"requests_blob": blob, "schema": BLOB_PROTOCOL}
+                fields |= {"requests_blob": blob, "schema": BLOB_SCHEMA}
         if not blob:
             fields["requests"] = packed
+        if is_columns:
+            fields["schema"] = COLUMNS_SCHEMA
         in_memory, in_blobs = (0, len(packed)) if blob else (len(packed), 0)
-        pairs = [_text(part) for pair in fields.items() for part in pair]
+        pairs = [part for name, value in fields.items() for part in (name, _text(value))]
         record_bytes = RECORD_BYTES + callback_bytes(job.callback)
         usage = [record_bytes + in_memory, in_blobs, MESSAGE_BYTES + need]
         record = [job.id, job.caller, repr(job.created_at), limit, *usage, pairs]

@@ -11,11 +11,13 @@ from shared.domain.clock import Clock
 from shared.domain.errors import record_errors
 from shared.domain.ids import JobId
 from shared.domain.job import Job, JobEnd, JobState
-from shared.domain.valuation import Estimate
+from shared.domain.lists.estimates import prices_of
 from shared.metrics import JOBS, PREDICTIONS, observe_valuations
 from shared.redis import keys
-from shared.redis.connections import RedisClient, ScriptCall
+from shared.redis.connections import RedisClient
 from shared.redis.job_store import scripts
+from shared.redis.job_store.records import EMPTY_PAYLOAD, unpack_estimates
+from shared.redis.pipelines import ScriptCall
 
 PUBLISHED_MAX_BYTES = 4_096
 """Largest packed result that is published with the end of its job; others are read from the store.
@@ -60,7 +62,6 @@ class JobEnded:
         with record_errors():
             if self.result is None:
                 raise ValueError("no result")
-            wire = msgpack.unpackb(self.result) if self.result else []
             return dataclasses.replace(
                 job,
                 state=self.state,
@@ -69,7 +70,7 @@ class JobEnded:
                 attempts=self.attempts,
                 error=self.error,
                 cancel_requested=self.cancel_requested,
-                estimates=tuple(map(Estimate.from_wire, wire)),
+                estimates=unpack_estimates(self.result or EMPTY_PAYLOAD),
             )
 
 
@@ -182,4 +183,4 @@ def count_ends(ends: Sequence[JobEnd]) -> None:
         JOBS.labels(state=str(end.state)).inc()
         if end.state is JobState.FAILED:
             PREDICTIONS.labels(status="error").inc()
-    observe_valuations([estimate.price_mad for end in ends for estimate in end.estimates])
+    observe_valuations([price for end in ends for price in prices_of(end.estimates)])

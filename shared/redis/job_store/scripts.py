@@ -41,6 +41,22 @@ return table.concat(found, ',')
 """
 )
 
+# Reads positions in the queue.
+# KEYS: completions of the present and the former window, job order.  ARGV: ids.
+# Returns, joined by commas: both numbers of completions, when the oldest open job was created, and
+# for each id how many open jobs were created before; "" for what there is not.
+POSITIONS = (
+    ALLOW_OOM
+    + """
+local found = {
+  redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or '',
+  redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] or '',
+}
+for i, id in ipairs(ARGV) do found[i + 3] = redis.call('ZRANK', KEYS[3], id) or '' end
+return table.concat(found, ',')
+"""
+)
+
 # Stores many jobs.
 # KEYS: open jobs, job order, usage of open jobs.  ARGV: now, end of the leases, time to live of the
 # tombstones, key prefixes of jobs, tombstones, jobs of a caller and usage of ended jobs, packed

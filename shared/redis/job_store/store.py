@@ -22,16 +22,7 @@ from shared.domain.valuation import Estimate
 from shared.logging import get_logger
 from shared.metrics import JOBS, RECORDS_UNREADABLE
 from shared.redis import keys
-from shared.redis.connections import (
-    Command,
-    ConnectionCache,
-    RedisClient,
-    ScriptCall,
-    broker_errors,
-    raise_errors,
-    run_script,
-    run_scripts,
-)
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.job_store import scripts
 from shared.redis.job_store.creation import (
     Created,
@@ -53,6 +44,7 @@ from shared.redis.job_store.records import (
     from_hash,
     pack_estimates,
 )
+from shared.redis.pipelines import Command, ScriptCall, raise_errors, run_script, run_scripts
 
 EXPIRE_LIMIT = 1000
 """Most jobs whose leases are expired at once; further ones wait for the end of theirs."""
@@ -249,7 +241,7 @@ class JobStore:
             StorageUnavailable: the result is large and the blob store does not take it. The job
                 stays open.
         """
-        (outcome,) = self.finish_all([JobEnd(job_id, state, tuple(estimates), error)])
+        (outcome,) = self.finish_all([JobEnd(job_id, state, estimates, error)])
         if isinstance(outcome, DomainError):
             raise outcome
         return outcome

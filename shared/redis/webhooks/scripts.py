@@ -99,7 +99,9 @@ local due = redis.call('ZRANGE', RECEIVERS, '-inf', now, 'BYSCORE', 'LIMIT', 0, 
 for _, receiver in ipairs(due) do
   if #claimed >= 3 * most then break end
   local caller = receiver:match('^(.*):')
-  if (used[caller] or 0) >= tonumber(ARGV[5]) then
+  -- A caller takes no more places than it leaves: there is one for a caller who has none.
+  local left = most - #claimed / 3
+  if (used[caller] or 0) >= math.min(tonumber(ARGV[5]), left) then
     redis.call('ZADD', RECEIVERS, now + {CALLER_PAUSE_S}, receiver)
   elseif (used[receiver] or 0) < tonumber(ARGV[4]) then
     local found = redis.call('ZRANGE', queue_of(receiver), '-inf', now, 'BYSCORE', 'LIMIT', 0, 1)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from api.events import changes, subscriptions, waits
+from api.events import changes, kept_ends, subscriptions, waits
 from api.events.changes import StateChanges
 from api.events.streams import StateSnapshot, follow
 from api.events.waits import Client, ClientLeftError, Waits
@@ -55,7 +55,8 @@ class World:
         self.store = JobStore(servers.broker, time.time, retention_s=100, lease_s=30)
         self.reads = 0
         positions = QueuePositions(servers.broker, time.time)
-        reader = JobReader(servers.broker, self.store, SubmissionIndex(servers.broker), positions)
+        lists = SubmissionIndex(servers.broker)
+        reader = JobReader(servers.broker, self.store, lists, positions, self.changes.ended)
         read_all = reader.read_all
 
         def read(queries: Any) -> Any:
@@ -255,6 +256,49 @@ def test_a_deleted_job_is_not_answered_from_memory(world: World) -> None:
             await asyncio.wait_for(world.jobs.wait(job.id, ME, LONG_S, Client()), PROMPT_S)
 
     asyncio.run(run())
+
+
+def test_a_poll_that_comes_after_the_end_reads_the_state_only(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.subscribe()
+    loaded: list[JobId] = []
+    load_all = world.store.load_all
+
+    def load(ids: Any) -> Any:
+        loaded.extend(ids)
+        return load_all(ids)
+
+    monkeypatch.setattr(world.store, "load_all", load)
+
+    async def run() -> None:
+        job, _ = await world.jobs.submit_soon(SUBMISSION, ME)
+        await in_thread(world.succeed, job)
+        await in_thread(wait_until, lambda: world.changes.ended(job.id) is not None)
+        for wait_s in (0.0, LONG_S):
+            view = await asyncio.wait_for(world.jobs.wait(job.id, ME, wait_s, Client()), PROMPT_S)
+            assert loaded == []
+            assert view.job == load_all([job.id])[0], "the same that a whole read would answer"
+        with pytest.raises(JobNotFound):
+            await world.jobs.read(job.id, OTHER)
+        await in_thread(world.broker.hset, keys.job(job.id), "finished_at", "1.5")
+        assert (await world.jobs.read(job.id, ME)).job.finished_at == 1.5, "it ended once more"
+        await in_thread(world.broker.hset, keys.job(job.id), "state", "QUEUED")
+        assert (await world.jobs.read(job.id, ME)).state is JobState.QUEUED, "it is open again"
+        assert loaded == [job.id, job.id]
+
+    asyncio.run(run())
+
+
+def test_few_ended_jobs_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_ends, "MAX_KEPT_ENDED", 2)
+    world.subscribe()
+    jobs = [world.new_job() for _ in range(3)]
+    for job in jobs:
+        world.changes.watch(job)
+    world.succeed(*jobs)
+    wait_until(lambda: world.changes.ended(jobs[2].id) is not None)
+    assert [world.changes.ended(job.id) is None for job in jobs] == [True, False, False]
 
 
 def test_a_job_whose_end_came_before_it_was_kept_is_not_kept(world: World) -> None:

@@ -60,7 +60,8 @@ def test_all_extras_are_typed() -> None:
 
 def test_extras_that_were_not_asked_for_are_none() -> None:
     valuation = Valuation.of(VALUATION)
-    assert valuation.contributions is valuation.depreciation is valuation.comparables is None
+    parts = (valuation.contributions, valuation.depreciation, valuation.comparables)
+    assert parts == (None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,13 @@ from data.hedonic.model import SEPARATOR, YEARS, HedonicModel, split_vehicle
 from data.hedonic.predictor import HedonicPredictor
 from data.listings.table import listing_table
 from data.market.distributions import MIN_CELL_COUNT
-from data.market.kinds import known_vehicles, listed_kinds, measure_kinds, new_car_kinds
+from data.market.kinds import (
+    known_vehicles,
+    listed_kinds,
+    measure_kind_shares,
+    measure_kinds,
+    new_car_kinds,
+)
 from data.market.new_cars import NewCarLevel, NewCars
 from data.market.reference import ReferenceMarket
 from shared.domain.car import Fuel, Transmission
@@ -53,7 +59,7 @@ def test_every_published_figure_is_based_on_ten_listings_or_more() -> None:
 
 def test_the_kinds_of_each_year_follow_from_what_is_published() -> None:
     table = listings()
-    found = listed_kinds(measure_kinds(table))["renault|koleos"]
+    found = listed_kinds(measure_kinds(table), {})["renault|koleos"]
     assert set(found) >= {"Diesel|Automatic", "Diesel|Manual"}
     for year in (2009, 2012, 2018, 2021):
         of_year = table[table["year"] == year]
@@ -67,14 +73,82 @@ def test_the_kinds_of_each_year_follow_from_what_is_published() -> None:
     assert petrol <= 9.01, "less than ten are not published, but known to be left"
 
 
+def seldom_listed() -> pd.DataFrame:
+    """Twelve RX, half of them hybrid, and of its brand forty automatic diesels."""
+    fuels = ["Diesel"] * 40 + ["Hybrid", "Petrol"] * 6
+    return listing_table(
+        {
+            "company": ["lexus"] * len(fuels),
+            "model": ["ls"] * 40 + ["rx"] * 12,
+            "year": [2015] * 40 + [2004, 2004, 2005, 2005, 2019, 2019] * 2,
+            "fuel": fuels,
+            "transmission": ["Automatic"] * len(fuels),
+            "price_mad": [300_000.0] * len(fuels),
+        }
+    )
+
+
+def test_a_model_that_is_seldom_listed_has_its_own_kinds() -> None:
+    """No kind of it has ten listings: it had the kinds of the market, mostly diesel."""
+    table = seldom_listed()
+    kinds, shares = measure_kinds(table), measure_kind_shares(table)
+    assert shares == {"lexus|rx": {"Hybrid|Automatic": [12, 0.5], "Petrol|Automatic": [12, 0.5]}}
+    found = listed_kinds(kinds, shares)["lexus|rx"]
+    totals = {kind: sum(years.values()) for kind, years in found.items()}
+    assert totals == pytest.approx({"Hybrid|Automatic": 6.0, "Petrol|Automatic": 6.0}, abs=0.1)
+    assert "lexus|rx" in known_vehicles(kinds, NewCars(), shares)
+    assert "lexus|rx" not in known_vehicles(kinds, NewCars(), {})
+
+
+@pytest.mark.parametrize(
+    ("petrol", "diesel", "expected"),
+    [
+        (1, 9, {"Diesel"}),
+        (2, 10, set()),
+        (3, 9, {"Diesel", "Petrol"}),
+        (3, 6, set()),
+        (3, 60, {"Petrol"}),
+        (3, 300, set()),
+    ],
+)
+def test_shares_are_published_of_ten_cars_or_more_and_never_of_one_or_two(
+    petrol: int, diesel: int, expected: set[str]
+) -> None:
+    """Kinds with ten have a count of their own; shares that round to nothing are left out."""
+    table = listings(petrol + diesel)
+    table["transmission"] = "Manual"
+    table["fuel"] = ["Petrol"] * petrol + ["Diesel"] * diesel
+    shares = measure_kind_shares(table).get("renault|koleos", {})
+    assert set(shares) == {f"{fuel}|Manual" for fuel in expected}
+    for count, share in shares.values():
+        assert count == petrol + diesel >= MIN_CELL_COUNT
+        assert round(share * count) < MIN_CELL_COUNT
+
+
+def test_the_published_kinds_are_those_of_the_listings() -> None:
+    assert MARKET.kind_shares["lexus|rx"] == {
+        "Hybrid|Automatic": [12, 0.5], "Petrol|Automatic": [12, 0.5],
+    }  # fmt: skip
+    known = known_vehicles(MARKET.kinds, NewCars(), MARKET.kind_shares)
+    assert len(known & set(MARKET.hedonic.vehicle_years)) >= 345
+    for group, rows in MARKET.kind_shares.items():
+        stated = MARKET.kinds[group]["|"][0]
+        for kind, (count, share) in rows.items():
+            assert count == stated >= MIN_CELL_COUNT
+            assert kind not in MARKET.kinds[group]
+            assert 0.02 <= share <= 0.9
+
+
 def test_no_car_has_a_gearbox_for_which_the_published_counts_leave_no_listing() -> None:
-    found = listed_kinds(MARKET.kinds)
-    vehicles = known_vehicles(MARKET.kinds, NewCars())
+    found = listed_kinds(MARKET.kinds, MARKET.kind_shares)
+    vehicles = known_vehicles(MARKET.kinds, NewCars(), MARKET.kind_shares)
     assert len(vehicles) > 250
     for vehicle in vehicles:
         rows = MARKET.kinds[vehicle]
         halves = {gearbox: rows.get(f"|{gearbox}", [0])[0] for gearbox in Transmission}
         for gearbox, published in halves.items():
+            if not any(halves.values()):
+                continue
             expected = published or rows["|"][0] - sum(halves.values())
             kinds = [years for kind, years in found[vehicle].items() if kind.endswith(gearbox)]
             count = sum(sum(years.values()) for years in kinds)
@@ -93,12 +167,12 @@ def test_new_cars_count_as_listings_of_their_fuels() -> None:
     }
     new_cars = NewCars(as_of="2026-06", levels=levels)
     kinds = measure_kinds(listings())
-    found = new_car_kinds(new_cars, listed_kinds(kinds))
+    found = new_car_kinds(new_cars, listed_kinds(kinds, {}))
     assert found["xpeng|g6"] == {"Electric|Automatic": {"2026": 4.0}}
     cheap = {"Petrol|Automatic": {"2026": 3.0}, "Petrol|Manual": {"2026": 3.0}}
     assert found["new|cheap"] == cheap
     assert found["renault|koleos"] == {"Hybrid|Automatic": {"2026": 3.0}}
-    assert known_vehicles(kinds, new_cars) == {"xpeng|g6", "new|cheap", "renault|koleos"}
+    assert known_vehicles(kinds, new_cars, {}) == {"xpeng|g6", "new|cheap", "renault|koleos"}
 
 
 def test_an_automatic_car_is_not_cheaper_than_a_manual_one_of_its_fuel(

@@ -15,6 +15,7 @@ import zstandard
 from data.listings.cells import parse_month, parse_months
 from data.listings.files import ListingsError
 from data.listings.loading import load_listings, load_listings_of
+from data.listings.plausibility import check_prices
 from data.listings.table import current_month, latest_month
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
@@ -35,6 +36,11 @@ CARS = pd.DataFrame(
 @pytest.fixture(scope="module")
 def market_listings() -> pd.DataFrame:
     return generate(ReferenceMarket.load(), 400, seed=4)
+
+
+@pytest.fixture(scope="module")
+def many_listings() -> pd.DataFrame:
+    return generate(ReferenceMarket.load(), 8_000, seed=3)
 
 
 def xlsx(table: pd.DataFrame, *, first_row: int = 0) -> bytes:
@@ -237,6 +243,54 @@ def test_prices_of_other_cars_are_refused_and_a_part_in_a_near_currency_is_told(
         else:
             (doubt,) = load_listings(path)[1].doubts
             assert "another currency" in doubt
+
+
+def test_a_part_of_the_prices_of_other_cars_is_told_with_its_share(
+    tmp_path: Path, market_listings: pd.DataFrame
+) -> None:
+    """Half of the prices were of other cars, and a quarter was said to be doubtful."""
+    path = tmp_path / "cars.csv"
+    prices = market_listings["price_mad"].to_numpy()
+    rng = np.random.default_rng(2)
+    rows = rng.permutation(len(prices))[: len(prices) // 2]
+    half = prices.copy()
+    half[rows] = half[rng.permutation(rows)]
+    assert check_prices("cars", market_listings).doubts == ()
+    doubts = check_prices("cars", market_listings.assign(price_mad=half)).doubts
+    (share,) = (int(each[1]) for doubt in doubts if (each := re.search(r"about (\d+)%", doubt)))
+    assert 40 <= share <= 60
+    market_listings.assign(price_mad=half).to_csv(path, index=False)
+    assert "are of other cars" in load_listings(path)[1].summary()
+
+
+@pytest.mark.parametrize("rows", [60, 200])
+def test_shuffled_prices_of_a_single_model_are_told_or_refused(
+    many_listings: pd.DataFrame, rows: int
+) -> None:
+    """Its prices are all alike: few are twice what they should be."""
+    cars = many_listings[many_listings["model"] == "logan"].head(rows)
+    assert len(cars) == rows
+    assert check_prices("logan", cars).doubts == ()
+    shuffled = np.random.default_rng(5).permutation(cars["price_mad"])
+    mixed = cars.assign(price_mad=shuffled)
+    if rows >= 100:
+        with pytest.raises(ListingsError, match=r"logan: .*about \d+% of those .* other cars"):
+            check_prices("logan", mixed)
+    else:
+        assert any("are of other cars" in doubt for doubt in check_prices("logan", mixed).doubts)
+
+
+def test_true_prices_follow_the_cars_in_any_file(many_listings: pd.DataFrame) -> None:
+    """Also of one brand, model or year, or of few cars."""
+    tables = [
+        *(many_listings[many_listings["company"] == name] for name in ("kia", "land rover")),
+        *(many_listings[many_listings["model"] == name] for name in ("clio", "x5")),
+        *(many_listings[many_listings["year"] == year] for year in (2005, 2024)),
+        *(many_listings.sample(size, random_state=size) for size in (20, 30, 50, 100)),
+    ]
+    for table in tables:
+        assert len(table) >= 20
+        assert not any("of other cars" in doubt for doubt in check_prices("x", table).doubts)
 
 
 def test_a_small_file_whose_prices_do_not_follow_the_cars_is_doubted(

@@ -13,7 +13,7 @@ from cli.market import market as market_command
 from data.listings.files import ListingsError
 from data.listings.table import CORE_FIELDS, LISTING_COLUMNS, quoted_month
 from data.market.calibrate import calibrate
-from data.market.distributions import MIN_CELL_COUNT
+from data.market.distributions import MIN_CELL_COUNT, listed_years
 from data.market.generator import generate
 from data.market.reference import REFERENCE_MARKET, ReferenceMarket
 from shared.fields.requests import load_car_request
@@ -46,11 +46,49 @@ def counts(market: ReferenceMarket) -> Iterator[int]:
     yield from (int(row[0]) for row in market.new_cars.ratios.values())
     for trend in market.kind_trend.values():
         yield from (int(row[0]) for row in trend.values())
+    for rows in (*market.kinds.values(), *market.kind_shares.values()):
+        yield from (int(row[0]) for row in rows.values())
+    # Of the years of a model no number is published.
+    yield from (cars.groups[group].count for group in cars.listed_years)
 
 
 def test_no_published_figure_comes_from_fewer_than_ten_listings(market: ReferenceMarket) -> None:
     for each in (PUBLISHED, market):
         assert min(counts(each)) >= MIN_CELL_COUNT == 10
+
+
+def test_a_year_is_covered_by_three_listings_within_a_year_of_it(
+    listings: pd.DataFrame, market: ReferenceMarket
+) -> None:
+    names = listings["company"] + "|" + listings["model"]
+    years = range(1988, 2030)
+    found = market.cars.listed_years
+    assert found
+    for name in found:
+        mine = listings.loc[names == name, "year"]
+        for year in years:
+            near = ((mine - year).abs() <= 1).sum()
+            assert any(first <= year <= last for first, last in found[name]) == (near >= 3)
+
+
+def test_the_covered_years_of_a_vehicle_are_runs() -> None:
+    years = pd.Series(
+        [1900, 1970, 1971, 2001, 2003, 2002, 2010, 2012, 2011, 2040, 2040, 2034, 2015]
+    )
+    names = pd.Series(["a|b"] * 12 + ["c|d"])
+    assert listed_years(names, years) == {
+        "a|b": [[1990, 1991], [2002, 2002], [2011, 2011], [2034, 2035]]
+    }
+
+
+def test_the_published_years_are_those_of_the_listings() -> None:
+    """Drawn listings have smoothed years: thirteen were near a Serie 5 of 2024, none counted."""
+    found = PUBLISHED.cars.listed_years
+    assert found.keys() <= PUBLISHED.hedonic.vehicle_years.keys()
+    assert len(found) >= 350
+    assert found["bmw|serie 5"][-1][1] >= 2024
+    assert found["ssangyong|rexton"][-1][1] < 2020
+    assert all(len(run) == 2 and run[0] <= run[1] for runs in found.values() for run in runs)
 
 
 def test_the_published_market_is_small_and_knows_350_models() -> None:

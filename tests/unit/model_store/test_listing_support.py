@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from data.hedonic.ordinal_encoder import NUMBERS
+from data.market.generator import generate
 from data.market.reference import ReferenceMarket
 from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
 from model_store.pricing import listing_support
@@ -16,6 +17,7 @@ from model_store.pricing.inference import LoadedModel
 from model_store.pricing.listing_support import ListingSupport, noted_fields
 from model_store.pricing.reasons import DetailEffects, unpriced_fields
 from model_store.pricing.usual_cars import UsualCars, UsualStatistics
+from model_store.training.usual_statistics import usual_statistics
 from shared.domain.car import (
     FIELD_NAMES,
     CarFeatures,
@@ -180,6 +182,44 @@ def test_generated_listings_count_as_those_that_they_are_drawn_from() -> None:
     assert [noted_fields(each, EXTRAPOLATED) for each in notes] == [
         (), ("year",), ("year",), ("year",),
     ]  # fmt: skip
+
+
+def test_the_covered_years_that_a_version_states_count_not_its_drawn_listings() -> None:
+    """The note was untrue for cars with real listings, and missing where only drawn ones are."""
+    encoder = CarEncoder(MARKET.hedonic, (BASELINE,))
+    drawn = UsualStatistics(
+        **{
+            **NO_STATISTICS.to_json(),
+            "kinds": {"ssangyong|rexton": {"Diesel|Manual": {"2005": 9.0, "2006": 9.0}}},
+            "listed_years": {"ssangyong|rexton": [[1999, 2000], [2015, 2015]]},
+            "new_car_years": {"ssangyong|rexton": 2025},
+        }
+    )
+    usual = UsualCars(drawn, encoder.ordinal_encoder, 2026)
+    years = range(1998, 2027)
+    for knows_years in (True, False):
+        support = ListingSupport.of(drawn, usual, encoder, knows_years=knows_years)
+        cars = [CarFeatures(company="ssangyong", model="rexton", year=year) for year in years]
+        notes = support.notes(encoder.code(cars), np.zeros(len(cars), dtype=np.int8)).tolist()
+        covered = [
+            y for y, note in zip(years, notes, strict=True) if not noted_fields(note, EXTRAPOLATED)
+        ]
+        assert covered == [1999, 2000, 2015, 2025, 2026]
+
+
+def test_the_default_model_warns_where_no_real_listing_of_the_model_is_near() -> None:
+    """Three or more listings are near a Golf 7 of 2022; none is near a Passat of 2024."""
+    price_model = MARKET.price_model
+    encoder = CarEncoder(price_model, (BASELINE,))
+    drawn = generate(MARKET, 500, seed=1)
+    statistics = usual_statistics(drawn, price_model, MARKET)
+    usual = UsualCars(statistics, encoder.ordinal_encoder, 2026)
+    support = ListingSupport.of(statistics, usual, encoder)
+    named = [("volkswagen", "golf 7", 2022), ("mercedes benz", "classe cla", 2024),
+             ("volkswagen", "passat", 2024), ("ssangyong", "rexton", 2024)]  # fmt: skip
+    cars = [CarFeatures(company=one, model=two, year=year) for one, two, year in named]
+    notes = support.notes(encoder.code(cars), np.zeros(len(cars), dtype=np.int8)).tolist()
+    assert [noted_fields(each, EXTRAPOLATED) for each in notes] == [(), (), ("year",), ("year",)]
 
 
 def detailed_cars() -> list[CarFeatures]:

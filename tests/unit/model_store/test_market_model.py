@@ -319,6 +319,18 @@ def test_a_car_without_fuel_and_gearbox_has_the_kinds_that_are_listed(loaded: Lo
         assert hybrid > 0.7
 
 
+@pytest.mark.parametrize(
+    ("company", "model", "year"), [("lexus", "rx", 2024), ("audi", "s3", 2021)]
+)
+def test_a_model_that_is_seldom_listed_has_no_fuel_that_none_of_its_listings_has(
+    loaded: LoadedModel, company: str, model: str, year: int
+) -> None:
+    """Of no kind of theirs are ten listed: more than half were taken for diesels."""
+    found = loaded.scenario_cars(CarFeatures(company=company, model=model, year=year))
+    assert {one.fuel for one, _ in found} <= {Fuel.PETROL, Fuel.HYBRID}
+    assert {one.transmission for one, _ in found} == {Transmission.AUTOMATIC}
+
+
 def test_an_automatic_car_of_a_fuel_is_not_cheaper_than_a_manual_one(loaded: LoadedModel) -> None:
     kinds = [
         (name, fuel, year)

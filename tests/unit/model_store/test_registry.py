@@ -242,6 +242,28 @@ def test_a_lost_pointer_is_no_new_registry(
     assert caught.value.params["version"] == (versions[1] if is_recorded else "-")
 
 
+@pytest.mark.parametrize("content", [None, b"damaged"])
+def test_with_a_lost_pointer_nothing_is_rolled_back_or_removed(
+    registry: ModelRegistry,
+    later_registry: ModelRegistry,
+    versions: list[str],
+    versions_path: Path,
+    content: bytes | None,
+) -> None:
+    """A roll-back said that no version had been active before, and `prune` removed the last one."""
+    activated(registry, versions[1], versions[0])
+    (versions_path / "ACTIVE").unlink()
+    if content is not None:
+        (versions_path / "ACTIVE").write_bytes(content)
+    for change in (lambda: registry.rollback(by="test"), lambda: later_registry.prune(1)):
+        with pytest.raises(ActivePointerLost) as caught:
+            change()
+        assert caught.value.params["version"] == versions[0]
+    assert len(registry.list()) == len(versions)
+    registry.activate(versions[0], by="test")
+    assert registry.rollback(by="test").id == versions[1]
+
+
 @pytest.mark.parametrize("member", ["at", "version", "previous", "by"])
 def test_a_line_of_the_history_with_a_number_is_skipped(
     registry: ModelRegistry, versions: list[str], versions_path: Path, member: str

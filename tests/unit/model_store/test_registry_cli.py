@@ -98,7 +98,9 @@ def test_an_expected_failure_is_one_line_and_exit_code_1(
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("arguments", [("show", "active"), ("card", "active")])
+@pytest.mark.parametrize(
+    "arguments", [("show", "active"), ("card", "active"), ("rollback",), ("prune", "--keep", "1")]
+)
 def test_a_lost_pointer_is_told_with_the_version_that_was_activated_last(
     versions_path: Path, version: ModelVersion, arguments: tuple[str, ...]
 ) -> None:

@@ -37,7 +37,7 @@ class Bench:
         self.work = WorkSender(TaskSender(self.broker), self.fair, WorkerRegistry(self.broker))
 
     def start_workers(self) -> None:
-        for name, queues, processes in (("i", INTERACTIVE, 1), ("b", BULK, 2)):
+        for name, queues, processes in (("i", INTERACTIVE, 2), ("b", BULK, 2)):
             self.workers.heartbeat(f"{name}@host:1", queues)
             self.fair.announce(f"{name}@host", queues, processes)
 
@@ -172,7 +172,7 @@ def test_the_sweep_sends_what_waits_behind_messages_that_were_lost(
         pass
     assert bench.work.sweep() == 0
     later = FairQueues(bench.broker, lambda: time.time() + 11)
-    later.announce("i@host", INTERACTIVE, 1)
+    later.announce("i@host", INTERACTIVE, 2)
     assert WorkSender(TaskSender(bench.broker), later, bench.workers).sweep() == 1
     taken = bench.take(QueueName.INTERACTIVE)
     assert taken is not None

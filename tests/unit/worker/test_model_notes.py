@@ -34,6 +34,7 @@ def notes_of(columns: Mapping[str, Any], n: int) -> np.ndarray:
     for field, code, is_noted in (
         ("year", EXTRAPOLATED, lambda year: year >= 2024),
         ("km_driven", EXTRAPOLATED, lambda km: km > 500_000),
+        ("engine_cc", EXTRAPOLATED, lambda engine: (engine or 0) > 9_000),
         ("fuel", UNSEEN_IN_MODEL, lambda fuel: fuel == "LPG"),
         ("edition", NO_EFFECT, lambda edition: edition == "zzz"),
     ):
@@ -85,6 +86,18 @@ def test_columns_without_any_effect_are_one_notice(path: BulkPath, more: list[st
     )
     assert notices["extrapolated"]["count"] == 2
     assert "skoda fabia 2024" in notices["extrapolated"]["detail"]
+
+
+def test_numbers_outside_the_range_of_all_listings_have_another_notice(path: BulkPath) -> None:
+    path.model.without_effect = ("doors",)
+    batch = run(path, ["Skoda;Fabia;2017;Diesel;Manuelle;90000;Ambition;9500"])
+    (notice,) = (
+        each for each in dump_input(batch, "en")["notices"] if each["code"] == "extrapolated"
+    )
+    assert (notice["field"], notice["count"]) == ("engine_cc", 1)
+    assert "outside the range of all listings" in notice["detail"]
+    (row,) = rows_of(path, batch)
+    assert "Hors de l'étendue de toutes les annonces" in row["row_notes"]
 
 
 def test_a_dry_run_has_no_notes_of_the_model(path: BulkPath) -> None:

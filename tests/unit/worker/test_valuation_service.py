@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import msgpack
 import pytest
+from prometheus_client import REGISTRY
 
 from shared.audit.log import Fsync
 from shared.domain.errors import BrokerUnavailable
@@ -44,6 +45,27 @@ def test_a_group_is_answered_recorded_and_cached(bench, request_, car):
     assert bench.group(*items) == [(items[0][0], 25_000.0), (items[1][0], 5.0)]
     assert bench.recorded() == [items[0][0], items[1][0]]
     assert bench.cache.get("v1", request_.car, ()).estimate.price_mad == 25_000.0
+
+
+def measured():
+    """How many waits and calls of the forest the metrics have."""
+    names = ("queue_wait_seconds_count", "inference_seconds_count")
+    queue = {"queue": "interactive"}
+    return [REGISTRY.get_sample_value(name, queue) or 0.0 for name in names]
+
+
+def test_each_wait_and_call_is_measured_once_whatever_becomes_of_the_group(
+    bench, request_, monkeypatch
+):
+    waits, calls = measured()
+    bench.group(bench.item(request_), bench.item(request_))
+    assert measured() == [waits + 2, calls + 1]
+    monkeypatch.setattr(bench.audit, "append", raising(ZeroDivisionError()))
+    with suppress(ZeroDivisionError):
+        bench.group(bench.item(request_), group_id="another")
+    assert measured() == [waits + 3, calls + 2]
+    bench.job(request_)
+    assert measured() == [waits + 4, calls + 3]
 
 
 def test_a_car_that_breaks_the_forest_harms_no_other(bench, request_, car):

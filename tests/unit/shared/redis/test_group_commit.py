@@ -15,13 +15,14 @@ from shared.fields.requests import load_car_request
 from shared.queue.names import QueueName
 from shared.queue.work import JobSubmitter, make_work_sender
 from shared.redis import keys
-from shared.redis.connections import connect, run_scripts
+from shared.redis.connections import connect
 from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.job_store import creation, endings, memory
 from shared.redis.job_store.creation import Created, KeyEntry, KeyTaken
 from shared.redis.job_store.endings import read_ends
 from shared.redis.job_store.memory import BrokerMemory, JobUsageCounts
 from shared.redis.job_store.store import JobStore
+from shared.redis.pipelines import run_scripts
 from shared.redis.workers import WorkerRegistry
 from tests.conftest import Servers
 
@@ -35,7 +36,7 @@ class Bench:
     def __init__(self, servers: Servers) -> None:
         self.broker = servers.broker
         WorkerRegistry(self.broker).heartbeat("i@host:1", ["interactive"])
-        FairQueues(self.broker, time.time).announce("i@host", ["interactive"], 1)
+        FairQueues(self.broker, time.time).announce("i@host", ["interactive"], 2)
         self.work = make_work_sender(self.broker, time.time)
         self.store = self.new_store()
         self.submitter = JobSubmitter(self.store, self.work)
@@ -341,6 +342,17 @@ def test_waiting_jobs_of_a_caller_are_joined_into_one_message(
     assert [len(each) for each in found] == [1, 1, 64, 1, 64, 64, 6]
     assert found.pop(3) == ids(theirs)
     assert [job_id for each in found for job_id in each] == ids(given)
+
+
+def test_one_message_waits_for_each_process_and_jobs_gather_behind_it(
+    bench: Bench, request_: CarRequest
+) -> None:
+    given = jobs(request_, 6)
+    for job in given[:4]:
+        bench.submitter.submit([job])
+    assert bench.broker.llen("interactive") == 2
+    bench.submitter.submit(given[4:])
+    assert [len(each) for each in bench.messages()] == [1, 1, 4]
 
 
 def test_a_message_takes_no_longer_than_a_micro_batch(bench: Bench, request_: CarRequest) -> None:

@@ -18,7 +18,7 @@ from shared.redis.job_store.records import TOMBSTONE_BYTES
 from shared.redis.job_store.store import JobStore
 from shared.redis.webhooks.records import Delivery, RecordedEnd, callback_bytes
 from shared.redis.webhooks.scripts import CIRCUIT_FIRST_S, CIRCUIT_THRESHOLD, WELL_TTL_S
-from shared.redis.webhooks.store import FAILED_TTL_S, Places, WebhookStore
+from shared.redis.webhooks.store import FAILED_TTL_S, Claimed, Places, WebhookStore
 
 ME, OTHER = CallerId("me"), CallerId("other")
 ESTIMATE = Estimate(
@@ -255,6 +255,29 @@ class TestHandingOut:
         work.ended(caller=OTHER)
         found = [each.caller for _ in range(3) for each in work.claim(taken={ME: 16})]
         assert found == [OTHER]
+
+    def test_callers_whose_receivers_all_hang_leave_a_place_to_another(self, work):
+        for number in range(160):
+            work.ended(caller=CallerId(f"c{number % 4}"), url=f"https://r{number}.example/")
+        work.now += 1
+        under_way: list[Claimed] = []
+
+        def claim():
+            """Claim as a sender of 64 places does, until there is nothing for it; the callers."""
+            before = len(under_way)
+            for _ in range(10):
+                taken = Counter(each.receiver for each in under_way)
+                taken.update(each.caller for each in under_way)
+                if free := 64 - len(under_way):
+                    under_way.extend(work.claim(free=free, taken=taken))
+                work.now += 0.06
+            return Counter(each.caller for each in under_way[before:])
+
+        assert max(claim().values()) <= 16
+        for turn in range(3):  # attempts end, and webhooks of hanging receivers have waited longer
+            work.ended(caller=CallerId(f"other{turn}"))
+            del under_way[-1]
+            assert f"other{turn}" in claim()
 
     def test_ports_and_schemes_are_receivers_of_their_own_and_paths_are_not(self, work):
         for url in ("https://a.example/1", "https://a.example:443/2", "http://a.example/1",
