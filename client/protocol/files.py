@@ -1,6 +1,8 @@
 """The protocol of files: upload, waiting, results, corrections."""
 
 import dataclasses
+import errno
+import os
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -205,11 +207,14 @@ class Files:
         """Upload a file, wait for its end and download the results.
 
         Raises:
-            ValueError: neither `form` nor the end of the target's name says a format.
+            ValueError: neither `form` nor the end of the target's name says a format, or two of
+                the files are the same.
+            FileNotFoundError: a folder is missing.
             BatchFailedError: not all rows were processed; nothing is downloaded.
         """
         wanted = form or form_of(target)
         wanted_rejected = None if rejected is None else form_of(rejected)
+        check_targets(submission.file, *(each for each in (target, rejected) if each is not None))
         deadline = Deadline.after(timeout)
         listener = _Phases(submission, on_progress)
         batch = yield from self.submit(
@@ -250,6 +255,16 @@ class _Phases:
 
     def saved(self, size: int) -> None:
         self._report("saving", size)
+
+
+def check_targets(source: Path, *targets: Path) -> None:
+    """Refuse targets before the work is done for them: `value_file` names the errors."""
+    resolved = [path.resolve() for path in (source, *targets)]
+    if len(set(resolved)) < len(resolved):
+        raise ValueError("source, target and rejected must be different files")
+    for path in targets:
+        if not path.resolve().parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
 
 
 def form_of(path: Path) -> str:

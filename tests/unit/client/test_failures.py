@@ -357,6 +357,28 @@ def test_the_name_of_a_file_is_sent_and_injects_no_header(call, tmp_path, name):
     assert b"filename*=UTF-8''" in sent
 
 
+@pytest.mark.parametrize(
+    ("target", "rejected", "kind"),
+    [
+        ("in.csv", None, ValueError),
+        ("x/../in.csv", None, ValueError),
+        ("out.csv", "out.csv", ValueError),
+        ("out.ods", None, ValueError),
+        ("no/out.csv", None, FileNotFoundError),
+        ("out.csv", "no/rejected.csv", FileNotFoundError),
+    ],
+)
+def test_targets_that_cannot_be_are_refused_before_the_upload(
+    call, tmp_path, target, rejected, kind
+):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "in.csv").write_text("a,b\n1,2\n")
+    others = {"rejected": tmp_path / rejected} if rejected else {}
+    with running(DIED) as (url, heads), pytest.raises(kind):
+        call(url, lambda each: each.value_file(tmp_path / "in.csv", tmp_path / target, **others))
+    assert heads == []
+
+
 def test_large_files_are_sent_and_received_in_blocks(call, tmp_path):
     size, source = 24_000_000, tmp_path / "in.csv"
     with source.open("wb") as file:
