@@ -15,6 +15,7 @@ from .version import VERSION
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT_S = 60.0
 CONNECT_TIMEOUT_S = 5.0
+MAX_PORT = 65_535
 # httpx needs another package for them, which this project does not require.
 SOCKS_HINT = "a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'"
 
@@ -95,7 +96,7 @@ class Settings:
                 verify=self.ssl_context or self._certificates(),
                 proxy=None if proxy is None else httpx.Proxy(proxy.url),
             )
-            url = httpx.URL(self.base_url)
+            url = self._address()
             return client(
                 # httpx logs the addresses of requests, so that they must have no password.
                 base_url=url.copy_with(userinfo=b""),
@@ -109,6 +110,12 @@ class Settings:
             raise exchange.unreachable(SOCKS_HINT) from error
         except (ValueError, httpx.InvalidURL) as error:
             raise exchange.unreachable(str(error)) from error
+
+    def _address(self) -> httpx.URL:
+        url = httpx.URL(self.base_url)
+        if (url.port or 0) > MAX_PORT:
+            raise ValueError(f"ports end at {MAX_PORT}")
+        return url
 
     def _certificates(self) -> ssl.SSLContext:
         """The trusted authorities; none for an address without TLS, as loading them takes long."""

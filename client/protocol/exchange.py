@@ -174,7 +174,7 @@ class Exchange:
                     f"{self.base_url}: no answer within {deadline.total_s:g} s"
                 ) from error
             raise self.unreachable(str(error) or type(error).__name__) from error
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, UnicodeError) as error:  # also of the resolver of names
             raise CarPriceError(f"{self.base_url}: {error}") from error
 
 

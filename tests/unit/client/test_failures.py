@@ -479,6 +479,12 @@ def test_a_client_of_an_earlier_event_loop_says_so():
             asyncio.run(client.value(CAR))
 
 
+@pytest.mark.parametrize("url", ["http://a..b", "http://[bad", "http://127.0.0.1:70000", "", "x"])
+def test_an_address_that_is_none_is_an_error_of_the_client(call, url):
+    with pytest.raises(CarPriceError):
+        call(url, lambda client: client.value(CAR), retries=0)
+
+
 def test_ids_are_no_paths(call):
     for strange in ("", "../jobs", "a/b", "a?b", "é"):
         with pytest.raises(CarPriceError, match="is no id"):
