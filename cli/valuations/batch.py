@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import click
 from tqdm import tqdm
@@ -17,22 +17,19 @@ from cli.valuations.batch_run import BatchRun
 from cli.valuations.predict import connection_options, exit_on_error, fail
 from cli.valuations.printing import TEXTS
 from cli.valuations.texts import form_of, outcome, state, translate
-from client.carprice import CarPriceClient
-from client.models import Batch
+from client.protocol.downloads import FORM_BY_SUFFIX, Form
+from client.sync import CarPriceClient
+from client.work import Batch
+
+if TYPE_CHECKING:
+    from cli.valuations.batch_run import RunOptions
 
 EXIT_ROWS = 1
 """Exit code if not every row was valued."""
 EXIT_INTERRUPTED = 130
 ERRORS_SHOWN = 5
 STANDARD_INPUT = Path("-")
-FORMAT_BY_SUFFIX = {
-    ".csv": "csv",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".parquet": "parquet",
-    ".xlsx": "xlsx",
-}
-FORMATS = ("csv", "ndjson", "parquet", "xlsx")
+FORMATS: tuple[Form, ...] = ("csv", "ndjson", "parquet", "xlsx")
 
 
 class BatchCommand(click.Command):
@@ -139,7 +136,7 @@ def batch(
     *,
     file: Path,
     output: Path,
-    form: str | None,
+    form: Form | None,
     excel_fr: bool,
     rejected: Path | None,
     callback_url: str | None,
@@ -166,7 +163,7 @@ def batch(
             file=source,
             output=output,
             url=url,
-            options=options | _callback(callback_url),
+            options=cast("RunOptions", options | _callback(callback_url)),
             form=wanted,
             name=None if source == file else "stdin.csv",
         )
@@ -194,9 +191,9 @@ def exit_code(ended: Batch) -> int:
     return 0 if is_clean else EXIT_ROWS
 
 
-def chosen_format(output: Path, form: str | None, *, excel_fr: bool, language: str) -> str:
+def chosen_format(output: Path, form: Form | None, *, excel_fr: bool, language: str) -> Form:
     """The format of the results; exits with a message if there is none."""
-    chosen = form or FORMAT_BY_SUFFIX.get(output.suffix.lower())
+    chosen = form or FORM_BY_SUFFIX.get(output.suffix.lower())
     if chosen is None:
         fail(translate("no-form", language, path=output))
     if excel_fr and chosen != "csv":
@@ -204,11 +201,11 @@ def chosen_format(output: Path, form: str | None, *, excel_fr: bool, language: s
     return "excel-fr" if excel_fr else chosen
 
 
-def rejected_format(path: Path, form: str) -> str:
+def rejected_format(path: Path, form: Form) -> Form:
     """The format of the rejected rows: a workbook by its suffix, otherwise CSV as the results."""
     if path.suffix.lower() == ".xlsx":
         return "xlsx"
-    return form if form == "excel-fr" else "csv"
+    return "excel-fr" if form == "excel-fr" else "csv"
 
 
 @contextmanager
@@ -326,7 +323,7 @@ def correct(
     batch_id: str,
     file: Path,
     output: Path | None,
-    form: str | None,
+    form: Form | None,
     excel_fr: bool,
     rejected: Path | None,
     callback_url: str | None,
@@ -352,15 +349,13 @@ def correct(
         CarPriceClient(url, api_key=api_key, language=lang) as client,
         Bar(lang, quiet=quiet) as bar,
     ):
-        options = _callback(callback_url)
-        sent = client.upload_batch(file, corrects=batch_id, idempotency_key=key, **options)
-        ended = client.wait_batch(sent.id, on_progress=bar.valuing)
-        corrected = ended.raw["corrects"]
+        sent = client.correct_rows(batch_id, file, callback_url=callback_url, idempotency_key=key)
+        ended = sent.wait(on_progress=bar.valuing)
+        corrected = ended.corrects or batch_id
         if output is not None:
             client.download_results(corrected, output, form=wanted)
         if rejected is not None:
-            form = rejected_format(rejected, wanted)
-            client.download_rejected(corrected, rejected, form=form)
+            client.download_rejected(corrected, rejected, form=rejected_format(rejected, wanted))
         _summarise(client, ended, output or corrected, lang)
     sys.exit(exit_code(ended))
 
@@ -373,7 +368,7 @@ def delete(*, batch_id: str, url: str, api_key: str | None, lang: str) -> None:
     with exit_on_error(lang), CarPriceClient(url, api_key=api_key, language=lang) as client:
         if not client.batch(batch_id).has_ended:
             fail(translate("not-ended", lang, id=batch_id))
-        client.cancel_batch(batch_id)
+        client.delete_batch(batch_id)
         click.echo(translate("deleted", lang, id=batch_id), err=True)
 
 
@@ -399,7 +394,7 @@ def _summarise(client: CarPriceClient, ended: Batch, output: Path | str, languag
     for notice in ended.notices:
         click.echo(TEXTS[language]["note"].format(text=notice.detail), err=True)
     if ended.error:
-        click.echo(ended.error, err=True)
+        click.echo(str(ended.error), err=True)
     if not ended.invalid and not ended.failed:
         return
     shown = list(islice(client.batch_errors(ended.id), ERRORS_SHOWN + 1))

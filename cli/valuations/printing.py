@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cli.valuations.texts import number
-from client.models import Valuation, Verdict
+from client.valuations import Valuation, Verdict
 from shared.domain.valuation import NO_EFFECT
 from shared.fields.spellings import FRENCH_CHOICES
 from shared.messages.names import format_city, format_name

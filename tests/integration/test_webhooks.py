@@ -10,6 +10,8 @@ import sys
 import psutil
 import pytest
 
+from client.sync import CarPriceClient
+from client.webhooks import verify
 from tests.conftest import ROOT, wait_until
 from tests.webhook_receiver import running_receiver
 
@@ -101,6 +103,21 @@ def test_a_job_is_reported_with_the_result_that_is_polled(http, receiver, secret
     job = http.get(f"/jobs/{job_id}", headers=EN).json()
     assert got.json["data"]["result"] == job["result"]
     assert got.json["data"]["finished_at"] == job["finished_at"]
+
+
+def test_the_python_client_names_the_address_and_verifies_what_comes(
+    service, receiver, secret, car, tmp_path
+):
+    (tmp_path / "cars.csv").write_bytes(CARS)
+    url = f"{receiver.url}/ok"
+    with CarPriceClient(service.url) as client:
+        job = client.submit(car, callback_url=url)
+        (got,) = wait_until(lambda: received(receiver, job.id))
+        event = verify(got.headers, got.body, secret)
+        assert event.job.valuations == tuple(job.wait(timeout=60))
+        batch = client.value_file(tmp_path / "cars.csv", tmp_path / "out.csv", callback_url=url)
+        (got,) = wait_until(lambda: received(receiver, batch.id))
+    assert verify(got.headers, got.body, secret).data["outcome"] == batch.outcome
 
 
 def test_a_list_is_one_webhook(http, receiver, car):
