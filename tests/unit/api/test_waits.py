@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any, cast
@@ -254,6 +255,32 @@ def test_a_deleted_job_is_not_answered_from_memory(world: World) -> None:
         await asyncio.sleep(0.1)
         with pytest.raises(JobDeleted):
             await asyncio.wait_for(world.jobs.wait(job.id, ME, LONG_S, Client()), PROMPT_S)
+
+    asyncio.run(run())
+
+
+def test_a_deleted_job_is_not_answered_by_the_late_message_of_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.subscribe()
+    may_come = threading.Event()
+    receive = world.changes._ends_of_jobs
+
+    def receive_late(data: bytes) -> Any:
+        may_come.wait(LONG_S)
+        return receive(data)
+
+    monkeypatch.setattr(world.changes, "_ends_of_jobs", receive_late)
+
+    async def run() -> None:
+        job, _ = await world.jobs.submit_soon(SUBMISSION, ME)
+        await in_thread(world.succeed, job)
+        assert await in_thread(world.jobs.cancel_or_delete, job.id, ME) is None
+        task = asyncio.create_task(world.jobs.wait(job.id, ME, LONG_S, Client()))
+        await started(task)
+        may_come.set()
+        with pytest.raises(JobDeleted):
+            await asyncio.wait_for(task, PROMPT_S)
 
     asyncio.run(run())
 
