@@ -74,9 +74,9 @@ class DirectTasks:
             message_id: str = headers["id"]
             args, kwargs, further = msgpack.unpackb(base64.b64decode(message["body"]))
             is_plain = not any(further.values())
+            is_limited = message_id in state.revoked or self._rate_limits.get(task.name)
         except (AttributeError, KeyError, TypeError, ValueError):
             return False
-        is_limited = message_id in state.revoked or self._rate_limits.get(task.name)
         if not is_plain or is_limited or state.revoked_stamps:
             return False
         state.total_count[task.name] += 1

@@ -1,6 +1,7 @@
 """`/jobs`: submit, list, read and cancel jobs."""
 
 import dataclasses
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -50,7 +51,7 @@ from api.middleware.authentication import Scope, require_scope
 from api.valuations.views import accepted
 from api.webhooks.callbacks import requested_callback
 from api.webhooks.documentation import webhook_documentation
-from shared.domain.errors import NotPermitted
+from shared.domain.errors import DomainError, NotPermitted
 from shared.domain.ids import JobId
 from shared.domain.job import Callback, JobKind
 from shared.domain.valuation import Extra
@@ -113,11 +114,14 @@ def submit() -> Response:
     job, position = services().jobs.submit(submission, caller_id(), admission())
     del submission
     wait_s = preferred_wait_s(request.headers.get("Prefer", ""))
+    response = accepted(job, position, query["coverage"])
     if wait_s is None:
-        return accepted(job, position, query["coverage"])
+        return response
     job_id = job.id
     del job  # frees megabytes of a large list during a long wait
-    return _wait_for(job_id, wait_s, query["coverage"])
+    with suppress(DomainError):  # it is accepted, whatever ends the wait
+        return _wait_for(job_id, wait_s, query["coverage"])
+    return response
 
 
 def _read_submission(extras: tuple[Extra, ...], callback: Callback | None) -> Submission:

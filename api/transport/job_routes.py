@@ -1,5 +1,6 @@
 """`POST /jobs` and `GET /jobs/{id}` on the event loop."""
 
+from contextlib import suppress
 from functools import partial
 
 from api.container import ApiServices
@@ -20,6 +21,7 @@ from api.middleware.authentication import Scope
 from api.transport.bodies import BodyReader
 from api.transport.loop_requests import LoopRequest, LoopRequests
 from api.transport.wsgi_bridge import Send
+from shared.domain.errors import DomainError
 from shared.domain.ids import JobId
 from shared.domain.job import Callback
 from shared.redis.rate_limits import RateState
@@ -58,10 +60,11 @@ class JobRoutes:
         job, position = await self._submit(submission, request)
         form = Representation(query["coverage"], request.language)
         wait_s = preferred_wait_s(request.header(b"prefer"))
-        if wait_s is None:
-            identity = self._services.active_model.identity
-            return accepted_response(job, position, form.coverage, identity, form.language)
-        return await self._wait(job.id, wait_s, form, request)
+        if wait_s is not None:
+            with suppress(DomainError):  # it is accepted, whatever ends the wait
+                return await self._wait(job.id, wait_s, form, request)
+        identity = self._services.active_model.identity
+        return accepted_response(job, position, form.coverage, identity, form.language)
 
     async def poll(self, request: LoopRequest, _: Send) -> HttpResponse:
         """Read a job, or wait for its end; see `api.jobs.views.read`."""

@@ -103,6 +103,7 @@ class ConnectionCache:
         """
         if self._pid != os.getpid():
             self._idle, self._pid = deque(), os.getpid()
+            self._scripts = {}
         try:
             connection = self._idle.pop()
         except IndexError:
