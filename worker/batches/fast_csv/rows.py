@@ -192,7 +192,7 @@ def _have_usual_units(
             return False
         _, start, stop = positions[0].tolist()
         cell = decode_cell(text[start:stop].split(bytes([delimiter]))[at])
-        if stated_unit(field, column, cell) != column.usual:
+        if stated_unit(field, cell, column.stated) != column.usual:
             return False
     return True
 
