@@ -89,6 +89,8 @@ def test_years_are_covered_by_the_rows_or_by_those_of_the_market(
     two = table[(table["model"] == "x5") & (table["year"] == 2010)].head(2)
     older = pd.concat([table[table["model"] == "clio"], two], ignore_index=True)
     assert set(usual_statistics(older, hedonic).listed_years or {}) == {"renault|clio"}
+    suspect = table.assign(price_suspect=table["model"] == "x5")
+    assert set(usual_statistics(suspect, hedonic).listed_years or {}) == {"renault|clio"}
     market = ReferenceMarket.load()
     drawn = usual_statistics(table, hedonic, market)
     assert drawn.listed_years == market.cars.listed_years
