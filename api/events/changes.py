@@ -169,7 +169,7 @@ class StateChanges:
         return self._kept.job(job_id)
 
     def forget(self, job_id: str) -> None:
-        """Keep a job no more: it was not stored."""
+        """Keep a job no more: it was not stored, or has been deleted."""
         with self._lock:
             self._watched.pop(job_id, None)
 

@@ -254,6 +254,8 @@ class Jobs:
             JobAlreadyEnded: it has ended during the call, and is kept.
         """
         if self._store.delete(job_id, caller):
+            # The message of its end may be on its way: nobody may be answered from memory now.
+            self._waits.changes.forget(job_id)
             return None
         return self._store.request_cancel(job_id, caller)
 
