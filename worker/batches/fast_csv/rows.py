@@ -16,7 +16,7 @@ from shared.fields.blanks import is_blank
 from shared.fields.kinds.text import WRONG_TYPE
 from shared.tabular.cells import escape_formula
 from shared.tabular.column_names import ASKING_PRICE
-from shared.tabular.rows.units import stated_unit
+from shared.tabular.columns.units import stated_unit
 from worker.batches.fast_csv import read_kernels
 from worker.batches.fast_csv.interner import (
     FIELD_INDEX,
