@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Self, TypeAlias, cast
@@ -162,6 +162,10 @@ class CarOrdinalEncoder:
     def vehicle_code(self, company: str, model: str, year: float | None) -> int:
         """Code of the car's vehicle; 0 if it is unknown."""
         return self._vehicles.code(company, model, year)
+
+    def generations(self) -> Iterator[tuple[int, int]]:
+        """See `VehicleIndex.generations`."""
+        return self._vehicles.generations()
 
     def spec_code(self, company: str, model: str, fuel: str, transmission: str) -> int:
         """Code of the spec with exactly these values; 0 if it is unknown."""
@@ -408,6 +412,17 @@ class VehicleIndex:
         """Code of the vehicle; 0 if it is unknown."""
         found = self.codes(company, model)
         return found if isinstance(found, int) else generation_for_year(found, year)
+
+    def generations(self) -> Iterator[tuple[int, int]]:
+        """Code of each vehicle that has generations in the catalogue, and code of each of these.
+
+        Only some listings state the generation: "golf" is a vehicle beside "golf 7".
+        """
+        for (company, name), code in self._codes.items():
+            if (match := _GENERATION.match(name)) is None or not is_generation(company, name):
+                continue
+            if model := self._codes.get((company, match[1])):
+                yield model, code
 
     def _find(self, company: str, model: str) -> Codes:
         if found := self._exact_match(company, model):

@@ -43,8 +43,8 @@ _ERRORS = 3.0
 _DOUBTFUL_OTHERS = 0.15
 _MAX_OTHERS = 0.5
 """Shares of prices that seem to be of other cars from which the report doubts them, and from which
-they are refused; below 0.15 in each of 2,700 real files: sources, months, brands, models, years,
-pairs of these, and random ones of 30 to 600 listings."""
+they are refused; below 0.15 in each of 4,428 parts of the real listings: sources, months, brands,
+models, years, pairs of these, and random ones of 20 to 2,000."""
 _MIN_SIMULATED = 5_000
 _FIRST_YEAR = 1995
 """Listings with dates are not older: there were no sites of advertisements."""

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from data.hedonic.model import FIRST_YEAR, LAST_YEAR, SEPARATOR, YEARS, FloatArray
-from data.listings.table import LISTING_DATE, join_texts
+from data.listings.table import LISTING_DATE, PRICE_SUSPECT, join_texts
 from data.market.typical_cars import MIN_NEAR_LISTINGS, YEAR_QUANTILES
 
 MIN_CELL_COUNT = 10
@@ -126,23 +126,27 @@ def measure_distributions(listings: pd.DataFrame) -> Distributions:
         },
         cities=_counts(listings["city"]),
         patterns=_counts(_patterns(listings)),
-        listed_years=listed_years(names[~names.str.endswith(RARE)], listings["year"]),
+        listed_years=listed_years(names[~names.str.endswith(RARE)], listings),
     )
 
 
-def listed_years(vehicle: pd.Series, year: pd.Series) -> dict[str, list[list[int]]]:
+def listed_years(vehicle: pd.Series, listings: pd.DataFrame) -> dict[str, list[list[int]]]:
     """The years that the listings of each vehicle cover, see `MIN_NEAR_LISTINGS`.
+
+    A suspicious price covers no year: it contradicts the others, or the year is a wrong one.
 
     Args:
         vehicle: name of the vehicle of some listings.
-        year: of registration of these listings, and of any others; years outside `YEARS` count
-            for the nearest.
+        listings: a canonical table of these listings, and of any others; years outside `YEARS`
+            count for the nearest.
 
     Returns:
         By vehicle, the runs of years; a vehicle without any is left out.
     """
-    known = year.reindex(vehicle.index).clip(FIRST_YEAR, LAST_YEAR).astype(int)
-    counts = pd.crosstab(vehicle, known).reindex(columns=YEARS.astype(int), fill_value=0)
+    is_suspect = listings.loc[vehicle.index, PRICE_SUSPECT].astype(bool)
+    vehicle = vehicle[~is_suspect]
+    year = listings.loc[vehicle.index, "year"].clip(FIRST_YEAR, LAST_YEAR).astype(int)
+    counts = pd.crosstab(vehicle, year).reindex(columns=YEARS.astype(int), fill_value=0)
     # One year more at both ends, so that every run has a year before and one after it.
     own = np.pad(counts.to_numpy(), ((0, 0), (2, 2)))
     covered = own[:, :-2] + own[:, 1:-1] + own[:, 2:] >= MIN_NEAR_LISTINGS

@@ -3,13 +3,14 @@
 Few or no listings of a model of about the car's year (unless the price when new tells that of a
 young car), more kilometres than its cars have at that age, a fuel or a gearbox that hardly any of
 them has: the effect is derived from other cars, errors are twice as large, and the interval of a
-car that is covered would hold too seldom (ADR 116).
+car that is covered would hold too seldom (ADR 116). The listings of a model are also those that
+state its generation: a "golf" of 2022 is covered by the listings of the "golf 8".
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -174,7 +175,15 @@ def _covered_years(
         code = cell_value_code(VEHICLE, name, coder)
         for first, last in runs:
             covered[code, first - FIRST_YEAR : last - FIRST_YEAR + 1] = True
-    return covered
+    return _with_generations(covered, coder)
+
+
+def _with_generations(values: npt.NDArray[Any], coder: CarOrdinalEncoder) -> npt.NDArray[Any]:
+    """Values by vehicle, to which those of its generations are added: the sum, or any of them."""
+    found = values.copy()
+    for model, generation in coder.generations():
+        found[model] += values[generation]
+    return found
 
 
 def _near_listings(
@@ -205,7 +214,7 @@ def _near_listings(
     near = listings.copy()
     near[:, 1:] += listings[:, :-1]
     near[:, :-1] += listings[:, 1:]
-    return np.asarray(near)
+    return np.asarray(_with_generations(near, coder))
 
 
 def _unseen_values(encoder: CarEncoder) -> IntArray:
@@ -216,11 +225,13 @@ def _unseen_values(encoder: CarEncoder) -> IntArray:
     for place, field in enumerate(_UNSEEN_FIELDS):
         if (seen := encoder.values_by_vehicle.get(field)) is None:
             continue
-        bits = np.zeros((len(found[place]), coder.sizes[field]), dtype=np.int64)
+        has_value = np.zeros((len(found[place]), coder.sizes[field]), dtype=np.bool_)
         pairs = np.array(sorted(seen), dtype=np.int64).reshape(-1, 2)
+        has_value[pairs[:, 0], pairs[:, 1]] = True
         # A vehicle of which no value is known says nothing about any.
-        bits[pairs[:, 0]] = _bit(UNSEEN_IN_MODEL, field)
-        bits[pairs[:, 0], pairs[:, 1]] = 0
+        is_known = has_value.any(axis=1, keepdims=True)
+        has_value = _with_generations(has_value, coder)
+        bits = np.where(is_known & ~has_value, _bit(UNSEEN_IN_MODEL, field), 0)
         bits[0] = 0
         codes = [coder.vocabularies[field].get(value, 0) for value in values[place]]
         found[place, :, 1 : len(codes) + 1] = bits[:, codes]

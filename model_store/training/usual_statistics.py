@@ -58,14 +58,14 @@ def usual_statistics(
         known_kinds=_known_kinds((kinds, new_kinds), known),
         new_kinds=new_kinds,
         new_car_years={} if market is None else market.years_of_new_cars(hedonic),
-        listed_years=_listed_years(vehicle, dated["year"], market),
+        listed_years=_listed_years(vehicle, dated, market),
         powers=_counts(vehicle, kind, dated["fiscal_power_cv"], np.ones(len(dated))),
         **_kilometres(dated["km_driven"].to_numpy(), age_at_listing(dated), vehicle, kind),
     )
 
 
 def _listed_years(
-    vehicle: pd.Series, year: pd.Series, market: ReferenceMarket | None
+    vehicle: pd.Series, listings: pd.DataFrame, market: ReferenceMarket | None
 ) -> ListedYears | None:
     """The years that real listings of each vehicle cover; None if the market does not state them.
 
@@ -73,7 +73,7 @@ def _listed_years(
     """
     if market is not None:
         return market.cars.listed_years or None
-    return listed_years(vehicle[~vehicle.str.endswith(SEPARATOR)], year)
+    return listed_years(vehicle[~vehicle.str.endswith(SEPARATOR)], listings)
 
 
 def _known_kinds(sources: Iterable[Counts], known: Collection[str]) -> dict[str, tuple[str, ...]]:

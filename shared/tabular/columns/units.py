@@ -274,6 +274,23 @@ def units_beside(header: Sequence[str], index: int, cells_of: Callable[[int], Co
     return ()
 
 
+def stated_unit(field: str, text: str, header_unit: str | None) -> str:
+    """The unit of a value by its cell in a column of units; `UNSTATED` if it is not clear.
+
+    A blank cell leaves it to the header; a text that is no known unit does not: a price beside
+    "KWD" is not in the dirhams of the header.
+
+    Args:
+        field: of the value.
+        text: of the cell.
+        header_unit: the unit that the header of the values states.
+    """
+    kind = CAR_FIELDS[field]
+    if not isinstance(kind, Number):
+        return UNSTATED
+    return kind.find_unit(text) or (header_unit if is_blank(text) else None) or UNSTATED
+
+
 def unit_column(
     field: str, index: int, stated: str | None, cells_of: Callable[[int], Column]
 ) -> UnitColumn:
@@ -285,11 +302,9 @@ def unit_column(
         stated: the unit that the header of the values states.
         cells_of: the first cells of a column.
     """
-    kind = CAR_FIELDS[field]
-    if not isinstance(kind, Number):
-        raise TypeError(f"{field} has no units")
-    seen = {kind.find_unit(cell) or stated for cell in cells_of(index)}
-    return UnitColumn(index=index, stated=stated, usual=seen.pop() if len(seen) == 1 else None)
+    seen = {stated_unit(field, cell, stated) for cell in cells_of(index)}
+    usual = seen.pop() if len(seen) == 1 else UNSTATED
+    return UnitColumn(index=index, stated=stated, usual=usual or None)
 
 
 def units_by_row(header: Sequence[str], field: str, column: UnitColumn) -> Notice:

@@ -329,6 +329,23 @@ def test_a_single_price_in_another_currency_beside_blanks_is_dropped(tmp_path: P
         assert dict(report.dropped) == {"in another currency": 1}
 
 
+@pytest.mark.parametrize("header", ["price_mad", "prix (MAD)", "prix"])
+def test_prices_beside_an_unknown_currency_are_dropped_whatever_the_header_states(
+    tmp_path: Path, header: str
+) -> None:
+    """Kuwaiti dinars were trained on as dirhams; only a blank leaves the currency to the header."""
+    path = tmp_path / "cars.csv"
+    for word in ("KWD", "OMR", "XYZ", "riyal", "د.إ"):
+        currency = ["MAD"] * len(CARS)
+        currency[1], currency[3:5] = "", [word, word]
+        table = CANONICAL.assign(devise=currency).rename(columns={"price_mad": header})
+        path.write_bytes(csv_text(table))
+        found, report = load_listings(path)
+        unclear = 3 if header == "prix" else 2
+        assert dict(report.dropped) == {"in an unclear currency": unclear}
+        assert len(found) == len(CARS) - unclear
+
+
 def test_the_canonical_layout_reads_currencies_and_units_as_a_batch_does(tmp_path: Path) -> None:
     path = tmp_path / "cars.csv"
     path.write_bytes(csv_text(CANONICAL.assign(currency="AED")))

@@ -13,7 +13,7 @@ from cli.market import market as market_command
 from data.listings.files import ListingsError
 from data.listings.table import CORE_FIELDS, LISTING_COLUMNS, quoted_month
 from data.market.calibrate import calibrate
-from data.market.distributions import MIN_CELL_COUNT, listed_years
+from data.market.distributions import MIN_CELL_COUNT, listed_years, measure_distributions
 from data.market.generator import generate
 from data.market.reference import REFERENCE_MARKET, ReferenceMarket
 from shared.fields.requests import load_car_request
@@ -76,9 +76,18 @@ def test_the_covered_years_of_a_vehicle_are_runs() -> None:
         [1900, 1970, 1971, 2001, 2003, 2002, 2010, 2012, 2011, 2040, 2040, 2034, 2015]
     )
     names = pd.Series(["a|b"] * 12 + ["c|d"])
-    assert listed_years(names, years) == {
-        "a|b": [[1990, 1991], [2002, 2002], [2011, 2011], [2034, 2035]]
-    }
+    listings = pd.DataFrame({"year": years, "price_suspect": False})
+    expected = {"a|b": [[1990, 1991], [2002, 2002], [2011, 2011], [2034, 2035]]}
+    assert listed_years(names, listings) == expected
+
+
+def test_listings_with_suspicious_prices_cover_no_year(listings: pd.DataFrame) -> None:
+    """A Peugeot 307 of 2022, which was no longer built, was judged by three wrong listings."""
+    wrong = listings[listings["model"] == "x5"].head(3).assign(year=1995, price_suspect=True)
+    right = wrong.assign(model="clio", company="renault", price_suspect=False)
+    found = measure_distributions(pd.concat([listings, wrong, right], ignore_index=True))
+    assert found.listed_years["renault|clio"][0] == [1994, 1996]
+    assert found.listed_years["bmw|x5"][0][0] > 2000
 
 
 def test_the_published_years_are_those_of_the_listings() -> None:

@@ -222,6 +222,31 @@ def test_the_default_model_warns_where_no_real_listing_of_the_model_is_near() ->
     assert [noted_fields(each, EXTRAPOLATED) for each in notes] == [(), (), ("year",), ("year",)]
 
 
+def test_listings_of_its_generations_cover_a_model() -> None:
+    """A "golf" of 2022, or with a petrol engine, was warned of beside many listings of "golf 8"."""
+    encoder = CarEncoder(MARKET.hedonic, ("fuel", "transmission", BASELINE))
+    listed = {"volkswagen|golf": [[2012, 2013]], "volkswagen|golf 8": [[2021, 2022]]}
+    counts = {"volkswagen|golf 8": {"Petrol|Automatic": {"2021": 9.0}}}
+    stated = UsualStatistics(**{**NO_STATISTICS.to_json(), "listed_years": listed})
+    counted = UsualStatistics(**{**NO_STATISTICS.to_json(), "kinds": counts})
+    usual = UsualCars(NO_STATISTICS, encoder.ordinal_encoder, 2026)
+    fuels = (None, Fuel.PETROL, Fuel.LPG)
+
+    def notes(statistics: UsualStatistics, model: str, year: int) -> list[tuple[str, ...]]:
+        cars = [CarFeatures(company="volkswagen", model=model, year=year, fuel=f) for f in fuels]
+        support = ListingSupport.of(statistics, usual, encoder)
+        found = support.notes(encoder.code(cars), np.zeros(len(cars), dtype=np.int8)).tolist()
+        return [noted_fields(e, EXTRAPOLATED) + noted_fields(e, UNSEEN_IN_MODEL) for e in found]
+
+    for model in ("golf", "golf 8"):
+        assert notes(stated, model, 2022) == [(), (), ("fuel",)]
+        assert notes(counted, model, 2022) == [(), (), ("fuel",)]
+    assert notes(stated, "golf", 2013)[0] == ()
+    assert notes(stated, "golf 8", 2013)[0] == ("year",), "not the other way round"
+    assert notes(stated, "golf", 2017)[0] == ("year",)
+    assert notes(stated, "golf 7", 2022)[0] == ("year",), "nor by another generation"
+
+
 def detailed_cars() -> list[CarFeatures]:
     """Cars with known, unknown and missing values of every detail."""
     details = itertools.product(

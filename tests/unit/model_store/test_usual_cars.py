@@ -89,6 +89,8 @@ def test_years_are_covered_by_the_rows_or_by_those_of_the_market(
     two = table[(table["model"] == "x5") & (table["year"] == 2010)].head(2)
     older = pd.concat([table[table["model"] == "clio"], two], ignore_index=True)
     assert set(usual_statistics(older, hedonic).listed_years or {}) == {"renault|clio"}
+    suspect = table.assign(price_suspect=table["model"] == "x5")
+    assert set(usual_statistics(suspect, hedonic).listed_years or {}) == {"renault|clio"}
     market = ReferenceMarket.load()
     drawn = usual_statistics(table, hedonic, market)
     assert drawn.listed_years == market.cars.listed_years
@@ -291,6 +293,26 @@ def test_a_newer_car_is_hardly_cheaper_because_its_usual_kind_is_a_cheaper_one(
     assert falls["kept"] > 0.6 * falls["usual"]
     moved = np.abs(shares["kept"] - shares["usual"]).sum(axis=2) / 2.0
     assert 0.01 < moved.max() < 0.1 + 1e-6
+
+
+def test_cars_keep_their_kind_where_it_really_becomes_a_cheaper_one(table: pd.DataFrame) -> None:
+    """All Clios from 2016 on are petrol cars: none is priced as a diesel of 2015."""
+    is_diesel = (table["year"] < 2016) | (table["model"] == "x5")
+    turned = table.assign(fuel=np.where(is_diesel, "Diesel", "Petrol"), transmission="Manual")
+    dear = np.log(table["price_mad"].to_numpy()) + 0.6 * is_diesel.to_numpy()
+    model = fit_hedonic(turned, dear, TERMS).model
+    encoder = CarEncoder(model, (BASELINE,))
+    statistics = usual_statistics(turned, model)
+    kept = with_kept_kinds(statistics, encoder, 2025)
+    assert kept.kept_kinds["renault|clio"]
+    clio = encoder.ordinal_encoder.vehicle_code("renault", "clio", None)
+    usual, found = (
+        UsualCars(each, encoder.ordinal_encoder, 2025).shares_by_year[clio]
+        for each in (statistics, kept)
+    )
+    petrol = KINDS.index((Fuel.PETROL, Transmission.MANUAL))
+    assert found[2018 - FIRST_YEAR, petrol] > 0.85
+    assert np.abs(found - usual).sum(axis=1).max() / 2.0 < 0.1 + 1e-6
 
 
 def test_versions_of_earlier_releases_keep_their_shares(
