@@ -5,8 +5,9 @@ import contextlib
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import psutil
 import pytest
@@ -19,6 +20,7 @@ from tests.conftest import wait_until
 from tests.integration.test_fast_path_http import CAR, ESTIMATE, Api, running_api
 
 pytestmark = pytest.mark.integration
+T = TypeVar("T")
 
 POLLS, CONNECTIONS, WAITING = 10_000, 50, 300
 API_CONNECTIONS = 600
@@ -45,6 +47,12 @@ def job_id(api: Api) -> JobId:
     accepted = api.client.post("/jobs", json=CAR)
     assert accepted.status_code == 202
     return JobId(accepted.json()["id"])
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a thread: tests with a browser leave a loop on the main thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def process_of(api: Api) -> psutil.Process:
@@ -110,7 +118,7 @@ def test_ten_thousand_polls_and_hundreds_that_wait_for_one_job_are_answered(
 
     process = process_of(api)
     before, memory = process.num_fds(), process.memory_info().rss
-    polled, waited = asyncio.run(call())
+    polled, waited = run(call())
     assert polled == {(200, True): POLLS}
     assert {status for status, _ in waited} == {200}
     assert all(b'"SUCCEEDED"' in body for _, body in waited)
@@ -133,7 +141,7 @@ def test_nothing_is_kept_of_clients_that_leave(api: Api, job_id: JobId, path: st
     process = process_of(api)
     before, threads = process.num_fds(), process.num_threads()
     for _ in range(API_CONNECTIONS // WAITING + 1):
-        asyncio.run(call())
+        run(call())
         wait_until(lambda: process.num_fds() < before + KEPT_DESCRIPTORS, what="no connection")
     assert process.num_threads() <= threads + 2
     wait_until(lambda: api.client.get(f"/jobs/{job_id}?wait=0.1").status_code == 200, 10.0)
@@ -157,4 +165,4 @@ def test_a_submission_is_accepted_although_too_many_wait(api: Api, job_id: JobId
             assert accepted.status_code == 202
             assert api.client.get(accepted.headers["Location"]).json()["state"] == "QUEUED"
 
-    asyncio.run(call())
+    run(call())

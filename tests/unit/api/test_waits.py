@@ -277,7 +277,7 @@ def test_a_deleted_job_is_not_answered_by_the_late_message_of_its_end(
         await in_thread(world.succeed, job)
         assert await in_thread(world.jobs.cancel_or_delete, job.id, ME) is None
         task = asyncio.create_task(world.jobs.wait(job.id, ME, LONG_S, Client()))
-        await started(task)
+        await asyncio.sleep(0.1)
         may_come.set()
         with pytest.raises(JobDeleted):
             await asyncio.wait_for(task, PROMPT_S)

@@ -48,16 +48,16 @@ def test_the_example_of_the_specification_is_verified(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "headers",
+    "given",
     [
-        {name.title(): value for name, value in signed().items()},
-        list(signed().items()),
-        [(name.encode(), value.encode()) for name, value in signed().items()],
+        lambda headers: {name.title(): value for name, value in headers.items()},
+        lambda headers: list(headers.items()),
+        lambda headers: [(name.encode(), value.encode()) for name, value in headers.items()],
     ],
     ids=["other letters", "pairs", "bytes"],
 )
-def test_headers_are_read_as_frameworks_give_them(headers: Any) -> None:
-    assert verify(headers, BODY, SECRET).id == "w1"
+def test_headers_are_read_as_frameworks_give_them(given: Any) -> None:
+    assert verify(given(signed()), BODY, SECRET).id == "w1"
 
 
 @pytest.mark.parametrize(
