@@ -95,7 +95,7 @@ overload: $(DEV) ## Single cars at two and five times the capacity
 	@$(BIN)/python -m benchmarks.faults.overload $(ARGS)
 
 ##@ Maintain
-.PHONY: lock settings dashboards env clean
+.PHONY: lock settings dashboards client env clean
 lock: $(RUNTIME) ## Update the lock files from requirements/*.in (needs `uv`)
 	@command -v uv >/dev/null 2>&1 || { echo "carprice: uv is needed to update the lock files: pip install uv" >&2; exit 1; }
 	@$(LOCK) $(NOT_LOCKED) $(LOCK_FLAGS) requirements/runtime.in -o requirements/runtime.txt
@@ -107,6 +107,9 @@ settings: $(RUNTIME) ## Write docs/settings.md from the code
 
 dashboards: $(DEV) ## Write Grafana's JSON from monitoring/grafana/dashboards.yml
 	@$(BIN)/python -m scripts.write_dashboards
+
+client: $(RUNTIME) ## Build the wheel of the client package into dist/
+	@scripts/build-client.sh dist $(BIN)/python
 
 env: ## Write .env with fresh secrets for docker compose
 	@scripts/make-env.sh

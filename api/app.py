@@ -1,7 +1,9 @@
 """The Flask application."""
 
 import time
+from functools import cached_property
 
+import orjson
 from flask import Flask, Response, g, request
 from flask_smorest import Api
 
@@ -10,12 +12,13 @@ from api.batches import result_views
 from api.batches import views as batches
 from api.container import ApiServices, build_services
 from api.events import views as events
+from api.http.assets import Asset
 from api.http.context import EXTENSION, transferring_caller
 from api.http.openapi import complete_document
 from api.http.requests import load_query
-from api.http.responses import json_response
+from api.http.responses import JSON
 from api.jobs import views as jobs
-from api.middleware import cors, cross_site, problems, security_headers
+from api.middleware import compression, cors, cross_site, problems, security_headers
 from api.middleware.authentication import EXTENSION as AUTHENTICATOR
 from api.middleware.authentication import Authenticator
 from api.models import card_views
@@ -74,6 +77,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     _measure(app)
     authenticator.register(app)
     cross_site.register(app, settings, authenticator)
+    compression.register(app)
     _register_routes(app)
     cors.register(app, settings)
     security_headers.register(app)
@@ -98,7 +102,12 @@ class DocumentedApi(Api):
 
     def _openapi_json(self) -> Response:
         load_query()
-        return json_response(complete_document(self.spec.to_dict()))
+        return self._document.response()
+
+    @cached_property
+    def _document(self) -> Asset:
+        """The document, written at its first request: all routes are registered by then."""
+        return Asset(orjson.dumps(complete_document(self.spec.to_dict())), JSON)
 
     def _register_pagination_header(self) -> None:
         """No view uses flask-smorest's pagination, so its schema is left out."""

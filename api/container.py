@@ -6,14 +6,20 @@ import threading
 import time
 from functools import partial
 
+from api.batches.polls import BatchPolls
 from api.batches.results import BatchResults
 from api.batches.service import Batches
 from api.batches.storage import CallerBatches
-from api.events.subscriptions import JobEvents, StateStreams
+from api.events.changes import StateChanges
+from api.events.thread_waits import ThreadWaits
+from api.events.waits import Waits
+from api.jobs.content import JobContents
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import Listing, SubmissionIndex
+from api.jobs.reading import JobReader
 from api.jobs.service import Jobs
 from api.limits import ConcurrencyLimiter
+from api.loops.event_loops import EventLoops
 from api.middleware.key_limits import SubmissionLimits
 from api.models.self_test import run_self_test
 from api.ops.audit_statistics import AuditStats
@@ -24,6 +30,7 @@ from api.sales.service import SaleReports
 from api.valuations.micro_batches import MicroBatchDispatcher
 from api.valuations.queue_guard import QueueGuard
 from api.valuations.service import Valuations
+from api.webhooks.callbacks import Callbacks
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog, Fsync
@@ -33,17 +40,24 @@ from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.ids import new_id
 from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
-from shared.queue.work import WorkSender
+from shared.queue.work import JobSubmitter, WorkSender
 from shared.redis.batch_ledger.ledger import make_ledger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
 from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.job_store.memory import BrokerMemory, JobUsageCounts
+from shared.redis.job_store.positions import QueuePositions
 from shared.redis.job_store.store import JobStore
 from shared.redis.model_figures import ModelFiguresStore
 from shared.redis.rate_limits import RateLimits
+from shared.redis.webhooks.store import WebhookStore
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
+from shared.webhooks.addresses import AddressPolicy
+from shared.webhooks.secret_store import WebhookSecrets
+
+WAITS_SHARE = 3
+"""Quarters of the connections that long polls and event streams may hold."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,12 +67,16 @@ class ApiServices:
     settings: Settings
     valuations: Valuations
     jobs: Jobs
+    job_contents: JobContents
+    batch_polls: BatchPolls
     batches: Batches
     dead_letters: DeadLetterService
     batch_results: BatchResults
     downloads: ConcurrencyLimiter
     listing: Listing
-    state_streams: StateStreams
+    waits: Waits
+    thread_waits: ThreadWaits
+    loops: EventLoops
     registry: ModelRegistry
     active_model: ActiveVersionCache
     health: Health
@@ -66,6 +84,7 @@ class ApiServices:
     audit_stats: AuditStats
     sale_reports: SaleReports
     submission_limits: SubmissionLimits
+    callbacks: Callbacks
 
 
 def build_services(settings: Settings) -> ApiServices:
@@ -113,11 +132,18 @@ def build_services(settings: Settings) -> ApiServices:
         monotonic=time.monotonic,
     )
     idempotency = RedisIdempotency(broker)
-    events = JobEvents(broker)
     lists = SubmissionIndex(broker)
+    loops = EventLoops()
+    waits = Waits(StateChanges(broker), settings.api_connections * WAITS_SHARE // 4)
     # Half of the threads may wait long. A quarter reads bodies (`api.limits`), an eighth sends
     # large responses: the last eighth remains for all other requests.
     long_waits = threading.BoundedSemaphore(max(1, settings.api_threads // 2))
+    thread_waits = ThreadWaits(
+        waits,
+        loops,
+        long_waits=long_waits,
+        streams=ConcurrencyLimiter(settings.api_threads // 4),
+    )
     batch_files = BatchFiles(open_blob_store(settings))
     ledger = make_ledger(broker, clock, settings)
     batches_of = CallerBatches(broker)
@@ -126,14 +152,28 @@ def build_services(settings: Settings) -> ApiServices:
         ledger=ledger,
         active_model=active_model,
         idempotency=idempotency,
-        events=events,
+        waits=thread_waits,
         send=work.send,
         memory=memory,
         protocol=workers.protocol,
         clock=clock,
         max_bytes=settings.upload_max_bytes,
         retention_s=settings.batch_retention_s,
-        long_waits=long_waits,
+    )
+    positions = QueuePositions(broker, clock)
+    jobs = Jobs(
+        active_model=active_model,
+        store=store,
+        submitter=JobSubmitter(store, work),
+        send_job=work.send_job,
+        reader=JobReader(broker, store, lists, positions, waits.changes.ended),
+        positions=positions,
+        waits=waits,
+        threads=thread_waits,
+        loops=loops,
+        idempotency=idempotency,
+        clock=clock,
+        queue_guard=queue_guard,
     )
     return ApiServices(
         settings=settings,
@@ -147,34 +187,24 @@ def build_services(settings: Settings) -> ApiServices:
             clock=clock,
             queue_guard=queue_guard,
             long_waits=long_waits,
+            loops=loops,
         ),
-        jobs=Jobs(
-            active_model=active_model,
-            store=store,
-            lists=lists,
-            events=events,
-            send_job=work.send_job,
-            idempotency=idempotency,
-            clock=clock,
-            queue_guard=queue_guard,
-            long_waits=long_waits,
-        ),
+        jobs=jobs,
+        job_contents=JobContents(jobs, active_model.identity, loops),
+        batch_polls=BatchPolls(batches, waits, loops),
         batch_results=BatchResults(
             files=batch_files,
             ledger=ledger,
-            events=events,
+            waits=thread_waits,
             send=work.send,
-            long_waits=long_waits,
         ),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
         dead_letters=open_dead_letters(settings, broker, batch_files, work, clock),
         listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
-        state_streams=StateStreams(
-            events,
-            slots=ConcurrencyLimiter(settings.api_threads // 4),
-            long_waits=long_waits,
-        ),
+        waits=waits,
+        thread_waits=thread_waits,
+        loops=loops,
         registry=ModelRegistry(
             settings.versions_path, self_test=partial(run_self_test, settings.versions_path)
         ),
@@ -185,6 +215,7 @@ def build_services(settings: Settings) -> ApiServices:
             memory=memory,
             cache=cache,
             model_figures=ModelFiguresStore(broker),
+            webhooks=WebhookStore(broker, clock, retry_s=settings.webhook_retry_s),
             audit_folder=settings.audit_folder,
             storage_folder=None if settings.blob_url else settings.batches_path,
             audit_flushes=(audit.check, sale_reports.check),
@@ -204,5 +235,10 @@ def build_services(settings: Settings) -> ApiServices:
             open_batches=batches_of.count_open,
             stored_bytes=batches_of.stored_bytes,
             quota_ttl_s=settings.batch_retention_s,
+        ),
+        callbacks=Callbacks(
+            addresses=AddressPolicy.of(settings.webhook_allowed_networks),
+            secrets=WebhookSecrets.of(settings),
+            protocol=workers.protocol,
         ),
     )

@@ -46,15 +46,15 @@ FAST_PATH_TYPE, FLASK_TYPE = "application/json", "application/json; charset=utf-
 """The same to a client; the second one is answered by Flask (`api.transport.fast_path`)."""
 
 TIMED_FUNCTIONS = {
-    "find the caller": ("api.transport.fast_path", "FastPathMiddleware", "_parse_fast_path"),
-    "JSON": ("api.transport.fast_path", "", "parse_json"),
-    "the car's fields": ("api.transport.fast_path", "", "load_car_request"),
+    "find the caller": ("api.transport.loop_requests", "LoopRequests", "with_body"),
+    "JSON": ("api.transport.predictions", "", "parse_json"),
+    "the car's fields": ("api.transport.predictions", "", "load_car_request"),
     "cache": ("shared.redis.cache", "EstimateCache", "get_local"),
     "what is recorded": ("api.valuations.service", "", "hit_record"),
     "audit: one line": ("shared.audit.log", "AuditLog", "write"),
     "count the price": ("api.valuations.service", "", "observe_valuations"),
-    "write the answer": ("api.transport.fast_path", "FastPathMiddleware", "_serialize"),
-    "count and time the request": ("api.transport.fast_path", "", "observe_http"),
+    "write the answer": ("api.transport.predictions", "PredictionRoute", "_serialize"),
+    "count and time the request": ("api.transport.predictions", "", "observe_http"),
 }
 """Module, class (or none) and function of each part."""
 

@@ -11,6 +11,8 @@ from benchmarks.targets import Verdict
 TITLES = {
     "hit": "Cache hit, 64 connections",
     "jobs": "Submit and poll (`/jobs`), 16 connections",
+    "jobs-64": "Submit and poll (`/jobs`), 64 connections",
+    "submit": "Submit alone (`POST /jobs`), 64 connections",
     "roundtrip": "One client alone: round trip",
     "bulk": "Bulk: a CSV end to end against the bare forest",
     "bulk-tenfold": "Bulk: ten times the rows",
@@ -111,6 +113,7 @@ def _own_subject(scenario: str) -> str:
 def _unit(scenario: str) -> str:
     units = {
         "jobs": "jobs",
+        "submit": "jobs",
         "bulk": "rows",
         "behind": "rows",
         "inference": "rows",

@@ -24,7 +24,7 @@ from benchmarks.processes import ROOT, ProgramError
 from benchmarks.report import markdown
 from benchmarks.scenarios.bulk import bulk, tenfold
 from benchmarks.scenarios.flat import flat
-from benchmarks.scenarios.http import hit, jobs, miss
+from benchmarks.scenarios.http import hit, jobs, miss, submit
 from benchmarks.scenarios.inference import inference
 from benchmarks.scenarios.neighbours import neighbours
 from benchmarks.scenarios.roundtrip import roundtrip
@@ -37,6 +37,7 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "hit": hit,
     "miss": miss,
     "jobs": jobs,
+    "submit": submit,
     "roundtrip": roundtrip,
     "bulk": bulk,
     "inference": inference,
@@ -50,7 +51,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 MISS_CONNECTIONS = (1, 16, 64, 256)
 FULL_ROWS, SMOKE_ROWS = 1_000_000, 2_000
 FULL_STORED, SMOKE_STORED = 1_000_000, 200
-NEEDS_WRK = {"hit", "miss", "jobs", "flat", "neighbours"}
+NEEDS_WRK = {"hit", "miss", "jobs", "submit", "flat", "neighbours"}
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import argparse
 import collections
 import contextlib
 import dataclasses
+import datetime as dt
 import json
 import shutil
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 from benchmarks import inputs, machine
 from benchmarks.processes import Program, wait_until_ready
+from benchmarks.scenarios.flaky_receiver import FlakyReceiver, flaky_receiver
 from benchmarks.scenarios.soak_load import Load, Tally
 from benchmarks.servers import SERVICE
 from benchmarks.soak_judgement import SHORT_RETENTION_ENV, LimitCheck, judge, limit_checks
@@ -37,9 +39,17 @@ from scripts.ports import reserve_port
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
+from shared.webhooks.secret_store import SERVICE as SERVICE_SECRET
+from shared.webhooks.secret_store import WebhookSecret, WebhookSecrets
+from shared.webhooks.signing import new_secret
 
 RESULTS = Path(__file__).parent / "results"
 START_TIMEOUT_S = 120.0
+WEBHOOK_TIMEOUT_S = 240.0
+"""Longer than three attempts of a webhook and the pauses of its receiver take."""
+WRONG = ("missing", "renamed", "unasked", "forged")
+"""Webhooks that must not be: a repeated one has its id again, which is allowed."""
+
 SAMPLES = 120
 SHORTEST_INTERVAL_S = 1.0
 
@@ -82,14 +92,16 @@ def soak(folder: Path, seconds: float, models: Path | None) -> dict[str, Any]:
     described = {"machine": machine.describe_machine(), "versions": machine.versions()}
     port = reserve_port()
     (command,) = SUBJECTS[SERVICE].programs(workspace, port)
-    command = dataclasses.replace(command, env={**command.env, **SHORT_RETENTION_ENV})
+    env = {**command.env, **SHORT_RETENTION_ENV, "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1/32"}
+    command = dataclasses.replace(command, env=env)
     url = f"http://127.0.0.1:{port}"
     with contextlib.ExitStack() as stack:
+        receiver = stack.enter_context(flaky_receiver(_webhook_secret(home)))
         program = Program(command, folder / "up.log")
         stack.callback(program.stop)
         wait_until_ready(f"{url}/readyz", [program], START_TIMEOUT_S)
         sampler = SoakSampler(program, home, f"http://127.0.0.1:{command.env['FLOWER_PORT']}")
-        load = Load(url)
+        load = Load(url, callback_url=receiver.url)
         load.start()
         try:
             samples = _sample(sampler, seconds)
@@ -97,13 +109,41 @@ def soak(folder: Path, seconds: float, models: Path | None) -> dict[str, Any]:
             load.stop()
         samples.append((seconds, sampler.take()))
         counts = _audit_counts(home / "audit")
-    return {**described, "seconds": seconds, **_verdict(samples, load.tally, counts)}
+        webhooks = _webhooks(load.tally, receiver)
+    return {**described, "seconds": seconds, **_verdict(samples, load.tally, counts, webhooks)}
+
+
+def _webhook_secret(home: Path) -> str:
+    """Give a service its secret of webhooks, and return it."""
+    secret = new_secret()
+    entry = WebhookSecret(owner=SERVICE_SECRET, secret=secret, created_at=dt.datetime.now(dt.UTC))
+    WebhookSecrets.of(Settings(home=home)).change(lambda _: [entry])
+    return secret
+
+
+def _webhooks(tally: Tally, receiver: FlakyReceiver) -> dict[str, int]:
+    """Wait for the last webhooks, and count them."""
+    asked, until = set(tally.reported), time.monotonic() + WEBHOOK_TIMEOUT_S
+    while asked - receiver.accepted.keys() and time.monotonic() < until:
+        time.sleep(1.0)
+    return {
+        "asked": len(asked),
+        "missing": len(asked - receiver.accepted.keys()),
+        "repeated": sum(count > 1 for count in receiver.accepted.values()),
+        "renamed": sum(len(names) > 1 for names in receiver.names.values()),
+        "unasked": len(receiver.names.keys() - asked),
+        "forged": receiver.forged,
+        "refused_by_receiver": receiver.refused,
+    }
 
 
 def _verdict(
-    samples: Sequence[tuple[float, Sample]], tally: Tally, counts: Mapping[str, int]
+    samples: Sequence[tuple[float, Sample]],
+    tally: Tally,
+    counts: Mapping[str, int],
+    webhooks: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Evaluate samples, answers and audit records."""
+    """Evaluate samples, answers, audit records and webhooks."""
     lines = judge(samples)
     requests = tally.answers.total()
     limits = limit_checks([sample for _, sample in samples], requests, tally.answers)
@@ -116,10 +156,13 @@ def _verdict(
         "slowest_s": round(tally.slowest_s, 2),
         "answers_recorded_once": len(tally.recorded) - len(wrong_records),
         "answers_recorded_otherwise": len(wrong_records),
+        "webhooks": webhooks,
         "lines": [dataclasses.asdict(line) for line in lines],
         "limits": [_described(bound) for bound in limits],
         "wrong": wrong,
-        "is_well": not (tally.failures or wrong_records or wrong),
+        "is_well": not (
+            tally.failures or wrong_records or wrong or any(webhooks[each] for each in WRONG)
+        ),
         "samples": [{"at_s": round(at, 1)} | sample for at, sample in samples],
     }
 

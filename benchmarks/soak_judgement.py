@@ -60,6 +60,7 @@ LIMITS_MB = {
     "cache: largest own MB": 160,
     "flush: largest own MB": 60,
     "beat: largest own MB": 100,
+    "webhooks: largest own MB": 100,
     "supervisor: largest own MB": 60,
 }
 """Largest private memory of one process at any time. The broker's append-only file is rewritten at

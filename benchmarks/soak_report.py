@@ -25,6 +25,9 @@ def _head(result: Mapping[str, Any]) -> str:
         f"- Unexpected: {result['failures'] or 'nothing'}. Slowest: {result['slowest_s']} s.\n"
         f"- Answers recorded exactly once: {result['answers_recorded_once']:,}; "
         f"otherwise: {result['answers_recorded_otherwise']}.\n"
+        f"- Webhooks to a receiver that fails half of the time: {result['webhooks']['asked']:,}; "
+        f"missing: {result['webhooks']['missing']}, repeated: {result['webhooks']['repeated']}, "
+        f"under two ids: {result['webhooks']['renamed']}.\n"
         f"- Rises or is too large: {', '.join(result['wrong']) or 'nothing'}.\n{notes}"
     )
 

@@ -28,6 +28,7 @@ KINDS = {
     "bulk worker": "--queues bulk",
     "beat": " beat ",
     "flower": " flower ",
+    "webhooks": "api.webhooks.main",
     "api": _api_module.group() if _api_module else "granian",
 }
 LONG_TTL_FAMILIES = {"audit-claim": ("claims", DONE_TTL_S), "batch": ("ended batches", ENDED_TTL_S)}

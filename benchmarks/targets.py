@@ -83,6 +83,20 @@ TARGETS: Sequence[Target] = (
     _faster("Miss, 64 connections, against `forest.predict`", "miss-64", "fastapi-forest", 15),
     _faster("Miss, 64 connections, against pandas + pipeline", "miss-64", "reference-way", 60),
     _faster("Cache hit against FastAPI + pydantic constant", "hit", "fastapi-constant", 1),
+    _faster("Submit and poll, 16 connections, against `AsyncResult`", "jobs", "celery-plain", 6),
+    _faster("Submit and poll, 64 connections, against `AsyncResult`", "jobs-64", "celery-plain", 8),
+    _faster("Submit alone against FastAPI + pydantic constant", "submit", "fastapi-constant", 0.8),
+    Target(
+        text="Submit and poll, 64 connections, against the own miss",
+        numerator=Figure(scenario="jobs-64", subject=SERVICE),
+        denominator=Figure(scenario="miss-64", subject=SERVICE),
+        at_least=0.5,
+    ),
+    Target(
+        text="Submit and poll, 64 connections: CPU us of a job",
+        numerator=Figure(scenario="jobs-64", subject=SERVICE, name="cpu_us"),
+        at_most=1000,
+    ),
     _shorter("One client: median against an empty Celery task", _OWN_MEDIAN, _EMPTY_MEDIAN, 2),
     _shorter("One client: p99 against its own median", _OWN_P99, _OWN_MEDIAN, 5),
     _shorter(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path)
 DEFAULT_SEED = 42
+ACTIVE_FILE = "ACTIVE"
 _NEW_VERSION = ".new-"
 """Prefix of the folder of a version that is being written."""
 _NO_SPACE = "free some space, or set MODELS_PATH to a folder with more, and repeat the command"
@@ -34,6 +35,7 @@ _ADVICE = {
     errno.EROFS: _NO_ACCESS,
     errno.ENOENT: "name a folder that exists, and repeat the command",
     errno.ENOTDIR: "a part of this path is a file: name a folder, and repeat the command",
+    errno.EEXIST: "a part of this path is a file: name a folder, and repeat the command",
 }
 """What to do, by the number of the error."""
 _MANY_SUSPECTS = 0.02
@@ -114,21 +116,26 @@ def click_errors() -> Iterator[None]:
     except ListingsError as error:
         raise BadInputError(str(error)) from None
     except OSError as error:
-        raise BadInputError(_os_error(error)) from None
+        raise BadInputError(describe_os_error(error, "; the active version is unchanged")) from None
 
 
-def _os_error(error: OSError) -> str:
-    """What could not be read or written, that no other version is active, and what to do."""
+def describe_os_error(error: OSError, consequence: str = "") -> str:
+    """What could not be read or written, and what to do.
+
+    Args:
+        error: of a file, a folder or the blob store.
+        consequence: stands after the reason.
+    """
     advice = _ADVICE.get(error.errno or 0)
     models = Settings.from_env().versions_path
     reason = error.strerror or str(error)
     if error.filename is None and advice is not None:
         place = f"models are stored in {models}, temporary files in {tempfile.gettempdir()}"
-        return f"{reason} ({place}); the active version is unchanged: {advice}"
+        return f"{reason} ({place}){consequence}: {advice}"
     if error.filename is None:
-        return f"{reason}; the active version is unchanged"
+        return f"{reason}{consequence}"
     path = f"{_final_path(Path(os.fsdecode(error.filename)))}: {reason}"
-    return f"{path}; the active version is unchanged" + (f": {advice}" if advice else "")
+    return f"{path}{consequence}" + (f": {advice}" if advice else "")
 
 
 def _final_path(path: Path) -> Path:

@@ -34,6 +34,7 @@ COMMANDS: dict[str, CommandTarget] = {
     "backup": CommandTarget("cli.backups.create:backup", "Copy all data, while it is in use."),
     "restore": CommandTarget("cli.backups.restore:restore", "Put the data of a backup in place."),
     "dead": CommandTarget("cli.dead:dead", "Replay or drop work that was given up."),
+    "webhooks": CommandTarget("cli.webhooks:webhooks", "List and replay webhooks; their secrets."),
     "outcomes": CommandTarget("cli.sales:outcomes", "How right the estimates were."),
     "predict": CommandTarget("cli.valuations.predict:predict", "Value one car."),
     "batch": CommandTarget("cli.valuations.batch:batch", "Value every car of a file."),

@@ -35,8 +35,9 @@ def market() -> None:
     "-o",
     "--output",
     type=FILE,
-    default=REFERENCE_MARKET,
-    help="Where the statistics go; the file in `data/` if not given.",
+    required=True,
+    help="Where the statistics go. The default model is trained from"
+    " data/market/reference_market.json.",
 )
 @click.option(
     "--new-prices",

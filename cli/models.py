@@ -1,21 +1,36 @@
 """`carprice models`: list, inspect, activate, roll back and prune model versions."""
 
-import contextlib
 import getpass
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from cli.console import describe_os_error
 from cli.streams import echo_json
 from cli.training.compare import compare
 from model_store.registry.manifest import ModelVersion, card_markdown_file
 from model_store.registry.registry import ModelRegistry, ShadowPointer
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
-from shared.domain.errors import DomainError
+from shared.domain.errors import ActivePointerLost, DomainError
 from shared.messages.texts import describe_problem
 from shared.settings import Settings
+
+
+class _RegistryGroup(click.Group):
+    """Commands whose expected errors are one line on standard error, with exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a folder or store that cannot be read is an expected error."""
+        try:
+            return super().invoke(ctx)
+        except DomainError as error:
+            title, detail = describe_problem(error.code, error.params, "en")
+            raise click.ClickException(f"{title}: {detail}") from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise click.ClickException(describe_os_error(error)) from error
 
 
 @click.command()
@@ -39,8 +54,7 @@ def shadow(version: str | None, share: float, *, off: bool) -> None:
     if off:
         pointer.clear()
     elif version is not None:
-        with _click_errors():
-            pointer.point_to(version, share)
+        pointer.point_to(version, share)
     found = pointer.read()
     click.echo(
         f"Shadow: {found.version} on {found.share:.0%} of the cars" if found else "No shadow"
@@ -51,7 +65,7 @@ MAX_DIFFERENCE = 1e-6
 """Largest difference accepted between the packed and scikit-learn's forest, log scale."""
 
 
-@click.group(name="models")
+@click.group(name="models", cls=_RegistryGroup)
 def models() -> None:
     """List, inspect, activate and roll back model versions."""
 
@@ -61,8 +75,8 @@ def models() -> None:
 def list_versions(*, as_json: bool) -> None:
     """All versions, the newest first; the active one has a star.
 
-    The figures are those of training, on listings that the trees had not seen: `models compare`
-    compares versions on the same listings.
+    The figures are those of training, on listings that the trees had not seen, or of the later
+    listings of a recalibration: `models compare` compares versions on the same listings.
     """
     registry = _registry()
     versions, active = registry.list(), registry.active_version()
@@ -72,30 +86,32 @@ def list_versions(*, as_json: bool) -> None:
         click.echo("No version yet: `carprice train --activate` makes one.")
     else:
         click.echo(_table([_HEADER, *(_row(each, active) for each in versions)]))
+    try:
+        registry.known_active_version()
+    except ActivePointerLost as error:
+        detail = describe_problem(error.code, error.params, "en")[1]
+        click.echo(f"warning: {detail}", err=True)
 
 
 @models.command()
 @click.argument("version")
 def show(version: str) -> None:
     """The whole manifest of VERSION ("active" for the active one), as JSON."""
-    with _click_errors():
-        registry = _registry()
-        _print_json(registry.get(_resolve_version(registry, version)).to_json())
+    registry = _registry()
+    _print_json(registry.get(_resolve_version(registry, version)).to_json())
 
 
 @models.command()
 @click.argument("version")
 def activate(version: str) -> None:
     """Make VERSION the active one; running workers take it within two seconds."""
-    with _click_errors():
-        click.echo(f"Active: {_checked_registry().activate(version, by=_user()).id}")
+    click.echo(f"Active: {_checked_registry().activate(version, by=_user()).id}")
 
 
 @models.command()
 def rollback() -> None:
     """Return to the version that was active before this one."""
-    with _click_errors():
-        click.echo(f"Active: {_checked_registry().rollback(by=_user()).id}")
+    click.echo(f"Active: {_checked_registry().rollback(by=_user()).id}")
 
 
 @models.command()
@@ -119,15 +135,14 @@ def history(*, as_json: bool) -> None:
 @click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True)
 def card(version: str, lang: str) -> None:
     """The model card of VERSION ("active" for the active one), as Markdown."""
-    with _click_errors():
-        registry = _registry()
-        version = _resolve_version(registry, version)
-        name = card_markdown_file(lang)
-        if name not in registry.get(version).files and lang != "en":
-            click.echo("This version's card is in English only", err=True)
-            name = card_markdown_file("en")
-        text = registry.card_file(version, name).decode()
-        folder = registry.folder(version)
+    registry = _registry()
+    version = _resolve_version(registry, version)
+    name = card_markdown_file(lang)
+    if name not in registry.get(version).files and lang != "en":
+        click.echo("This version's card is in English only", err=True)
+        name = card_markdown_file("en")
+    text = registry.card_file(version, name).decode()
+    folder = registry.folder(version)
     click.echo(text, nl=False)
     click.echo(f"Its plots lie in {folder}", err=True)
 
@@ -141,9 +156,8 @@ def prune(keep: int, *, as_json: bool) -> None:
     Whatever is in use stays, however old: the active version, the one before it, and those that
     batches under way were accepted with.
     """
-    with _click_errors():
-        settings = Settings.from_env()
-        removed = _registry().prune(keep, pinned=_versions_in_use(settings))
+    settings = Settings.from_env()
+    removed = _registry().prune(keep, pinned=_versions_in_use(settings))
     if as_json:
         _print_json(list(removed))
     else:
@@ -157,15 +171,14 @@ def verify(version: str) -> None:
     # Only this command needs a forest; importing it loads the compiled kernels.
     from model_store.registry.bundle import load_estimator, load_model, max_abs_difference  # noqa: PLC0415
 
-    with _click_errors():
-        registry, settings = _registry(), Settings.from_env()
-        version = _resolve_version(registry, version)
-        registry.check(version)
-        click.echo("digests, schema, libraries: right")
-        model = load_model(settings.versions_path, version)
-        click.echo(f"self-test: {len(model.version.self_test)} prices found again")
-        estimator = load_estimator(settings.versions_path, version)
-        difference = max_abs_difference(model.forest, estimator)
+    registry, settings = _registry(), Settings.from_env()
+    version = _resolve_version(registry, version)
+    registry.check(version)
+    click.echo("digests, schema, libraries: right")
+    model = load_model(settings.versions_path, version)
+    click.echo(f"self-test: {len(model.version.self_test)} prices found again")
+    estimator = load_estimator(settings.versions_path, version)
+    difference = max_abs_difference(model.forest, estimator)
     if difference > MAX_DIFFERENCE:
         raise click.ClickException(f"the packed forest is off by {difference:.2g} on the log scale")
     click.echo(f"packed forest: equals {model.version.estimator} within {difference:.1g}")
@@ -185,16 +198,31 @@ def _row(version: ModelVersion, active: str | None) -> tuple[str, ...]:
         "*" if version.id == active else "",
         version.id,
         f"{version.created_at:%Y-%m-%d %H:%M}",
-        str(version.training.get("name", "-")),
+        _data(version),
         _period(version),
         version.data_as_of,
         str(version.training.get("rows", "-")),
-        _percent(version.metrics.get("median_ape"), "{:.2f} %"),
-        _percent(version.metrics.get("coverage_90"), "{:.1%}"),
+        *_figures(version),
         version.estimator,
         str(version.tree_count),
         str(version.node_count),
     )
+
+
+def _data(version: ModelVersion) -> str:
+    """Name of the training data, and of what the version was recalibrated on."""
+    name = str(version.training.get("name", "-"))
+    facts = version.calibrated_on
+    return name if facts is None else f"{name}, recalibrated: {facts.get('name', '-')}"
+
+
+def _figures(version: ModelVersion) -> tuple[str, str]:
+    """Median error and coverage; of a recalibrated version on the listings of its recalibration."""
+    facts = version.calibrated_on
+    median, coverage = (version.metrics.get(name) for name in ("median_ape", "coverage_90"))
+    if facts is not None:
+        median, coverage = facts.get("median_ape"), facts.get("coverage_after")
+    return _percent(median, "{:.2f} %"), _percent(coverage, "{:.1%}")
 
 
 def _period(version: ModelVersion) -> str:
@@ -247,7 +275,7 @@ def _versions_in_use(settings: Settings) -> set[str]:
 def _resolve_version(registry: ModelRegistry, version: str) -> str:
     if version != "active":
         return version
-    active = registry.active_version()
+    active = registry.known_active_version()
     if active is None:
         raise click.ClickException("no version is active; `carprice models list` shows what is")
     return active
@@ -262,13 +290,3 @@ def _user() -> str:
 
 def _print_json(value: Any) -> None:
     echo_json(value, indent=2)
-
-
-@contextlib.contextmanager
-def _click_errors() -> Iterator[None]:
-    """Turn expected errors into one line on standard error and exit code 1."""
-    try:
-        yield
-    except DomainError as error:
-        title, detail = describe_problem(error.code, error.params, "en")
-        raise click.ClickException(f"{title}: {detail}") from error

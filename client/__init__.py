@@ -1,1 +1,1 @@
-"""Typed client of the car price service; imports nothing of the service itself."""
+"""Typed client of the car price service; distributed as `carprice_client`."""

@@ -1,4 +1,4 @@
-"""Which proxy of the environment a service is reached through."""
+"""Which proxy a service is reached through."""
 
 import dataclasses
 import urllib.request
@@ -10,22 +10,33 @@ SCHEMES = ("http", "https")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class EnvironmentProxy:
-    """A proxy that an environment variable names."""
+class NamedProxy:
+    """A proxy, and the setting or environment variable that names it."""
 
-    url: str
+    url: str = dataclasses.field(repr=False)
     variable: str
-    """Like `http_proxy`, in lower case."""
+    """Like `http_proxy`, in lower case; `proxy` if it is an argument of the client."""
 
     def __str__(self) -> str:
         """The variable and the address, without the password."""
-        scheme, _, rest = self.url.partition("://")
-        _, at, address = rest.rpartition("@")
-        return f"{self.variable}={scheme}://{'…@' if at else ''}{address}"
+        return f"{self.variable}={without_password(self.url)}"
 
 
-def proxy_of(base_url: str) -> EnvironmentProxy | None:
-    """The proxy for a service; None for this machine and for hosts of `no_proxy`.
+def without_password(url: str) -> str:
+    """An address without the name and password before its host.
+
+    >>> without_password("http://me:word@shop.example:81/x")
+    'http://…@shop.example:81/x'
+    """
+    scheme, separator, rest = url.partition("://")
+    _, at, address = rest.rpartition("@")
+    return f"{scheme}{separator}{'…@' if at else ''}{address}"
+
+
+def proxy_of(base_url: str) -> NamedProxy | None:
+    """The proxy that the environment names for a service.
+
+    It is None for this machine and for hosts of `no_proxy`.
 
     Args:
         base_url: of the service.
@@ -43,7 +54,7 @@ def proxy_of(base_url: str) -> EnvironmentProxy | None:
         return None
     for name in (parts.scheme, "all"):
         if url := proxies.get(name):
-            return EnvironmentProxy(url if "://" in url else f"http://{url}", f"{name}_proxy")
+            return NamedProxy(url if "://" in url else f"http://{url}", f"{name}_proxy")
     return None
 
 

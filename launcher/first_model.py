@@ -13,7 +13,7 @@ from launcher.preflight import CannotStartError
 from launcher.watchdog import Watchdog, kill_groups
 from model_store.registry.manifest import REFERENCE_MARKET
 from model_store.registry.registry import ModelRegistry
-from shared.domain.errors import ModelRefused, ModelVersionNotFound
+from shared.domain.errors import ActivePointerLost, ModelRefused, ModelVersionNotFound
 from shared.settings import Settings
 
 POLL_S = 0.1
@@ -23,13 +23,23 @@ def needs_default_model(settings: Settings) -> bool:
     """Whether the default model must be trained before the service can start.
 
     It must if no model is active, or if the active one is a default model that this version of the
-    program cannot read. A model trained on the user's own listings is never replaced.
+    program cannot read, or that was active last before the pointer was lost. A model trained on the
+    user's own listings is never replaced.
 
     Raises:
-        CannotStartError: the active model was trained on other listings and cannot be served.
+        CannotStartError: the active model was trained on other listings and cannot be served, or
+            which one is active is not known.
     """
     registry = ModelRegistry(settings.versions_path)
-    active = registry.active_version()
+    try:
+        active = registry.known_active_version()
+    except ActivePointerLost as error:
+        if _is_default(registry, last := error.params["version"]):
+            return True
+        raise CannotStartError(
+            f"the file ACTIVE in {settings.versions_path} is missing or unreadable; {last} was"
+            " activated last (`carprice models activate VERSION` restores it)"
+        ) from error
     if active is None:
         return True
     try:

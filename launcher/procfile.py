@@ -8,7 +8,11 @@ from honcho.environ import parse_procfile
 from launcher.child import Child
 from shared.heartbeat import heartbeat_environment
 
-TIERS = (("broker", "cache", "flush"), ("interactive", "bulk"), ("api", "beat", "flower"))
+TIERS = (
+    ("broker", "cache", "flush"),
+    ("interactive", "bulk"),
+    ("api", "webhooks", "beat", "flower"),
+)
 """Start order. The stop order is the reverse: workers need the broker to finish their tasks."""
 
 TIER_STOP_TIMEOUTS_S = (10.0, 40.0, 20.0)

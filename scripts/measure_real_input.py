@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from client.carprice import CarPriceClient
+from client.sync import CarPriceClient
 
 REASONS_SHOWN = 10
 
@@ -69,7 +69,7 @@ def value(
     open_file = gzip.open if file.suffix == ".gz" else open
     with open_file(file, "rb") as source, plain.open("wb") as target:
         shutil.copyfileobj(source, target)
-    batch = client.wait_batch(client.upload_batch(plain).id)
+    batch = client.submit_file(plain).wait()
     if batch.error is not None:
         raise SystemExit(f"{file.name}: {batch.error}")
     results = client.download_results(batch.id, folder / "results.ndjson", form="ndjson")

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from client.carprice import CarPriceClient
+from client.sync import CarPriceClient
 from scripts.measure_real_input import value
 
 ROOT = Path(__file__).resolve().parents[1]

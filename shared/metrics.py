@@ -94,12 +94,27 @@ RECORDS_UNREADABLE = Counter(
 # These series exist from the start: an alert sees the first event as an increase.
 for _kind in ("job", "step"):
     DEAD_LETTERS.labels(kind=_kind)
-for _record in ("job", "batch", "request", "reply"):
+for _record in ("job", "batch", "request", "reply", "webhook"):
     RECORDS_UNREADABLE.labels(record=_record)
 BROKER_REFUSALS = Counter(
     "broker_full_total",
     "Requests refused because the rest of the broker's memory is reserved for accepted work.",
 )
+WEBHOOK_ATTEMPTS = Counter(
+    "webhook_attempts_total",
+    "Attempts to send a webhook, by outcome; `docs/webhooks.md` lists them.",
+    ["outcome"],
+)
+WEBHOOKS = Counter(
+    "webhooks_total",
+    "Webhooks that need no further attempt, by result: delivered, gone (410), given-up.",
+    ["result"],
+)
+WEBHOOK_SECONDS = Histogram(
+    "webhook_seconds", "Time of one attempt to send a webhook.", buckets=LATENCY_BUCKETS_S
+)
+for _result in ("delivered", "gone", "given-up"):
+    WEBHOOKS.labels(result=_result)
 BATCH_ROWS = Counter(
     "batch_rows_total",
     "Rows of batches, by outcome: valued, validated, rejected, failed.",
@@ -295,6 +310,8 @@ class ServiceSnapshot:
     """Median error on reported sales, by version."""
     sale_reports: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Number of them, by version."""
+    webhooks: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """`WebhookFigures` by their names."""
 
 
 class SnapshotCollector(Collector):
@@ -332,6 +349,7 @@ class SnapshotCollector(Collector):
                 family.add_metric([queue], value)
             yield family
         yield from self._model_figures()
+        yield from self._webhook_figures()
         checks = GaugeMetricFamily(
             "readiness_check_ok",
             "1 if a check of /readyz succeeds, 0 otherwise.",
@@ -340,6 +358,21 @@ class SnapshotCollector(Collector):
         for (name, is_required), is_ok in state.checks.items():
             checks.add_metric([name, "yes" if is_required else "no"], float(is_ok))
         yield checks
+
+    def _webhook_figures(self) -> Iterator[Metric]:
+        """The gauges of webhooks."""
+        age = "Age of the oldest webhook that is neither delivered nor given up."
+        delay = "Age of the oldest end that the process `webhooks` has not taken in."
+        for name, meaning, figure in (
+            ("webhooks_pending", "Webhooks neither delivered nor given up.", "pending"),
+            ("webhooks_given_up", "Webhooks that were given up in the last week.", "failed"),
+            ("webhooks_oldest_pending_age_seconds", age, "oldest_pending_s"),
+            ("webhooks_intake_delay_seconds", delay, "intake_delay_s"),
+        ):
+            family = GaugeMetricFamily(name, meaning, labels=[])
+            if figure in self._snapshot.webhooks:
+                family.add_metric([], self._snapshot.webhooks[figure])
+            yield family
 
     def _model_figures(self) -> Iterator[Metric]:
         """The gauges of drift, age of the data and errors on sales."""

@@ -4,7 +4,8 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ class TextRule:
     expected: str
     is_secret: bool = False
     """Messages do not show the value, as it may contain a password."""
+    check: Callable[[str], object] = str
+    """Raises `ValueError` for a text of this pattern that is not valid; its message is shown."""
 
 
 ORIGIN = r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#@,*\s]+/?"
@@ -44,6 +47,19 @@ MEMORY = TextRule(
 ORIGINS = TextRule(
     pattern=re.compile(rf"({ORIGIN})(\s*,\s*({ORIGIN}))*"),
     expected="`*` and origins like https://shop.example, separated by commas",
+)
+
+
+def parse_networks(text: str) -> list[IPv4Network | IPv6Network]:
+    """The networks of a list that is separated by commas; raises `ValueError`."""
+    return [ip_network(each.strip()) for each in text.split(",") if each.strip()]
+
+
+NETWORK = r"[0-9A-Fa-f:.]+(/\d{1,3})?"
+NETWORKS = TextRule(
+    pattern=re.compile(rf"{NETWORK}(\s*,\s*{NETWORK})*"),
+    expected="networks like 10.1.0.0/16, separated by commas",
+    check=parse_networks,
 )
 SWITCH = TextRule(pattern=re.compile("on|off"), expected="on or off")
 AUDIT_FSYNC = TextRule(pattern=re.compile("always|everysec|no"), expected="always, everysec or no")
@@ -89,10 +105,17 @@ class Settings:
         "Threads of Flask: requests processed or waiting at once; the fast path needs none.",
         minimum=1,
     )
+    api_connections: int = setting(
+        "API_CONNECTIONS",
+        4096,
+        "Connections of clients that the API keeps, idle ones included; long polls and event "
+        "streams may hold three quarters of them.",
+        minimum=64,
+    )
     fast_path: str = setting(
         "FAST_PATH",
         "on",
-        "`off`: Flask alone answers every request, `/predict` included, more slowly.",
+        "`off`: Flask alone answers every request, more slowly; each that waits holds a thread.",
         rule=SWITCH,
     )
     restart_hung: str = setting(
@@ -255,6 +278,28 @@ class Settings:
         "ms",
         minimum=1,
     )
+    webhook_allowed_networks: str = setting(
+        "WEBHOOK_ALLOWED_NETWORKS",
+        "",
+        "Networks whose addresses callbacks may have although they are not public, "
+        "like `10.1.0.0/16,127.0.0.1/32`; empty: public addresses only.",
+        rule=NETWORKS,
+    )
+    webhook_retry_s: int = setting(
+        "WEBHOOK_RETRY_S",
+        86_400,
+        "How long a webhook is tried again before it is given up.",
+        "s",
+        minimum=1,
+    )
+    webhook_timeout_s: float = setting(
+        "WEBHOOK_TIMEOUT_S", 15.0, "Longest time that one webhook may take.", "s", minimum=0.1
+    )
+    webhook_secrets_file: Path | None = setting(
+        "WEBHOOK_SECRETS_FILE",
+        None,
+        "Secrets that sign webhooks; empty: `webhook-secrets.json` in the home.",
+    )
     metrics_public: str = setting(
         "METRICS_PUBLIC",
         "on",
@@ -319,6 +364,11 @@ class Settings:
         return self.api_keys_file or self.home / "api-keys.json"
 
     @property
+    def webhook_secrets_path(self) -> Path:
+        """File of the secrets that sign webhooks."""
+        return self.webhook_secrets_file or self.home / "webhook-secrets.json"
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the API."""
         return self.host in {"127.0.0.1", "::1", "localhost"}
@@ -339,6 +389,10 @@ def _checked_text(field: "dataclasses.Field[Any]", raw: str) -> str:
     if rule is not None and not rule.pattern.fullmatch(raw):
         given = "" if rule.is_secret else f"={raw!r}"
         raise SettingsError(f"{field.metadata['env']}{given}: expected {rule.expected}")
+    try:
+        _ = rule and rule.check(raw)
+    except ValueError as error:
+        raise SettingsError(f"{field.metadata['env']}: {error}") from None
     return raw
 
 

@@ -16,8 +16,12 @@ from numpy.typing import NDArray
 
 from api.batches.results import BatchResults
 from api.batches.service import Batches
-from api.events.subscriptions import JobEvents
+from api.events.changes import StateChanges
+from api.events.thread_waits import ThreadWaits
+from api.events.waits import Waits
 from api.jobs.idempotency import RedisIdempotency
+from api.limits import ConcurrencyLimiter
+from api.loops.event_loops import EventLoops
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.local import LocalBlobStore
 from shared.domain.batch import Batch, BatchOptions, ResultTable
@@ -68,6 +72,8 @@ class Table:
     price_mad: NDArray[np.float64]
     quantiles_mad: NDArray[np.float64]
     model_known: NDArray[np.bool_]
+    notes: NDArray[np.int64]
+    without_effect: tuple[str, ...] = ()
 
 
 class PricePerKm:
@@ -78,6 +84,8 @@ class PricePerKm:
         self.rows = 0
         self.months: set[int | None] = set()
         self.fault: Callable[[], None] | None = None
+        self.without_effect: tuple[str, ...] = ()
+        self.notes_of: Callable[[Mapping[str, Any], int], NDArray[np.int64]] | None = None
 
     def load(self, version: str) -> "PricePerKm":
         """Return this model."""
@@ -102,7 +110,9 @@ class PricePerKm:
         driven = np.nan_to_num(np.asarray(km, dtype=np.float64), nan=100_000.0)
         price = np.maximum(300_000.0 - driven, 5_000.0)
         levels = np.asarray(QUANTILE_LEVELS)
-        return Table(price, price[:, None] * (0.5 + levels)[None, :], np.ones(n, np.bool_))
+        quantiles = price[:, None] * (0.5 + levels)[None, :]
+        notes = self.notes_of(columns, n) if self.notes_of else np.zeros(n, np.int64)
+        return Table(price, quantiles, np.ones(n, np.bool_), notes, self.without_effect)
 
 
 class ActiveV1:
@@ -208,25 +218,29 @@ class BulkPath:
             retention_s=retention_s,
         )
         self.forms = BatchExporter(self.files, self.store, spool=folder / "spool")
-        self.events = JobEvents(client)
+        self.changes = StateChanges(client)
+        self.waits = ThreadWaits(
+            Waits(self.changes, 100),
+            EventLoops(),
+            long_waits=threading.BoundedSemaphore(4),
+            streams=ConcurrencyLimiter(4),
+        )
         self.results = BatchResults(
             files=self.files,
             ledger=self.store,
-            events=self.events,
+            waits=self.waits,
             send=self.make_form,
-            long_waits=threading.BoundedSemaphore(4),
         )
         self.batches = Batches(
             files=self.files,
             ledger=self.store,
             active_model=ActiveV1(),
             idempotency=RedisIdempotency(client),
-            events=self.events,
+            waits=self.waits,
             send=self.send,
             clock=self.clock,
             max_bytes=max_bytes,
             retention_s=retention_s,
-            long_waits=threading.BoundedSemaphore(4),
         )
 
     def send(self, task: TaskName, kwargs: dict[str, Any], caller: CallerId, **_: Any) -> None:

@@ -232,7 +232,11 @@ def _is_ready(service: Service) -> bool:
 @pytest.fixture(scope="session")
 def service(models_path: Path) -> Iterator[Service]:
     """A service shared by the tests that only send requests to it."""
-    with short_folder() as home, running_service(home, models_path) as running:
+    networks = "127.0.0.1/32"  # of the receivers of webhooks
+    with (
+        short_folder() as home,
+        running_service(home, models_path, WEBHOOK_ALLOWED_NETWORKS=networks) as running,
+    ):
         yield running
 
 

@@ -40,6 +40,7 @@ from worker.shadow import ShadowEvaluator, ShadowRuntime
 from worker.valuations.claims import RedisClaims
 from worker.valuations.payload_sweep import JobPayloadSweeper
 from worker.valuations.service import ValuationService
+from worker.valuations.steps import ValuationSteps
 from worker.valuations.sweep import JobSweeper
 
 
@@ -99,6 +100,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
     jobs = _job_store(settings, broker, clock, payloads)
     work = make_work_sender(broker, clock)
     dead_letters = DeadLetters(broker, clock)
+    claims = RedisClaims(broker, clock, owner)
     checkpoints = Checkpoints.of(settings, clock)
     audit = AuditLog.of(settings, "worker", clock, checkpoints)
     cache = EstimateCache(
@@ -113,10 +115,14 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
     )
     return WorkerServices(
         valuation=ValuationService(
-            estimation=Estimation(runtime, shadow_evaluator),
-            audit=audit,
-            claims=RedisClaims(broker, clock, owner),
-            cache=cache,
+            steps=ValuationSteps(
+                estimation=Estimation(runtime, shadow_evaluator),
+                audit=audit,
+                claims=claims,
+                cache=cache,
+                clock=clock,
+            ),
+            claims=claims,
             jobs=jobs,
             client=broker,
             clock=clock,
@@ -160,7 +166,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             LostWorkSweeper(
                 broker, ledger, jobs, FairQueues(broker, clock).of(QueueName.BULK), clock
             ),
-            JobSweeper(jobs, work.send_job, dead_letters, max_attempts=settings.job_max_attempts),
+            JobSweeper(jobs, work.send_jobs, dead_letters, max_attempts=settings.job_max_attempts),
             BatchSweeper(
                 files,
                 ledger,

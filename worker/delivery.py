@@ -7,8 +7,9 @@ restores both when the process has died.
 """
 
 from time import monotonic
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import orjson
 import redis
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as kombu_redis
@@ -18,6 +19,9 @@ from kombu.utils.json import loads
 
 from shared.logging import get_logger
 from shared.redis import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REFUSAL_PAUSE_S = 5.0
 """How long messages are taken without moving them after the broker refused to move one: it then
@@ -48,6 +52,8 @@ class Deliveries:
         """Messages of the process's list whose tasks have ended."""
         self.last = b""
         """The last message that was delivered from this list."""
+        self.run_directly: Callable[[dict[str, Any]], bool] = lambda _: False
+        """Carries out a message of this list; False if Celery's consumer has to."""
 
 
 class OwnedChannel(kombu_redis.Channel):
@@ -107,14 +113,21 @@ class OwnedChannel(kombu_redis.Channel):
             if message is None:
                 raise Empty
             self.deliveries.last = message
-            self.connection._deliver(  # noqa: SLF001 - as kombu's own channel does
-                loads(bytes_to_str(message)), self._moved_from
-            )
+            self._deliver(_read_message(message), self._moved_from)
             self.deliveries.finished += 1
             return True
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()  # type: ignore[attr-defined]
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        connection: Any = self.connection
+        # A queue whose consumer was cancelled meanwhile has none.
+        is_consumed = queue in connection._callbacks  # noqa: SLF001 - as kombu's own channel does
+        if is_consumed and self.deliveries.run_directly(message):
+            self.deliveries.received += 1
+            return
+        connection._deliver(message, queue)  # noqa: SLF001
 
     def _put_back_undelivered(self, queue: str) -> None:
         """Put back a message whose move was not seen because the connection broke."""
@@ -153,6 +166,16 @@ class OwnedChannel(kombu_redis.Channel):
             self._moves_from = monotonic() + REFUSAL_PAUSE_S
             return None
         return moved
+
+
+def _read_message(packed: bytes) -> Any:
+    """Parse a message; kombu also knows types that JSON does not have."""
+    if b'"__type__"' not in packed:
+        try:
+            return orjson.loads(packed)
+        except orjson.JSONDecodeError:
+            pass  # Python's parser accepts more
+    return loads(bytes_to_str(packed))
 
 
 class OwnedTransport(kombu_redis.Transport):

@@ -35,6 +35,7 @@ from shared.redis.owners import BEAT_INTERVAL_S, Owner
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
 from worker.delivery import OwnedChannel
+from worker.direct_tasks import DirectTasks
 from worker.kernel_cache import fill_kernel_cache
 from worker.model import ModelRuntime
 from worker.owners import WorkerOwners
@@ -48,6 +49,9 @@ TIMER_PURGE_INTERVAL_S = 10.0
 
 BULK_NICENESS = 10
 """On a shared core an interactive worker gets nine tenths of the time."""
+
+OWN_TASK_RECEIVERS = 1
+"""Receivers that `connect_signals` connects to `task_prerun` and to `task_postrun`."""
 
 log = get_logger("lifecycle")
 
@@ -212,6 +216,8 @@ class EventBatchingConsumer(Consumer):
     It does not acknowledge the messages of a `no_ack` queue. Kombu's Redis transport would remove
     each from the set of unacknowledged messages, where it never was, by one more transaction.
 
+    It leaves messages of short tasks to `DirectTasks`.
+
     It drops the timers of ended tasks. Each task has a timer for its time limit, half a kilobyte
     that kombu would keep until the limit is over, up to an hour; forked children inherit it.
     """
@@ -239,6 +245,11 @@ class EventBatchingConsumer(Consumer):
             handle(message)
 
         return receive
+
+    def on_ready(self) -> None:
+        """Take messages over a new connection."""
+        OwnedChannel.deliveries.run_directly = DirectTasks(self, OWN_TASK_RECEIVERS).run
+        super().on_ready()
 
     def register_with_event_loop(self, hub: Hub) -> None:
         """Start the timers of a new connection: those of the last one are gone."""

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from model_store.registry.registry import ModelRegistry
 from shared.domain.errors import DomainError, ModelNotLoaded, ValuationFailed
+from shared.domain.lists.estimates import EstimateList
+from shared.domain.lists.requests import RequestList
 from shared.domain.valuation import CarRequest, Estimate, Extra
 from shared.logging import get_logger
 from shared.metrics import INFERENCE
@@ -180,6 +182,8 @@ class Estimation:
     ) -> None:
         self._models = models
         self._shadow_evaluator = shadow_evaluator
+        self._calls_s: list[float] = []
+        """Durations of calls that no metric has yet."""
 
     def estimate(self, requests: Sequence[CarRequest]) -> list[EstimateResult]:
         """One result per request; a request that raises does not affect the others."""
@@ -195,12 +199,38 @@ class Estimation:
         except Exception as error:
             log.exception("group_failed", error=str(error), cars=len(requests))
             results = [_estimate_alone(model, request) for request in requests]
-        INFERENCE.labels(queue=str(QueueName.INTERACTIVE)).observe(time.perf_counter() - started)
+        self._calls_s.append(time.perf_counter() - started)
         if self._shadow_evaluator is not None:
             pairs = zip(requests, results, strict=True)
             answered = [(one.car, found) for one, found in pairs if isinstance(found, Estimate)]
             self._shadow_evaluator.submit_sample(answered)
         return results
+
+    def estimate_list(self, requests: RequestList) -> EstimateList | None:
+        """The prices of a list by columns; None if it has to be estimated car by car.
+
+        It has to be if no model is loaded, or if something is wrong with a car.
+        """
+        try:
+            model = self._models.current()
+            started = time.perf_counter()
+            estimates = model.estimate_list(requests.cars, len(requests))
+        except DomainError:
+            return None
+        except Exception as error:
+            log.exception("list_failed", error=str(error), cars=len(requests))
+            return None
+        INFERENCE.labels(queue=str(QueueName.INTERACTIVE)).observe(time.perf_counter() - started)
+        if (shadow := self._shadow_evaluator) is not None:
+            drawn = shadow.drawn(len(requests))
+            shadow.enqueue([(requests[index].car, estimates[index]) for index in drawn])
+        return estimates
+
+    def update_metrics(self) -> None:
+        """Add the calls since the last one to the metrics, when no caller waits."""
+        histogram = INFERENCE.labels(queue=str(QueueName.INTERACTIVE))
+        while self._calls_s:
+            histogram.observe(self._calls_s.pop())
 
 
 def _estimate_all(model: "LoadedModel", requests: Sequence[CarRequest]) -> list[Estimate]:

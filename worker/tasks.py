@@ -46,22 +46,29 @@ def _message_id(app: Celery) -> str:
 
 
 def _register_valuation_tasks(app: Celery, process: WorkerProcess) -> None:
-    @app.task(name=str(TaskName.VALUE_CARS))
+    # Callers wait: Celery's own way of running a task takes as long as a valuation.
+    @app.task(name=str(TaskName.VALUE_CARS), is_direct=True)
     def value_cars(group_id: str, reply_to: str, items: list[bytes], **_: Any) -> None:
         """Value a micro-batch of cars that callers wait for."""
         process.services.valuation.value_micro_batch(group_id, reply_to, items)
+
+    @app.task(name=str(TaskName.VALUE_JOBS))
+    def value_jobs(job_ids: list[str], enqueued_at: float, **_: Any) -> None:
+        """Value the cars of stored jobs."""
+        with process.services.work.taken(_message_id(app)):
+            process.services.valuation.value_jobs(list(map(JobId, job_ids)), enqueued_at)
 
     @app.task(name=str(TaskName.VALUE_JOB))
     def value_job(job_id: str, enqueued_at: float, **_: Any) -> None:
         """Value the cars of a stored job."""
         with process.services.work.taken(_message_id(app)):
-            process.services.valuation.value_job(JobId(job_id), enqueued_at)
+            process.services.valuation.value_jobs([JobId(job_id)], enqueued_at)
 
     @app.task(name=str(TaskName.VALUE_LIST))
     def value_list(job_id: str, enqueued_at: float, **_: Any) -> None:
         """Value the cars of a stored job that takes long."""
         with process.services.work.carried_out(_message_id(app)):
-            process.services.valuation.value_job(JobId(job_id), enqueued_at, QueueName.BULK)
+            process.services.valuation.value_jobs([JobId(job_id)], enqueued_at, QueueName.BULK)
 
 
 def _register_model_tasks(app: Celery, process: WorkerProcess) -> None:

@@ -10,7 +10,7 @@ from api.http.context import services
 from api.http.responses import described
 from shared.domain.batch import Batch, BatchManifest
 from shared.domain.clock import month_at
-from shared.domain.notes import MAX_EXAMPLES, AskingSides, NoteCount
+from shared.domain.notes import COLUMN_WITHOUT_EFFECT, MAX_EXAMPLES, AskingSides, NoteCount
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.domain.valuation import CALIBRATION_HORIZON_MONTHS, DATA_OLD, data_age_months
 from shared.fields.car import CAR_FIELDS
@@ -21,6 +21,7 @@ from shared.messages.notices import (
     NOTICE_SCOPE,
 )
 from shared.messages.texts import UNKNOWN_CODE, Language
+from shared.messages.warnings import message_code
 from shared.tabular.column_names import ASKING_PRICE
 
 
@@ -124,7 +125,8 @@ def _dump_notices(
     batch: Batch, columns: Mapping[str, str], language: Language
 ) -> list[dict[str, Any]]:
     """What was found in the first rows, or at the end of the batch counted in all rows."""
-    counted = [_counted_notice(note) for note in batch.progress.notes]
+    notes = batch.progress.notes
+    counted = [_counted_notice(note) for note in notes if note.code != COLUMN_WITHOUT_EFFECT]
     if (side := one_sided(batch.progress.asking_sides)) is not None:
         counted.append(side)
     replaced = {(notice.field, notice.code) for notice in counted}
@@ -136,6 +138,10 @@ def _dump_notices(
     age = _width_age(batch.manifest)
     if age is not None and age > CALIBRATION_HORIZON_MONTHS:
         found.append(Notice(code=DATA_OLD, values=(str(age),)))
+    without = [note.field for note in notes if note.code == COLUMN_WITHOUT_EFFECT]
+    if without:
+        names = tuple(columns.get(name) or CAR_FIELDS[name].label(language) for name in without)
+        found.append(Notice(code=COLUMN_WITHOUT_EFFECT, values=names))
     notices = (*found, *_joined(counted))
     return [_dump_notice(notice, columns, language) for notice in notices]
 
@@ -194,7 +200,8 @@ def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language)
     if notice.count is None:
         messages = NOTICE_MESSAGES.get(notice.code, UNKNOWN_CODE)
     else:
-        messages = COUNTED_MESSAGES.get(notice.code, COUNTED_MESSAGES[UNREADABLE_CELLS])
+        code = message_code(notice.code, notice.field or "")
+        messages = COUNTED_MESSAGES.get(code, COUNTED_MESSAGES[UNREADABLE_CELLS])
     field = CAR_FIELDS.get(notice.field or "")
     detail = messages[language].format(
         column=column or (field.label(language) if field else ""),

@@ -18,6 +18,7 @@ from api.batches.schemas import (
     RowErrorSchema,
 )
 from api.batches.views import current_batch
+from api.http.compression import accepted_by_request
 from api.http.conditional import is_known
 from api.http.context import language, services, transferring_caller
 from api.http.file_names import attachment_header
@@ -35,7 +36,7 @@ blueprint = ApiBlueprint("results", __name__, description="Results of batches.")
 PLAIN_TEXT = "text/plain"
 RESULTS_HEADER = "Carprice-Results"
 """Response header: `complete`, or `partial` if rows are missing at the end of the file."""
-
+CACHE_CONTROL = "private, no-cache"
 
 FILE_TYPES = {
     ExportFormat.CSV: (CSV, ".csv"),
@@ -223,9 +224,13 @@ def stored_response(batch: Batch, table: ResultTable, export: Export) -> Respons
     """A result file, or the requested range of it: 200, 206, 304 or 416."""
     file = services().batch_results.file(batch, table, export)
     headers = _file_headers(batch, file)
-    if is_known(headers["ETag"], headers.get("Last-Modified")):
-        return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    media_type, suffix = FILE_TYPES[export.format]
     validators = (headers["ETag"], headers.get("Last-Modified"))
+    if is_known(*validators):
+        response = Response(status=HTTPStatus.NOT_MODIFIED, headers=headers, mimetype=media_type)
+        response.content_length = file.size  # it is not sent, but decides about compression
+        response.headers["Cache-Control"] = CACHE_CONTROL
+        return response
     try:
         byte_range = _requested_range(file.size, validators)
     except RangeNotSatisfiable as error:
@@ -234,7 +239,6 @@ def stored_response(batch: Batch, table: ResultTable, export: Export) -> Respons
         return response
     start, stop = byte_range or (0, file.size)
     stem = "priced" if table is ResultTable.RESULTS else str(table)
-    media_type, suffix = FILE_TYPES[export.format]
     response = _attachment(batch, file.blocks(start, stop), media_type, stem + suffix)
     response.headers.update(headers)
     response.headers["Content-Length"] = str(stop - start)
@@ -244,7 +248,7 @@ def stored_response(batch: Batch, table: ResultTable, export: Export) -> Respons
     return response
 
 
-def _requested_range(size: int, validators: tuple[str | None, ...]) -> tuple[int, int] | None:
+def _requested_range(size: int, validators: tuple[str, str | None]) -> tuple[int, int] | None:
     """Start and stop offset of the requested bytes; None: the whole file.
 
     As RFC 9110 asks, unreadable headers, several ranges and other units are ignored, and so is a
@@ -256,6 +260,8 @@ def _requested_range(size: int, validators: tuple[str | None, ...]) -> tuple[int
     """
     condition = request.headers.get("If-Range")
     if request.method != "GET" or condition not in (None, *validators):
+        return None
+    if not accepted_by_request().identity:  # ranges are those of the identity form
         return None
     header = request.headers.get("Range", "")
     if header.strip() == "bytes=-0":  # valid in the RFC, but not for werkzeug's parser
@@ -307,5 +313,5 @@ def _attachment(batch: Batch, body: Iterator[bytes], media_type: str, suffix: st
     response.headers["Content-Disposition"] = attachment_header(
         batch.manifest.file_name, suffix, batch.manifest.id
     )
-    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Cache-Control"] = CACHE_CONTROL
     return response

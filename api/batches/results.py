@@ -1,14 +1,13 @@
 """Result files of batches: stored tables, exports, error reports and partial results."""
 
 import dataclasses
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
 import orjson
 
-from api.events.subscriptions import JobEvents
+from api.events.thread_waits import ThreadWaits
 from shared.blobs.batch_files import BatchFiles, errors_name, table_name
 from shared.blobs.parts import partial_results, read_blocks
 from shared.domain.batch import Batch, BatchOutcome, ExportFormat, ResultTable
@@ -62,10 +61,9 @@ class BatchResults:
 
     files: BatchFiles
     ledger: BatchLedger
-    events: JobEvents
+    waits: ThreadWaits
+    """If too many threads wait, a caller is asked to retry at once."""
     send: SendWork
-    long_waits: threading.Semaphore
-    """Bounds the waiting threads; beyond it, a caller is asked to retry at once."""
 
     @storage_errors()
     def file(self, batch: Batch, table: ResultTable, export: Export) -> StoredFile:
@@ -129,12 +127,11 @@ class BatchResults:
             except BrokerUnavailable:
                 self.ledger.finish_export(batch_id, name)
                 raise
-        size = self.events.poll(
+        size = self.waits.poll(
             batch_id,
             lambda: self.files.blobs.size(batch_id, name),
             lambda size: size is not None,
             EXPORT_WAIT_S,
-            waiters=self.long_waits,
             progress=True,
         )
         if size is None:

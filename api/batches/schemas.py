@@ -12,10 +12,12 @@ from api.http.problems import dump_field_problem
 from api.http.requests import wait_field
 from api.http.responses import PlaceSchema
 from api.jobs.schemas import iso
+from api.webhooks.callbacks import callback_field
 from shared.domain.batch import Batch, BatchOutcome, OnError
 from shared.domain.car import FIELD_NAMES
 from shared.domain.job import JobState
 from shared.fields.car import CAR_FIELDS
+from shared.messages.texts import Language
 from shared.messages.uploads import BATCH_ERROR_MESSAGES
 from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.dialect import DELIMITERS
@@ -107,7 +109,7 @@ def _flag(description: str) -> fields.Boolean:
 
 
 class UploadQuery(Schema):
-    """Query parameters of an upload."""
+    """How an uploaded file is read: query parameters of the API, and fields of the page."""
 
     dry_run = _flag("Validate and report, value nothing.")
     on_error = fields.Enum(
@@ -175,6 +177,18 @@ class UploadQuery(Schema):
             "visible one with columns of cars, else the first."
         },
     )
+
+
+class BatchSubmissionQuery(UploadQuery):
+    """Query parameters of `POST /batches`."""
+
+    callback_url = callback_field("batch")
+
+
+class CorrectionQuery(Schema):
+    """Query parameters of a correction."""
+
+    callback_url = callback_field("correction")
 
 
 class BatchWaitQuery(Schema):
@@ -333,11 +347,24 @@ class RowErrorSchema(Schema):
 
 
 def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
-    """The JSON representation of a batch, as `BatchSchema` documents it.
+    """The JSON representation of a batch, in the language of the current request.
 
     Args:
         batch: the batch.
         now: Unix time, used for speed and remaining time.
+    """
+    return serialize_batch(batch, now, language())
+
+
+def serialize_batch(batch: Batch, now: float, lang: Language) -> dict[str, Any]:
+    """The JSON representation of a batch, as `BatchSchema` documents it.
+
+    It needs the context of an application, not of a request.
+
+    Args:
+        batch: the batch.
+        now: Unix time, used for speed and remaining time.
+        lang: of the texts.
     """
     manifest, progress = batch.manifest, batch.progress
     counts = progress.counts
@@ -371,14 +398,14 @@ def dump_batch(batch: Batch, now: float) -> dict[str, Any]:
             "constants": dict(manifest.options.constants),
             "sheet": manifest.options.sheet,
         },
-        "input": dump_input(batch, language()),
+        "input": dump_input(batch, lang),
         "links": _links(batch),
     }
     if progress.error is not None:
         texts = BATCH_ERROR_MESSAGES.get(progress.error, BATCH_ERROR_MESSAGES["attempts-exhausted"])
-        answer["error"] = {"code": progress.error, "detail": texts[language()]}
+        answer["error"] = {"code": progress.error, "detail": texts[lang]}
         if batch.refusal:
-            places = [dump_field_problem(place, language()) for place in batch.refusal]
+            places = [dump_field_problem(place, lang) for place in batch.refusal]
             answer["error"]["errors"] = places
     return answer
 

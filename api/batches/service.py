@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -12,7 +11,7 @@ import orjson
 
 from api.batches.corrections import CorrectionGate, correction_options
 from api.batches.results import storage_errors
-from api.events.subscriptions import JobEvents
+from api.events.thread_waits import ThreadWaits
 from api.jobs.idempotency import RedisIdempotency
 from api.middleware.key_limits import Admission
 from model_store.registry.registry import ActiveVersionCache
@@ -40,7 +39,7 @@ from shared.domain.errors import (
 )
 from shared.domain.exports import result_delimiter
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
-from shared.domain.job import TOMBSTONE_TTL_FACTOR
+from shared.domain.job import TOMBSTONE_TTL_FACTOR, Callback
 from shared.domain.table import Dialect, FileKind
 from shared.logging import get_logger
 from shared.queue.names import TaskName
@@ -84,15 +83,13 @@ class Batches:
     ledger: BatchLedger
     active_model: ActiveVersionCache
     idempotency: RedisIdempotency
-    events: JobEvents
+    waits: ThreadWaits
     send: SendWork
     clock: Clock
     max_bytes: int
     """Limit of an upload, compressed and decompressed."""
     retention_s: int
     """How long an ended batch can be read."""
-    long_waits: threading.Semaphore
-    """Bounds the waiting threads; beyond it, `wait` returns at once."""
     memory: BrokerMemory | None = None
     """Refuses batches while the broker lacks memory; None: the broker alone refuses."""
     protocol: Callable[[], int] = lambda: MANIFEST_SCHEMA
@@ -105,6 +102,8 @@ class Batches:
         caller: CallerId,
         idempotency_key: str | None = None,
         admission: Admission | None = None,
+        *,
+        callback: Callback | None = None,
     ) -> Batch:
         """Receive a file and start its batch; the batch is durable when this returns.
 
@@ -118,7 +117,9 @@ class Batches:
         version = self.active_model.version_id()
         if version is None:
             raise ModelNotLoaded
-        return self._accept(file, options, caller, version, idempotency_key, admission=admission)
+        return self._accept(
+            file, options, caller, version, idempotency_key, admission=admission, callback=callback
+        )
 
     def correct(
         self,
@@ -127,6 +128,8 @@ class Batches:
         caller: CallerId,
         idempotency_key: str | None = None,
         admission: Admission | None = None,
+        *,
+        callback: Callback | None = None,
     ) -> Batch:
         """Receive corrected rows of an ended batch and start the correction, a batch of its own.
 
@@ -150,7 +153,14 @@ class Batches:
         options = correction_options(corrected.manifest)
         version = corrected.manifest.model_version
         return self._accept(
-            file, options, caller, version, idempotency_key, admission=admission, corrects=corrected
+            file,
+            options,
+            caller,
+            version,
+            idempotency_key,
+            admission=admission,
+            callback=callback,
+            corrects=corrected,
         )
 
     def _accept(
@@ -162,6 +172,7 @@ class Batches:
         idempotency_key: str | None,
         *,
         admission: Admission | None,
+        callback: Callback | None,
         corrects: Batch | None = None,
     ) -> Batch:
         """Receive a file, and start its batch unless it is a repetition."""
@@ -186,6 +197,7 @@ class Batches:
                     size_bytes=upload.size,
                     file_name=file.file_name,
                     result_delimiter=result_delimiter(dialect),
+                    callback=callback,
                 )
                 if corrects is not None:
                     manifest = dataclasses.replace(
@@ -277,13 +289,12 @@ class Batches:
         )
 
     def wait(self, batch_id: BatchId, caller: CallerId, timeout_s: float) -> Batch:
-        """Read a batch when it has ended, or after `timeout_s`."""
-        return self.events.poll(
+        """Read a batch when it has ended, or after `timeout_s`; for threads."""
+        return self.waits.poll(
             batch_id,
             lambda: self.get(batch_id, caller),
             lambda batch: batch.progress.state.is_terminal,
             timeout_s,
-            waiters=self.long_waits,
         )
 
     def cancel_or_delete(self, batch_id: BatchId, caller: CallerId) -> Batch | None:
@@ -394,7 +405,7 @@ class Batches:
             manifest.id, manifest.caller, self.retention_s * TOMBSTONE_TTL_FACTOR
         )
         self.ledger.record_bytes(manifest.id, manifest.caller, manifest.size_bytes)
-        self.ledger.create(manifest.id, manifest.accepted_at, manifest.caller)
+        self.ledger.create(manifest.id, manifest.accepted_at, manifest.caller, manifest.callback)
         # Other files than CSV are converted by the first step, and corrections are merged.
         is_slow = manifest.dialect.kind is not FileKind.CSV or manifest.corrects is not None
         order = {"batch_id": manifest.id}
@@ -428,4 +439,6 @@ class Batches:
 def _fingerprint(manifest: BatchManifest) -> str:
     """Digest of what uploads with the same Idempotency-Key must not differ in."""
     terms = orjson.dumps([dataclasses.asdict(manifest.options), manifest.corrects])
+    if manifest.callback is not None:
+        terms += manifest.callback.url.encode()
     return hashlib.sha256(manifest.sha256.encode() + terms).hexdigest()

@@ -3,17 +3,36 @@
 import time
 from typing import Any
 
+import orjson
 from flask import Response, request
 
-from api.batches.schemas import BatchSchema, BatchWaitQuery, UploadQuery, dump_batch
+from api.batches.schemas import (
+    BatchSchema,
+    BatchSubmissionQuery,
+    BatchWaitQuery,
+    CorrectionQuery,
+    dump_batch,
+    serialize_batch,
+)
 from api.http.context import admission, caller_id, language, services
 from api.http.requests import load_query
-from api.http.responses import ApiBlueprint, json_response, no_content, query_parameters
+from api.http.responses import (
+    JSON,
+    ApiBlueprint,
+    HttpResponse,
+    json_response,
+    no_content,
+    query_parameters,
+)
 from api.http.uploads import UPLOAD_BODY, UploadBody
 from api.jobs.views import idempotency_key, idempotency_parameter
 from api.middleware.authentication import Scope, require_scope
+from api.webhooks.callbacks import requested_callback
+from api.webhooks.documentation import webhook_documentation
 from shared.domain.batch import Batch, BatchOptions
 from shared.domain.ids import BatchId
+from shared.domain.job import Callback
+from shared.messages.texts import Language
 
 blueprint = ApiBlueprint("batches", __name__, description="A file of cars, valued row by row.")
 POLL_S = 1
@@ -21,10 +40,14 @@ MULTIPART_OVERHEAD_BYTES = 65_536
 """What a multipart form adds to the size of its file."""
 
 
-def accept_upload(options: BatchOptions, idempotency_key: str | None = None) -> Batch:
+def accept_upload(
+    options: BatchOptions,
+    idempotency_key: str | None = None,
+    callback: Callback | None = None,
+) -> Batch:
     """Read the file in the current request and start its batch; the body is streamed."""
     return services().batches.accept(
-        upload_body(), options, caller_id(), idempotency_key, admission()
+        upload_body(), options, caller_id(), idempotency_key, admission(), callback=callback
     )
 
 
@@ -34,12 +57,14 @@ def upload_body() -> UploadBody:
     return UploadBody(request)
 
 
-def accept_correction(batch_id: str, idempotency_key: str | None = None) -> Batch:
+def accept_correction(
+    batch_id: str, idempotency_key: str | None = None, callback: Callback | None = None
+) -> Batch:
     """Read the corrected rows in the current request and start their batch."""
     request.max_content_length = services().settings.upload_max_bytes + MULTIPART_OVERHEAD_BYTES
     body = UploadBody(request)
     return services().batches.correct(
-        BatchId(batch_id), body, caller_id(), idempotency_key, admission()
+        BatchId(batch_id), body, caller_id(), idempotency_key, admission(), callback=callback
     )
 
 
@@ -57,9 +82,10 @@ def current_batch(batch_id: str) -> Batch:
     operationId="upload_batch",
     summary="Upload a file of cars",
     parameters=[
-        query_parameters(UploadQuery),
+        query_parameters(BatchSubmissionQuery),
         idempotency_parameter("Repeating an upload with the same key gives the same batch (24 h)."),
     ],
+    callbacks=webhook_documentation("batch"),
     requestBody=UPLOAD_BODY,
 )
 @blueprint.response(202, BatchSchema, description="Accepted and durable: poll `Location`")
@@ -73,10 +99,10 @@ def current_batch(batch_id: str) -> Batch:
 @require_scope(Scope.BULK)
 def upload() -> Response:
     """Check the first bytes of a file and store it; its rows are checked after the 202."""
-    query = load_query(UploadQuery)
-    key = idempotency_key()
-    batch = accept_upload(BatchOptions(**query, language=language()), key)
-    return _accepted(batch)
+    query = load_query(BatchSubmissionQuery)
+    callback = requested_callback(query.pop("callback_url"))
+    options = BatchOptions(**query, language=language())
+    return _accepted(accept_upload(options, idempotency_key(), callback))
 
 
 @blueprint.post("/batches/<batch_id>/corrections")
@@ -89,7 +115,9 @@ def upload() -> Response:
         "own, to be polled like any other. When it ends, its rows are in the results of the "
         "batch, in their original place; those that are still wrong stay rejected."
     ),
+    callbacks=webhook_documentation("batch"),
     parameters=[
+        query_parameters(CorrectionQuery),
         idempotency_parameter("Repeating a correction with the same key gives the same batch."),
     ],
     requestBody=UPLOAD_BODY,
@@ -107,8 +135,8 @@ def upload() -> Response:
 @require_scope(Scope.BULK)
 def correct(batch_id: str) -> Response:
     """Value corrected rows and put them in the place of the rejected ones."""
-    load_query()
-    return _accepted(accept_correction(batch_id, idempotency_key()))
+    callback = requested_callback(load_query(CorrectionQuery)["callback_url"])
+    return _accepted(accept_correction(batch_id, idempotency_key(), callback))
 
 
 @blueprint.get("/batches/<batch_id>")
@@ -127,11 +155,15 @@ def read(batch_id: str) -> Response:
     """Return state, counts, speed and the detected file format; `wait` long-polls."""
     query = load_query(BatchWaitQuery)
     batch = services().batches.wait(BatchId(batch_id), caller_id(), query["wait"])
-    response = json_response(_dump(batch))
+    return state_response(batch, language()).to_flask()
+
+
+def state_response(batch: Batch, lang: Language) -> HttpResponse:
+    """The response to a poll of a batch; it needs the context of the application only."""
+    headers = [("Content-Type", JSON), ("Cache-Control", "private, no-cache")]
     if not batch.progress.state.is_terminal:
-        response.headers["Retry-After"] = str(POLL_S)
-    response.headers["Cache-Control"] = "private, no-cache"
-    return response
+        headers.append(("Retry-After", str(POLL_S)))
+    return HttpResponse(200, headers, orjson.dumps(serialize_batch(batch, time.time(), lang)))
 
 
 @blueprint.delete("/batches/<batch_id>")

@@ -1,30 +1,32 @@
-"""Server-sent events: the states of a job or batch until its end."""
+"""Server-sent events: the states of a job or batch until its end, when Flask sends them."""
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from functools import partial
+from itertools import chain
 
 import orjson
-from flask import Response, request, stream_with_context
+from flask import Flask, Response, current_app, g, request
 
-from api.batches.schemas import dump_batch
-from api.events.subscriptions import StateSnapshot
-from api.http.context import caller_id, services, transferring_caller
+from api.batches.schemas import serialize_batch
+from api.events.snapshots import (
+    EVENT_STREAM,
+    STREAM_HEADERS,
+    EventSource,
+    batch_source,
+    events,
+    is_over,
+    job_source,
+)
+from api.events.waits import Client
+from api.http.context import caller_id, language, services, transferring_caller
 from api.http.requests import load_query
-from api.http.responses import ApiBlueprint, header_parameter
-from api.jobs.schemas import dump_job
+from api.http.responses import ApiBlueprint, header_parameter, no_content
 from api.middleware.authentication import Scope, require_scope, scope_rechecker
-from shared.domain.errors import DomainError
+from shared.domain.batch import Batch
 from shared.domain.ids import BatchId, JobId
-from shared.domain.job import JobState
-from shared.domain.valuation import DEFAULT_COVERAGE
+from shared.messages.texts import Language
 
 blueprint = ApiBlueprint("events", __name__, description="Follow a job or a file as it gets on.")
-EVENT_STREAM = "text/event-stream"
-RETRY_MS = 2000
-"""Reconnection time that is sent to clients, milliseconds."""
-
-Snapshot: TypeAlias = StateSnapshot[dict[str, Any]]
 
 DESCRIPTION = (
     "Server-sent events: `progress` whenever the state has changed, at most four times a second, "
@@ -56,14 +58,8 @@ STREAM = {"content_type": EVENT_STREAM, "schema": {"type": "string"}}
 def job_events(job_id: str) -> Response:
     """Stream the states of a job."""
     load_query()
-    jobs, caller = services().jobs, caller_id()
-
-    def poll() -> Snapshot:
-        job = jobs.get(JobId(job_id), caller)
-        body = dump_job(job, jobs.queue_position(job), DEFAULT_COVERAGE)
-        return _snapshot(body, job.state, job.done, job.attempts, job.cancel_requested)
-
-    return _stream(job_id, poll, Scope.PREDICT)
+    source = job_source(services().job_contents, JobId(job_id), caller_id(), language())
+    return _stream(source, Scope.PREDICT)
 
 
 @blueprint.get("/batches/<batch_id>/events")
@@ -87,55 +83,34 @@ def batch_events(batch_id: str) -> Response:
 
 def batch_event_stream(batch_id: str) -> Response:
     """The response that streams the states of a batch of the current caller."""
-    batches, caller = services().batches, caller_id()
-
-    def poll() -> Snapshot:
-        batch = batches.get(BatchId(batch_id), caller)
-        body, progress = dump_batch(batch, time.time()), batch.progress
-        return _snapshot(body, progress.state, progress.counts.done, progress.cancel_requested)
-
-    return _stream(batch_id, poll, Scope.BULK)
+    application = current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001
+    dump = partial(dump_batch_event, application, lang=language())
+    source = batch_source(services().batch_polls, BatchId(batch_id), caller_id(), dump)
+    return _stream(source, Scope.BULK)
 
 
-def _snapshot(body: dict[str, Any], state: JobState, *id_parts: int) -> Snapshot:
-    event_id = ".".join([str(state), *(str(int(each)) for each in id_parts)])
-    return StateSnapshot(body, event_id, state.is_terminal)
+def dump_batch_event(application: Flask, batch: Batch, lang: Language) -> bytes:
+    """The data of an event of a batch."""
+    with application.app_context():
+        return orjson.dumps(serialize_batch(batch, time.time(), lang))
 
 
-def _stream(job_id: str, read: Callable[[], Snapshot], scope: Scope) -> Response:
+def _stream(source: EventSource, scope: Scope) -> Response:
     """The streaming response; ends when the caller's key is revoked or loses `scope`."""
-    check_scope = scope_rechecker(scope)
-
-    def poll() -> Snapshot:
-        check_scope()
-        return read()
-
-    last_event_id = request.headers.get("Last-Event-ID")
-    first = poll()  # before the response starts, so that an unknown id is answered with 404
-    if first.is_last and first.event_id == last_event_id:
-        return Response(status=204)
-    release = services().state_streams.acquire(transferring_caller())
-    response = Response(
-        stream_with_context(_events(job_id, poll, last_event_id)), mimetype=EVENT_STREAM
-    )
-    response.call_on_close(release)
-    response.headers["Cache-Control"] = "private, no-store"
-    response.headers["X-Accel-Buffering"] = "no"  # nginx would buffer the events otherwise
-    return response
-
-
-def _events(
-    job_id: str, poll: Callable[[], Snapshot], last_event_id: str | None
-) -> Iterator[bytes]:
-    yield b"retry: %d\n\n" % RETRY_MS
+    threads, last_event_id = services().thread_waits, request.headers.get("Last-Event-ID")
+    # Before the response starts, so that an unknown id is answered with 404.
+    if is_over(threads.run(source.read(), 0.0), last_event_id):
+        return no_content()
+    release = threads.acquire_stream(transferring_caller())
+    client = Client(key=g.authorization, check_key=scope_rechecker(scope))
+    parts = threads.iterate(events(services().waits, source, last_event_id, client))
     try:
-        for snapshot in services().state_streams.follow(job_id, poll, last_event_id):
-            if snapshot is None:
-                yield b":\n\n"
-                continue
-            name = b"end" if snapshot.is_last else b"progress"
-            data = orjson.dumps(snapshot.state)
-            yield b"id: %s\nevent: %s\ndata: %s\n\n" % (snapshot.event_id.encode(), name, data)
-    except DomainError:
-        # The status is sent already. The client reconnects and then gets the error's status.
-        return
+        first = next(parts)
+    except BaseException:
+        release()
+        raise
+    response = Response(chain([first], parts), mimetype=EVENT_STREAM)
+    response.call_on_close(parts.close)
+    response.call_on_close(release)
+    response.headers.update(STREAM_HEADERS)
+    return response

@@ -1,7 +1,5 @@
-"""Static files, kept compressed in memory, under URLs that change with their content."""
+"""Static content, compressed once and kept in memory; files have URLs that change with them."""
 
-import dataclasses
-import gzip
 import hashlib
 import mimetypes
 from collections.abc import Mapping
@@ -12,22 +10,57 @@ from types import MappingProxyType
 from flask import Response, request
 from werkzeug.exceptions import NotFound
 
+from api.http.compression import (
+    ACCEPT_ENCODING,
+    MIN_BYTES,
+    ONCE,
+    Coding,
+    accepted_by_request,
+    compress,
+    is_compressible,
+)
+from api.http.conditional import conditional
+
 YEAR_S = 365 * 86_400
-COMPRESSION_LEVEL = 6
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Asset:
-    """One static file."""
+    """Content that does not change while the process runs.
 
-    media_type: str
-    digest: str
-    """Digest of the content: in the ETag, and in the URL that may be cached for ever."""
-    compressed: bytes
+    Args:
+        content: the bytes.
+        media_type: without parameters.
+    """
+
+    def __init__(self, content: bytes, media_type: str) -> None:
+        self._content = content
+        self._media_type = media_type
+        self._is_compressed = is_compressible(media_type) and len(content) >= MIN_BYTES
+        self._in_coding = cache(self._encode)
+        self.digest = hashlib.sha256(content).hexdigest()[:16]
+        """Of the content: in the ETag, and in the URL that may be cached for ever."""
+
+    def response(self) -> Response:
+        """Answer the current request; the coding is chosen by `Accept-Encoding`."""
+        accepted = accepted_by_request()
+        coding = accepted.best or Coding.IDENTITY
+        if accepted.identity and not self._is_compressed:
+            coding = Coding.IDENTITY
+        response = Response(self._in_coding(coding), mimetype=self._media_type)
+        if coding is not Coding.IDENTITY:
+            response.content_encoding = coding
+        response.headers["Vary"] = ACCEPT_ENCODING
+        response.set_etag(self.digest, weak=True)
+        response.headers["Cache-Control"] = "public, no-cache"
+        return conditional(response)
+
+    def _encode(self, coding: Coding) -> bytes:
+        """The content in a coding, compressed at the first request for it."""
+        return compress(self._content, coding, ONCE)
 
 
 class AssetFolder:
-    """Serves a fixed list of files; each is read and compressed at its first use.
+    """Serves a fixed list of files; each is read at its first use.
 
     Args:
         paths: the files by the last part of their URL.
@@ -59,28 +92,13 @@ class AssetFolder:
         if name not in self._paths:
             raise NotFound
         asset = self._load(name)
-        compressed = request.accept_encodings.quality("gzip") > 0
-        body = asset.compressed if compressed else gzip.decompress(asset.compressed)
-        response = Response(body, mimetype=asset.media_type)
-        if compressed:
-            response.content_encoding = "gzip"
-        response.vary.add("Accept-Encoding")
-        response.set_etag(asset.digest, weak=True)
-        response.cache_control.public = True
+        response = asset.response()
         if request.args.get("v") == asset.digest:
-            response.cache_control.max_age = YEAR_S
-            response.cache_control.immutable = True
-        else:
-            response.cache_control.no_cache = True
-        response.make_conditional(request)
+            response.headers["Cache-Control"] = f"public, max-age={YEAR_S}, immutable"
         return response
 
     def _read(self, name: str) -> Asset:
         content = self._paths[name].read_bytes()
         for text, replacement in self._replacements.items():
             content = content.replace(text, replacement)
-        return Asset(
-            media_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
-            digest=hashlib.sha256(content).hexdigest()[:16],
-            compressed=gzip.compress(content, COMPRESSION_LEVEL, mtime=0),
-        )
+        return Asset(content, mimetypes.guess_type(name)[0] or "application/octet-stream")

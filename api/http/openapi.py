@@ -18,6 +18,7 @@ SERVERS = [
     },
 ]
 PROBLEMS_OF_ALL = {
+    "406": "`Accept-Encoding` refuses every coding that there is",
     "405": "The address has no such method: see `Allow`",
     "421": "Without keys: another host than this machine is named",
     "500": "An error of the service",

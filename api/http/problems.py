@@ -32,6 +32,14 @@ class NotAcceptable(DomainError, code="not-acceptable"):
     """The route has no representation that the client accepts."""
 
 
+class CodingNotAcceptable(DomainError, code="coding-not-acceptable"):
+    """The client accepts none of the content codings, not even an uncompressed body."""
+
+
+class PreconditionFailed(DomainError, code="precondition-failed"):
+    """`If-Match` or `If-Unmodified-Since` does not hold for what would be sent."""
+
+
 class RangeNotSatisfiable(DomainError, code="range-not-satisfiable"):
     """The range begins behind the end of the file of `size` bytes."""
 
@@ -79,7 +87,9 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.BrokerUnavailable: 503,
     errors.BrokerFull: 503,
     errors.QueueFull: 503,
+    errors.WebhooksUnavailable: 503,
     errors.TooManyTransfers: 503,
+    errors.TooManyWaits: 503,
     errors.AuditUnavailable: 503,
     errors.StatisticsPending: 503,
     errors.StorageUnavailable: 503,
@@ -93,12 +103,15 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     UnsupportedMediaType: 415,
     UnsupportedEncoding: 415,
     NotAcceptable: 406,
+    CodingNotAcceptable: 406,
+    PreconditionFailed: 412,
     RangeNotSatisfiable: 416,
     BodyTooLarge: 413,
     CrossSiteRefused: 403,
     HostRefused: 421,
     errors.ActiveModelChanged: 412,
     errors.NoEarlierModel: 409,
+    errors.ActivePointerLost: 409,
 }
 """The HTTP status of every domain error; an error that is missing here is a 500."""
 

@@ -4,11 +4,12 @@ import codecs
 import re
 from functools import lru_cache
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 from flask import request
 from marshmallow import Schema, ValidationError, fields, validate
-from werkzeug.datastructures import LanguageAccept
+from werkzeug.datastructures import LanguageAccept, MultiDict
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_accept_header
 
@@ -20,7 +21,7 @@ from shared.messages.texts import DEFAULT_LANGUAGE, LANGUAGES, Language
 from shared.settings import Settings
 
 IDENTITY = "identity"
-CACHED_HEADER_MAX_CHARS = 100
+CACHED_HEADER_MAX_CHARS = CACHED_QUERY_MAX_BYTES = 100
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)\"?", re.IGNORECASE)
 
 
@@ -91,14 +92,33 @@ class NoQuery(Schema):
 
 
 def load_query(kind: type[Schema] = NoQuery) -> dict[str, Any]:
-    """The query parameters of this request, as a schema reads them.
+    """The query parameters of this request; see `parse_query`."""
+    return parse_query(request.query_string, kind)
+
+
+def parse_query(query_string: bytes, kind: type[Schema]) -> dict[str, Any]:
+    """The query parameters of a request, as a schema reads them.
 
     Raises:
         InvalidInput: a parameter is unknown, given twice or has a wrong value.
     """
-    if not request.query_string:
+    if not query_string:
         return dict(_defaults(kind))
-    args, schema = request.args, _schema(kind)
+    if len(query_string) <= CACHED_QUERY_MAX_BYTES:
+        return dict(_cached_query(query_string, kind))
+    return _load_query(query_string, kind)
+
+
+def _load_query(query_string: bytes, kind: type[Schema]) -> dict[str, Any]:
+    # As Flask reads `request.args`.
+    args = MultiDict(
+        parse_qsl(
+            query_string.decode(errors="replace"),
+            keep_blank_values=True,
+            errors="werkzeug.url_quote",
+        )
+    )
+    schema = _schema(kind)
     problems = [
         FieldProblem(f"?{name}", "unknown-parameter", known=", ".join(schema.fields) or "none")
         for name in args
@@ -122,6 +142,10 @@ def load_query(kind: type[Schema] = NoQuery) -> dict[str, Any]:
     if problems:
         raise InvalidInput(problems)
     return given
+
+
+_cached_query = lru_cache(maxsize=256)(_load_query)
+"""Callers poll with the same few queries; errors are not kept."""
 
 
 @lru_cache(maxsize=64)

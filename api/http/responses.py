@@ -1,7 +1,7 @@
 """Responses: status, headers and body, JSON by orjson, and the documentation of problems."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,6 +29,13 @@ class HttpResponse(NamedTuple):
     def to_flask(self) -> Response:
         """Convert it to a response of Flask."""
         return Response(self.body, self.status, self.headers)
+
+
+def with_vary(headers: Sequence[tuple[str, str]], name: str) -> list[tuple[str, str]]:
+    """The headers of a response that also depends on the request header `name`."""
+    names = [value for key, value in headers if key == "Vary"]
+    others = [each for each in headers if each[0] != "Vary"]
+    return [*others, ("Vary", ", ".join([*names, name]))]
 
 
 def json_response(body: Any, status: int = 200) -> Response:

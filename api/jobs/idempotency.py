@@ -8,6 +8,7 @@ from shared.domain.errors import BrokerUnavailable, IdempotencyConflict
 from shared.domain.ids import CallerId
 from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
+from shared.redis.job_store.creation import KeyEntry
 
 IDEMPOTENCY_TTL_S = 86_400
 REFUSED_TTL_S = 10
@@ -80,6 +81,12 @@ class RedisIdempotency:
         if first_fingerprint != fingerprint:
             raise IdempotencyConflict(key=key)
         return KeyClaim(first_id, is_new=False)
+
+    @staticmethod
+    def entry(caller: CallerId, route: str, key: str, fingerprint: str, new_id: str) -> KeyEntry:
+        """What `claim` would store for a new key, to be stored with its job."""
+        content = json.dumps([fingerprint, new_id])
+        return KeyEntry(_name(caller, route, key), content, IDEMPOTENCY_TTL_S)
 
     def find(self, caller: CallerId, route: str, key: str) -> str | None:
         """The id that a key is mapped to; None if there is none or it has expired."""

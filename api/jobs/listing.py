@@ -20,7 +20,8 @@ from shared.domain.errors import (
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import JobKind, JobState, JobSummary
 from shared.redis import keys
-from shared.redis.connections import RedisClient, broker_errors
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
+from shared.redis.pipelines import PipelinedCommands
 
 _FIELDS = ("caller", "state", "created_at", "started_at", "finished_at", "total")
 _KEYS: Mapping[JobKind, Callable[[str], str]] = {
@@ -50,6 +51,7 @@ class SubmissionIndex:
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
+        self._connections = ConnectionCache(client)
 
     def ids(
         self, kind: JobKind, caller: CallerId, *, after: str, before: str, limit: int
@@ -65,10 +67,9 @@ class SubmissionIndex:
     def summaries(self, job_ids: Sequence[str]) -> list[JobSummary | UnreadableRecord | None]:
         """The summaries of jobs without their cars, in one round trip; None for missing ones."""
         with broker_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for job_id in job_ids:
-                pipeline.hmget(keys.job(job_id), _FIELDS)
-            found = pipeline.execute()
+            commands = [("HMGET", keys.job(job_id), *_FIELDS) for job_id in job_ids]
+            with PipelinedCommands(self._connections, *commands) as asked:
+                found = asked.responses()
         return [
             _job_summary_or_error(job_id, values)
             for job_id, values in zip(job_ids, found, strict=True)

@@ -10,9 +10,11 @@ import orjson
 from marshmallow import Schema, ValidationError, fields, validate
 
 from api.http.context import language, services
+from api.http.requests import ValuationQuery
 from api.http.responses import JSON, HttpResponse, described
 from api.jobs.listing import ListFilter
 from api.valuations.schemas import serialize_valuation
+from api.webhooks.callbacks import callback_field
 from shared.domain.ids import ID_PATTERN, ValuationId, is_id
 from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import Valuation
@@ -109,6 +111,8 @@ def serialize_job(
     coverage: float,
     identity: ModelIdentity,
     lang: Language,
+    *,
+    with_result: bool = True,
 ) -> dict[str, Any]:
     """The JSON representation of a job, as `JobSchema` documents it.
 
@@ -118,6 +122,7 @@ def serialize_job(
         coverage: of the price intervals.
         identity: `ActiveVersionCache.identity`.
         lang: of the texts.
+        with_result: whether a result that there is is shown.
     """
     answer: dict[str, Any] = {
         "id": job.id,
@@ -132,7 +137,7 @@ def serialize_job(
         "progress": {"done": job.done, "total": len(job.requests)},
         "links": {"self": f"/jobs/{job.id}"},
     }
-    if job.state is JobState.SUCCEEDED:
+    if job.state is JobState.SUCCEEDED and with_result:
         valuations = [
             serialize_valuation(
                 each,
@@ -230,6 +235,12 @@ class CursorField(fields.String):
         if not is_id(text):
             raise ValidationError("next_cursor")
         return text
+
+
+class SubmissionQuery(ValuationQuery):
+    """Query parameters of a submission."""
+
+    callback_url = callback_field("job")
 
 
 class JobListQuery(Schema):

@@ -1,19 +1,17 @@
 """`/jobs`: submit, list, read and cancel jobs."""
 
 import dataclasses
-import hashlib
-import threading
-from contextlib import nullcontext
+from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, g, request
 
+from api.http.conditional import conditional
 from api.http.context import admission, caller_id, language, services
 from api.http.requests import (
-    ValuationQuery,
     WaitQuery,
-    load_json,
     load_query,
     preferred_wait_s,
     read_json,
@@ -27,12 +25,23 @@ from api.http.responses import (
     no_content,
     query_parameters,
 )
+from api.jobs.bodies import IDEMPOTENCY_KEY_MAX, check_idempotency_key, load_submission
+from api.jobs.content import (
+    JobBody,
+    Representation,
+    ended_etag,
+    ended_response,
+    not_modified,
+    open_response,
+    waited_response,
+)
 from api.jobs.listing import ListFilter
+from api.jobs.reading import JobView
 from api.jobs.schemas import (
     JobListQuery,
     JobListSchema,
     JobSchema,
-    accepted_headers,
+    SubmissionQuery,
     dump_job,
     dump_summary,
     load_filter,
@@ -40,19 +49,16 @@ from api.jobs.schemas import (
 from api.jobs.service import Submission
 from api.middleware.authentication import Scope, require_scope
 from api.valuations.views import accepted
-from shared.domain.errors import FieldProblem, InvalidInput, NotPermitted
+from api.webhooks.callbacks import requested_callback
+from api.webhooks.documentation import webhook_documentation
+from shared.domain.errors import DomainError, NotPermitted
 from shared.domain.ids import JobId
-from shared.domain.job import JobKind, JobSummary
-from shared.domain.valuation import CarRequest, Extra
-from shared.fields.requests import load_car_request
+from shared.domain.job import Callback, JobKind
+from shared.domain.valuation import Extra
 
-LARGE_BODY_BYTES, LARGE_CARS = 65_536, 100
-_LARGE_LIST_LOCK = threading.Lock()
-"""Serialises the parsing and dumping of lists of hundreds of cars: each takes megabytes, and
-because of the GIL two at once are not faster and would delay single cars."""
+LARGE_BODY_BYTES = 65_536
 
 blueprint = ApiBlueprint("jobs", __name__, description="Submit and poll: one car or up to 1,000.")
-IDEMPOTENCY_KEY_MAX = 200
 
 
 def idempotency_parameter(description: str) -> dict[str, Any]:
@@ -67,12 +73,13 @@ def idempotency_parameter(description: str) -> dict[str, Any]:
     operationId="submit_job",
     summary="Submit one car or a list",
     parameters=[
-        query_parameters(ValuationQuery),
+        query_parameters(SubmissionQuery),
         idempotency_parameter(
             "Repeating a submission with the same key gives the same job (24 h)."
         ),
         PREFER_HEADER,
     ],
+    callbacks=webhook_documentation("job"),
     requestBody={
         "required": True,
         "content": {
@@ -98,28 +105,34 @@ def idempotency_parameter(description: str) -> dict[str, Any]:
 @require_scope(Scope.PREDICT)
 def submit() -> Response:
     """Store and queue a job; 202 is sent after both."""
-    query = load_query(ValuationQuery)
+    query = load_query(SubmissionQuery)
+    callback = requested_callback(query["callback_url"], query["coverage"])
     # The body is read before the lock is taken, so that a slow client does not hold it.
     is_large = len(read_json()) >= LARGE_BODY_BYTES
-    with _LARGE_LIST_LOCK if is_large else nullcontext():
-        submission = _submission(query["include"])
-    job = services().jobs.submit(submission, caller_id(), admission())
+    read = partial(_read_submission, query["include"], callback)
+    submission = services().job_contents.one_at_a_time(read) if is_large else read()
+    job, position = services().jobs.submit(submission, caller_id(), admission())
     del submission
     wait_s = preferred_wait_s(request.headers.get("Prefer", ""))
+    response = accepted(job, position, query["coverage"])
     if wait_s is None:
-        return accepted(job, query["coverage"])
+        return response
     job_id = job.id
     del job  # frees megabytes of a large list during a long wait
-    return _wait_for(job_id, wait_s, query["coverage"])
+    with suppress(DomainError):  # it is accepted, whatever ends the wait
+        return _wait_for(job_id, wait_s, query["coverage"])
+    return response
 
 
-def _submission(extras: tuple[Extra, ...]) -> Submission:
-    body = load_json()
-    return Submission(
-        requests=load_requests(body, extras),
-        is_list=isinstance(body, list),
-        body=request.get_data() + request.query_string,
-        idempotency_key=idempotency_key(),
+def _read_submission(extras: tuple[Extra, ...], callback: Callback | None) -> Submission:
+    return load_submission(
+        read_json(),
+        request.content_length,
+        request.query_string,
+        extras,
+        request.headers.get("Idempotency-Key"),
+        max_cars=services().settings.job_max_cars,
+        callback=callback,
     )
 
 
@@ -183,30 +196,18 @@ def _readable(wanted: ListFilter) -> ListFilter:
 def read(job_id: str) -> Response:
     """Return the state, the queue position and the result if there is one; `wait` long-polls."""
     query = load_query(WaitQuery)
-    summary = services().jobs.wait(JobId(job_id), caller_id(), query["wait"])
-    if not summary.state.is_terminal:
-        response = _job_response(summary, query["coverage"])
-        response.headers["Retry-After"] = "1"
-        etag = _digest(response.get_data())
-    else:  # an ended job never changes: a matching ETag is answered without reading the job
-        etag = _digest(f"{job_id} {summary.state} {query['coverage']} {language()}".encode())
-        is_known = request.if_none_match.contains_weak(etag)
-        response = Response() if is_known else _job_response(summary, query["coverage"])
-    response.set_etag(etag)
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.make_conditional(request)
-    return response
+    view = services().jobs.wait_from_thread(JobId(job_id), caller_id(), query["wait"])
+    form = Representation(query["coverage"], language())
+    if_none_match = request.headers.get("If-None-Match", "")
+    if not view.is_terminal:
+        return conditional(open_response(_body(view, form), if_none_match).to_flask())
+    etag = ended_etag(view, form)
+    known = not_modified(etag, if_none_match)
+    return conditional((known or ended_response(_body(view, form), etag)).to_flask())
 
 
-def _job_response(summary: JobSummary, coverage: float) -> Response:
-    jobs = services().jobs
-    with _LARGE_LIST_LOCK if (summary.total or 0) > LARGE_CARS else nullcontext():
-        job = jobs.get(JobId(summary.id), caller_id())
-        return json_response(dump_job(job, jobs.queue_position(job), coverage))
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=12).hexdigest()
+def _body(view: JobView, form: Representation) -> JobBody:
+    return services().job_contents.of_from_thread(view, caller_id(), form)
 
 
 @blueprint.delete("/jobs/<job_id>")
@@ -236,44 +237,13 @@ def cancel(job_id: str) -> Response:
     return json_response(dump_job(job, services().jobs.queue_position(job), 0.9), 202)
 
 
-def load_requests(body: Any, extras: tuple[Extra, ...]) -> tuple[CarRequest, ...]:
-    """The requests in a body: one car or a list; raises all problems of all cars at once."""
-    if not isinstance(body, list):
-        return (load_car_request(body, extras=extras),)
-    maximum = services().settings.job_max_cars
-    if not body:
-        raise InvalidInput([FieldProblem("", "empty-list", maximum=maximum)])
-    if len(body) > maximum:
-        raise InvalidInput([FieldProblem("", "too-many-cars", maximum=maximum, count=len(body))])
-    requests: list[CarRequest] = []
-    problems: list[FieldProblem] = []
-    for index, car in enumerate(body):
-        try:
-            requests.append(load_car_request(car, pointer=f"/{index}", extras=extras))
-        except InvalidInput as error:
-            problems += error.problems
-    if problems:
-        raise InvalidInput(problems)
-    return tuple(requests)
-
-
 def idempotency_key() -> str | None:
     """The value of the `Idempotency-Key` header, if it was sent."""
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
-        allowed = f"1-{IDEMPOTENCY_KEY_MAX} characters"
-        raise InvalidInput([FieldProblem("@Idempotency-Key", "invalid-header", expected=allowed)])
-    return key
+    return check_idempotency_key(request.headers.get("Idempotency-Key"))
 
 
-def _wait_for(job_id: str, wait_s: float, coverage: float) -> Response:
-    limit = services().settings.max_wait_s
-    summary = services().jobs.wait(JobId(job_id), caller_id(), min(wait_s, limit))
-    response = _job_response(summary, coverage)
-    if not summary.state.is_terminal:
-        response.status_code = 202
-        response.headers.update(accepted_headers(job_id))
-    else:
-        response.headers["Content-Location"] = f"/jobs/{job_id}"
-    response.headers["Preference-Applied"] = f"wait={min(wait_s, limit):g}"
-    return response
+def _wait_for(job_id: JobId, wait_s: float, coverage: float) -> Response:
+    waited_s = min(wait_s, services().settings.max_wait_s)
+    view = services().jobs.wait_from_thread(job_id, caller_id(), waited_s)
+    body = _body(view, Representation(coverage, language()))
+    return waited_response(view, body, waited_s).to_flask()

@@ -19,7 +19,14 @@ from shared.redis.fair_queues.weights import WeightPublisher
 from shared.redis.rate_limits import RateLimits, RateState
 from shared.settings import Settings, SettingsError
 
-__all__ = ["Authenticator", "Scope", "accept_basic_auth", "require_scope", "scope_rechecker"]
+__all__ = [
+    "Authenticator",
+    "Scope",
+    "accept_basic_auth",
+    "key_checker",
+    "require_scope",
+    "scope_rechecker",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -214,11 +221,17 @@ def _note_refund(cars: int) -> None:
 
 
 def scope_rechecker(*scopes: Scope) -> Callable[[], None]:
-    """Return a function that checks the key of the current request again.
+    """`key_checker` for the key of the current request."""
+    return key_checker(_authenticator(), g.authorization, *scopes)
 
-    A key can be revoked while a long response is sent. The function raises as `require_scope`.
+
+def key_checker(
+    authenticator: Authenticator, authorization: str, *scopes: Scope
+) -> Callable[[], None]:
+    """Return a function that checks a key again; it raises as `require_scope`.
+
+    A key can be revoked while its request waits, or while a long response is sent.
     """
-    authenticator, authorization = _authenticator(), g.authorization
 
     def recheck() -> None:
         _permitted(authenticator.caller(authorization), scopes, authenticator, authorization)

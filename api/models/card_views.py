@@ -9,6 +9,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import OneOf
 from werkzeug.routing import BaseConverter
 
+from api.http.conditional import conditional
 from api.http.context import language, services
 from api.http.requests import load_query
 from api.http.responses import NOT_MODIFIED, ApiBlueprint, query_parameters
@@ -168,5 +169,4 @@ def _file(content: bytes, media_type: str) -> Response:
     response.set_etag(hashlib.sha256(content).hexdigest())
     response.cache_control.private = True
     response.cache_control.no_cache = True
-    response.make_conditional(request)
-    return response
+    return conditional(response)

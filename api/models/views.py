@@ -1,12 +1,12 @@
 """`/models`: list, activate and roll back versions."""
 
-from http import HTTPStatus
 from typing import Any
 
 from flask import Response, request
 from marshmallow import Schema, fields
+from werkzeug.http import unquote_etag
 
-from api.http.conditional import is_known
+from api.http.conditional import conditional
 from api.http.context import caller_id, services
 from api.http.requests import load_query
 from api.http.responses import (
@@ -21,6 +21,9 @@ from api.middleware.authentication import Scope, require_scope
 from model_store.registry.manifest import CARD_DATA_FILE, ModelVersion
 from model_store.registry.registry import etag_of
 from shared.domain.errors import ModelNotLoaded
+
+NO_VERSION = '""'
+"""An ETag that no version has."""
 
 blueprint = ApiBlueprint("models", __name__, description="Versions of the model.")
 
@@ -96,10 +99,7 @@ def active_model() -> Response:
     version = services().active_model.manifest(active_id) if active_id else None
     if version is None:
         raise ModelNotLoaded
-    etag = etag_of(version.id)
-    if is_known(etag):
-        return Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
-    return _with_etag(dump_version(version, version.id))
+    return conditional(_with_etag(dump_version(version, version.id)))
 
 
 @blueprint.post("/models/<version>/activate")
@@ -143,9 +143,15 @@ def rollback() -> Response:
 
 
 def if_match() -> str | None:
-    """The `If-Match` header; None if there is none or it is `*`."""
-    given = request.headers.get("If-Match", "").strip()
-    return None if given in {"", "*"} else given
+    """The ETag that must still be that of the active version; None if any may be.
+
+    `If-Match` may name several, and is compared strongly (RFC 9110).
+    """
+    expected = request.if_match
+    if "If-Match" not in request.headers or expected.star_tag:
+        return None
+    current = services().registry.etag()
+    return current if unquote_etag(current)[0] in expected else NO_VERSION
 
 
 def _with_etag(body: dict[str, Any]) -> Response:

@@ -9,7 +9,8 @@ from api.http.assets import AssetFolder
 from api.http.problems import HTTP_CODES, STATUS_BY_ERROR
 from api.middleware.security_headers import CSP
 from shared.messages.problems import PROBLEM_MESSAGES
-from shared.messages.texts import FIELD_MESSAGES, INPUT_MESSAGES, WARNING_MESSAGES
+from shared.messages.texts import FIELD_MESSAGES, INPUT_MESSAGES
+from shared.messages.warnings import WARNING_MESSAGES
 
 SIDECAR = "drf_spectacular_sidecar"
 SIDECAR_FILES = (

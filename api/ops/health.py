@@ -22,6 +22,7 @@ from shared.metrics import ServiceSnapshot
 from shared.redis.cache import EstimateCache
 from shared.redis.job_store.memory import BrokerMemory
 from shared.redis.model_figures import ModelFigures, ModelFiguresStore, months_since
+from shared.redis.webhooks.store import WebhookStore
 from shared.redis.workers import WorkerRegistry
 
 _NO_FIGURES = ModelFigures(
@@ -58,6 +59,7 @@ class Health:
     memory: BrokerMemory
     cache: EstimateCache
     model_figures: ModelFiguresStore
+    webhooks: WebhookStore
     audit_folder: Path
     storage_folder: Path | None
     """Folder of the files of batches; None: they are in an object store, which is not checked."""
@@ -95,8 +97,9 @@ class Health:
             messages, ages = self.workers.waiting()
             workers = self.workers.live_counts()
             figures = self.model_figures.get() or _NO_FIGURES
+            webhooks = self.webhooks.figures()._asdict()
         except BrokerUnavailable:
-            messages, ages, workers, figures = {}, {}, {}, _NO_FIGURES
+            messages, ages, workers, figures, webhooks = {}, {}, {}, _NO_FIGURES, {}
         is_current = version is not None and figures.version == version.id
         today = dt.datetime.now(dt.UTC).date()
         return ServiceSnapshot(
@@ -114,6 +117,7 @@ class Health:
             drift_psi_given=figures.psi_given if is_current else {},
             sale_errors=figures.sale_errors,
             sale_reports=figures.sale_reports,
+            webhooks=webhooks,
         )
 
     def _check_broker(self) -> None:

@@ -119,7 +119,7 @@ def estimation(job_id: str) -> Response:
     """Show the result of a job that `estimate` did not wait for, or the waiting page again."""
     if not is_id(job_id):
         raise JobNotFound(id=job_id)
-    services().jobs.wait(JobId(job_id), caller_id(), POLL_WAIT_S)
+    services().jobs.wait_from_thread(JobId(job_id), caller_id(), POLL_WAIT_S)
     job = services().jobs.get(JobId(job_id), caller_id())
     if job.is_list:
         raise JobNotFound(id=job_id)

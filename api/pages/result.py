@@ -47,6 +47,9 @@ SUSPICIOUS_PERCENTILE = 5.0
 
 _SHOWN_ELSEWHERE = NAME_WARNINGS | {"missing-field", "model-unknown", "brand-unknown"}
 _UNJUDGED = "Sans annonces de ce modèle dans les données, rien ne permet de le comparer"
+_UNJUDGED_EXTRAPOLATED = (
+    "Presque aucune annonce de ce modèle n'approche cette voiture : rien ne permet de le comparer"
+)
 
 VERDICTS = {
     VerdictPosition.BELOW: "En dessous du marché",
@@ -136,12 +139,12 @@ def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) 
 
 
 def _verdict(verdict: Verdict, estimate: Estimate) -> dict[str, Any]:
-    if not estimate.model_known:
+    if verdict.percentile is None:
         return {
             "position": "unknown",
             "title": "Prix demandé non jugé",
             "asking": f"{format_number(verdict.asking_price_mad)}{NO_BREAK_SPACE}MAD",
-            "difference": _UNJUDGED,
+            "difference": _UNJUDGED_EXTRAPOLATED if estimate.model_known else _UNJUDGED,
             "percentile": "",
             "is_suspicious": False,
         }

@@ -26,13 +26,20 @@ class BodyReader:
 
     def __init__(self, admission: AdmissionControl) -> None:
         self._admission = admission
-        self._reads: dict[asyncio.Task[Any], tuple[float, AdmittedRequest]] = {}
+        self._reads: dict[asyncio.Task[Any], tuple[float, AdmittedRequest | None]] = {}
         """When the read of each task began, monotonic seconds, and its request."""
         self._timed_out: set[asyncio.Task[Any]] = set()
         self._is_sweep_scheduled = False
 
-    async def read(self, receive: Receive, length: int, request: AdmittedRequest) -> bytes:
+    async def read(
+        self, receive: Receive, length: int, request: AdmittedRequest | None = None
+    ) -> bytes:
         """Read a body; it is shorter than `length` if the client left or was too slow.
+
+        Args:
+            receive: of ASGI.
+            length: bytes of the body.
+            request: whose body it is; None if it does not count as in progress.
 
         Raises:
             QueueFull: the body came slowly, and the service has become busy.
@@ -56,7 +63,7 @@ class BodyReader:
         finally:
             del self._reads[task]
             self._timed_out.discard(task)
-        if not self._admission.resume(request):
+        if request is not None and not self._admission.resume(request):
             raise QueueFull
         return data
 
@@ -68,7 +75,7 @@ class BodyReader:
         """Cancel late reads; sweep again while any read is under way."""
         now = time.monotonic()
         for task, (started_at, request) in self._reads.items():
-            if started_at < now - SLOW_BODY_S:
+            if request is not None and started_at < now - SLOW_BODY_S:
                 self._admission.leave(request, is_done=False)
             if started_at < now - BODY_TIMEOUT_S and task not in self._timed_out:
                 self._timed_out.add(task)

@@ -22,9 +22,6 @@ from shared.metrics import CONNECTIONS_CLOSED
 Peer: TypeAlias = tuple[str, str]
 """Address and port of a client, as granian writes them into the `client` of a scope."""
 
-MAX_CONNECTIONS = 4096
-"""Connections that the server keeps, as in the Procfile."""
-
 OTHER_DESCRIPTORS = 640
 """Files, connections to Redis and downloads, besides the connections of clients."""
 

@@ -29,8 +29,9 @@ from shared.metrics import DISPATCH_GROUP, DISPATCH_LATE_REPLIES
 from shared.queue.names import TaskName
 from shared.queue.sender import EstimateResult, TaskSender, unpack_reply
 from shared.redis import keys
-from shared.redis.connections import ConnectionCache, PipelinedCommands, RedisClient, broker_errors
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.job_store.store import JobStore
+from shared.redis.pipelines import PipelinedCommands
 
 DoneCallback: TypeAlias = Callable[[list["EstimateFuture"]], None]
 

@@ -1,6 +1,8 @@
 """Responses with a valuation: the documented schemas, and functions that serialise faster."""
 
+import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from marshmallow import Schema, fields
@@ -69,6 +71,7 @@ class ComparableSchema(Schema):
 
 
 CURRENCY = "MAD"
+KEPT_POINTER_MAX_CHARS = 40
 CACHE_STATUS = "Cache-Status"
 
 
@@ -77,7 +80,14 @@ class VerdictSchema(Schema):
 
     asking_price_mad = fields.Float(required=True)
     position = fields.Enum(VerdictPosition, by_value=True, required=True)
-    percentile = described(fields.Float, "Share of comparable cars that ask less, percent")
+    percentile = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "Share of comparable cars that ask less, percent; null if the position "
+            "is uncertain: the listings of the car's model do not cover it"
+        },
+    )
     difference_mad = described(fields.Float, "Asking price minus estimate")
 
 
@@ -250,10 +260,24 @@ def _serialize_warnings(
         {
             "pointer": warning["pointer"],
             "code": warning["code"],
-            "detail": describe_warning(warning, lang, model_known=model_known),
+            "detail": _describe(warning, lang, model_known=model_known),
         }
         for warning in warnings
     ]
+
+
+def _describe(warning: Mapping[str, Any], lang: Language, *, model_known: bool) -> str:
+    """The text of a warning. Most cars have the same few, which name a field and nothing else."""
+    pointer, code = warning["pointer"], warning["code"]
+    if len(warning) > len(("pointer", "code")) or len(pointer) > KEPT_POINTER_MAX_CHARS:
+        return describe_warning(warning, lang, model_known=model_known)
+    # Limits of fields, which texts may name, depend on the year.
+    return _kept_text(pointer, code, lang, model_known, time.gmtime().tm_year)
+
+
+@lru_cache(maxsize=1024)
+def _kept_text(pointer: str, code: str, lang: Language, model_known: bool, _: int) -> str:  # noqa: FBT001
+    return describe_warning({"pointer": pointer, "code": code}, lang, model_known=model_known)
 
 
 def _interval(quantiles_mad: tuple[float, ...], coverage: float) -> dict[str, float]:

@@ -13,12 +13,12 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
+from api.loops.event_loops import EventLoops, LoopStoppedError, PerLoop
+from api.loops.ticks import TickBatcher
 from api.valuations.lookups import CacheLookup, LookupDispatcher
 from api.valuations.micro_batches import EstimateFuture, MicroBatchDispatcher
 from api.valuations.queue_guard import QueueGuard
-from api.valuations.ticks import TickBatcher
 from model_store.registry.registry import ActiveVersionCache
 from shared.audit.log import AuditLog
 from shared.domain.clock import Clock
@@ -31,20 +31,11 @@ from shared.metrics import CACHE_HITS, PREDICTIONS, observe_valuations
 from shared.redis.cache import EstimateCache
 from shared.redis.job_store.store import JobStore
 
-T = TypeVar("T")
-
 SHORT_WAIT_S = 1.0
 """Every request may hold a thread this long; the semaphore `long_waits` limits longer holds."""
 
 MIN_WAIT_S = 0.5
 """Time that the cache server gets to answer, even for callers who wait for no worker."""
-
-RESULT_TIMEOUT_S = 10.0
-"""How long a thread waits for the loop beyond the wait of its caller. Calls to the servers end by
-their own timeouts long before: this only bounds the wait for a loop that has stopped."""
-
-JOB_THREADS = 32
-"""Threads that call the broker: they store unanswered requests as jobs and read queue positions."""
 
 SYNC_THREADS = 2
 """Threads that flush audit records before their answers, with `AUDIT_FSYNC=always`."""
@@ -116,6 +107,7 @@ class Valuations:
         clock: the time of day.
         queue_guard: refuses a miss while the queue is too long.
         long_waits: the threads that may wait long at once.
+        loops: the loop through which threads call, and threads that call the broker.
     """
 
     def __init__(
@@ -130,6 +122,7 @@ class Valuations:
         clock: Clock,
         queue_guard: QueueGuard,
         long_waits: threading.Semaphore,
+        loops: EventLoops,
     ) -> None:
         self._active_model = active_model
         self._cache = cache
@@ -140,6 +133,7 @@ class Valuations:
         self._clock = clock
         self._queue_guard = queue_guard
         self._long_waits = long_waits
+        self._loops = loops
         self.is_stalled = dispatcher.is_stalled
         self._reset()
         reset = weakref.WeakMethod(self._reset)
@@ -148,11 +142,9 @@ class Valuations:
     def _reset(self) -> None:
         """Start without loops and threads, as a forked child has to."""
         self._lookups = LookupDispatcher(self._cache, self._queue_guard, self._dispatcher)
-        self._job_threads = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="jobs")
         # Two: while one flush runs, the next tick's waits for it and then covers all later ones.
         self._sync_threads = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="audit-sync")
-        self._states: dict[asyncio.AbstractEventLoop, _LoopState] = {}
-        self._lock = threading.Lock()
+        self._states = PerLoop(lambda loop: _LoopState(loop, self._record, self._lookups.submit))
 
     async def value(
         self, request: CarRequest, caller: CallerId, wait_s: float, *, holds_thread: bool = False
@@ -183,27 +175,13 @@ class Valuations:
         """Call `value` from a thread that is not the loop's, and wait for the result.
 
         Raises:
-            DomainError: as `value`; `BrokerUnavailable` also if there is no result
-                `RESULT_TIMEOUT_S` after the wait.
+            DomainError: as `value`, and as `EventLoops.call`.
         """
-        asked = asyncio.run_coroutine_threadsafe(
-            self.value(request, caller, wait_s, holds_thread=True), self._running_loop()
-        )
         try:
-            return asked.result(wait_s + RESULT_TIMEOUT_S)
-        except TimeoutError:
-            asked.cancel()
+            return self._loops.call(self.value(request, caller, wait_s, holds_thread=True), wait_s)
+        except LoopStoppedError:
             PREDICTIONS.labels(status="error").inc()
-            raise BrokerUnavailable(reason="the event loop does not answer") from None
-
-    async def run_in_thread(self, call: Callable[[], T]) -> T:
-        """Run a call to the broker on a thread, outside of the loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._job_threads, call)
-
-    def use_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let threads call the service through this loop: the server's."""
-        if loop not in self._states:
-            self._state_of(loop)
+            raise
 
     async def _value(
         self, request: CarRequest, caller: CallerId, wait_s: float, *, holds_thread: bool
@@ -213,8 +191,7 @@ class Valuations:
         if version is None:
             raise ModelNotLoaded
         valuation_id = ValuationId(new_id())
-        loop = asyncio.get_running_loop()
-        state = self._states.get(loop) or self._state_of(loop)
+        state = self._states.current()
         hit = None if request.extras else self._cache.get_local(version, request.car)
         if hit is None:
             with self._limited_wait(wait_s, holds_thread=holds_thread) as allowed_s:
@@ -257,7 +234,7 @@ class Valuations:
         """Return the worker's answer if there is one, else the job that the request becomes."""
         estimate = lookup.future.estimate()
         if estimate is None:
-            return await self.run_in_thread(lambda: self._turn_into_job(lookup))
+            return await self._loops.run_in_thread(lambda: self._turn_into_job(lookup))
         state.prices.add(estimate.price_mad)
         return _worker_valuation(lookup, estimate)
 
@@ -329,41 +306,6 @@ class Valuations:
         except BrokerUnavailable as error:
             raise type(error)(reason="no reply, and the job cannot be kept") from error
         return job
-
-    # Event loops
-
-    def _state_of(self, loop: asyncio.AbstractEventLoop) -> _LoopState:
-        """The state of a loop, which begins with its first request."""
-        with self._lock:
-            if loop not in self._states:
-                self._states = {one: kept for one, kept in self._states.items() if one.is_running()}
-                self._states[loop] = self._new_state(loop)
-            return self._states[loop]
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop through which threads call: the server's, else one on a thread of its own.
-
-        There is no server's loop under a WSGI server and for Flask's test client.
-        """
-        with self._lock:
-            running = next((loop for loop in self._states if loop.is_running()), None)
-            if running is None:
-                running = _start_loop()
-                self._states = {running: self._new_state(running)}
-            return running
-
-    def _new_state(self, loop: asyncio.AbstractEventLoop) -> _LoopState:
-        return _LoopState(loop, self._record, self._lookups.submit)
-
-
-def _start_loop() -> asyncio.AbstractEventLoop:
-    """Run a loop on a thread of its own, for as long as the process lives."""
-    loop = asyncio.new_event_loop()
-    is_running = threading.Event()
-    loop.call_soon(is_running.set)
-    threading.Thread(target=loop.run_forever, name="valuations", daemon=True).start()
-    is_running.wait()
-    return loop
 
 
 def _worker_valuation(lookup: CacheLookup, estimate: Estimate) -> Valuation:

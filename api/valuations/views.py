@@ -8,7 +8,7 @@ from api.http.responses import PREFER_HEADER, ApiBlueprint, json_response, query
 from api.jobs.schemas import JobSchema, accepted_response
 from api.middleware.authentication import Scope, require_scope
 from api.valuations.schemas import CACHE_STATUS, ValuationSchema, cache_status, dump_valuation
-from shared.domain.job import Job
+from shared.domain.job import Job, QueuePosition
 from shared.fields.car import CarRequestSchema
 from shared.fields.requests import load_car_request
 
@@ -40,13 +40,13 @@ def predict() -> Response:
     wait_s = resolve_wait_s(request.headers.get("Prefer", ""), services().settings)
     answer = services().valuations.value_from_thread(car_request, caller_id(), wait_s)
     if isinstance(answer, Job):
-        return accepted(answer, query["coverage"])
+        return accepted(answer, services().jobs.queue_position(answer), query["coverage"])
     response = json_response(dump_valuation(answer, query["coverage"]))
     response.headers[CACHE_STATUS] = cache_status(answer)
     return response
 
 
-def accepted(job: Job, coverage: float) -> Response:
+def accepted(job: Job, position: QueuePosition | None, coverage: float) -> Response:
     """202 with the job that the request has become, and where to poll it."""
-    position, identity = services().jobs.queue_position(job), services().active_model.identity
+    identity = services().active_model.identity
     return accepted_response(job, position, coverage, identity, language()).to_flask()

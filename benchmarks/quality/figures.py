@@ -59,9 +59,10 @@ def figures(found: Predictions) -> dict[str, float]:
     In addition to `training.evaluation.scores`: `lowest_decile_coverage` by the predicted price,
     which a user knows; `lowest_actual_decile_coverage` by the asking price, which includes extremes
     that no prediction can know; `unknown_rows`, `unknown_coverage`; `winkler`, the mean interval
-    score in percent of the price; `young_median_ape` of cars up to `YOUNG_YEARS`;
-    `newest_coverage` of cars up to one year; `brand_bias`, the largest median error in percent,
-    without its sign, of a brand with at least `MIN_BRAND_LISTINGS` of the cars.
+    score in percent of the price; `median_width` of the interval, as a share of the estimate;
+    `young_median_ape` of cars up to `YOUNG_YEARS`; `newest_coverage` of cars up to one year;
+    `brand_bias`, the largest median error in percent, without its sign, of a brand with at least
+    `MIN_BRAND_LISTINGS` of the cars.
     """
     inside, unknown = found.inside, ~found.known
     measured = scores(found.actual, found.price, found.quantiles)
@@ -72,6 +73,7 @@ def figures(found: Predictions) -> dict[str, float]:
         measured["unknown_coverage"] = round(float(inside[unknown].mean()), 4)
     low, high = found.quantiles[:, LOW], found.quantiles[:, HIGH]
     measured["winkler"] = winkler(found.actual, low, high)
+    measured["median_width"] = round(float(np.median((high - low) / found.price)), 4)
     return measured | _of_young_cars(found) | _of_brands(found)
 
 

@@ -1,11 +1,11 @@
-"""Scenarios `hit`, `miss` (at several numbers of connections) and `jobs` (submit and poll)."""
+"""Scenarios `hit`, `miss` and `jobs` (submit and poll; several connections) and `submit`."""
 
 from collections.abc import Sequence
 
 from benchmarks.bench import Bench
 from benchmarks.load import measured, wrk
 from benchmarks.measurements import Round
-from benchmarks.processes import run_to_completion
+from benchmarks.processes import Command, run_to_completion
 from benchmarks.servers import SERVICE
 
 HIT_CONNECTIONS = 64
@@ -28,6 +28,7 @@ SLOW_SUBJECTS = ("fastapi-forest", "reference-way")
 SLOW_FACTOR = 3
 MANY_CONNECTIONS, TOO_MANY_CONNECTIONS = 64, 256
 JOB_SUBJECTS = (SERVICE, "celery-plain")
+SUBMIT_SUBJECTS = (SERVICE, "celery-plain", "fastapi-constant")
 
 
 def hit(bench: Bench) -> None:
@@ -50,21 +51,37 @@ def miss(bench: Bench) -> None:
 def jobs(bench: Bench) -> None:
     """Submit one car and poll until its job has succeeded."""
     submit_and_poll(bench, JOB_SUBJECTS, "jobs", JOB_CONNECTIONS)
+    if MANY_CONNECTIONS in bench.options.connections:
+        submit_and_poll(bench, JOB_SUBJECTS, "jobs-64", MANY_CONNECTIONS)
+
+
+def submit(bench: Bench) -> None:
+    """Submit one car after the other; nobody polls."""
+    _load(bench, SUBMIT_SUBJECTS, "submit", "submit", MANY_CONNECTIONS)
 
 
 def submit_and_poll(bench: Bench, subjects: Sequence[str], scenario: str, connections: int) -> None:
-    """Measure `/jobs`."""
+    """Measure submit and poll."""
+    _load(bench, subjects, scenario, "jobs", connections)
+
+
+def _load(
+    bench: Bench, subjects: Sequence[str], scenario: str, script: str, connections: int
+) -> None:
+    """Measure what a script of wrk sends, after a warm-up."""
     names = bench.available_subjects(subjects)
-    seconds = bench.options.seconds
+
+    def command(name: str, seconds: float) -> Command:
+        return wrk(bench.running(name), script, seconds, connections, bench.next_car_number())
+
     for name in names if bench.options.warm_up_s else ():
-        running = bench.running(name)
-        warm_up = bench.options.warm_up_s
-        run_to_completion(wrk(running, "jobs", warm_up, connections, bench.next_car_number()), 60)
+        run_to_completion(command(name, bench.options.warm_up_s), 60)
 
     def measure(name: str, number: int) -> Round:
         running = bench.running(name)
-        command = wrk(running, "jobs", seconds, connections, bench.next_car_number())
-        return measured(running, command, scenario=scenario, number=number)
+        return measured(
+            running, command(name, bench.options.seconds), scenario=scenario, number=number
+        )
 
     bench.run_interleaved(names, measure)
 

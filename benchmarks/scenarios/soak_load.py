@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 TIMEOUT_S = 40.0
 """Longer than any wait that the service allows: a request that takes longer hangs."""
@@ -44,6 +44,8 @@ class Tally:
         self.failures: collections.Counter[str] = collections.Counter()
         self.recorded: list[str] = []
         """Ids that must be in the audit log exactly once."""
+        self.reported: list[str] = []
+        """Ids of the jobs and batches whose ends must be reported by webhooks."""
         self.slowest_s = 0.0
 
     def add(self, kind: str, started_at: float, wrong: str = "", answered_id: str = "") -> None:
@@ -67,8 +69,9 @@ class Tally:
 class Caller:
     """One connection to the service; each method sends requests of one kind."""
 
-    def __init__(self, url: str, tally: Tally) -> None:
+    def __init__(self, url: str, tally: Tally, callback_url: str = "") -> None:
         self._address = (urlsplit(url).hostname or "", urlsplit(url).port or 80)
+        self._callback = f"?{urlencode({'callback_url': callback_url})}" if callback_url else ""
         self._connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_S)
         self._tally = tally
 
@@ -96,17 +99,34 @@ class Caller:
         else:
             self._follow("job", job["links"]["self"], started_at, f"{job['id']}-1")
 
+    def webhook(self) -> None:
+        """Submit a car whose end is reported by a webhook, and wait for the job."""
+        started_at = time.monotonic()
+        path = f"/jobs{self._callback}"
+        body = json.dumps(car(next(_numbers) + SOME_CARS))
+        status, answer = self._request("POST", path, body)
+        if status != http.client.ACCEPTED:
+            self._tally.add("webhook", started_at, f"status {status}")
+            return
+        job = json.loads(answer)
+        self._tally.reported.append(job["id"])
+        self._follow("webhook", job["links"]["self"], started_at, job["id"])
+
     def batch(self) -> None:
-        """Upload a small file with a broken row and wait for its results."""
+        """Upload a small file with a broken row, wait for its results, and have it reported."""
         rows = "".join(f"Dacia;Logan;2018;Diesel;Manuelle;{n}\n" for n in range(BATCH_ROWS))
         text = f"Marque;Modèle;Année;Carburant;Boîte;Kilométrage\n{rows}Dacia;;;;;\n"
         started_at = time.monotonic()
         headers = {"Content-Type": "text/csv"}
-        status, body = self._request("POST", "/batches", text.encode(), headers)
+        path = f"/batches{self._callback}"
+        status, body = self._request("POST", path, text.encode(), headers)
         if status != http.client.ACCEPTED:
             self._tally.add("batch", started_at, f"status {status}")
             return
-        path = f"/batches/{json.loads(body)['id']}"
+        batch_id = json.loads(body)["id"]
+        if self._callback:
+            self._tally.reported.append(batch_id)
+        path = f"/batches/{batch_id}"
         self._follow("batch", path, started_at)
         status, body = self._request("GET", f"{path}/results")
         lines = body.count(b"\n")
@@ -179,6 +199,9 @@ class Caller:
             raise
 
 
+WEBHOOK = "webhook"
+"""Runs only with a receiver."""
+
 MIX = ("hit", "hit", "miss", "miss", "miss", "impatient", "job", "batch", "bad", "hang_up", "look")
 """The method that each caller repeats; there is one caller per entry."""
 
@@ -189,13 +212,16 @@ class Load:
     Args:
         url: address of the service.
         mix: the method of `Caller` that each caller repeats.
+        callback_url: of a receiver of webhooks; empty: there is none.
     """
 
-    def __init__(self, url: str, mix: Sequence[str] = MIX) -> None:
+    def __init__(self, url: str, mix: Sequence[str] = MIX, callback_url: str = "") -> None:
         self.tally = Tally()
         self._stopping = threading.Event()
+        kinds = [*mix, WEBHOOK] if callback_url else mix
         self._threads = [
-            threading.Thread(target=self._run, args=(kind, Caller(url, self.tally))) for kind in mix
+            threading.Thread(target=self._run, args=(kind, Caller(url, self.tally, callback_url)))
+            for kind in kinds
         ]
 
     def start(self) -> None:

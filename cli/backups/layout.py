@@ -20,6 +20,7 @@ AUDIT = "audit"
 CHECKPOINTS = "audit-checkpoints"
 CHECKPOINT_KEY = "audit-checkpoints.key"
 API_KEYS = "api-keys.json"
+WEBHOOK_SECRETS = "webhook-secrets.json"
 MODELS = "models"
 
 
@@ -58,5 +59,6 @@ def parts_of(settings: Settings, broker_folder: Path | None = None) -> Sequence[
         Part(API_KEYS, settings.keys_file),
         Part(f"{API_KEYS}.used", used),
         Part(MARKER, settings.home / MARKER),
+        Part(WEBHOOK_SECRETS, settings.webhook_secrets_path),
         Part(MODELS, settings.versions_path),
     ]

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from shared.domain.sale import SaleReport
 
 
+LARGE_CHANGE = 1.1
+"""Change of the price level of which the command warns; the sources of the listings may differ."""
+LARGE_WIDENING = 1.4
+"""Factor of the width of intervals of which the command warns: eight months widen them by less."""
+
+
 @click.command()
 @click.option("--data", "path", type=FILE, help="Listings later than the version's data.")
 @click.option("--sales", "with_sales", is_flag=True, help="Use the reported sales as well.")
@@ -72,7 +78,7 @@ def _recalibrated(
     from model_store.training.recalibration import recalibrate as calibrate  # noqa: PLC0415
 
     settings, registry = Settings.from_env(), _registry()
-    wanted = version or registry.active_version()
+    wanted = version or registry.known_active_version()
     if wanted is None:
         raise BadInputError("no model is active: `carprice train --activate` makes one")
     model = load_model(settings.versions_path, wanted)
@@ -89,6 +95,15 @@ def _sales(settings: Settings, version: ModelVersion) -> "list[SaleReport]":
     """The reported sales of this version; after a recalibration its own only."""
     log = SaleReportLog(settings.audit_folder, "", time.time)
     return log.of_version(version.id)
+
+
+def _by_brand(facts: dict[str, Any]) -> str:
+    """The brands whose level moved otherwise than that of all."""
+    from shared.vehicles.names import display_names  # noqa: PLC0415 - reads the catalogue
+
+    levels = sorted(facts["levels_by_brand"].items(), key=lambda item: item[1])
+    shown = [f"{display_names(brand, '')[0]} {100 * (level - 1):+.1f} %" for brand, level in levels]
+    return f"not at this level: {', '.join(shown)}; train on these listings to follow them"
 
 
 def _registry() -> ModelRegistry:
@@ -111,6 +126,23 @@ def _lines(made: ModelVersion, facts: dict[str, Any]) -> list[str]:
         f"  intervals      {facts['width_factor']:.2f} times as wide (median)",
         f"  inside 90 %    {shares[0]:.1f} % of the prices before, {shares[1]:.1f} % now (unseen)",
     ]
+    if not 1 / LARGE_CHANGE <= facts["price_level"] <= LARGE_CHANGE:
+        change = 100 * (facts["price_level"] - 1)
+        lines.append(
+            f"  warning        prices of all brands change by {change:+.1f} %: from 2021 to 2026"
+            " the level of Moroccan listings moved by 3 %"
+        )
+    if facts["width_factor"] > LARGE_WIDENING:
+        lines.append(
+            "  warning        intervals become much wider: are a part of the prices in another"
+            " currency, or of other cars?"
+        )
+    if facts["left_out"]:
+        lines.append(
+            f"  left out       {facts['left_out']:,} suspicious prices, also of these figures"
+        )
+    if facts["levels_by_brand"]:
+        lines.append(f"  by brand       {_by_brand(facts)}")
     if not facts["rows"]:
         lines.append("  sales do not change the price level: the prices are asking prices")
     return lines

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from cli.console import DEFAULT_SEED, BadInputError, as_json_option, click_errors, print_json
+from cli.console import (
+    DEFAULT_SEED,
+    BadInputError,
+    as_json_option,
+    click_errors,
+    print_json,
+)
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,6 +99,7 @@ def _show(progress: "tqdm[Any]", step: str) -> None:
 
 def _run(retraining: "Retraining", listings: "pd.DataFrame") -> "RetrainingResult":
     from model_store.retraining.journal import RetrainingRuns  # noqa: PLC0415
+    from model_store.retraining.retrain import ActiveVersionUnusable  # noqa: PLC0415
 
     path = retraining.versions_path
     before = _active(path)
@@ -107,6 +114,11 @@ def _run(retraining: "Retraining", listings: "pd.DataFrame") -> "RetrainingResul
             f"the version cannot be stored in {path}: {error.strerror or error}; {state}. Check"
             " free space and permissions of that folder and of the one for temporary files, then"
             " run the command again"
+        ) from None
+    except ActiveVersionUnusable as error:
+        raise BadInputError(
+            f"{error} `carprice models rollback` returns to the version before, `carprice models"
+            " activate VERSION` takes another one"
         ) from None
     except RetrainingRuns:
         raise BadInputError(

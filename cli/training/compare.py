@@ -74,7 +74,7 @@ def compare(
 def _resolved(versions_path: Path, version: str) -> str:
     if version != _ACTIVE:
         return version
-    active = ModelRegistry(versions_path).active_version()
+    active = ModelRegistry(versions_path).known_active_version()
     if active is None:
         raise BadInputError("no model is active: `carprice models list` shows the versions")
     return active
@@ -86,6 +86,7 @@ def comparison_lines(found: "Comparison") -> Iterator[str]:
     yield f"B  {found.version_b}"
     months = f", {found.months[0]} to {found.months[1]}" if found.months else ""
     yield f"{found.rows:,} listings{cars_note(found)}{months}{_left_out(found)}"
+    yield from (f"Note: {note}" for note in found.notes)
     yield ""
     yield aligned([_HEADER, _row("all", found.rows, found.a, found.b)])
     for title, bands in (
@@ -127,7 +128,7 @@ def _left_out(found: "Comparison") -> str:
     parts = []
     if found.excluded:
         seen = [
-            f"{name} was trained on {count:,}"
+            f"{name} has seen {count:,}"
             for name, count in (("A", found.seen_a), ("B", found.seen_b))
             if count
         ]

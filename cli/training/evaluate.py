@@ -62,7 +62,7 @@ def evaluate(
         click.echo(report.summary(), err=True)
         warn_of_suspects(report, "they are kept")
         versions_path = Settings.from_env().versions_path
-        wanted = version or ModelRegistry(versions_path).active_version()
+        wanted = version or ModelRegistry(versions_path).known_active_version()
         if wanted is None:
             raise BadInputError("no model is active: `carprice train --activate` makes one")
         model = load_model(versions_path, wanted)
@@ -72,12 +72,14 @@ def evaluate(
             found["missing_fields"] = evaluate_missing_fields(
                 model, listings, at_listing_level=at_listing_level
             )
-    _warn_of_training_rows(found)
+    _warn_of_training_rows(found, is_recalibrated=model.version.calibrated_on is not None)
     print_json({**found, "data": report.to_json()} if as_json else found)
 
 
-def _warn_of_training_rows(found: dict[str, Any]) -> None:
+def _warn_of_training_rows(found: dict[str, Any], *, is_recalibrated: bool) -> None:
     """Say on standard error that figures are of listings that the version was trained on."""
+    for note in found.get("notes", ()):
+        click.echo(f"  note      {note}", err=True)
     seen = found["seen_in_training"]
     if seen is None:
         click.echo(
@@ -86,9 +88,10 @@ def _warn_of_training_rows(found: dict[str, Any]) -> None:
             err=True,
         )
     elif seen["rows"]:
+        done = "trained or recalibrated" if is_recalibrated else "trained"
         rest = "see `unseen`" if "unseen" in found else "evaluate it on others"
         click.echo(
-            f"  warning   this version was trained on {seen['rows']:,} of these"
+            f"  warning   this version was {done} on {seen['rows']:,} of these"
             f" {found['rows']:,} listings ({seen['share']:.0%}{_at_other_prices(seen)}): their"
             f" figures say nothing about other cars; {rest}",
             err=True,

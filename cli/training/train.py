@@ -24,6 +24,7 @@ from cli.training.data import TrainingData, load_training_data
 from data.listings.table import PRICE, quoted_month
 from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
+from model_store.comparison.fit import require_fit
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
 from shared.domain.clock import month_number
@@ -78,9 +79,10 @@ def train(
     the listings of those months that neither has seen. The version itself is trained on all.
     """
     with click_errors():
-        data = load_training_data(paths, seed, price_level)
         registry = _registry()
         _check_writable(Settings.from_env().versions_path)
+        is_first = not activate and registry.known_active_version() is None
+        data = load_training_data(paths, seed, price_level)
         from model_store.training.train import count_steps  # noqa: PLC0415 - takes seconds
 
         active = _active_model(registry) if is_compared and data.report is not None else None
@@ -88,9 +90,10 @@ def train(
         steps = steps * (1 if active is None else 2) + 1
         with _progress(steps) as on_progress:
             trained = _fit(data, data.listings, seed, on_progress)
+            require_fit(trained.metrics)
             trial = None if active is None else _trial(data, active, seed, on_progress)
             version = _stored(trained, on_progress)
-        is_active = activate or registry.active_version() is None
+        is_active = activate or is_first
         if is_active:
             registry.activate(version.id, by=getpass.getuser())
     click.echo(interval_note(version.training), err=True)
@@ -143,6 +146,7 @@ def _trial_lines(trial: "Trial") -> "Iterator[str]":
             f"  {name:<10} median error {figures.median_ape:.2f} %,"
             f" coverage {figures.coverage_90:.1%}"
         )
+    yield from (f"  note: {note}" for note in found.notes)
     yield f"  {verdict_line(found)}"
 
 
@@ -162,10 +166,10 @@ def _active_model(registry: ModelRegistry) -> "LoadedModel | None":
     """The active version; None if there is none, or it cannot be loaded, which is reported."""
     from model_store.registry.bundle import load_model  # noqa: PLC0415 - loads compiled kernels
 
-    active = registry.active_version()
-    if active is None:
-        return None
     try:
+        active = registry.known_active_version()
+        if active is None:
+            return None
         return load_model(Settings.from_env().versions_path, active)
     except DomainError as error:
         detail = describe_problem(error.code, error.params, "en")[1]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import click
 from tqdm import tqdm
@@ -17,22 +17,19 @@ from cli.valuations.batch_run import BatchRun
 from cli.valuations.predict import connection_options, exit_on_error, fail
 from cli.valuations.printing import TEXTS
 from cli.valuations.texts import form_of, outcome, state, translate
-from client.carprice import CarPriceClient
-from client.models import Batch
+from client.protocol.downloads import FORM_BY_SUFFIX, Form
+from client.sync import CarPriceClient
+from client.work import Batch
+
+if TYPE_CHECKING:
+    from cli.valuations.batch_run import RunOptions
 
 EXIT_ROWS = 1
 """Exit code if not every row was valued."""
 EXIT_INTERRUPTED = 130
 ERRORS_SHOWN = 5
 STANDARD_INPUT = Path("-")
-FORMAT_BY_SUFFIX = {
-    ".csv": "csv",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".parquet": "parquet",
-    ".xlsx": "xlsx",
-}
-FORMATS = ("csv", "ndjson", "parquet", "xlsx")
+FORMATS: tuple[Form, ...] = ("csv", "ndjson", "parquet", "xlsx")
 
 
 class BatchCommand(click.Command):
@@ -63,6 +60,13 @@ excel_fr_option = click.option(
     help="Write CSV as a French Excel opens it: semicolons, decimal commas.",
 )
 """The results as a French Excel opens them."""
+
+callback_option = click.option(
+    "--callback-url",
+    metavar="URL",
+    help="Where the service also reports the end, by a signed webhook.",
+)
+"""An address for the end of the batch; the command waits for it all the same."""
 
 
 @click.command(
@@ -125,15 +129,17 @@ excel_fr_option = click.option(
     help="Sheet of a workbook, by name or number; if not given, the first visible one with columns "
     "of cars, else the first.",
 )
+@callback_option
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @connection_options
 def batch(
     *,
     file: Path,
     output: Path,
-    form: str | None,
+    form: Form | None,
     excel_fr: bool,
     rejected: Path | None,
+    callback_url: str | None,
     quiet: bool,
     url: str,
     api_key: str | None,
@@ -157,7 +163,7 @@ def batch(
             file=source,
             output=output,
             url=url,
-            options=options,
+            options=cast("RunOptions", options | _callback(callback_url)),
             form=wanted,
             name=None if source == file else "stdin.csv",
         )
@@ -174,15 +180,20 @@ def batch(
     sys.exit(exit_code(ended))
 
 
+def _callback(url: str | None) -> dict[str, Any]:
+    """The option of an upload that names a callback address; empty if there is none."""
+    return {} if url is None else {"callback_url": url}
+
+
 def exit_code(ended: Batch) -> int:
     """Exit code of a command whose batch has ended."""
     is_clean = ended.state == "SUCCEEDED" and not ended.invalid and not ended.failed
     return 0 if is_clean else EXIT_ROWS
 
 
-def chosen_format(output: Path, form: str | None, *, excel_fr: bool, language: str) -> str:
+def chosen_format(output: Path, form: Form | None, *, excel_fr: bool, language: str) -> Form:
     """The format of the results; exits with a message if there is none."""
-    chosen = form or FORMAT_BY_SUFFIX.get(output.suffix.lower())
+    chosen = form or FORM_BY_SUFFIX.get(output.suffix.lower())
     if chosen is None:
         fail(translate("no-form", language, path=output))
     if excel_fr and chosen != "csv":
@@ -190,11 +201,11 @@ def chosen_format(output: Path, form: str | None, *, excel_fr: bool, language: s
     return "excel-fr" if excel_fr else chosen
 
 
-def rejected_format(path: Path, form: str) -> str:
+def rejected_format(path: Path, form: Form) -> Form:
     """The format of the rejected rows: a workbook by its suffix, otherwise CSV as the results."""
     if path.suffix.lower() == ".xlsx":
         return "xlsx"
-    return form if form == "excel-fr" else "csv"
+    return "excel-fr" if form == "excel-fr" else "csv"
 
 
 @contextmanager
@@ -304,6 +315,7 @@ class Bar:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the rows go that are still rejected, with the reasons.",
 )
+@callback_option
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @connection_options
 def correct(
@@ -311,9 +323,10 @@ def correct(
     batch_id: str,
     file: Path,
     output: Path | None,
-    form: str | None,
+    form: Form | None,
     excel_fr: bool,
     rejected: Path | None,
+    callback_url: str | None,
     quiet: bool,
     url: str,
     api_key: str | None,
@@ -328,20 +341,21 @@ def correct(
     wanted = chosen_format(output, form, excel_fr=excel_fr, language=lang) if output else "csv"
     check_outputs(file, {"-o": output, "--rejected": rejected}, lang)
     with file.open("rb") as source:
-        key = f"{hashlib.file_digest(source, 'sha256').hexdigest()[:32]}-{batch_id[:26]}"
+        digest = hashlib.file_digest(source, "sha256")
+    digest.update((callback_url or "").encode())  # a key stands for one address
+    key = f"{digest.hexdigest()[:32]}-{batch_id[:26]}"
     with (
         exit_on_error(lang),
         CarPriceClient(url, api_key=api_key, language=lang) as client,
         Bar(lang, quiet=quiet) as bar,
     ):
-        sent = client.upload_batch(file, corrects=batch_id, idempotency_key=key)
-        ended = client.wait_batch(sent.id, on_progress=bar.valuing)
-        corrected = ended.raw["corrects"]
+        sent = client.correct_rows(batch_id, file, callback_url=callback_url, idempotency_key=key)
+        ended = sent.wait(on_progress=bar.valuing)
+        corrected = ended.corrects or batch_id
         if output is not None:
             client.download_results(corrected, output, form=wanted)
         if rejected is not None:
-            form = rejected_format(rejected, wanted)
-            client.download_rejected(corrected, rejected, form=form)
+            client.download_rejected(corrected, rejected, form=rejected_format(rejected, wanted))
         _summarise(client, ended, output or corrected, lang)
     sys.exit(exit_code(ended))
 
@@ -354,7 +368,7 @@ def delete(*, batch_id: str, url: str, api_key: str | None, lang: str) -> None:
     with exit_on_error(lang), CarPriceClient(url, api_key=api_key, language=lang) as client:
         if not client.batch(batch_id).has_ended:
             fail(translate("not-ended", lang, id=batch_id))
-        client.cancel_batch(batch_id)
+        client.delete_batch(batch_id)
         click.echo(translate("deleted", lang, id=batch_id), err=True)
 
 
@@ -380,7 +394,7 @@ def _summarise(client: CarPriceClient, ended: Batch, output: Path | str, languag
     for notice in ended.notices:
         click.echo(TEXTS[language]["note"].format(text=notice.detail), err=True)
     if ended.error:
-        click.echo(ended.error, err=True)
+        click.echo(str(ended.error), err=True)
     if not ended.invalid and not ended.failed:
         return
     shown = list(islice(client.batch_errors(ended.id), ERRORS_SHOWN + 1))

@@ -4,27 +4,22 @@ import dataclasses
 import hashlib
 import json
 import os
-import time
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-from client.carprice import CarPriceClient
-from client.errors import (
-    ExpiredError,
-    NotFoundError,
-    ServiceUnreachableError,
-    TooManyRequestsError,
-    UnavailableError,
-)
-from client.models import Batch
-from client.transport import pause
+from client.errors import ExpiredError, NotFoundError
+from client.protocol.downloads import Form
+from client.protocol.uploads import UploadOptions
+from client.sync import CarPriceClient
+from client.work import Batch
 
-RECONNECT_TIMEOUT_S = 120.0
-"""Longest wait for a service that has become unreachable, or for a limit of the API key."""
 
-POLL_S = 1.0
+class RunOptions(UploadOptions, total=False):
+    """Options of an upload, and where its end is reported."""
+
+    callback_url: str | None
 
 
 class ProgressListener(Protocol):
@@ -52,8 +47,8 @@ class BatchRun:
     file: Path
     output: Path
     url: str
-    options: dict[str, Any]
-    form: str
+    options: RunOptions
+    form: Form
     """Format of the results: `csv`, `excel-fr`, `ndjson` or `parquet`."""
     name: str | None = None
     """Name that is sent to the service instead of that of `file`."""
@@ -68,7 +63,7 @@ class BatchRun:
         batch = self._find() or self._upload(listener)
         listener.valuing(batch)
         if not batch.has_ended:
-            batch = self._wait(batch.id, listener)
+            batch = self.client.wait_batch(batch.id, on_progress=listener.valuing)
         self.client.download_results(batch.id, self.output, form=self.form)
         return batch
 
@@ -95,49 +90,19 @@ class BatchRun:
         """Upload the file; because of the key, a repeated upload returns the same batch."""
         key = self._state().get("key") or f"{self._fingerprint[:32]}-{uuid4().hex[:8]}"
         self._write_state({"key": key})
-        until = time.monotonic() + RECONNECT_TIMEOUT_S
-        while True:
-            sent, size = 0, self.file.stat().st_size
+        sent, size = 0, self.file.stat().st_size
 
-            def count(block: int, size: int = size) -> None:
-                nonlocal sent
-                sent = sent + block if block else 0
-                if sent:
-                    listener.sending(sent, size)
+        def count(block: int) -> None:
+            nonlocal sent
+            sent = sent + block if block else 0
+            if sent:
+                listener.sending(sent, size)
 
-            try:
-                batch = self.client.upload_batch(
-                    self.file, name=self.name, idempotency_key=key, on_sent=count, **self.options
-                )
-            except ServiceUnreachableError:
-                # If nothing was sent, the address may be wrong, so there is no retry.
-                if not sent or time.monotonic() > until:
-                    raise
-                time.sleep(POLL_S)
-            except TooManyRequestsError as error:  # like the limit of open batches
-                pause(error, 0, until=until)
-            else:
-                self._write_state({"key": key, "batch_id": batch.id})
-                return batch
-
-    def _wait(self, batch_id: str, listener: ProgressListener) -> Batch:
-        """Wait for the end of the batch, also through a restart of the service."""
-        reconnect_deadline = time.monotonic() + RECONNECT_TIMEOUT_S
-
-        def note(batch: Batch) -> None:
-            nonlocal reconnect_deadline
-            reconnect_deadline = time.monotonic() + RECONNECT_TIMEOUT_S
-            listener.valuing(batch)
-
-        while True:
-            try:
-                return self.client.wait_batch(batch_id, poll_s=POLL_S, on_progress=note)
-            except TooManyRequestsError as error:
-                pause(error, 0, until=reconnect_deadline)
-            except (ServiceUnreachableError, UnavailableError):
-                if time.monotonic() > reconnect_deadline:
-                    raise
-                time.sleep(POLL_S)
+        submitted = self.client.submit_file(
+            self.file, name=self.name, idempotency_key=key, on_sent=count, **self.options
+        )
+        self._write_state({"key": key, "batch_id": submitted.id})
+        return submitted.batch
 
     @cached_property
     def _fingerprint(self) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -13,8 +13,9 @@ import click
 from cli.streams import echo_json
 from cli.valuations.printing import valuation_lines, warning_lines
 from cli.valuations.texts import reason, translate
-from client.carprice import CarPriceClient
-from client.errors import CarPriceError, ProblemError, ServiceUnreachableError
+from client.errors import CarPriceError, Fault, ProblemError, ServiceUnreachableError
+from client.protocol.cars import Extra
+from client.sync import CarPriceClient
 
 EXIT_ERROR = 2
 
@@ -91,18 +92,17 @@ def problem_lines(problem: ProblemError) -> Iterator[str]:
     """The errors of a problem document, each with the command-line option it refers to."""
     if not problem.errors:
         yield f"{problem.title}: {problem.detail}"
-    for error in problem.errors:
-        place = _option_of(error)
-        yield f"{place}: {error['detail']}" if place else str(error["detail"])
+    for fault in problem.errors:
+        place = _option_of(fault)
+        yield f"{place}: {fault.detail}" if place else fault.detail
 
 
-def _option_of(error: Mapping[str, Any]) -> str:
+def _option_of(fault: Fault) -> str:
     """The option of the field or parameter of an error, else its pointer."""
-    if "parameter" in error:
-        return f"--{error['parameter'].replace('_', '-')}"
-    pointer = str(error.get("pointer") or error.get("header") or "")
-    name = pointer.removeprefix("/")
-    return f"--{name.replace('_', '-')}" if name in CAR_OPTIONS else pointer
+    if fault.parameter is not None:
+        return f"--{fault.parameter.replace('_', '-')}"
+    name = fault.place.removeprefix("/")
+    return f"--{name.replace('_', '-')}" if name in CAR_OPTIONS else fault.place
 
 
 def fail(message: str) -> NoReturn:
@@ -130,7 +130,7 @@ def predict(
     *,
     file: str | None,
     coverage: float | None,
-    include: tuple[str, ...],
+    include: tuple[Extra, ...],
     as_json: bool,
     url: str,
     api_key: str | None,
@@ -148,7 +148,7 @@ def predict(
             name: value for name, value in fields.items() if value is not None
         }
         with CarPriceClient(url, api_key=api_key, language=lang) as client:
-            valuation = client.predict(car, include=include, coverage=coverage)
+            valuation = client.value(car, include=include, coverage=coverage)
     if as_json:
         echo_json(valuation.raw, indent=2)
     else:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cli.valuations.texts import number
-from client.models import Valuation, Verdict
+from client.valuations import Valuation, Verdict
+from shared.domain.valuation import NO_EFFECT
 from shared.fields.spellings import FRENCH_CHOICES
 from shared.messages.names import format_city, format_name
 from shared.vehicles.names import display_names
@@ -19,6 +20,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "almost-all-less": "almost all comparable cars ask less",
         "almost-all-more": "almost all comparable cars ask more",
         "unjudged": "{asking} MAD is not judged: the data have no listings of this model",
+        "unjudged-extrapolated": "{asking} MAD is not judged: the price is extrapolated",
         "below_market": "below market",
         "fair": "fair",
         "above_market": "above market",
@@ -38,6 +40,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "unknown": "unknown name",
         "suggestions": "did you mean: {names}?",
         "note": "note: {text}",
+        NO_EFFECT: "no effect on this price: {fields}; the model's data say nothing about it",
         "colon": ": ",
     },
     "fr": {
@@ -48,6 +51,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "almost-all-less": "presque toutes les voitures comparables sont proposées moins cher",
         "almost-all-more": "presque toutes les voitures comparables sont proposées plus cher",
         "unjudged": "{asking} MAD, prix non jugé : les données n'ont pas d'annonces de ce modèle",
+        "unjudged-extrapolated": "{asking} MAD, prix non jugé : l'estimation est extrapolée",
         "below_market": "en dessous du marché",
         "fair": "dans le marché",
         "above_market": "au-dessus du marché",
@@ -67,6 +71,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "unknown": "nom inconnu",
         "suggestions": "vouliez-vous dire : {names} ?",
         "note": "remarque : {text}",
+        NO_EFFECT: "sans effet sur ce prix : {fields} ; les données du modèle n'en disent rien",
         "colon": " : ",
     },
 }
@@ -145,17 +150,30 @@ def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
 
 
 def warning_lines(valuation: Valuation, language: str) -> Iterator[str]:
-    """The lines of the warnings, each with the field that it is about."""
+    """The lines of the warnings, each with the field that it is about.
+
+    The fields whose values have no effect share a line.
+    """
+    texts = TEXTS[language]
+    without_effect = []
     for warning in valuation.raw["warnings"]:
         feature = warning["pointer"].rsplit("/", 1)[-1]
-        place = f"{_name(feature, language)}{TEXTS[language]['colon']}" if feature else ""
-        yield TEXTS[language]["note"].format(text=f"{place}{warning['detail']}")
+        if warning.get("code") == NO_EFFECT:
+            without_effect.append(_name(feature, language))
+            continue
+        place = f"{_name(feature, language)}{texts['colon']}" if feature else ""
+        yield texts["note"].format(text=f"{place}{warning['detail']}")
+    if without_effect:
+        text = texts[NO_EFFECT].format(fields=", ".join(without_effect))
+        yield texts["note"].format(text=text)
 
 
 def _verdict_line(verdict: Verdict, language: str, *, model_known: bool) -> str:
     texts = TEXTS[language]
-    if not model_known:
-        return texts["unjudged"].format(asking=number(verdict.asking_price_mad, language))
+    # A service of an earlier release compares with the price of an unknown model.
+    if verdict.percentile is None or not model_known:
+        reason = "unjudged-extrapolated" if model_known else "unjudged"
+        return texts[reason].format(asking=number(verdict.asking_price_mad, language))
     code = "share"
     if verdict.percentile <= LOWEST_PERCENTILE:
         code = "almost-all-more"

@@ -1,4 +1,4 @@
-"""The sum over a hedonic model's cells, compiled by numba when this module is imported.
+"""Sums over a hedonic model's cells, and what cars do not state, compiled at import by numba.
 
 This module imports no other kernels, so that `worker.kernel_cache` compiles each module once.
 """
@@ -61,3 +61,69 @@ def sum_parts(
                 total += values[cell] * curves[multipliers[column]]
                 column += 1
             parts[car, part] = total
+
+
+@compiled(
+    types.void(
+        _codes, _numbers, types.Array(types.boolean, 1, "C", readonly=True), _ints, _ints,
+        types.Array(types.float64, 2, "C", readonly=True), _ints, types.float64[:, ::1],
+    )
+)  # fmt: skip
+def impute_parts(codes, numbers, has_words, places, sources, values, columns, parts):
+    """Write the imputed effects of the fields that each car does not state.
+
+    Args:
+        codes: (n, keys) codes of the cars.
+        numbers: (n, numbers) numbers of the cars; NaN: missing.
+        has_words: (n,) whether the edition has known words.
+        places: columns of vehicle, fuel and company in `codes`, number of fuels, first row of the
+            companies in `values`.
+        sources: (fields,) what states each field: a column of `numbers`, a column of `codes` after
+            these, or -1 for the edition.
+        values: (rows, fields) imputed effects by vehicle and fuel, then by company.
+        columns: (fields,) columns of the fields in `parts`.
+        parts: (n, parts) effects of the cars; changed in place.
+    """
+    for car in range(len(codes)):
+        vehicle = codes[car, places[0]]
+        row = places[4] + codes[car, places[2]]
+        if vehicle > 0:
+            row = vehicle * places[3] + codes[car, places[1]]
+        for field in range(len(sources)):
+            source = sources[field]
+            if source < 0:
+                is_missing = not has_words[car]
+            elif source < numbers.shape[1]:
+                is_missing = np.isnan(numbers[car, source])
+            else:
+                is_missing = codes[car, source - numbers.shape[1]] == 0
+            if is_missing:
+                parts[car, columns[field]] = values[row, field]
+
+
+@compiled(
+    types.boolean(
+        _numbers, _numbers, _ints, types.boolean, types.boolean, types.boolean[::1],
+        types.boolean[::1],
+    )
+)  # fmt: skip
+def find_incomplete(categories, numbers, places, knows_kinds, knows_km, lacks_kind, lacks_km):
+    """Write which cars lack fuel or gearbox, and which lack kilometres.
+
+    Args:
+        categories: (n, categories) ordinal codes of the values, -1 where missing.
+        numbers: (n, numbers) of the cars, NaN where missing.
+        places: columns of fuel and gearbox in `categories`, of the kilometres in `numbers`.
+        knows_kinds, knows_km: whether what is missing can be completed.
+        lacks_kind, lacks_km: (n,) outputs.
+
+    Returns:
+        Whether a car lacks one of them.
+    """
+    any_lacks = False
+    for car in range(len(lacks_kind)):
+        kind = categories[car, places[0]] == -1.0 or categories[car, places[1]] == -1.0
+        lacks_kind[car] = kind and knows_kinds
+        lacks_km[car] = np.isnan(numbers[car, places[2]]) and knows_km
+        any_lacks |= lacks_kind[car] or lacks_km[car]
+    return any_lacks

@@ -5,9 +5,8 @@ from functools import lru_cache, reduce
 from operator import add
 
 import numpy as np
-from numpy.typing import NDArray
 
-from data.hedonic.kernels import sum_parts
+from data.hedonic.kernels import impute_parts, sum_parts
 from data.hedonic.model import (
     SEPARATOR,
     VEHICLE,
@@ -188,21 +187,27 @@ class ImputedEffects:
             values = {key: cell.coefficients[0] for key, cell in cells.items()}
             for key in sorted(values, key=lambda key: len(key.split(SEPARATOR)) if key else 0):
                 self._values[self._slots(key, ordinal_encoder), column] = values[key]
-        self._fields = tuple(fields)
+        self._sources = np.array(list(map(_source, fields)), dtype=np.int64)
+        self._places = np.array([_VEHICLE, _FUEL, _COMPANY, self._fuels, self._companies_start])
 
     def __bool__(self) -> bool:
-        return bool(self._fields)
+        return bool(len(self._sources))
 
     def fill(self, parts: FloatArray, cars: CodedCars) -> None:
         """Write the imputed effects to `parts` (n, fields) where a car does not state a field."""
-        missing = np.array([_is_missing(field, cars) for field in self._fields])
-        if not missing.any():
-            return
-        codes = cars.codes
-        kind = codes[:, _VEHICLE] * self._fuels + codes[:, _FUEL]
-        brand = self._companies_start + codes[:, _COMPANY]
-        imputed = self._values[np.where(codes[:, _VEHICLE] > 0, kind, brand)]
-        parts[:, self._columns] = np.where(missing.T, imputed, parts[:, self._columns])
+        has_words = np.zeros(len(cars.codes), dtype=np.bool_)
+        if cars.words:
+            has_words[list(cars.words)] = True
+        impute_parts(
+            cars.codes,
+            cars.numbers,
+            has_words,
+            self._places,
+            self._sources,
+            self._values,
+            self._columns,
+            parts,
+        )
 
     def _slots(self, key: str, ordinal_encoder: CarOrdinalEncoder) -> slice | int:
         """The rows of a cell; more specific cells come later and overwrite them."""
@@ -217,15 +222,11 @@ class ImputedEffects:
         return vehicle + ordinal_encoder.vocabularies["fuel"].get(names[2], 0)
 
 
-def _is_missing(field: str, cars: CodedCars) -> NDArray[np.bool_]:
-    """Whether the field of each car is missing or has an unknown value, (n,)."""
+def _source(field: str) -> int:
+    """What states a field, as `impute_parts` numbers it."""
     if field in NUMBERS:
-        return np.asarray(np.isnan(cars.numbers[:, NUMBERS.index(field)]))
-    if field == EDITION:
-        missing = np.ones(len(cars.codes), dtype=np.bool_)
-        missing[list(cars.words)] = False
-        return missing
-    return np.asarray(cars.codes[:, COLUMN_KEYS.index(field)] == 0)
+        return NUMBERS.index(field)
+    return -1 if field == EDITION else len(NUMBERS) + COLUMN_KEYS.index(field)
 
 
 def _basis_arrays(

@@ -1,22 +1,24 @@
 """The columns of a listings file: of a known layout, or as a batch of the same file has them."""
 
 import dataclasses
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from marshmallow import ValidationError
 
 from data.listings import cells
-from data.listings.files import PRICE_NAMES, ListingsError, RawTable
+from data.listings.column_checks import check_columns, check_prices, in_foreign_currency
+from data.listings.files import ListingsError, RawTable
 from data.listings.formats import DETECTED, NAME, ListingFormat, detect_format, find_listing_columns
 from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE
 from shared.domain.names import fold
-from shared.domain.table import Dialect
+from shared.domain.table import ColumnMatch, Dialect
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
+from shared.fields.prices import DIRHAM, currency_of
 from shared.tabular.column_names import ASKING_PRICE
+from shared.tabular.columns.units import find_prices
 from shared.tabular.rows.units import RowUnits, cells_by_field
 
 _PRICE_REASONS = {
@@ -27,7 +29,6 @@ _PRICE_REASONS = {
     "out-of-range": "with an impossible price",
 }
 """Why a price is not read, by the code of its cell."""
-_MAX_HEADERS_SHOWN = 20
 _TRUE = frozenset({"1", "true", "yes", "oui"})
 
 Texts = dict[str, Sequence[str]]
@@ -66,36 +67,100 @@ def read_columns(raw: RawTable) -> ListingColumns:
 
 
 def _known_columns(raw: RawTable, layout: ListingFormat) -> ListingColumns:
-    """The columns of a layout that defines their meaning."""
-    texts: Texts = {}
-    unused = []
+    """The columns of a layout that defines their meaning; units and currencies as in a batch."""
+    indexes: dict[str, int] = {}
     for index, header in enumerate(raw.headers):
-        name = layout.columns.get(fold(header))
-        if name is None or name in texts:
-            unused.append(header)
-        else:
-            texts[name] = raw.column(index)
+        if (name := layout.columns.get(fold(header))) is not None:
+            indexes.setdefault(name, index)
+    texts: Texts = {name: raw.column(index) for name, index in indexes.items()}
     names = texts.pop(NAME, None)
-    _check_columns(raw, texts, has_names=names is not None)
+    check_columns(raw, texts, has_names=names is not None)
+    raw = _with_price_column(raw, indexes[PRICE])
+    _check_currency(raw, layout)
     values: Values = {
         name: cells.parse_months(column)
         if name == LISTING_DATE
         else _parsed(column, _reader(name, layout))
         for name, column in texts.items()
     }
+    measured, price_reasons = _measured(raw, layout, indexes)
+    used = {*indexes.values(), *(column.index for column in raw.dialect.unit_columns.values())}
     return ListingColumns(
         layout=layout.name,
         texts=texts,
-        cells=values,
+        cells=values | measured,
         names=None if "model" in texts else names,
-        unused=tuple(header for header in unused if header.strip()),
-        price_reasons={},
+        unused=tuple(
+            header
+            for index, header in enumerate(raw.headers)
+            if index not in used and header.strip()
+        ),
+        price_reasons=price_reasons,
     )
+
+
+def _with_price_column(raw: RawTable, index: int) -> RawTable:
+    """The table, whose prices are those of a column, even if another one looks more like prices."""
+    dialect = raw.dialect
+    if index == dialect.asking_index or (dialect.asking is None and dialect.currency is not None):
+        return raw
+    found = find_prices(raw.headers, (), raw.column, index)
+    units = {name: unit for name, unit in dialect.units.items() if name != ASKING_PRICE}
+    if found.unit is not None:
+        units[ASKING_PRICE] = found.unit
+    columns = {name: each for name, each in dialect.unit_columns.items() if name != ASKING_PRICE}
+    if found.unit_column is not None:
+        columns[ASKING_PRICE] = found.unit_column
+    asking = None
+    if found.column is not None:
+        asking = ColumnMatch(index=index, confidence=1.0, basis="name")
+    changed = dataclasses.replace(
+        dialect, asking=asking, currency=found.currency, units=units, unit_columns=columns
+    )
+    return dataclasses.replace(raw, dialect=changed)
+
+
+def _check_currency(raw: RawTable, layout: ListingFormat) -> None:
+    """Raise `ListingsError` if the file states prices in another currency than its layout's."""
+    dialect = raw.dialect
+    if dialect.currency not in (None, layout.currency):
+        raise in_foreign_currency(raw)
+    if layout.currency != DIRHAM and dialect.unit_columns.get(ASKING_PRICE) is not None:
+        raise ListingsError(
+            f"{raw.name}: the prices of the layout {layout.name} are in {layout.currency}, and a"
+            " column states several currencies: remove the rows of the others"
+        )
+
+
+def _measured(
+    raw: RawTable, layout: ListingFormat, indexes: Mapping[str, int]
+) -> tuple[Values, dict[int, str]]:
+    """Normal forms of the prices and of columns with units, and by row why a price is not read."""
+    if layout.currency != DIRHAM:
+        foreign = {
+            row: _PRICE_REASONS["foreign-currency"]
+            for row, cell in enumerate(raw.column(indexes[PRICE]))
+            if currency_of(cell) not in (None, layout.currency)
+        }
+        return {}, foreign
+    dialect = raw.dialect
+    stated = {*dialect.units, *dialect.unit_columns}
+    stated |= {name for chunk in raw.chunks for _, units in chunk.units for name in units}
+    wanted = {name for name in stated if indexes.get(name) == dialect.column_indexes.get(name, -1)}
+    _, values, price_codes = _validated(raw, wanted | {ASKING_PRICE})
+    values[PRICE] = values.pop(ASKING_PRICE)
+    return values, _reasons(price_codes)
+
+
+def _reasons(price_codes: Mapping[int, str]) -> dict[int, str]:
+    return {
+        row: _PRICE_REASONS[code] for row, code in price_codes.items() if code in _PRICE_REASONS
+    }
 
 
 def _reader(name: str, layout: ListingFormat) -> Callable[[str], Any]:
     """What reads a cell of a column of a known layout."""
-    if name == PRICE:
+    if name == PRICE:  # in dirhams they are read as a batch reads them
         return lambda cell: _times(cells.money(cell), layout.mad_per_unit)
     if name == PRICE_SUSPECT:
         return _is_true
@@ -132,7 +197,7 @@ def _detected_columns(raw: RawTable) -> ListingColumns:
     """The columns as a batch of the same file has them, and those of listings alone."""
     dialect = raw.dialect
     own = find_listing_columns(raw.headers, dialect)
-    _check_prices(raw)
+    check_prices(raw)
     texts, values, price_codes = _validated(raw)
     texts[PRICE] = texts.pop(ASKING_PRICE)
     values[PRICE] = values.pop(ASKING_PRICE)
@@ -155,9 +220,7 @@ def _detected_columns(raw: RawTable) -> ListingColumns:
             for index, header in enumerate(raw.headers)
             if index not in used and header.strip()
         ),
-        price_reasons={
-            row: _PRICE_REASONS[code] for row, code in price_codes.items() if code in _PRICE_REASONS
-        },
+        price_reasons=_reasons(price_codes),
     )
 
 
@@ -175,7 +238,9 @@ def _own_values(texts: Texts) -> Values:
     return values
 
 
-def _validated(raw: RawTable) -> tuple[Texts, Values, dict[int, str]]:
+def _validated(
+    raw: RawTable, wanted: Collection[str] = (*CAR_FIELDS,)
+) -> tuple[Texts, Values, dict[int, str]]:
     """Cells and normal forms by field, and the codes of prices that are not read, by row."""
     dialect = raw.dialect
     validator = ColumnValidator(dialect.decimal, dialect.units)
@@ -185,14 +250,18 @@ def _validated(raw: RawTable) -> tuple[Texts, Values, dict[int, str]]:
     first = 0
     for marked in raw.chunks:
         chunk = marked.without_marks(dialect)
-        units = RowUnits(dialect, chunk).by_field
-        found, _, notes = validator.validate(cells_by_field(dialect, marked), units)
-        for name, column in cells_by_field(dialect, chunk).items():
+        units = _of(RowUnits(dialect, chunk).by_field, wanted)
+        found, _, notes = validator.validate(_of(cells_by_field(dialect, marked), wanted), units)
+        for name, column in _of(cells_by_field(dialect, chunk), wanted).items():
             texts.setdefault(name, []).extend(column)
             values.setdefault(name, []).extend(found[name])
         price_codes |= {first + row: code for row, name, code in notes if name == ASKING_PRICE}
         first += len(chunk)
     return dict(texts), values, price_codes
+
+
+def _of(columns: Mapping[str, Sequence[str]], wanted: Collection[str]) -> Texts:
+    return {name: column for name, column in columns.items() if name in wanted}
 
 
 def _read_leniently(texts: Texts, values: Values, dialect: Dialect) -> None:
@@ -211,46 +280,3 @@ def _read_leniently(texts: Texts, values: Values, dialect: Dialect) -> None:
                 if cell not in known:
                     known[cell] = _read_field(name, cleaner(cell))
                 column[row] = known[cell]
-
-
-def _check_columns(raw: RawTable, texts: Texts, *, has_names: bool) -> None:
-    """Raise `ListingsError` if a required column is missing."""
-    needed = [PRICE, "year"] if has_names else [PRICE, "company", "model", "year"]
-    missing = [name for name in needed if name not in texts]
-    if missing:
-        raise _missing(raw, missing)
-
-
-def _missing(raw: RawTable, names: Sequence[str]) -> ListingsError:
-    found = ", ".join(raw.headers[:_MAX_HEADERS_SHOWN])
-    if not raw.dialect.has_header:
-        return ListingsError(
-            f"{raw.name}: the file has no header row: write the names of its columns above the"
-            " first car"
-        )
-    hint = f" (a price is called {', '.join(PRICE_NAMES)})" if PRICE in names else ""
-    return ListingsError(f"{raw.name}: no column for {', '.join(names)}; found: {found}{hint}")
-
-
-def _check_prices(raw: RawTable) -> None:
-    """Raise `ListingsError` unless there is a column of prices in dirhams."""
-    dialect = raw.dialect
-    if dialect.asking is not None:
-        return
-    if dialect.currency is not None:
-        raise ListingsError(
-            f"{raw.name}: the prices are in {dialect.currency}, and a model quotes dirhams:"
-            " convert the column, each price at the rate of its month, and call it price_mad"
-        )
-    notices = Counter({notice.code: 1 for notice in dialect.notices})
-    if notices["price-scale"]:
-        raise ListingsError(
-            f"{raw.name}: the prices count in thousands: write them in dirhams, in a column"
-            " price_mad"
-        )
-    if {"price_mad", "low_mad", "high_mad"}.issubset(raw.headers):
-        raise ListingsError(
-            f"{raw.name}: price_mad is this service's own estimate here, beside low_mad and"
-            " high_mad: a model is trained on asking prices, in a column such as prix"
-        )
-    raise _missing(raw, [PRICE])

@@ -8,6 +8,7 @@ from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, SOURCE
 from shared.domain.names import fold
 from shared.domain.table import Dialect
 from shared.fields.car import CAR_FIELDS
+from shared.fields.prices import DIRHAM
 from shared.tabular.column_names import header_key
 
 RUPEE_IN_MAD = 0.13
@@ -27,6 +28,7 @@ class ListingFormat:
         signature: folded headers that must all be present; the first matching format is used.
         cleaners: applied to a cell before the field parses it, by canonical column.
         mad_per_unit: MAD per unit of the price column.
+        currency: code of the currency of the price column.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ListingFormat:
     signature: frozenset[str] = frozenset()
     cleaners: Mapping[str, cells.CellCleaner] = dataclasses.field(default_factory=dict)
     mad_per_unit: float = 1.0
+    currency: str = DIRHAM
     is_catalogued: bool = True
     """Whether names are read by the catalogue."""
 
@@ -83,6 +86,7 @@ FORMATS: tuple[ListingFormat, ...] = (
         columns={**_CANONICAL, "selling price": PRICE},
         signature=frozenset({"company", "model", "edition", "selling price"}),
         mad_per_unit=RUPEE_IN_MAD,
+        currency="INR",
         is_catalogued=False,
     ),
     ListingFormat(
@@ -105,6 +109,7 @@ FORMATS: tuple[ListingFormat, ...] = (
             "torque_nm": cells.torque_nm,
         },
         mad_per_unit=RUPEE_IN_MAD,
+        currency="INR",
         is_catalogued=False,
     ),
     ListingFormat(

@@ -14,7 +14,7 @@ from data.listings.columns import ListingColumns, read_columns
 from data.listings.files import ListingsError, NoTableError, RawTable, read_table
 from data.listings.folders import FoundFiles, find_files
 from data.listings.formats import FORMATS
-from data.listings.plausibility import far_from_reference, is_in_future, without_impossible_months
+from data.listings.plausibility import check_prices, is_in_future, without_impossible_months
 from data.listings.report import MAX_SUSPECT_ROWS, LoadReport
 from data.listings.suspicion import suspicious_prices
 from data.listings.table import (
@@ -79,10 +79,14 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
             + (_EXPECTED_PRICES if _IMPOSSIBLE in dropped else "")
         )
     table = listing_table({name: [cells[i] for i in kept] for name, cells in values.items()})
-    is_far = far_from_reference(raw.name, table) if layout.is_catalogued else False
+    doubts: tuple[str, ...] = ()
     # A file may mark some prices and know nothing of the others.
-    table[PRICE_SUSPECT] |= suspicious_prices(table) | is_far
-    return table, _report(raw, columns, table, kept, dropped)
+    table[PRICE_SUSPECT] |= suspicious_prices(table)
+    if layout.is_catalogued:
+        is_far, doubts = check_prices(raw.name, table)
+        table[PRICE_SUSPECT] |= is_far
+    report = _report(raw, columns, table, kept, dropped)
+    return table, dataclasses.replace(report, doubts=doubts)
 
 
 def load_listings_of(paths: Sequence[Path]) -> tuple[pd.DataFrame, LoadReport]:
@@ -130,6 +134,7 @@ def load_listings_of(paths: Sequence[Path]) -> tuple[pd.DataFrame, LoadReport]:
         ),
         months=_months(table),
         files=tuple(reports),
+        doubts=tuple(f"{report.file}: {doubt}" for report in reports for doubt in report.doubts),
         not_read=not_read,
     )
 

@@ -1,6 +1,7 @@
 """Finds listings whose prices or dates cannot be what they seem: other currencies, the future."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,14 +11,41 @@ from data.hedonic.model import SEPARATOR, FloatArray
 from data.listings.files import ListingsError
 from data.listings.table import PRICE, car_columns, current_month
 
-_LEVEL_FACTOR = 3.0
-"""Factor between the typical price and that of the reference market from which prices are refused;
-between the years of the listings and the reference, prices change by less than a half."""
+_LEVEL_FACTOR = 2.0
+"""Factor between the typical price and that of the reference market from which prices are refused:
+no dirham of another country is so near, and sources of 2021 to 2026 differ by less than 1.15."""
+_DOUBTFUL_FACTOR = 1.3
+"""Factor from which the report doubts the prices."""
 _FAR_FACTOR = 4.0
 _MAX_FAR_SHARE = 0.2
 """Share of prices off by `_FAR_FACTOR` from which the listings are refused: typing errors are
 fewer, so these are prices in several currencies or scales."""
+_APART_FACTOR = 2.0
+_DOUBTFUL_APART_SHARE = 0.05
+_MAX_APART_SHARE = 0.25
+"""Shares of prices off by `_APART_FACTOR` from the level of the others from which the report doubts
+them, and from which they are refused; 1.2 % of 60,000 real listings are, at most 3 % of a source.
+"""
+_MAX_SPREAD = 0.35
+"""Largest median distance from the reference, log scale, after that of the level: 0.08 among 60,000
+real listings, at most 0.12 in a source, above 0.45 where prices belong to other cars."""
 _MIN_KNOWN_LISTINGS = 20
+_MIN_JUDGED_LISTINGS = 100
+"""Fewest listings of known models that are refused because they do not follow the cars: with fewer
+the report doubts them."""
+_MIN_APART = 5
+"""Fewest prices off by `_APART_FACTOR` that are doubted: in small files two are a large share."""
+_USUAL_ERROR = 0.2
+"""Standard deviation of log prices from the reference market, from which the usual correlation of
+their ranks follows."""
+_ERRORS = 3.0
+"""Standard errors by which the share of other cars' prices must be beyond doubt."""
+_DOUBTFUL_OTHERS = 0.15
+_MAX_OTHERS = 0.5
+"""Shares of prices that seem to be of other cars from which the report doubts them, and from which
+they are refused; below 0.15 in each of 4,428 parts of the real listings: sources, months, brands,
+models, years, pairs of these, and random ones of 20 to 2,000."""
+_MIN_SIMULATED = 5_000
 _FIRST_YEAR = 1995
 """Listings with dates are not older: there were no sites of advertisements."""
 _MAX_YEARS_AHEAD = 1
@@ -26,6 +54,8 @@ _MAX_YEARS_AHEAD = 1
 _SCALES = {
     "euros": 1 / 10.8,
     "US dollars": 1 / 9.6,
+    "dirhams of the Emirates, or riyals": 1 / 2.6,
+    "Tunisian dinars": 1 / 3.2,
     "rupees": 1 / 0.11,
     "thousands of dirhams": 1e-3,
     "ryals (20 to the dirham)": 20.0,
@@ -57,42 +87,137 @@ def is_in_future(month: str | None, current: str | None = None) -> bool:
     return month is not None and month > (current or current_month())
 
 
-def far_from_reference(name: str, listings: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether each price is less than a quarter, or more than four times, that of the market, (n,).
+class PriceCheck(NamedTuple):
+    """Prices compared with the reference market."""
 
-    Listings of models that the reference market does not know are not.
+    is_far: npt.NDArray[np.bool_]
+    """Whether each price is less than a quarter, or more than four times, that of the market, (n,).
+    Those of models that the market does not know are not."""
+    doubts: tuple[str, ...]
+    """What is doubtful about the prices as a whole, in sentences."""
+
+
+def check_prices(name: str, listings: pd.DataFrame) -> PriceCheck:
+    """Compare prices with the reference market.
 
     Args:
         name: of the file.
-        listings: a canonical table. With fewer than 20 listings of known models nothing is checked.
+        listings: a canonical table. With fewer than 20 listings of known models nothing is checked,
+            with fewer than 100 prices that do not follow the cars are doubted, not refused.
 
     Raises:
-        ListingsError: so many are that the prices are probably not in dirhams.
+        ListingsError: the prices are probably not in dirhams, in several currencies, or of other
+            cars.
     """
-    known, ratio = _log_ratio_to_reference(listings)
+    known, ratio, expected = _log_ratio_to_reference(listings)
     is_far = np.zeros(len(listings), dtype=np.bool_)
-    if len(ratio) >= _MIN_KNOWN_LISTINGS:
-        is_far[known] = np.abs(ratio) > np.log(_FAR_FACTOR)
-        _check_price_level(name, ratio)
-    return is_far
+    if len(ratio) < _MIN_KNOWN_LISTINGS:
+        return PriceCheck(is_far, ())
+    is_far[known] = np.abs(ratio) > np.log(_FAR_FACTOR)
+    return PriceCheck(is_far, tuple(_doubts(name, ratio, expected)))
 
 
-def _check_price_level(name: str, ratio: FloatArray) -> None:
+def _doubts(name: str, ratio: FloatArray, expected: FloatArray) -> Iterator[str]:
+    """What is doubtful about log ratios to the reference market; raises as `check_prices`.
+
+    Args:
+        name: of the file.
+        ratio: (n,) of listings of known models.
+        expected: (n,) their log prices in the reference market.
+    """
     typical = float(np.exp(np.median(ratio)))
+    distance = np.abs(ratio - np.median(ratio))
     far = float(np.mean(np.abs(ratio) > np.log(_FAR_FACTOR)))
-    if 1 / _LEVEL_FACTOR < typical < _LEVEL_FACTOR and far <= _MAX_FAR_SHARE:
-        return
+    apart = float(np.mean(distance > np.log(_APART_FACTOR)))
     found = f"{len(ratio):,} listings of models of the reference market"
-    if 1 / _LEVEL_FACTOR < typical < _LEVEL_FACTOR:
+    if not 1 / _LEVEL_FACTOR < typical < _LEVEL_FACTOR:
+        raise ListingsError(
+            f"{name}: prices are {typical:.3g} times those of the reference market (median of"
+            f" {found}){_guess(typical)}; convert them to dirhams"
+        )
+    if far > _MAX_FAR_SHARE:
         raise ListingsError(
             f"{name}: {far:.0%} of the prices of {found} are less than a quarter of its prices or"
             " more than four times as much: they seem to be in several currencies or scales;"
             " state all of them in dirhams"
         )
-    raise ListingsError(
-        f"{name}: prices are {typical:.3g} times those of the reference market (median of"
-        f" {found}){_guess(typical)}; convert them to dirhams"
+    can_judge = len(ratio) >= _MIN_JUDGED_LISTINGS
+    if (spread := float(np.median(distance))) > _MAX_SPREAD:
+        reason = (
+            "the prices do not follow the cars: the median distance from the reference"
+            f" market is {np.expm1(spread):.0%} ({found}; usual is 8 to 12 %). Was a column sorted"
+            " or shifted without the others?"
+        )
+        if can_judge:
+            raise ListingsError(f"{name}: {reason}")
+        yield reason
+    elif apart > _MAX_APART_SHARE and can_judge:
+        raise ListingsError(
+            f"{name}: {apart:.0%} of the prices of {found} are less than half of what the others"
+            " suggest or more than twice as much: they seem to be in several currencies or of"
+            " other cars; state all of them in dirhams"
+        )
+    else:
+        yield from _doubts_of_order(name, found, ratio + expected, expected)
+    if not 1 / _DOUBTFUL_FACTOR < typical < _DOUBTFUL_FACTOR:
+        yield (
+            f"prices are {typical:.2f} times those of the reference market (median of {found}):"
+            " are they asking prices in dirhams? A model trained on them quotes this level"
+        )
+    if apart > _DOUBTFUL_APART_SHARE and apart * len(ratio) >= _MIN_APART:
+        yield (
+            f"{apart:.0%} of the prices of {found} are less than half of what the others suggest"
+            " or more than twice as much (usual is 1 %): another currency, or typing errors"
+        )
+
+
+def _doubts_of_order(
+    name: str, found: str, log_price: FloatArray, expected: FloatArray
+) -> Iterator[str]:
+    """Whether prices belong to their cars, also where all cars are alike; raises as `check_prices`.
+
+    Args:
+        name: of the file.
+        found: the listings, in words.
+        log_price: (n,)
+        expected: (n,) log prices in the reference market.
+    """
+    share, error = _share_of_other_cars(log_price, expected)
+    certain = share - _ERRORS * error
+    if certain <= _DOUBTFUL_OTHERS:
+        return
+    reason = (
+        f"the prices do not follow the cars: by their order, about {min(share, 1.0):.0%} of those"
+        f" of {found} are of other cars. Was a column sorted or shifted without the others, or are"
+        " several currencies mixed?"
     )
+    if certain > _MAX_OTHERS and len(log_price) >= _MIN_JUDGED_LISTINGS:
+        raise ListingsError(f"{name}: {reason}")
+    yield reason
+
+
+def _share_of_other_cars(log_price: FloatArray, expected: FloatArray) -> tuple[float, float]:
+    """Share of prices that seem to be of other cars of the file, and its standard error.
+
+    Prices in another order correlate with the expected ones as much less as their share is. The
+    usual correlation of the ranks depends on how different the cars are: it is that of the expected
+    prices with normal errors. In a file of equal cars the standard error is large.
+
+    Args:
+        log_price: (n,)
+        expected: (n,) log prices in the reference market.
+    """
+    repeated = np.tile(expected, -(-_MIN_SIMULATED // len(expected)))
+    errors = np.random.default_rng(0).normal(0.0, _USUAL_ERROR, len(repeated))
+    usual = max(_rank_correlation(repeated, repeated + errors), 1e-3)
+    found = _rank_correlation(expected, log_price)
+    return 1.0 - found / usual, 1.0 / (usual * float(np.sqrt(len(expected))))
+
+
+def _rank_correlation(one: FloatArray, other: FloatArray) -> float:
+    """Spearman's correlation; 0 if all values of either are equal."""
+    found = pd.Series(one).corr(pd.Series(other), method="spearman")
+    return 0.0 if np.isnan(found) else float(found)
 
 
 def _guess(typical: float) -> str:
@@ -107,8 +232,8 @@ def _guess(typical: float) -> str:
 
 def _log_ratio_to_reference(
     listings: pd.DataFrame,
-) -> tuple[npt.NDArray[np.bool_], FloatArray]:
-    """Which listings are of known models, and their log price minus that of the market."""
+) -> tuple[npt.NDArray[np.bool_], FloatArray, FloatArray]:
+    """Which listings are of known models, log price minus that of the market, and the latter."""
     # Importing these loads the compiled kernels.
     from data.hedonic.predictor import HedonicPredictor  # noqa: PLC0415
     from data.market.reference import ReferenceMarket  # noqa: PLC0415
@@ -118,6 +243,7 @@ def _log_ratio_to_reference(
     is_known = vehicles.isin(hedonic.vehicle_years).to_numpy()
     known = listings[is_known]
     if known.empty:
-        return is_known, np.empty(0)
+        return is_known, np.empty(0), np.empty(0)
     expected = HedonicPredictor(hedonic).predict(car_columns(known), len(known))
-    return is_known, np.asarray(np.log(known[PRICE].to_numpy(dtype=np.float64)) - expected)
+    log_price = np.log(known[PRICE].to_numpy(dtype=np.float64))
+    return is_known, np.asarray(log_price - expected), np.asarray(expected)

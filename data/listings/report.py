@@ -33,19 +33,21 @@ class LoadReport:
     """First and last month of listing; None without dates."""
     files: tuple["LoadReport", ...] = ()
     """The reports on the single files, if there are several."""
+    doubts: tuple[str, ...] = ()
+    """What is doubtful about the prices as a whole, in sentences."""
     not_read: tuple[str, ...] = ()
     """Names of what a folder has and files given twice, which are not read, each with the reason in
     brackets."""
 
     def to_json(self) -> dict[str, Any]:
-        """JSON ready; `files` only if there are several, `not_read` only if there are such."""
-        absent = {name for name in ("files", "not_read") if not getattr(self, name)}
+        """JSON ready; `files` only if there are several, `not_read` and `doubts` only if any."""
+        absent = {name for name in ("files", "not_read", "doubts") if not getattr(self, name)}
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in absent}
 
     def summary(self) -> str:
         """The report as text, one finding per line."""
         if self.files:
-            own = dataclasses.replace(self, files=())
+            own = dataclasses.replace(self, files=(), doubts=())
             return "\n".join(each.summary() for each in (*self.files, own))
         lines = [
             f"{self.file}: layout {self.layout}, {self.encoding}",
@@ -63,6 +65,7 @@ class LoadReport:
             lines.append(f"  not read  {', '.join(self.not_read)}")
         if self.months:
             lines.append(f"  listed    {self.months[0]} to {self.months[1]}")
+        lines += [f"  warning   {doubt}" for doubt in self.doubts]
         return "\n".join(lines)
 
     def _suspects_shown(self) -> str:

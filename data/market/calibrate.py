@@ -22,6 +22,7 @@ from data.market.distributions import (
     measure_distributions,
 )
 from data.market.kind_trend import measure_kind_trend
+from data.market.kinds import measure_kind_shares, measure_kinds
 from data.market.new_car_levels import measure_new_cars
 from data.market.new_cars import NewCars
 from data.market.price_spread import measure_spread
@@ -117,6 +118,8 @@ def calibrate(listings: pd.DataFrame, new_prices: pd.DataFrame | None = None) ->
         spread=measure_spread(dated, _out_of_fold_errors(known)),
         cars=cars,
         kind_trend=measure_kind_trend(dated),
+        kinds=measure_kinds(dated),
+        kind_shares=measure_kind_shares(dated),
         new_cars=NewCars() if new_prices is None else measure_new_cars(new_prices, dated),
     )
 

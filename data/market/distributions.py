@@ -1,7 +1,8 @@
 """Distributions of the cars of a market: models, years, kilometres, versions.
 
 Every count, share and quantile is stored with the number of its listings, which is at least
-`MIN_CELL_COUNT`.
+`MIN_CELL_COUNT`. Of the years of a model it is only stated which have a few listings near, without
+their number.
 """
 
 import dataclasses
@@ -11,13 +12,13 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from data.hedonic.model import SEPARATOR, FloatArray
-from data.listings.table import LISTING_DATE, join_texts
+from data.hedonic.model import FIRST_YEAR, LAST_YEAR, SEPARATOR, YEARS, FloatArray
+from data.listings.table import LISTING_DATE, PRICE_SUSPECT, join_texts
+from data.market.typical_cars import MIN_NEAR_LISTINGS, YEAR_QUANTILES
 
 MIN_CELL_COUNT = 10
 """Fewest listings behind any published figure."""
 
-YEAR_QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90)
 KM_QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 AGE_BANDS = (0, 2, 4, 7, 10, 14, 19)
 """Lower bounds of the age bands, years."""
@@ -34,6 +35,8 @@ RARE = "(rare)"
 _KM_PRIOR = 20.0
 
 Counts = Mapping[str, int]
+ListedYears = Mapping[str, Sequence[Sequence[int]]]
+"""By `company|model`, first and last year of each run of years that its listings cover."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +58,17 @@ class GroupDistribution:
         """Rebuild from `dataclasses.asdict`."""
         return cls(**{**given, "years": tuple(given["years"])})
 
+    def listings_near(self, years: FloatArray) -> FloatArray:
+        """Number of listings (n,) within a year of each year, by the quantiles.
+
+        The tenths outside the quantiles are spread as far as the next quantile is away.
+        """
+        first, last = self.years[:2], self.years[-2:]
+        positions = [2 * first[0] - first[1] - 1, *self.years, 2 * last[1] - last[0] + 1]
+        shares = [0.0, *YEAR_QUANTILES, 1.0]
+        upper, lower = (np.interp(years + by, positions, shares) for by in (1.5, -1.5))
+        return np.asarray(self.count * (upper - lower))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Distributions:
@@ -72,6 +86,8 @@ class Distributions:
     cities: Counts
     patterns: Counts
     """Listings by the stated fields of `PATTERN_FIELDS` (`field,field,...`)."""
+    listed_years: ListedYears = dataclasses.field(default_factory=dict)
+    """Of the groups that are models; empty in statistics of earlier releases."""
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
@@ -110,7 +126,37 @@ def measure_distributions(listings: pd.DataFrame) -> Distributions:
         },
         cities=_counts(listings["city"]),
         patterns=_counts(_patterns(listings)),
+        listed_years=listed_years(names[~names.str.endswith(RARE)], listings),
     )
+
+
+def listed_years(vehicle: pd.Series, listings: pd.DataFrame) -> dict[str, list[list[int]]]:
+    """The years that the listings of each vehicle cover, see `MIN_NEAR_LISTINGS`.
+
+    A suspicious price covers no year: it contradicts the others, or the year is a wrong one.
+
+    Args:
+        vehicle: name of the vehicle of some listings.
+        listings: a canonical table of these listings, and of any others; years outside `YEARS`
+            count for the nearest.
+
+    Returns:
+        By vehicle, the runs of years; a vehicle without any is left out.
+    """
+    is_suspect = listings.loc[vehicle.index, PRICE_SUSPECT].astype(bool)
+    vehicle = vehicle[~is_suspect]
+    year = listings.loc[vehicle.index, "year"].clip(FIRST_YEAR, LAST_YEAR).astype(int)
+    counts = pd.crosstab(vehicle, year).reindex(columns=YEARS.astype(int), fill_value=0)
+    # One year more at both ends, so that every run has a year before and one after it.
+    own = np.pad(counts.to_numpy(), ((0, 0), (2, 2)))
+    covered = own[:, :-2] + own[:, 1:-1] + own[:, 2:] >= MIN_NEAR_LISTINGS
+    covered[:, [0, -1]] = False
+    found: dict[str, list[list[int]]] = {}
+    for name, changes in zip(counts.index, np.diff(covered, axis=1), strict=True):
+        ends = FIRST_YEAR + np.flatnonzero(changes).reshape(-1, 2)
+        if len(ends):
+            found[str(name)] = [[first, after - 1] for first, after in ends.tolist()]
+    return found
 
 
 def age_at_listing(listings: pd.DataFrame) -> FloatArray:

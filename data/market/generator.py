@@ -26,12 +26,12 @@ from data.market.distributions import (
     PATTERN_FIELDS,
     RARE,
     SPEC_FIELDS,
-    YEAR_QUANTILES,
     Counts,
     Distributions,
     GroupDistribution,
 )
 from data.market.reference import ReferenceMarket
+from data.market.typical_cars import YEAR_QUANTILES
 
 ObjectArray = npt.NDArray[np.object_]
 Columns = dict[str, npt.NDArray[Any]]

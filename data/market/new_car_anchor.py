@@ -22,7 +22,6 @@ from data.hedonic.model import (
 )
 from data.market.distributions import (
     KM_QUANTILES,
-    YEAR_QUANTILES,
     Distributions,
     GroupDistribution,
 )
@@ -33,15 +32,20 @@ LAST_ANCHORED_AGE = 7
 """Age, years, from which prices are those of the listings alone."""
 _FULL_AGE = 1
 """Up to this age a level counts fully; from here its weight falls linearly to zero."""
-_PRIOR_LISTINGS = 5.0
+_PRIOR_LISTINGS = 2.0
 """Number of listings of a model within a year that its level counts as."""
 _MAX_GAP = np.log(2.0)
 """Log distance between the model's own listings and level times share from which the level is that
 of another car under the same name, and is not used."""
 _MAX_STEP = 0.2
 """Largest rise of the log price in a year that the levels may cause."""
-_AUTOMATIC_FROM_MAD = 200_000
+AUTOMATIC_FROM_MAD = 200_000
 """Level from which the usual new car has an automatic gearbox; below, half of them have."""
+_MAX_DISTANCE = np.log(1.25)
+"""Log distance between the price of the usual car and level times share up to which they agree."""
+_LAST_TOLD_AGE = 3
+"""Age, years, up to which the price when new tells the price of a car near which no listing is: the
+90 % interval of such cars contains 88 % at ages of one to three years, 60 % above."""
 _DIGITS = 4
 _FUEL_TERM = Term(name="vehicle_x_fuel_x_year", field="year", keys=(VEHICLE, "fuel", "year"))
 
@@ -64,17 +68,30 @@ class _Anchor:
 
 
 def with_new_cars(
-    model: HedonicModel, new_cars: NewCars, cars: Distributions, kind_trend: KindTrend
+    model: HedonicModel,
+    new_cars: NewCars,
+    cars: Distributions,
+    kind_trend: KindTrend,
+    *,
+    as_of: int,
 ) -> HedonicModel:
     """A copy of `model` that prices young cars with regard to the prices of new ones.
 
     Shifts are added to the effects by model and year, and differences from them by fuel. A model
     that `model` does not know gets an effect by which its usual car is asked for the usual share of
     its level at each age.
+
+    Args:
+        model: of the prices of used cars.
+        new_cars: levels, and shares by age.
+        cars: the distributions of the listings.
+        kind_trend: how their fuels and gearboxes change with the year.
+        as_of: year of the price level that `model` quotes, at which ages are counted. The prices of
+            new cars may be of a later one.
     """
     if new_cars.as_of is None or not new_cars.ratios:
         return model
-    by_year, by_vehicle = _term_name(model, (VEHICLE, "year")), _term_name(model, (VEHICLE,))
+    by_year, by_vehicle = term_name(model, (VEHICLE, "year")), term_name(model, (VEHICLE,))
     if by_year is None or by_vehicle is None:
         return model
     levels = {
@@ -90,7 +107,6 @@ def with_new_cars(
     ]
     if not anchors:
         return model
-    as_of = int(new_cars.as_of[:4])
     years = np.arange(as_of - LAST_ANCHORED_AGE - 1, LAST_YEAR + 1)
     expected = _expected(model, anchors, years, as_of, cars)
     log_ratios = new_cars.log_ratios(np.maximum(as_of - years, 0).astype(np.float64))
@@ -120,12 +136,53 @@ def with_new_cars(
     return with_rising_prices(anchored)
 
 
+def years_of_new_cars(
+    model: HedonicModel,
+    new_cars: NewCars,
+    cars: Distributions,
+    kind_trend: KindTrend,
+    *,
+    as_of: int,
+) -> dict[str, int]:
+    """First year from which the price when new tells the price of a used car, by vehicle.
+
+    It does as long as the price of the usual car agrees with level times share, from the newest
+    year back to the age of three at most. A vehicle whose listings contradict its level has no such
+    year.
+
+    Args:
+        model: of `with_new_cars`.
+        new_cars: see `with_new_cars`.
+        cars: see `with_new_cars`.
+        kind_trend: see `with_new_cars`.
+        as_of: see `with_new_cars`.
+    """
+    anchors = [
+        next(iter(_anchors(name, level, cars.groups.get(name), kind_trend)))
+        for name, level in new_cars.levels.items()
+        if name in model.vehicle_years
+    ]
+    if not anchors or not new_cars.ratios:
+        return {}
+    years = np.arange(as_of, as_of - _LAST_TOLD_AGE - 1, -1)
+    log_ratios = new_cars.log_ratios((as_of - years).astype(np.float64))
+    found = {}
+    for anchor, log_price in zip(
+        anchors, _expected(model, anchors, years, as_of, cars), strict=True
+    ):
+        distance = np.abs(log_price - np.log(anchor.level_mad) - log_ratios)
+        agree = int(np.logical_and.accumulate(distance < _MAX_DISTANCE).sum())
+        if agree:
+            found[anchor.vehicle] = int(years[agree - 1])
+    return found
+
+
 def _anchors(
     name: str, level: NewCarLevel, group: GroupDistribution | None, kind_trend: KindTrend
 ) -> Iterable[_Anchor]:
     """The level of a model, then those of its fuels."""
     power = None if level.fiscal_power_cv is None else str(level.fiscal_power_cv)
-    gearboxes = ("Automatic", "Manual")[: 1 if level.level_mad >= _AUTOMATIC_FROM_MAD else 2]
+    gearboxes = ("Automatic", "Manual")[: 1 if level.level_mad >= AUTOMATIC_FROM_MAD else 2]
     kinds: _Kinds = {(level.fuel, gearbox, power): 1.0 for gearbox in gearboxes}
     if group is not None:
         kinds = _young_kinds(group, kind_trend) or kinds
@@ -216,7 +273,7 @@ def _shift(
     if abs(np.interp(usual, years, gap)) > _MAX_GAP:
         return np.zeros(len(years))
     faded = (LAST_ANCHORED_AGE + 1 - (as_of - years)) / (LAST_ANCHORED_AGE + 1 - _FULL_AGE)
-    near = anchor.share * _listings_near(group, np.minimum(years, as_of))
+    near = anchor.share * group.listings_near(np.minimum(years, as_of))
     weight = np.clip(faded, 0.0, 1.0) * _PRIOR_LISTINGS / (_PRIOR_LISTINGS + near)
     shifted = log_price + weight * gap
     found = log_price.copy()
@@ -225,18 +282,6 @@ def _shift(
         highest = found[index - 1] + max(own_step, _MAX_STEP)
         found[index] = max(found[index - 1], min(shifted[index], highest))
     return np.asarray(found - log_price)
-
-
-def _listings_near(group: GroupDistribution, years: np.ndarray) -> FloatArray:
-    """Number of listings (n,) of a model within a year of each year, from its published quantiles.
-
-    The tenths outside the quantiles are spread as far as the next quantile is away.
-    """
-    first, last = group.years[:2], group.years[-2:]
-    positions = [2 * first[0] - first[1] - 1, *group.years, 2 * last[1] - last[0] + 1]
-    shares = [0.0, *YEAR_QUANTILES, 1.0]
-    upper, lower = (np.interp(years + by, positions, shares) for by in (1.5, -1.5))
-    return np.asarray(group.count * (upper - lower))
 
 
 def _add(cells: dict[str, Cell], key: str, years: np.ndarray, shift: FloatArray) -> None:
@@ -248,6 +293,6 @@ def _add(cells: dict[str, Cell], key: str, years: np.ndarray, shift: FloatArray)
             cells[name] = Cell(cell.count, (value,))
 
 
-def _term_name(model: HedonicModel, keys: tuple[str, ...]) -> str | None:
+def term_name(model: HedonicModel, keys: tuple[str, ...]) -> str | None:
     """Name of the model's constant effect of a cell of these keys."""
     return next((t.name for t in model.terms if t.keys == keys and t.curve is None), None)

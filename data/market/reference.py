@@ -12,8 +12,10 @@ from typing import Any, Self
 
 from data.hedonic.model import HedonicModel, PiecewiseLinear
 from data.market.distributions import Distributions
+from data.market.kind_bounds import with_bounded_kinds
 from data.market.kind_trend import KindTrend
-from data.market.new_car_anchor import with_new_cars
+from data.market.kinds import KindShares, KindYears, with_new_car_fields
+from data.market.new_car_anchor import with_new_cars, years_of_new_cars
 from data.market.new_cars import NewCars
 
 REFERENCE_MARKET = Path(__file__).with_name("reference_market.json")
@@ -62,6 +64,8 @@ class ReferenceMarket:
         spread: residuals of the price model.
         cars: distributions of the cars.
         kind_trend: how their fuels and gearboxes change with the year.
+        kinds: fuels and gearboxes of the cars of each model, with their years.
+        kind_shares: shares of those that are too rare for a count.
         new_cars: levels of new cars.
     """
 
@@ -73,12 +77,36 @@ class ReferenceMarket:
     spread: PriceSpread
     cars: Distributions
     kind_trend: KindTrend = dataclasses.field(default_factory=dict)
+    kinds: KindYears = dataclasses.field(default_factory=dict)
+    kind_shares: KindShares = dataclasses.field(default_factory=dict)
     new_cars: NewCars = dataclasses.field(default_factory=NewCars)
 
     @property
     def price_model(self) -> HedonicModel:
         """The price model with regard to the prices of new cars, at the level of `data_as_of`."""
-        return with_new_cars(self.hedonic, self.new_cars, self.cars, self.kind_trend)
+        anchored = with_new_cars(
+            self.hedonic,
+            self.new_cars,
+            self.cars,
+            self.kind_trend,
+            as_of=int(self.data_as_of[:4]),
+        )
+        known = with_new_car_fields(anchored, self.new_cars, self.hedonic.vehicle_years)
+        return with_bounded_kinds(known, self.new_cars)
+
+    def years_of_new_cars(self, price_model: HedonicModel) -> dict[str, int]:
+        """First year from which the price when new tells that of a used car, by vehicle.
+
+        Args:
+            price_model: `price_model`, or a model fitted to listings drawn from it.
+        """
+        return years_of_new_cars(
+            price_model,
+            self.new_cars,
+            self.cars,
+            self.kind_trend,
+            as_of=int(self.data_as_of[:4]),
+        )
 
     @classmethod
     def load(cls, path: Path = REFERENCE_MARKET) -> Self:
@@ -99,6 +127,8 @@ class ReferenceMarket:
             "spread": dataclasses.asdict(self.spread),
             "cars": dataclasses.asdict(self.cars),
             "kind_trend": self.kind_trend,
+            "kinds": self.kinds,
+            "kind_shares": self.kind_shares,
             "new_cars": dataclasses.asdict(self.new_cars),
             "hedonic": self.hedonic.to_json(),
         }

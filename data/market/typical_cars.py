@@ -16,11 +16,15 @@ from shared.domain.car import CarFeatures, Fuel, Transmission
 REFERENCE_MARKET = Path(__file__).with_name("reference_market.json")
 MIN_LISTINGS = 10
 YEAR_TERM = "vehicle_x_year"
+YEAR_QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90)
+"""Levels of the published quantiles of the years (`data.market.distributions`)."""
+MIN_NEAR_LISTINGS = 3
+"""Fewest listings of a model, registered at most a year before or after a year, that cover it."""
 _MEDIAN_KM_COLUMN = 4
 """Index of the median in a row of `km_by_age`: after the count and three lower quantiles."""
 MAX_YEAR_SPAN = 5
-"""A model without a year of `MIN_LISTINGS` listings has a typical car only if its usual years span
-less than this."""
+"""A model without a year of `MIN_LISTINGS` listings has typical cars of usual years that span less
+than this."""
 _PACE_AGES = range(3, 11)
 """Ages, years, from which the market's yearly kilometres are estimated."""
 _RARE_PREFIX = "("
@@ -93,13 +97,25 @@ def _typical_cars(
             )
 
 
-def _usual_years(group: Mapping[str, Any]) -> list[tuple[int, int, int, int]]:
-    """First, middle and last year of most listings and their number; [] if too far apart."""
+def _usual_years(group: Mapping[str, Any]) -> Iterator[tuple[int, int, int, int]]:
+    """First, middle and last year of most listings and their number.
+
+    Where they are too far apart, those between quantiles, the newest first, that are not.
+    """
     years = group["years"]
-    first, last = round(years[0]), round(years[-1])
-    if last - first >= MAX_YEAR_SPAN:
-        return []
-    return [(first, round(years[len(years) // 2]), last, group["count"])]
+    if round(years[-1]) - round(years[0]) < MAX_YEAR_SPAN:
+        first, middle, last = (round(years[place]) for place in (0, len(years) // 2, -1))
+        yield first, middle, last, group["count"]
+        return
+    last = len(years) - 1
+    for first in range(len(years) - 2, -1, -1):
+        count = int(group["count"] * (YEAR_QUANTILES[last] - YEAR_QUANTILES[first]))
+        if count < MIN_LISTINGS:
+            continue
+        earliest, latest = round(years[first]), round(years[last])
+        if latest - earliest < MAX_YEAR_SPAN:
+            yield earliest, (earliest + latest) // 2, latest, count
+        last = first
 
 
 def _versions(group: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -23,7 +23,13 @@ SUSPENDED_AFTER_S = 10.0
 START_TIMEOUT_S = 600.0
 """Longest time until the first sign of life: a worker may compile its kernels first."""
 
-SILENT_AFTER_S = {"api": 15.0, "interactive": 60.0, "bulk": 60.0, "beat": 60.0}
+SILENT_AFTER_S = {
+    "api": 15.0,
+    "interactive": 60.0,
+    "bulk": 60.0,
+    "webhooks": 60.0,
+    "beat": 60.0,
+}
 """Time without heartbeat after which a process is killed, by kind. The loop of an interactive
 worker stands still while it values a message."""
 

@@ -19,7 +19,7 @@ from model_store.comparison.bands import (
     price_bands,
     source_bands,
 )
-from model_store.comparison.training_rows import overlap_with_training
+from model_store.comparison.training_rows import caveats, overlap_with_training
 from model_store.pricing.inference import LoadedModel
 from model_store.training.evaluation import PricedListings, price_listings
 
@@ -99,6 +99,8 @@ class Comparison:
     seen_a: int | None
     """Listings that A was trained on; None: not known, so none of them is left out."""
     seen_b: int | None
+    data_as_of_a: str
+    """Month whose prices A quotes."""
     months: tuple[str, str] | None
     """First and last month of the compared listings; None if they have no dates."""
     a: Figures
@@ -116,6 +118,8 @@ class Comparison:
     by_source: tuple[BandFigures, ...]
     differing: tuple[DifferingCar, ...]
     """The cars whose two prices differ by the largest factor, the largest first."""
+    notes: tuple[str, ...] = ()
+    """What the figures may hide, in sentences: recalibration, and statistics of the same months."""
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready."""
@@ -180,6 +184,7 @@ def compare_models(
         other_price=int((is_car & ~is_listing).sum()),
         seen_a=seen_a,
         seen_b=seen_b,
+        data_as_of_a=a.version.data_as_of,
         months=(str(dates.min()), str(dates.max())) if len(dates) else None,
         a=Figures.of(priced_a),
         b=Figures.of(priced_b),
@@ -192,6 +197,7 @@ def compare_models(
         by_brand=figures(brand_bands(table)),
         by_source=figures(source_bands(table)),
         differing=_differing(table, priced_a, priced_b),
+        notes=tuple(dict.fromkeys(note for each in (a, b) for note in caveats(each, table))),
     )
 
 
@@ -256,8 +262,8 @@ def _check_size(given: int, left: int, cars: int) -> None:
         return
     of = f" of {cars} cars" if cars < left else ""
     seen = (
-        f": one of the versions was trained on {given - left} of the {given}, or on their cars at"
-        " other prices"
+        f": one of the versions was trained on {given - left} of the {given} (or recalibrated), or"
+        " on their cars at other prices"
     ) * (given > left)
     raise ListingsError(
         f"{left} listings{of} are too few to compare two versions on; at least {MIN_CARS} cars are"

@@ -1,5 +1,6 @@
-"""Which listings of a table a model version was trained on."""
+"""Which listings of a table a model version was trained or recalibrated on."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -7,11 +8,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.listings.fingerprints import are_known, car_fingerprints, fingerprints
+from data.listings.table import LISTING_DATE
 from model_store.pricing.inference import LoadedModel
+from model_store.registry.manifest import REFERENCE_MARKET
 
 
 class Seen(NamedTuple):
-    """What a version was trained on, (n,) each."""
+    """What a version was trained or recalibrated on, (n,) each."""
 
     listing: npt.NDArray[np.bool_]
     """The listing: the same car at the same price."""
@@ -21,10 +24,11 @@ class Seen(NamedTuple):
 
 
 def overlap_with_training(model: LoadedModel, listings: pd.DataFrame) -> Seen | None:
-    """Which listings a version was trained on, and which cars at another price.
+    """Which listings a version was trained or recalibrated on, and which cars at another price.
 
     None if that is not known: of versions that were trained on files by releases that stored no
-    fingerprints. No listing is a training row of a model that was trained on generated listings.
+    fingerprints. No listing is a training row of a model that was trained on generated listings
+    (`caveats` tells what that hides).
     """
     known = model.training_rows
     if known is None:
@@ -45,3 +49,26 @@ def seen_in_training(model: LoadedModel, listings: pd.DataFrame) -> npt.NDArray[
     """
     seen = overlap_with_training(model, listings)
     return None if seen is None else seen.listing | seen.other_price
+
+
+def caveats(model: LoadedModel, listings: pd.DataFrame) -> Iterator[str]:
+    """What the figures of a version on listings may hide, in sentences."""
+    version = model.version
+    if (facts := version.calibrated_on) is not None and facts["rows"]:
+        is_known = model.training_rows is not None and "left_out" in facts
+        known = "count as seen" if is_known else "cannot be recognised: leave them out yourself"
+        listed = " to ".join(dict.fromkeys(facts["months"]))
+        yield (
+            f"{version.id} was recalibrated on {facts['rows']:,} listings of {listed}"
+            f" ({facts['name']}); these {known}"
+        )
+    if version.training.get("name") != REFERENCE_MARKET:
+        return
+    first, last = version.training.get("months") or (version.data_as_of, version.data_as_of)
+    dates = listings[LISTING_DATE]
+    if count := int((dates.isna() | (dates <= last)).sum()):
+        yield (
+            f"{version.id} was trained on the reference market, whose statistics were estimated"
+            f" from listings of {first} to {last}: {count:,} of these may be among them, and"
+            " then their errors say little about other cars"
+        )

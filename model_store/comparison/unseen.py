@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from model_store.comparison.training_rows import overlap_with_training
+from model_store.comparison.training_rows import caveats, overlap_with_training
 from model_store.pricing.inference import LoadedModel
 from model_store.training.evaluation import evaluate_model, price_listings, scores
 
@@ -16,11 +16,14 @@ def evaluate_with_training_rows(
 
     Returns:
         In addition `seen_in_training`: `rows` and `share` of the listings that the version was
-        trained on, and `other_price`, how many of these rows are of a car that it was trained on
-        at another price; None if that is not known. If it was trained on some of the listings and
-        not on others, `unseen` and `seen` have the figures of `scores` for each part.
+        trained or recalibrated on, and `other_price`, how many of these rows are of a car that it
+        has seen at another price; None if that is not known. If it has seen some and not others,
+        `unseen` and `seen` have the figures of `scores` for each part. `notes`, if
+        any: what the figures may hide (`caveats`).
     """
     found = evaluate_model(model, listings, at_listing_level=at_listing_level)
+    if notes := list(caveats(model, listings)):
+        found["notes"] = notes
     overlap = overlap_with_training(model, listings)
     if overlap is None:
         return found | {"seen_in_training": None}

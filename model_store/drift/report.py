@@ -16,7 +16,8 @@ from model_store.drift.psi import MODERATE, SIGNIFICANT, DriftLevel, Psi
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
 from shared.audit.chain import FILE_PATTERN, file_name
-from shared.domain.errors import ModelVersionNotFound
+from shared.domain.errors import ActivePointerLost, ModelVersionNotFound
+from shared.messages.texts import describe_problem
 from shared.redis.model_figures import months_since
 
 MAX_RECORDS_PER_DAY = 50_000
@@ -225,7 +226,11 @@ def _version_and_profile(
     versions_path: Path, version: str | None
 ) -> tuple[ModelVersion, TrainingProfile]:
     registry = ModelRegistry(versions_path)
-    wanted = version or registry.active_version()
+    try:
+        wanted = version or registry.known_active_version()
+    except ActivePointerLost as error:
+        detail = describe_problem(error.code, error.params, "en")[1]
+        raise DriftUnavailable("no-model", detail) from None
     if wanted is None:
         raise DriftUnavailable(
             "no-model", "no model is active: `carprice train --activate` makes one"

@@ -2,15 +2,12 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
-from shared.audit.chain import OUTCOMES_PREFIX
 from shared.domain.sale import SaleReport
 
 MIN_REPORTS = 50
@@ -138,21 +135,6 @@ class SaleComparison:
             "is_broad": self.is_broad,
             "confidence": CONFIDENCE,
         }
-
-
-def sale_reports(audit_folder: Path) -> Sequence[SaleReport]:
-    """The last report on each valuation, in the order of time; unreadable lines are left out.
-
-    Raises:
-        OSError: the log cannot be read.
-    """
-    latest: dict[str, SaleReport] = {}
-    for path in sorted(audit_folder.glob(f"{OUTCOMES_PREFIX}_*.jsonl")):
-        for report in _read(path):
-            known = latest.get(report.valuation_id)
-            if known is None or known.recorded_at <= report.recorded_at:
-                latest[report.valuation_id] = report
-    return sorted(latest.values(), key=lambda report: report.recorded_at)
 
 
 def errors_by_version(reports: Sequence[SaleReport]) -> Mapping[str, list[float]]:
@@ -293,15 +275,3 @@ def _medians(sales: CountedSales, random: np.random.Generator, *, by_caller: boo
             drawn = random.integers(many, size=(_BATCH, many), dtype=np.int32)
             found.append(errors[np.partition(drawn, many // 2, axis=1)[:, many // 2]])
     return np.concatenate(found)
-
-
-def _read(path: Path) -> Iterator[SaleReport]:
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                try:
-                    yield SaleReport.from_json(orjson.loads(line))
-                except (KeyError, TypeError, ValueError, AttributeError):
-                    continue
-    except FileNotFoundError:  # deleted meanwhile, by the retention
-        return

@@ -7,7 +7,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.forest.kernels import BLOCK_ROWS, evaluate_complete_trees, traverse_nodes
+from model_store.forest.kernels import (
+    BLOCK_ROWS,
+    evaluate_complete_trees,
+    mean_and_std,
+    traverse_nodes,
+)
 from model_store.forest.packing import (
     FEATURE_BITS,
     MAX_FEATURES,
@@ -92,13 +97,15 @@ class PackedForest:
         self._check_matrix(matrix)
         rows, trees = np.ascontiguousarray(matrix), self._complete_trees
         sums = np.zeros((len(rows), 2))
-        done = 0
+        rest, rest_sums = rows, sums
         if trees is not None and len(rows) >= BLOCK_ROWS:
             evaluate_complete_trees(rows, trees.features, trees.thresholds, trees.leaves, sums)
             done = len(rows) - len(rows) % BLOCK_ROWS
-        traverse_nodes(rows[done:], self.nodes, self.leaves, self.roots, self.depths, sums[done:])
-        mean, second_moment = (sums / len(self.roots)).T
-        return ForestOutput(mean=mean, std=np.sqrt(np.maximum(second_moment - mean * mean, 0.0)))
+            rest, rest_sums = rows[done:], sums[done:]
+        traverse_nodes(rest, self.nodes, self.leaves, self.roots, self.depths, rest_sums)
+        mean, std = np.empty(len(rows)), np.empty(len(rows))
+        mean_and_std(sums, len(self.roots), mean, std)
+        return ForestOutput(mean=mean, std=std)
 
     @property
     def tree_count(self) -> int:

@@ -1,4 +1,4 @@
-"""Loops over a packed forest, compiled by numba when this module is imported.
+"""The matrix of a packed forest and loops over it, compiled by numba at import.
 
 Each step of a traversal loads a node from memory and depends on the step before. Eight traversals
 are therefore interleaved: eight rows through one tree where there are enough rows (the tree stays
@@ -39,6 +39,12 @@ _indices = types.Array(types.int64, 1, "C", readonly=True)
 _sums = types.float64[:, ::1]
 _features = types.Array(types.uint8, 2, "C", readonly=True)
 _complete_leaves = types.Array(types.float64, 3, "C", readonly=True)
+_means = types.float64[::1]
+_codes = types.Array(types.int64, 2, "A", readonly=True)
+_values = types.Array(types.float64, 2, "A", readonly=True)
+_flags = types.Array(types.boolean, 1, "C", readonly=True)
+_parts = types.Array(types.float64, 2, "C", readonly=True)
+_limits = types.Array(types.float64, 1, "C", readonly=True)
 _arguments = (_matrix, _nodes, _leaves, _indices, _indices, _sums)
 
 
@@ -125,6 +131,22 @@ def traverse_nodes(matrix, nodes, leaves, roots, depths, sums):
         _traverse_row(matrix, row, nodes, leaves, roots, depths, sums)
 
 
+@compiled(types.void(_sums, types.int64, _means, _means))
+def mean_and_std(sums, trees, mean, std):
+    """Mean and total standard deviation of rows by the sums of their leaves.
+
+    Args:
+        sums: (n, 2) mean and second moment, summed over the trees.
+        trees: their number.
+        mean: (n,) output.
+        std: (n,) output.
+    """
+    for row in range(len(sums)):
+        mean[row] = sums[row, 0] / trees
+        variance = sums[row, 1] / trees - mean[row] * mean[row]
+        std[row] = 0.0 if variance < 0.0 else np.sqrt(variance)
+
+
 @numba.njit(inline="never")
 def _evaluate_three_levels(columns, features, thresholds, top, subtrees):
     """Write which of the eight subtrees three levels below node `top` each row reaches."""
@@ -180,3 +202,74 @@ def evaluate_complete_trees(matrix, features, thresholds, leaves, sums):
                 leaf = (part << np.uint64(3)) | np.uint64(below[part, np.uint64(row)])
                 sums[start + row, 0] += leaves[tree, leaf, 0]
                 sums[start + row, 1] += leaves[tree, leaf, 1]
+
+
+@numba.njit(error_model="numpy")
+def _information_level(codes, numbers, lacks_details, bounds, max_km, places, levels):
+    """The level of information of one car; the arguments are those of `lay_out_features`."""
+    if codes[places[0]] == 0:
+        return levels[3] if codes[places[1]] == 0 else levels[2]
+    # Comparisons with NaN, a missing number, are false.
+    outside = numbers[places[3]] > max_km[codes[places[2]]]
+    for number in range(len(numbers)):
+        outside |= numbers[number] < bounds[0, number] or numbers[number] > bounds[1, number]
+    if outside:
+        return levels[1]
+    return levels[0] if lacks_details else 0
+
+
+@compiled(
+    types.void(
+        _codes, _values, _values, _flags, _parts, types.float64, _indices, _values, _limits,
+        _indices, _indices, types.float32[:, ::1], _means, types.int8[::1],
+    )
+)  # fmt: skip
+def lay_out_features(
+    codes, numbers, categories, lacks_details, parts, intercept, picked, bounds, max_km, places,
+    levels, matrix, baseline_log, level,
+):  # fmt: skip
+    """Write the baseline's log price, the forest's matrix and the level of information.
+
+    Args:
+        codes: (n, keys) of the cars.
+        numbers: (n, numbers) of the cars, NaN where missing.
+        categories: (n, categories) ordinal codes of the values, -1 where missing.
+        lacks_details: (n,) whether a detail is missing.
+        parts: (n, parts) effects of the baseline.
+        intercept: of the baseline.
+        picked: (k,) the value of each column of the matrix among numbers, categories, parts and
+            the baseline; -1: zero.
+        bounds: (2, numbers) training ranges.
+        max_km: (years + 1,) most kilometres in the training range by the code of the year.
+        places: columns of vehicle, company and year in `codes`, of the kilometres in `numbers`.
+        levels: the levels of cars that lack details, have a number outside the training range, are
+            of an unknown model, and of an unknown brand.
+        matrix: (n, k) output.
+        baseline_log: (n,) output, log price.
+        level: (n,) output.
+    """
+    first_category = numbers.shape[1]
+    first_part = first_category + categories.shape[1]
+    baseline_at = first_part + parts.shape[1]
+    for car in range(len(level)):
+        total = intercept
+        for part in range(parts.shape[1]):
+            total += parts[car, part]
+        baseline_log[car] = total
+        for column in range(len(picked)):
+            at = picked[column]
+            value = 0.0
+            if at == baseline_at:
+                value = total
+            elif at >= first_part:
+                value = parts[car, at - first_part]
+            elif at >= first_category:
+                value = categories[car, at - first_category]
+            elif at >= 0:
+                value = numbers[car, at]
+                if np.isnan(value):
+                    value = -1.0
+            matrix[car, column] = value
+        level[car] = _information_level(
+            codes[car], numbers[car], lacks_details[car], bounds, max_km, places, levels
+        )

@@ -22,6 +22,8 @@ from model_store.pricing.conformal import (
     tail_multipliers,
 )
 from model_store.pricing.error_growth import ErrorGrowth, unmeasured_growth
+from model_store.pricing.kernels import interpolate_scales, lay_out_quantiles
+from shared.domain.valuation import QUANTILE_LEVELS
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -111,14 +113,21 @@ class IntervalCalibration:
         months: int = 0,
     ) -> tuple[FloatArray, FloatArray]:
         """Scale of the factors below and above the estimate, log scale, (n,) each."""
-        spread = np.maximum(std, MIN_STD) * np.exp(difficulty)
         tables = self._tables(months)
-        below = np.interp(mean, tables.knots, tables.below[0])
-        above = np.interp(mean, tables.knots, tables.above[0])
-        if is_young is not None and is_young.any():
-            below = np.where(is_young, np.interp(mean, tables.knots, tables.below[1]), below)
-            above = np.where(is_young, np.interp(mean, tables.knots, tables.above[1]), above)
-        return np.asarray(spread * below), np.asarray(spread * above)
+        below, above = np.empty(len(mean)), np.empty(len(mean))
+        interpolate_scales(
+            mean,
+            std,
+            np.exp(difficulty),
+            MIN_STD,
+            tables.knots,
+            np.zeros(len(mean), dtype=np.bool_) if is_young is None else is_young,
+            tables.below,
+            tables.above,
+            below,
+            above,
+        )
+        return below, above
 
     def quantiles_log(
         self,
@@ -141,11 +150,18 @@ class IntervalCalibration:
             months: age of the model's data, see `age_of_data`.
         """
         below, above = self.scales(mean, std, difficulty, is_young=is_young, months=months)
-        offsets = self._tables(months).factors[level]
-        offsets[:, :MEDIAN_INDEX] *= below[:, None]
-        offsets[:, MEDIAN_INDEX:] *= above[:, None]
-        middle = mean + self.shift_log if self.shift_log else mean
-        return np.asarray(middle[:, None] + offsets)
+        quantiles = np.empty((len(mean), len(QUANTILE_LEVELS)))
+        lay_out_quantiles(
+            level,
+            mean,
+            below,
+            above,
+            self._tables(months).factors,
+            MEDIAN_INDEX,
+            self.shift_log,
+            quantiles,
+        )
+        return quantiles
 
     def age_of_data(self, months: int) -> int:
         """Age of the data in months for the growth of the intervals, at least 0.

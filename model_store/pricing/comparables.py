@@ -1,7 +1,7 @@
 """Finds typical cars of the reference market that resemble a given car."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ MAX_OF_MODEL = 3
 """Cars of the car's own model, in different years; of any other model there is at most one."""
 MIN_COMPARABLES = 3
 """With fewer of the car's fuel and gearbox, its model is shown with others too."""
-MAX_DISTANCE, MAX_DISTANCE_OF_OTHERS = 3.0, 2.0
+MAX_DISTANCE, MAX_DISTANCE_OF_OTHERS = 3.0, 2.3
 """Cars of the own model, and of other models, that are further away are not comparable."""
 
 YEAR_SCALE = 1.5
@@ -28,7 +28,10 @@ MODEL_DISTANCE, COMPANY_DISTANCE, FUEL_DISTANCE, TRANSMISSION_DISTANCE = 0.7, 1.
 """Distance of another model (of the same company; of another company), fuel or gearbox."""
 
 UNUSUAL_KIND = 0.25
-"""Squared distance per unit of -log(share) of a kind, if the car leaves fuel or gearbox open."""
+"""Squared distance per unit of -log(share) of a kind among the car's, if it leaves fuel or gearbox
+open."""
+MIN_LOG_SHARE = -16.0
+"""A kind that the car cannot have is as far as another fuel."""
 
 NEAR_YEARS = 2
 NEAR_KM, NEAR_KM_SHARE = 10_000.0, 0.10
@@ -42,7 +45,12 @@ _FUELS, _GEARBOXES = list(Fuel), list(Transmission)
 
 
 def nearest_comparables(
-    table: TypicalCarTable, car: CarFeatures, price_mad: float, *, usual_km: float
+    table: TypicalCarTable,
+    car: CarFeatures,
+    price_mad: float,
+    *,
+    usual_km: float,
+    usual_kinds: Mapping[tuple[Fuel | None, Transmission | None], float] | None = None,
 ) -> tuple[Comparable, ...]:
     """Up to `MAX_COMPARABLES` typical cars by increasing distance; none if all are far.
 
@@ -55,11 +63,14 @@ def nearest_comparables(
         car: the priced car.
         price_mad: its estimate.
         usual_km: taken for its kilometres if they are missing.
+        usual_kinds: shares of the fuels and gearboxes that it may have, if one is missing.
     """
     is_company = np.asarray(table.company == table.companies.get(car.company, -1))
     is_model = _is_model(table, car, is_company)
     other_kind = _other_kind(table, car)
     square = _square_distance(table, car, is_company, is_model, other_kind)
+    if usual_kinds and (car.fuel is None or car.transmission is None):
+        square -= UNUSUAL_KIND * _log_shares(table, usual_kinds)
     level, of_level = _nearest_levels(table, car, price_mad, usual_km)
     distance = np.sqrt(square + of_level)
     furthest = np.where(is_model, MAX_DISTANCE, MAX_DISTANCE_OF_OTHERS)
@@ -85,6 +96,20 @@ def nearest_comparables(
         )
         for place in chosen
     )
+
+
+def _log_shares(
+    table: TypicalCarTable,
+    usual_kinds: Mapping[tuple[Fuel | None, Transmission | None], float],
+) -> FloatArray:
+    """Log share (n,) of each typical car's kind among those that the car may have."""
+    shares = np.zeros((len(_FUELS), len(_GEARBOXES)))
+    for (fuel, gearbox), share in usual_kinds.items():
+        fuels = range(len(_FUELS)) if fuel is None else [_FUELS.index(fuel)]
+        gearboxes = range(len(_GEARBOXES)) if gearbox is None else [_GEARBOXES.index(gearbox)]
+        shares[np.ix_(fuels, gearboxes)] += share
+    found = shares[table.kind[:, FUEL], table.kind[:, TRANSMISSION]]
+    return np.log(np.maximum(found, np.exp(MIN_LOG_SHARE)))
 
 
 def _is_model(table: TypicalCarTable, car: CarFeatures, is_company: BoolArray) -> BoolArray:
@@ -119,8 +144,6 @@ def _square_distance(
     square += other_kind @ np.array([FUEL_DISTANCE**2, TRANSMISSION_DISTANCE**2])
     other_model = np.where(is_company, MODEL_DISTANCE**2, COMPANY_DISTANCE**2)
     square += np.where(is_model, 0.0, other_model)
-    if car.fuel is None or car.transmission is None:
-        square -= UNUSUAL_KIND * table.log_share
     if car.fiscal_power_cv is not None:
         square += np.nan_to_num((table.power - car.fiscal_power_cv) / POWER_SCALE) ** 2
     return square

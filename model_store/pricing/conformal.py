@@ -19,9 +19,12 @@ _PRIOR = 100.0
 """Weight of all cars against those of a bin, as a number of cars."""
 _TAIL = 0.05
 """Share of the cars on each side of the 90 % interval."""
-_TAIL_SKEW = 0.45
-"""Part of `_TAIL` that moves from one side to the other: for the cheapest cars the tail probability
-below is reduced by it and that above increased, for the dearest cars the reverse."""
+_TAIL_RANKS = (0.0, 0.15, 0.5, 0.85, 1.0)
+_TAILS_BELOW = (0.008, 0.022, 0.050, 0.062, 0.067)
+_TAILS_ABOVE = (0.057, 0.058, 0.051, 0.044, 0.029)
+"""Shares of the cars below and above the interval at ranks of the estimate, linear between them.
+A low estimate is often too high, a high one too low; and the prices of the cheapest cars are the
+first that lie outside when the data ages, so fewer of them do when it is new."""
 _OUT_OF_RANGE_FACTOR = 2.0
 """Interval width of an `OUT_OF_RANGE` car relative to an `INCOMPLETE` one."""
 _MIN_TAIL_MULTIPLIER = 1e-3
@@ -32,19 +35,19 @@ def tail_multipliers(
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
     """Tail quantiles of the scaled residual by bins of the estimate: middles, below, above.
 
-    Both tails together hold the same share of the cars in every bin; `_TAIL_SKEW` shifts it between
-    them, because cars with a low estimate are overestimated more often. Quantiles of a bin are
+    Each tail holds its share of the cars (`_TAILS_BELOW`, `_TAILS_ABOVE`). Quantiles of a bin are
     shrunk towards those of all cars, which stabilises bins with few cars.
     """
     ranks = (np.arange(_BINS) + 0.5) / _BINS
     edges = np.quantile(mean, np.arange(1, _BINS) / _BINS)
     bins = np.searchsorted(edges, mean)
     below, above = [], []
-    for number, rank in enumerate(ranks):
-        skew = _TAIL_SKEW * (1.0 - 2.0 * rank)
+    tails_below = np.interp(ranks, _TAIL_RANKS, _TAILS_BELOW)
+    tails_above = np.interp(ranks, _TAIL_RANKS, _TAILS_ABOVE)
+    for number in range(_BINS):
         inside = scaled[bins == number]
-        below.append(_tail_multiplier(-inside, -scaled, _TAIL * (1.0 - skew)))
-        above.append(_tail_multiplier(inside, scaled, _TAIL * (1.0 + skew)))
+        below.append(_tail_multiplier(-inside, -scaled, float(tails_below[number])))
+        above.append(_tail_multiplier(inside, scaled, float(tails_above[number])))
     return tuple(np.quantile(mean, ranks).tolist()), tuple(below), tuple(above)
 
 

@@ -45,7 +45,7 @@ def depreciation(
         car: as it is today.
         scenarios: the complete cars that it may be, and their shares; itself if it is complete.
             Each ages by itself, so that fuel and gearbox stay the same.
-        quantiles_mad: prices cars; see `LoadedModel.quantiles_mad`.
+        quantiles_mad: prices cars; see `LoadedModel.quantiles_of_ages_mad`.
         usual_km: kilometres from which those of a car that does not state them are counted.
         data_as_of: month (YYYY-MM) whose price level the model quotes.
         years: numbers of years from today, increasing.

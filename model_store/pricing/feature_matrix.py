@@ -8,7 +8,7 @@ the trees. Encoding needs numpy, but neither scikit-learn nor pandas.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -21,11 +21,13 @@ from data.hedonic.ordinal_encoder import (
     NUMBERS,
     CarOrdinalEncoder,
     CodedCars,
+    Row,
     cell_value_code,
     split_cell_key,
 )
 from data.hedonic.predictor import HedonicPredictor
 from data.vehicles.columns import CategoricalColumn, Column, as_codes
+from model_store.forest.kernels import lay_out_features
 from shared.domain.car import CATEGORIES, FIELD_NAMES, MAX_KM_PER_YEAR, CarFeatures, Condition
 
 MISSING = -1.0
@@ -35,12 +37,19 @@ COMPLETE, INCOMPLETE, OUT_OF_RANGE, UNKNOWN_MODEL, UNKNOWN_BRAND = range(5)
 """Levels of information: all details stated; details missing; a number outside the training range;
 a model not seen in training; a brand not seen in training."""
 
+MAX_ROWS_OF_VALUES = 4
+"""Up to here cars are coded one by one, beyond by column: both give the same codes."""
+
 EFFECT_PREFIX = "effect_"
 BASELINE = "baseline_log"
 _VEHICLE, _COMPANY = KEYS.index("vehicle"), KEYS.index("company")
 _YEAR_KEY = KEYS.index("year")
 _YEAR, _KM = NUMBERS.index("year"), NUMBERS.index("km_driven")
+_PLACES = np.array([_VEHICLE, _COMPANY, _YEAR_KEY, _KM])
+_LEVELS = np.array([INCOMPLETE, OUT_OF_RANGE, UNKNOWN_MODEL, UNKNOWN_BRAND])
+"""Of `lay_out_features`."""
 _values_of = attrgetter(*FIELD_NAMES)
+_categories_of = itemgetter(*map(FIELD_NAMES.index, CATEGORIES))
 _CATEGORY_CODES: dict[str, dict[str | None, float]] = {
     name: {None: MISSING} | {str(member): float(code) for code, member in enumerate(enum)}
     for name, enum in CATEGORIES.items()
@@ -108,11 +117,11 @@ class CarEncoder:
     masked_fields: tuple[str, ...] = _ORDERED_DETAILS
     _predictor: HedonicPredictor = dataclasses.field(init=False)
     _feature_columns: npt.NDArray[np.int64] = dataclasses.field(init=False)
-    """(k,) places of the features among all columns that `_matrix` builds."""
-    _width: int = dataclasses.field(init=False)
-    """Number of these columns."""
+    """(k,) places of the features, see `lay_out_features`."""
     _category_codes: Mapping[str, Mapping[str | None, float]] = dataclasses.field(init=False)
     """As `_CATEGORY_CODES`; `MISSING` for details that training has not seen."""
+    _detail_places: Sequence[int] = dataclasses.field(init=False)
+    """Places of `detail_fields` in a row."""
     _bounds: npt.NDArray[np.float64] = dataclasses.field(init=False)
     """(2, len(NUMBERS)) training ranges."""
     _max_km_by_year: npt.NDArray[np.float64] = dataclasses.field(init=False)
@@ -127,7 +136,7 @@ class CarEncoder:
             *(EFFECT_PREFIX + field for field in predictor.effect_fields),
             BASELINE,
         )
-        # The last column is zero, for effects that this baseline does not have.
+        # Effects that this baseline does not have are zero.
         picked = [known.index(name) if name in known else -1 for name in self.feature_names]
         everywhere = (-np.inf, np.inf)
         bounds = np.array([self.ranges.get(name, everywhere) for name in NUMBERS]).T
@@ -136,11 +145,11 @@ class CarEncoder:
         bounds[:, [_YEAR, _KM]] = np.array([everywhere]).T
         object.__setattr__(self, "_max_km_by_year", furthest)
         object.__setattr__(self, "_bounds", bounds)
-        object.__setattr__(self, "_width", len(known) + 1)
         vocabularies = predictor.ordinal_encoder.vocabularies
         is_damaged = _price_parts_as_damaged(self.hedonic, vocabularies[_CONDITION])
         codes = _seen_codes(vocabularies, self.masked_fields, parts_are_damaged=is_damaged)
         object.__setattr__(self, "_category_codes", codes)
+        object.__setattr__(self, "_detail_places", list(map(FIELD_NAMES.index, self.detail_fields)))
         object.__setattr__(self, "_feature_columns", np.array(picked))
 
     @property
@@ -163,7 +172,10 @@ class CarEncoder:
 
     def code(self, cars: Sequence[CarFeatures]) -> CodedFeatures:
         """Code a group of cars, in order."""
-        columns = dict(zip(FIELD_NAMES, zip(*map(_values_of, cars), strict=True), strict=True))
+        rows = list(map(_values_of, cars))
+        if len(rows) <= MAX_ROWS_OF_VALUES:
+            return self._code_rows(rows)
+        columns = dict(zip(FIELD_NAMES, zip(*rows, strict=True), strict=True))
         return self.code_columns(columns, len(cars))
 
     def code_columns(self, columns: Mapping[str, Column], n: int) -> CodedFeatures:
@@ -177,15 +189,43 @@ class CarEncoder:
             lacks_details,
         )
 
+    def _code_rows(self, rows: Sequence[Row]) -> CodedFeatures:
+        """Code cars given as rows."""
+        tables = self._category_codes.values()
+        categories = [
+            [codes[value] for codes, value in zip(tables, _categories_of(row), strict=True)]
+            for row in rows
+        ]
+        lacks = [None in [row[at] for at in self._detail_places] for row in rows]
+        return CodedFeatures(
+            self._predictor.ordinal_encoder.code_rows(rows),
+            np.array(categories, dtype=np.float64).reshape(len(rows), len(CATEGORIES)),
+            np.array(lacks, dtype=np.bool_),
+        )
+
     def encode_codes(self, features: CodedFeatures) -> EncodedCars:
         """Compute baseline, matrix and level of information of coded cars."""
-        parts = self._predictor.parts(features.cars)
-        baseline_log = self._predictor.log_price(parts)
-        return EncodedCars(
-            self._matrix(features, parts, baseline_log),
+        cars = features.cars
+        n = len(cars.codes)
+        matrix = np.empty((n, len(self._feature_columns)), dtype=np.float32)
+        baseline_log, level = np.empty(n), np.empty(n, dtype=np.int8)
+        lay_out_features(
+            cars.codes,
+            cars.numbers,
+            features.categories,
+            features.lacks_details,
+            self._predictor.parts(cars),
+            self._predictor.intercept,
+            self._feature_columns,
+            self._bounds,
+            self._max_km_by_year,
+            _PLACES,
+            _LEVELS,
+            matrix,
             baseline_log,
-            self._information_level(features),
+            level,
         )
+        return EncodedCars(matrix, baseline_log, level)
 
     @property
     def ordinal_encoder(self) -> CarOrdinalEncoder:
@@ -244,9 +284,22 @@ class CarEncoder:
         """
         return self._predictor.intercept, self._predictor.parts(features.cars)
 
+    def log_prices(self, cars: CodedCars) -> npt.NDArray[np.float64]:
+        """Log price (n,) of coded cars by the baseline."""
+        return self._predictor.log_price(self._predictor.parts(cars))
+
     def vehicle_code(self, car: CarFeatures) -> int:
         """Code of the car's vehicle in any of its spellings; 0 if training has not seen it."""
         return self._predictor.ordinal_encoder.vehicle_code(car.company, car.model, car.year)
+
+    def numbers_out_of_range(self, coded: CodedCars) -> npt.NDArray[np.bool_]:
+        """Whether each of `NUMBERS` is stated and outside the training range, (n, numbers)."""
+        low, high = self._bounds
+        numbers = coded.numbers
+        # Comparisons with NaN, a missing number, are false.
+        outside = (numbers < low) | (numbers > high)
+        outside[:, _KM] |= numbers[:, _KM] > self._max_km_by_year[coded.codes[:, _YEAR_KEY]]
+        return np.asarray(outside)
 
     def to_json(self) -> dict[str, Any]:
         """JSON ready; the inverse of `from_json`."""
@@ -268,44 +321,6 @@ class CarEncoder:
             ranges={name: (low, high) for name, (low, high) in given["ranges"].items()},
             masked_fields=tuple(given.get("masked_fields", (_CONDITION,))),
         )
-
-    def _matrix(
-        self,
-        features: CodedFeatures,
-        parts: npt.NDArray[np.float64],
-        baseline_log: npt.NDArray[np.float64],
-    ) -> npt.NDArray[np.float32]:
-        n = len(baseline_log)
-        all_columns = np.empty((n, self._width))
-        numbers, categories = features.cars.numbers, features.categories
-        width = numbers.shape[1]
-        end = width + categories.shape[1]
-        all_columns[:, :width] = np.where(np.isnan(numbers), MISSING, numbers)
-        all_columns[:, width:end] = categories
-        all_columns[:, end:-2] = parts
-        all_columns[:, -2] = baseline_log
-        all_columns[:, -1] = 0.0
-        return np.asarray(all_columns.take(self._feature_columns, axis=1), dtype=np.float32)
-
-    def _information_level(self, features: CodedFeatures) -> npt.NDArray[np.int8]:
-        coded = features.cars
-        level = np.zeros(len(coded.codes), dtype=np.int8)
-        level[features.lacks_details] = INCOMPLETE
-        level[self._out_of_range(coded)] = OUT_OF_RANGE
-        unknown = coded.codes[:, _VEHICLE] == 0
-        if unknown.any():
-            level[unknown] = UNKNOWN_MODEL
-            level[unknown & (coded.codes[:, _COMPANY] == 0)] = UNKNOWN_BRAND
-        return level
-
-    def _out_of_range(self, coded: CodedCars) -> npt.NDArray[np.bool_]:
-        """Whether each car states a number outside the training range, (n,)."""
-        low, high = self._bounds
-        numbers = coded.numbers
-        # Comparisons with NaN, a missing number, are false.
-        outside = ((numbers < low) | (numbers > high)).any(axis=1)
-        outside |= numbers[:, _KM] > self._max_km_by_year[coded.codes[:, _YEAR_KEY]]
-        return np.asarray(outside)
 
 
 def _seen_codes(

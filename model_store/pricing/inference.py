@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,27 @@ from model_store.pricing.comparables import nearest_comparables
 from model_store.pricing.depreciation import depreciation
 from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
-from model_store.pricing.reasons import known_fields, unpriced_fields, unseen_fields
-from model_store.pricing.scenarios import ScenarioExpander
+from model_store.pricing.kernels import limit_log_prices, round_to_cents
+from model_store.pricing.listing_support import ListingSupport, noted_fields
+from model_store.pricing.reasons import DetailEffects, known_fields, list_notes, unpriced_fields
+from model_store.pricing.scenarios import ScenarioExpander, widen
 from model_store.pricing.typical_cars import TypicalCarTable
 from model_store.pricing.usual_approximation import reference_km_by_age
 from model_store.pricing.usual_cars import MAX_AGE, UsualStatistics
-from model_store.registry.manifest import ModelVersion
+from model_store.registry.manifest import USUAL_FILE_SCHEMA, ModelVersion
 from model_store.registry.self_test import check_prices
-from shared.domain.car import CarFeatures
+from shared.domain.car import CarFeatures, Fuel, Transmission
 from shared.domain.clock import current_month, month_number, year_of
 from shared.domain.errors import ModelRefused
+from shared.domain.lists.estimates import EstimateList
 from shared.domain.outlook import Comparable, Depreciation
-from shared.domain.valuation import QUANTILE_LEVELS, Estimate, Explanation
+from shared.domain.valuation import (
+    EXTRAPOLATED,
+    QUANTILE_LEVELS,
+    UNSEEN_IN_MODEL,
+    Estimate,
+    Explanation,
+)
 
 _MEDIAN = QUANTILE_LEVELS.index(0.50)
 _YEAR = NUMBERS.index("year")
@@ -45,8 +55,17 @@ class EstimateTable:
     """(n,) rounded to the cent; the median quantile, so it lies inside every interval."""
     quantiles_mad: NDArray[np.float64]
     """(n, 9) prices at `QUANTILE_LEVELS`, not decreasing along a row."""
-    model_known: NDArray[np.bool_]
-    """(n,)"""
+    level: NDArray[np.int8]
+    """(n,) levels of information (`model_store.pricing.feature_matrix`)."""
+    notes: NDArray[np.int64]
+    """(n,) bits of `shared.domain.notes.MODEL_NOTES`."""
+    without_effect: tuple[str, ...] = ()
+    """Fields of which no value changes a price of the model; not in `notes`."""
+
+    @property
+    def model_known(self) -> NDArray[np.bool_]:
+        """(n,) whether training has seen the model."""
+        return self.level < UNKNOWN_MODEL
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,10 +87,18 @@ class LoadedModel:
     """Sorted fingerprints of the training rows (`data.listings.fingerprints`), empty for generated
     ones; None if they are not known."""
     _scenarios: ScenarioExpander = dataclasses.field(init=False, repr=False)
+    _support: ListingSupport = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         scenarios = ScenarioExpander.of(self.usual, self.encoder, self._year)
         object.__setattr__(self, "_scenarios", scenarios)
+        support = ListingSupport.of(
+            self.usual,
+            scenarios.usual,
+            self.encoder,
+            knows_years=self.version.schema_version >= USUAL_FILE_SCHEMA,
+        )
+        object.__setattr__(self, "_support", support)
 
     def estimate(self, cars: Sequence[CarFeatures], *, month: int | None = None) -> list[Estimate]:
         """Value a group of cars with one pass through the forest, in order.
@@ -93,7 +120,7 @@ class LoadedModel:
                 price_mad=price,
                 quantiles_mad=tuple(quantiles),
                 model_version=version,
-                model_known=known,
+                model_known=level < UNKNOWN_MODEL,
                 month=month,
                 unpriced=unpriced_fields(
                     car,
@@ -102,15 +129,17 @@ class LoadedModel:
                     numeric_effects=self.encoder.numeric_effects,
                     unmasked=self.encoder.unmasked_fields,
                 ),
-                unseen=unseen_fields(car, features.cars, row, self.encoder.values_by_vehicle),
+                unseen=noted_fields(notes, UNSEEN_IN_MODEL),
+                extrapolated=noted_fields(notes, EXTRAPOLATED),
                 width_age_months=width_age,
             )
-            for row, (car, price, quantiles, known) in enumerate(
+            for row, (car, price, quantiles, level, notes) in enumerate(
                 zip(
                     cars,
                     table.price_mad.tolist(),
                     table.quantiles_mad.tolist(),
-                    table.model_known.tolist(),
+                    table.level.tolist(),
+                    table.notes.tolist(),
                     strict=True,
                 )
             )
@@ -127,7 +156,30 @@ class LoadedModel:
             month: see `estimate`.
         """
         month = current_month() if month is None else month
-        return self._table(self.encoder.code_columns(columns, n), month)
+        features = self.encoder.code_columns(columns, n)
+        table = self._table(features, month)
+        effects = self._detail_effects
+        table.notes[:] |= effects.notes(columns, features.cars)
+        return dataclasses.replace(table, without_effect=effects.without_effect)
+
+    def estimate_list(
+        self, columns: Mapping[str, Sequence[Any]], n: int, *, month: int | None = None
+    ) -> EstimateList:
+        """As `estimate`, of `n` cars given as columns; see `estimate_columns`."""
+        month = current_month() if month is None else month
+        table = self.estimate_columns(columns, n, month=month)
+        notes, numbers = list_notes(
+            columns, table.notes, table.model_known, without_effect=table.without_effect
+        )
+        return EstimateList(
+            prices_mad=table.price_mad.tolist(),
+            quantiles_mad=table.quantiles_mad.T.tolist(),
+            model_version=self.version.id,
+            month=month,
+            width_age_months=self.calibration.age_of_data(month - self._data_month),
+            notes=notes,
+            note_numbers=numbers,
+        )
 
     def explain(self, car: CarFeatures) -> Explanation:
         """Shapley contributions of the known fields; base and contributions sum to the price.
@@ -163,14 +215,20 @@ class LoadedModel:
         return depreciation(
             car,
             self.scenario_cars(car),
-            self.quantiles_mad,
+            self.quantiles_of_ages_mad,
             usual_km=self.usual_km(car),
             data_as_of=self.version.data_as_of,
         )
 
     def comparables(self, car: CarFeatures, price_mad: float) -> tuple[Comparable, ...]:
         """Typical cars of the reference market that are similar to `car`, priced `price_mad`."""
-        return nearest_comparables(self._typical_table, car, price_mad, usual_km=self.usual_km(car))
+        kinds: dict[tuple[Fuel | None, Transmission | None], float] = {}
+        for one, weight in self.scenario_cars(car):
+            kind = (one.fuel, one.transmission)
+            kinds[kind] = kinds.get(kind, 0.0) + weight
+        return nearest_comparables(
+            self._typical_table, car, price_mad, usual_km=self.usual_km(car), usual_kinds=kinds
+        )
 
     def scenario_cars(self, car: CarFeatures) -> list[tuple[CarFeatures, float]]:
         """The complete cars that stand for a car with missing fields, and their shares.
@@ -210,6 +268,15 @@ class LoadedModel:
         """(n, 9) prices at `QUANTILE_LEVELS`, one row per car, in order."""
         return self._table(self.encoder.code(cars), current_month()).quantiles_mad
 
+    def quantiles_of_ages_mad(self, cars: Sequence[CarFeatures]) -> NDArray[np.float64]:
+        """As `quantiles_mad`, of one car at several ages.
+
+        Whether listings cover the car is that of the first, so that the width of the interval has
+        no step from one age to the next.
+        """
+        features = self.encoder.code(cars)
+        return self._table(features, current_month(), is_one_car=True).quantiles_mad
+
     @property
     def _year(self) -> int:
         """The year whose prices the model quotes."""
@@ -226,6 +293,11 @@ class LoadedModel:
         return self.usual.averages(self._year)
 
     @cached_property
+    def _detail_effects(self) -> DetailEffects:
+        """Computed for the first columns."""
+        return DetailEffects(self.encoder)
+
+    @cached_property
     def _typical_table(self) -> TypicalCarTable:
         """Computed at the first request for comparables."""
         return TypicalCarTable.of(
@@ -239,7 +311,9 @@ class LoadedModel:
         """Number of the month whose prices the model quotes."""
         return month_number(self.version.data_as_of)
 
-    def _table(self, features: CodedFeatures, month: int) -> EstimateTable:
+    def _table(
+        self, features: CodedFeatures, month: int, *, is_one_car: bool = False
+    ) -> EstimateTable:
         scenarios = self._scenarios.expand(features)
         complete = scenarios.features if scenarios else features
         encoded = self.encoder.encode_codes(complete)
@@ -256,16 +330,23 @@ class LoadedModel:
         )
         level = encoded.level
         if scenarios:
-            prices, level = scenarios.mix(prices), level[scenarios.starts[:-1]]
-        # In place: for a single car the calls cost more than the arithmetic.
-        np.maximum(prices, 0.0, out=prices)
-        np.minimum(prices, _MAX_LOG_PRICE, out=prices)
+            level = level[scenarios.starts[:-1]]
+        notes = self._support.notes(features, level)
+        if is_one_car:
+            notes[:] = notes[0]
+        factors = self._support.factors(notes, level)
+        if scenarios:
+            prices = scenarios.mix(prices, factors)
+        elif factors is not None:
+            widen(prices, factors)
+        limit_log_prices(prices, _MAX_LOG_PRICE)
         np.exp(prices, out=prices)
-        prices.round(2, out=prices)
+        round_to_cents(prices)
         return EstimateTable(
             price_mad=prices[:, _MEDIAN],
             quantiles_mad=prices,
-            model_known=level < UNKNOWN_MODEL,
+            level=level,
+            notes=notes,
         )
 
 

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from data.hedonic.kernels import find_incomplete
 from data.hedonic.ordinal_encoder import (
     COLUMN_KEYS,
     KEYS,
@@ -25,8 +26,10 @@ from model_store.pricing.usual_cars import (
     FUEL_OF_KIND,
     GEARBOX_OF_KIND,
     KINDS,
+    MIN_SHARE,
     UsualCars,
     UsualStatistics,
+    kind_codes,
     row_sums,
 )
 from shared.domain.car import CATEGORIES, CarFeatures, Fuel, Transmission
@@ -38,9 +41,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 MAX_KINDS = 4
 """Kinds that a car is expanded into at most."""
-MIN_SHARE = 0.02
-"""Kinds with a smaller share are left out."""
 _LEVELS = np.array(QUANTILE_LEVELS)
+_MEDIAN = QUANTILE_LEVELS.index(0.50)
 _SCORES = np.log(_LEVELS / (1.0 - _LEVELS))
 _names = list(CATEGORIES)
 _FUEL, _GEARBOX = _names.index("fuel"), _names.index("transmission")
@@ -48,6 +50,8 @@ _FUEL_KEY, _GEARBOX_KEY = COLUMN_KEYS.index("fuel"), COLUMN_KEYS.index("transmis
 _SPEC, _VEHICLE = KEYS.index("spec"), KEYS.index("vehicle")
 _FUELS, _GEARBOXES = list(Fuel), list(Transmission)
 _KM = NUMBERS.index("km_driven")
+_PLACES = np.array([_FUEL, _GEARBOX, _KM])
+"""Of `find_incomplete`."""
 
 
 def mixed_quantiles(quantiles_log: FloatArray, weights: FloatArray, starts: IntArray) -> FloatArray:
@@ -61,6 +65,18 @@ def mixed_quantiles(quantiles_log: FloatArray, weights: FloatArray, starts: IntA
     mixed = np.empty((len(starts) - 1, len(_LEVELS)))
     mix_quantiles(quantiles_log, weights, starts, _LEVELS, _SCORES, mixed)
     return mixed
+
+
+def widen(quantiles_log: FloatArray, factors: FloatArray) -> None:
+    """Widen the distributions of log prices (n, 9) around their medians, in place.
+
+    Args:
+        quantiles_log: at `QUANTILE_LEVELS`.
+        factors: (n,) of the distances; a factor of 1 changes nothing, to the bit.
+    """
+    rows = np.flatnonzero(factors != 1.0)
+    middle = quantiles_log[rows, _MEDIAN, None]
+    quantiles_log[rows] = middle + factors[rows, None] * (quantiles_log[rows] - middle)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,12 +100,28 @@ class Scenarios:
             total += weight * row
         return total.tolist()
 
-    def mix(self, quantiles_log: FloatArray) -> FloatArray:
+    def mix(self, quantiles_log: FloatArray, factors: FloatArray | None = None) -> FloatArray:
         """Log prices (n, 9) of the cars at `QUANTILE_LEVELS` from those of the scenarios.
 
         A car with a single scenario has that scenario's prices, to the bit.
+
+        Args:
+            quantiles_log: (scenarios, 9) log prices at `QUANTILE_LEVELS`.
+            factors: (n,) of the width of each scenario of a car; None: all are 1. They do not
+                change the price.
         """
-        return mixed_quantiles(quantiles_log, self.weights, self.starts)
+        mixed = mixed_quantiles(quantiles_log, self.weights, self.starts)
+        if factors is None:
+            return mixed
+        cars = np.flatnonzero(factors > 1.0)
+        counts = np.diff(self.starts)[cars]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.repeat(self.starts[cars] - starts[:-1], counts) + np.arange(starts[-1])
+        wide = quantiles_log[rows]
+        widen(wide, np.repeat(factors[cars], counts))
+        found = mixed_quantiles(wide, self.weights[rows], starts)
+        mixed[cars] = found + (mixed[cars, _MEDIAN] - found[:, _MEDIAN])[:, None]
+        return mixed
 
 
 class ScenarioExpander:
@@ -103,13 +135,7 @@ class ScenarioExpander:
     def __init__(self, usual: UsualCars, ordinal_encoder: CarOrdinalEncoder) -> None:
         self.usual = usual
         self._ordinal_encoder = ordinal_encoder
-        codes = [ordinal_encoder.vocabularies[name] for name in ("fuel", "transmission")]
-        self._kind_codes = np.array(
-            [
-                [code.get(value, 0) for code, value in zip(codes, kind, strict=True)]
-                for kind in KINDS
-            ]
-        )
+        self._kind_codes = kind_codes(ordinal_encoder)
 
     @classmethod
     def of(cls, statistics: UsualStatistics, encoder: CarEncoder, year: int) -> Self:
@@ -151,35 +177,41 @@ class ScenarioExpander:
 
     def expand(self, features: CodedFeatures) -> Scenarios | None:
         """The scenarios of a group of cars; None if no car lacks a field that can be completed."""
-        lacks_kind, lacks_km = self._lacking(features)
-        incomplete = np.flatnonzero(lacks_kind | lacks_km)
-        if not len(incomplete):
+        lacks_kind, lacks_km = (np.empty(len(features.lacks_details), np.bool_) for _ in range(2))
+        if not find_incomplete(
+            features.categories,
+            features.cars.numbers,
+            _PLACES,
+            self.usual.knows_kinds,
+            self.usual.knows_km,
+            lacks_kind,
+            lacks_km,
+        ):
             return None
-        is_whole = len(incomplete) == len(features.lacks_details)
-        part = features if is_whole else features.take(incomplete)
+        is_incomplete = lacks_kind | lacks_km
+        (incomplete,) = is_incomplete.nonzero()
+        n = len(is_incomplete)
+        part = features if len(incomplete) == n else features.take(incomplete)
         kinds, shares = self._kinds(part)
         km, km_shares = self._km(part.cars, kinds, lacks_km[incomplete])
-        slots = MAX_KINDS * km.shape[2]
-        weights = np.zeros((len(features.lacks_details), slots))
-        weights[:, 0] = 1.0
-        weights[incomplete] = (shares[:, :, None] * km_shares[:, None, :]).reshape(-1, slots)
-        rows, slot = np.nonzero(weights)
-        place = np.zeros(len(weights), dtype=np.int64)
-        place[incomplete] = np.arange(len(incomplete))
+        shares = (shares[:, :, None] * km_shares[:, None, :]).reshape(len(kinds), -1)
+        car, slot = shares.nonzero()
+        counts = np.ones(n, dtype=np.int64)
+        counts[incomplete] = np.bincount(car, minlength=len(kinds))
+        starts = np.zeros(n + 1, dtype=np.int64)
+        counts.cumsum(out=starts[1:])
+        rows = np.arange(n).repeat(counts)
+        (added,) = is_incomplete[rows].nonzero()
+        weights = np.ones(len(rows))
+        weights[added] = shares[car, slot]
         completed = features.take(rows)
-        self._set_kinds(completed, kinds[place[rows], slot // km.shape[2]], lacks_kind[rows])
-        values = km.reshape(-1, slots)[place[rows], slot]
-        numbers = completed.cars.numbers
-        numbers[:, _KM] = np.where(lacks_km[rows], values, numbers[:, _KM])
-        starts = np.searchsorted(rows, np.arange(len(weights) + 1))
-        return Scenarios(features=completed, weights=weights[rows, slot], starts=starts)
-
-    def _lacking(self, features: CodedFeatures) -> tuple[BoolArray, BoolArray]:
-        """Whether each car lacks a half of its kind, and its kilometres, (n,) each."""
-        categories = features.categories
-        kind = (categories[:, _FUEL] == MISSING) | (categories[:, _GEARBOX] == MISSING)
-        km = np.isnan(features.cars.numbers[:, _KM])
-        return kind & self.usual.knows_kinds, km & self.usual.knows_km
+        without = lacks_kind[incomplete][car]
+        kind = kinds[car, slot // km.shape[2]]
+        self._set_kinds(completed, added[without], kind[without])
+        without = lacks_km[incomplete][car]
+        values = km.reshape(len(kinds), -1)[car, slot]
+        completed.cars.numbers[added[without], _KM] = values[without]
+        return Scenarios(features=completed, weights=weights, starts=starts)
 
     def _kinds(self, features: CodedFeatures) -> tuple[IntArray, FloatArray]:
         """The most frequent possible kinds (n, MAX_KINDS) and their shares, 0 for unused ones."""
@@ -189,7 +221,7 @@ class ScenarioExpander:
             is_possible &= (stated == MISSING)[:, None] | (stated[:, None] == of_kind)
         shares = self.usual.shares(features.cars, is_possible)
         order = np.argsort(-shares, axis=1, kind="stable")[:, :MAX_KINDS]
-        chosen = np.take_along_axis(shares, order, axis=1)
+        chosen = shares[np.arange(len(order))[:, None], order]
         chosen[:, 1:] = np.where(chosen[:, 1:] >= MIN_SHARE, chosen[:, 1:], 0.0)
         return order, chosen / row_sums(chosen)[:, None]
 
@@ -200,12 +232,12 @@ class ScenarioExpander:
         if not self.usual.knows_km:
             return np.zeros((*kinds.shape, 1)), np.ones((len(kinds), 1))
         usual, spread = self.usual.km(cars)
-        km = np.take_along_axis(usual, kinds, axis=1)[:, :, None] * np.exp(spread)[:, None, :]
+        of_kind = usual[np.arange(len(kinds))[:, None], kinds]
+        km = of_kind[:, :, None] * np.exp(spread)[:, None, :]
         return km, np.where(lacks_km[:, None], 0.5, (1.0, 0.0))
 
-    def _set_kinds(self, features: CodedFeatures, kinds: IntArray, lacks_kind: BoolArray) -> None:
-        """Write the kinds into the cars that lack a half of theirs."""
-        at, kinds = np.flatnonzero(lacks_kind), kinds[lacks_kind]
+    def _set_kinds(self, features: CodedFeatures, at: IntArray, kinds: IntArray) -> None:
+        """Write the kinds of the cars at some places."""
         codes = features.cars.codes
         features.categories[at, _FUEL] = FUEL_OF_KIND[kinds]
         features.categories[at, _GEARBOX] = GEARBOX_OF_KIND[kinds]

@@ -43,8 +43,6 @@ class TypicalCarTable:
     companies: Mapping[str, int]
     kind: NDArray[np.int64]
     """(n, 2) place of fuel and gearbox in their enumerations."""
-    log_share: FloatArray
-    """(n,) log of the share of the kind among the model's cars of that year."""
     year: FloatArray
     """(n,)"""
     power: FloatArray
@@ -90,7 +88,6 @@ class TypicalCarTable:
             company=np.array([companies[one.car.company] for one in cars], dtype=np.int64),
             companies=companies,
             kind=kind,
-            log_share=np.log(shares[is_usual]),
             year=np.array([one.car.year for one in cars], dtype=np.float64),
             power=np.array(powers, dtype=np.float64),
             km=km,

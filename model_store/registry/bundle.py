@@ -28,6 +28,7 @@ from model_store.registry.manifest import (
     PROFILE_FILE,
     REFERENCE_MARKET,
     SCHEMA_VERSION,
+    USUAL_FILE_SCHEMA,
     ModelVersion,
 )
 from model_store.registry.registry import ModelRegistry, new_version_id
@@ -46,9 +47,8 @@ CARD_PREFIX = "card"
 DIFFICULTY_FILE = "difficulty.npz"
 USUAL_FILE = "usual.json"
 TRAINING_ROWS_FILE = "training_rows.npy"
-"""Fingerprints of the listings of a file that a version was trained on; other versions lack it."""
-_USUAL_FILE_SCHEMA = 5
-"""First schema whose versions have `USUAL_FILE`."""
+"""Fingerprints of the listings of files that a version was trained or recalibrated on; other
+versions lack it."""
 BUNDLE_FILES = (
     ESTIMATOR_FILE, FOREST_FILE, DIFFICULTY_FILE, ENCODER_FILE, CALIBRATION_FILE, USUAL_FILE,
 )  # fmt: skip
@@ -95,9 +95,13 @@ def save_recalibrated(
     created_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
     source = versions_path / base.version.id
     with _staging_folder(versions_path) as folder:
+        rows = _seen_rows(base, changed)
+        written = {CALIBRATION_FILE} if rows is None else {CALIBRATION_FILE, TRAINING_ROWS_FILE}
         for name in base.version.files:
-            if name != CALIBRATION_FILE and not name.startswith(CARD_PREFIX):
+            if name not in written and not name.startswith(CARD_PREFIX):
                 _link_or_copy(source / name, folder / name)
+        if rows is not None:
+            np.save(folder / TRAINING_ROWS_FILE, rows, allow_pickle=False)
         _write_json(folder / CALIBRATION_FILE, changed.calibration.to_json())
         if USUAL_FILE not in base.version.files:  # of an earlier schema
             _write_json(folder / USUAL_FILE, base.usual.to_json())
@@ -115,6 +119,16 @@ def save_recalibrated(
         version = _finish(folder, version, extra_files)
     sync_folder(versions_path)
     return version
+
+
+def _seen_rows(base: LoadedModel, changed: "Recalibration") -> NDArray[np.uint64] | None:
+    """Fingerprints of what a version and its recalibration have seen.
+
+    None if nothing is new, or what the version was trained on is not known.
+    """
+    if base.training_rows is None or not len(changed.rows):
+        return None
+    return np.union1d(base.training_rows, changed.rows)
 
 
 def _finish(
@@ -317,7 +331,7 @@ def _read_training_rows(folder: Path, version: ModelVersion) -> NDArray[np.uint6
 
 
 def _has_usual_file(version: ModelVersion) -> bool:
-    return version.schema_version >= _USUAL_FILE_SCHEMA
+    return version.schema_version >= USUAL_FILE_SCHEMA
 
 
 def _read_usual(folder: Path, version: ModelVersion, encoder: CarEncoder) -> UsualStatistics:

@@ -48,6 +48,14 @@ def read_history(versions_path: Path) -> list[ActivationRecord]:
     return [change for line in text.splitlines() if (change := _parse_line(line)) is not None]
 
 
+def has_history(versions_path: Path) -> bool:
+    """Whether the active version was ever changed, be the lines readable or not."""
+    try:
+        return (versions_path / HISTORY_FILE).stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 def append_activation(versions_path: Path, change: ActivationRecord) -> None:
     """Append a change and sync it to disk."""
     append_line(versions_path / HISTORY_FILE, json.dumps(change.to_json()))
@@ -55,6 +63,15 @@ def append_activation(versions_path: Path, change: ActivationRecord) -> None:
 
 def rollback_target(changes: Sequence[ActivationRecord], active: str | None) -> str:
     """The version below the active one on the stack of activations.
+
+    Raises:
+        NoEarlierModel: nothing was active before.
+    """
+    return earlier_versions(changes, active)[0]
+
+
+def earlier_versions(changes: Sequence[ActivationRecord], active: str | None) -> list[str]:
+    """The versions below the active one on the stack of activations, the latest first.
 
     Raises:
         NoEarlierModel: nothing was active before.
@@ -69,7 +86,7 @@ def rollback_target(changes: Sequence[ActivationRecord], active: str | None) -> 
         stack.pop()
     if not stack:
         raise NoEarlierModel(version=active or "-")
-    return stack[-1]
+    return stack[::-1]
 
 
 def _effective(
@@ -85,7 +102,9 @@ def _effective(
 def _parse_line(line: str) -> ActivationRecord | None:
     try:
         given = json.loads(line)
-        return ActivationRecord(**given | {"action": Action(given["action"])})
+        change = ActivationRecord(**given | {"action": Action(given["action"])})
+        "".join((change.at, change.version, change.previous or "", change.by))  # TypeError if none
     except (ValueError, TypeError, KeyError):
         logger.warning("history_line_unreadable: %r", line[:80])
         return None
+    return change

@@ -10,12 +10,15 @@ from typing import Any, Self
 from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.ids import ModelVersionId
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Version of the bundle's file formats and features."""
-READABLE_SCHEMAS = (4, 5, 6)
+READABLE_SCHEMAS = (4, 5, 6, 7)
 """Other versions are refused. Version 4 lacks `usual.json`: what is usual for a car is then derived
 from the counts of its baseline (`model_store.pricing.usual_cars`). Versions before 6 do not state
-how their errors grow with the age of the data: their intervals widen beyond the horizon only."""
+how their errors grow with the age of the data: their intervals widen beyond the horizon only.
+Versions before 7 do not state the kinds that a vehicle has (`UsualStatistics.known_kinds`)."""
+USUAL_FILE_SCHEMA = 5
+"""First schema whose versions have `usual.json`."""
 
 MANIFEST_FILE = "manifest.json"
 ENCODER_FILE = "encoder.json"
@@ -78,8 +81,8 @@ class ModelVersion:
     self_test: tuple[SelfTestCase, ...]
     calibrated_on: Mapping[str, Any] | None = None
     """Of a version made by `carprice recalibrate`: `version` (whose forest it has), `name`, `rows`,
-    `months`, `sales` and `price_level` (factor from that version's). None: calibrated in training.
-    """
+    `months`, `sales`, `left_out` (suspicious prices), `price_level` (factor from that version's),
+    `levels_by_brand` (of brands far from it) and `median_ape`. None: calibrated in training."""
     basis: str = ASKING_PRICES
     """Kind of the prices: asked, not paid."""
     schema_version: int = SCHEMA_VERSION
@@ -115,6 +118,11 @@ class ModelVersion:
         """
         given = {"calibrated_on": None, **given}  # versions before schema 6 lack it
         known = {field.name: given[field.name] for field in dataclasses.fields(cls)}
+        parts = (known["files"], known["libraries"], known["training"], known["metrics"])
+        if not all(isinstance(part, Mapping) for part in (*parts, known["calibrated_on"] or {})):
+            raise TypeError("a part of the manifest is no object")
+        if not isinstance(known["training"]["data_as_of"], str):
+            raise TypeError("data_as_of is no month")
         return cls(
             **known
             | {

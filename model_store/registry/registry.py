@@ -31,6 +31,8 @@ from model_store.registry.history import (
     Action,
     ActivationRecord,
     append_activation,
+    earlier_versions,
+    has_history,
     read_history,
     rollback_target,
 )
@@ -38,6 +40,7 @@ from model_store.registry.manifest import ASKING_PRICES, CALIBRATION_FILE, Model
 from model_store.registry.verification import check_version
 from shared.domain.errors import (
     ActiveModelChanged,
+    ActivePointerLost,
     ModelCardNotFound,
     ModelRefused,
     ModelVersionNotFound,
@@ -138,7 +141,7 @@ class ModelRegistry:
         return content
 
     def active_version(self) -> ModelVersionId | None:
-        """The id of the active version; None before the first activation."""
+        """The id of the active version; None before the first activation, or if unreadable."""
         try:
             text = (self._path / ACTIVE_FILE).read_text("ascii", errors="replace").strip()
         except FileNotFoundError:
@@ -147,6 +150,19 @@ class ModelRegistry:
             logger.error("active_pointer_unreadable: %r", text[:60])
             return None
         return ModelVersionId(text)
+
+    def known_active_version(self) -> ModelVersionId | None:
+        """As `active_version`; for commands that would take a lost pointer for a new registry.
+
+        Raises:
+            ActivePointerLost: the pointer cannot be read, or it is missing and the history says
+                that a version was active.
+        """
+        active = self.active_version()
+        if active is None and ((self._path / ACTIVE_FILE).exists() or has_history(self._path)):
+            history = self.history()
+            raise ActivePointerLost(version=history[-1].version if history else "-")
+        return active
 
     def active(self) -> ModelVersion | None:
         """The active version's manifest; None before the first activation.
@@ -172,15 +188,23 @@ class ModelRegistry:
         """
         return self._change(lambda: version, Action.ACTIVATE, by, expected_etag)
 
-    def rollback(self, *, by: str, expected_etag: str | None = None) -> ModelVersion:
+    def rollback(
+        self, *, by: str, expected_etag: str | None = None, to: str | None = None
+    ) -> ModelVersion:
         """Activate the version that was active before this one; repeated: the one before that.
 
+        Args:
+            by: the user, for the history.
+            expected_etag: as of `activate`.
+            to: a version that was active earlier still.
+
         Raises:
-            NoEarlierModel: nothing was active before.
+            NoEarlierModel: nothing was active before, or not the version `to`.
+            ActivePointerLost: which version is active is not known.
             ModelVersionNotFound, ModelRefused: the earlier version is missing or fails a check.
             ActiveModelChanged: the pointer has another ETag.
         """
-        return self._change(self._rollback_target, Action.ROLLBACK, by, expected_etag)
+        return self._change(lambda: self._rollback_target(to), Action.ROLLBACK, by, expected_etag)
 
     def prune(self, keep: int, pinned: Collection[str] = ()) -> Sequence[str]:
         """Remove old versions that are not in use.
@@ -194,11 +218,15 @@ class ModelRegistry:
 
         Returns:
             The removed versions, the oldest first.
+
+        Raises:
+            ActivePointerLost: the active version could be among the removed ones.
         """
         with self._locked():
+            active = self.known_active_version()
             needed = {*pinned, *self._referenced_versions(), *self._recently_active()}
             with contextlib.suppress(NoEarlierModel):
-                needed.add(self._rollback_target())
+                needed.add(rollback_target(self.history(), active))
             newest_first = self._version_names()
             old = [name for name in reversed(newest_first[keep:]) if name not in needed]
             for name in old:
@@ -247,8 +275,12 @@ class ModelRegistry:
             except (ModelRefused, ModelVersionNotFound) as error:
                 logger.warning("model_version_unreadable: %s", error)
 
-    def _rollback_target(self) -> str:
-        return rollback_target(self.history(), self.active_version())
+    def _rollback_target(self, wanted: str | None) -> str:
+        active = self.known_active_version()
+        earlier = earlier_versions(self.history(), active)
+        if wanted is not None and wanted not in earlier:
+            raise NoEarlierModel(version=active or "-")
+        return wanted or earlier[0]
 
     def _change(
         self, target: Callable[[], str], action: Action, by: str, expected_etag: str | None

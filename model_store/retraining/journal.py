@@ -74,7 +74,10 @@ def last_entry(versions_path: Path, key: str) -> JournalEntry | None:
         try:
             given = json.loads(line)
             if given["key"] == key:
-                return JournalEntry(**given | {"step": Step(given["step"])})
+                entry = JournalEntry(**given | {"step": Step(given["step"])})
+                # TypeError if one is no text
+                "".join((entry.at, entry.reason, entry.active or "", entry.version or ""))
+                return entry
         except (ValueError, TypeError, KeyError):
             logger.warning("retraining_line_unreadable: %r", line[:80])
     return None

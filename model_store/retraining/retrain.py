@@ -19,6 +19,7 @@ from data.listings.files import ListingsError
 from data.listings.table import LISTING_DATE, quoted_month
 from model_store.cards.card import write_card
 from model_store.comparison.compare import Comparison, compare_models
+from model_store.comparison.fit import require_fit
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.bundle import in_memory, load_model, save_bundle
 from model_store.registry.manifest import SCHEMA_VERSION, ModelVersion
@@ -31,13 +32,19 @@ from model_store.retraining.journal import (
     retraining_lock,
     utc_now,
 )
+from model_store.retraining.rival import Rival, level_doubt
 from model_store.retraining.rollback import rolled_back_versions
 from model_store.retraining.split import NoFairComparison, TimeSplit, split_by_time
 from model_store.training.train import TrainedModel, digest, train_bundle
 from shared.domain.errors import ActiveModelChanged, ModelRefused, ModelVersionNotFound
+from shared.messages.texts import describe_problem
 
 BETTER = "better"
 """Verdict of a comparison in favour of the candidate."""
+
+
+class ActiveVersionUnusable(Exception):
+    """The active version cannot be loaded, so nothing can be compared; the message says why."""
 
 
 class Decision(StrEnum):
@@ -116,6 +123,8 @@ class Retraining:
         Raises:
             RetrainingRuns: another process is retraining.
             ListingsError: the listings cannot be trained on.
+            ActivePointerLost: which version is active is not known.
+            ActiveVersionUnusable: with `if_better`, the active version cannot be loaded.
             ModelRefused: the new version fails a check; the active version is unchanged.
             OSError: the disk refuses; the active version is unchanged.
         """
@@ -135,7 +144,8 @@ class Retraining:
 
     def _known_result(self, table: pd.DataFrame, key: str) -> RetrainingResult | None:
         """The result if the same listings were used before; None if they must be trained on."""
-        entry, active = last_entry(self.versions_path, key), self._registry.active_version()
+        active = self._registry.known_active_version()
+        entry = last_entry(self.versions_path, key)
         if entry is None:
             return None
         if entry.version is None:
@@ -178,13 +188,13 @@ class Retraining:
         return True
 
     def _retrain(self, table: pd.DataFrame, key: str) -> RetrainingResult:
-        active = self._registry.active_version()
+        active = self._registry.known_active_version()
         comparison, months, reason = None, None, "no version was active"
         is_better = active is None
         if active is not None:
             comparison, months, reason = self._compare(table, active)
             is_better = comparison is not None and comparison.verdict == BETTER
-            if is_better and (held := self._held_back(table)) is not None:
+            if is_better and (held := self._held_back(table, comparison)) is not None:
                 is_better, reason = False, held
             if self.if_better and not is_better:
                 self._note(Step.KEPT, key, active, reason=reason)
@@ -215,15 +225,20 @@ class Retraining:
     ) -> tuple[Comparison | None, tuple[str, str] | None, str]:
         """The comparison with the active version, the months of it, and the result in words."""
         try:
-            serving = load_model(self.versions_path, active)
-            split = split_by_time(table, serving)
-            comparison = self._judge(split, serving)
-        except (NoFairComparison, ListingsError) as error:
-            return None, None, f"no fair comparison is possible: {error}"
+            rival = Rival.of(self.versions_path, active)
         except (ModelRefused, ModelVersionNotFound) as error:
-            reason = f"the active version cannot be loaded, so nothing can be compared ({error})"
+            detail = describe_problem(error.code, error.params, "en")[1]
+            reason = f"the active version cannot be loaded, so nothing can be compared. {detail}"
+            if self.if_better:
+                raise ActiveVersionUnusable(reason) from error
             return None, None, reason
-        return comparison, split.months, _in_words(comparison)
+        try:
+            split = split_by_time(table, rival.base)
+            judged = rival.before(split)
+            comparison = self._judge(split, judged)
+        except (NoFairComparison, ListingsError) as error:
+            return None, None, f"no fair comparison is possible: {error}{rival.note}"
+        return comparison, split.months, _in_words(comparison) + rival.note
 
     def _judge(self, split: TimeSplit, serving: LoadedModel) -> Comparison:
         """Compare a candidate that has seen only the earlier months."""
@@ -236,6 +251,7 @@ class Retraining:
         )
 
     def _store(self, trained: TrainedModel) -> ModelVersion:
+        require_fit(trained.metrics)
         predictions = trained.predictions
         return save_bundle(
             trained,
@@ -256,8 +272,10 @@ class Retraining:
             self._note(Step.ACTIVATED, key, active, version)
         return self._result(Decision.ACTIVATED, reason, table, version, active=active)
 
-    def _held_back(self, table: pd.DataFrame) -> str | None:
-        """Why nobody's retraining activates nothing at present; None if it may."""
+    def _held_back(self, table: pd.DataFrame, found: Comparison | None) -> str | None:
+        """Why a better candidate is not activated at present; None if it may be."""
+        if found is not None and (doubt := level_doubt(found)) is not None:
+            return f"{_in_words(found)}, but {doubt}"
         if not self.is_scheduled:
             return None
         registry, month = self._registry, quoted_month(table)

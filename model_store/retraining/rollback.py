@@ -1,7 +1,9 @@
-"""Rolls a new version back if its errors on reported sales are larger than those of the one before.
+"""Rolls a new version back if its errors on reported sales are larger than those of an earlier one.
 
-It happens once for each activation, never to a version that somebody returned to, and only if no
-caller alone can have brought it about.
+The versions before it are looked at one after the other, the latest first: a bad version is not
+hidden by its own recalibration, nor by another bad one that follows it. It happens once for each
+activation, never to a version that somebody returned to, and only if no caller alone can have
+brought it about.
 """
 
 import dataclasses
@@ -10,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from model_store.drift.sales import SaleComparison, compare_sales
-from model_store.registry.history import Action, ActivationRecord, rollback_target
+from model_store.registry.history import Action, ActivationRecord, earlier_versions
 from model_store.registry.registry import ModelRegistry, etag_of
 from shared.domain.errors import ActiveModelChanged, NoEarlierModel
 from shared.domain.sale import SaleReport
 
 AUTOMATIC = "automatic"
 """Who changed the active version, in the history, if nobody asked for it."""
+MAX_EARLIER = 5
+"""Versions before the active one that it is compared with; older ones priced another market."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,11 +45,11 @@ class RollbackDecision:
 
 
 def roll_back_if_worse(registry: ModelRegistry, reports: Sequence[SaleReport]) -> RollbackDecision:
-    """Compare the active version with the one before it, and roll back if it is worse.
+    """Compare the active version with those before it, and roll back to one that is better.
 
     Args:
         registry: with a self-test, which the earlier version must pass.
-        reports: see `model_store.drift.sales.sale_reports`.
+        reports: see `model_store.drift.sale_reports.sale_reports`.
 
     Raises:
         ModelVersionNotFound, ModelRefused: the earlier version is missing or fails a check; the
@@ -57,7 +61,9 @@ def roll_back_if_worse(registry: ModelRegistry, reports: Sequence[SaleReport]) -
     if found is None or not (found.is_worse and found.is_broad):
         return decision
     try:
-        now = registry.rollback(by=AUTOMATIC, expected_etag=etag_of(found.version)).id
+        now = registry.rollback(
+            by=AUTOMATIC, expected_etag=etag_of(found.version), to=found.previous
+        ).id
     except ActiveModelChanged:
         reason = "another version was activated meanwhile"
         return RollbackDecision(
@@ -69,16 +75,38 @@ def roll_back_if_worse(registry: ModelRegistry, reports: Sequence[SaleReport]) -
 def compare_with_previous(
     registry: ModelRegistry, reports: Sequence[SaleReport]
 ) -> RollbackDecision:
-    """Compare the active version with the one before it, and change nothing."""
-    active, history = registry.active_version(), registry.history()
+    """Compare the active version with those before it, and change nothing.
+
+    The comparison is the one with the latest of them that is better beyond doubt, so that no caller
+    alone can have brought it about; else with the latest that is better; else with the latest.
+    """
+    active, history = registry.known_active_version(), registry.history()
     reason, found = _why_not(history, active), None
     if reason is None and active is not None:
         try:
-            found = compare_sales(reports, active, rollback_target(history, active))
+            found = _most_telling(reports, active, earlier_versions(history, active))
             reason = found.reason()
         except NoEarlierModel:
             reason = "no version was active before"
     return RollbackDecision(rolled_back=False, reason=reason or "", active=active, comparison=found)
+
+
+def _most_telling(
+    reports: Sequence[SaleReport], active: str, earlier: Sequence[str]
+) -> SaleComparison:
+    """See `compare_with_previous`.
+
+    Args:
+        reports: of sales.
+        active: the version that is judged.
+        earlier: the versions before it, the latest first, at least one; each once.
+    """
+    others = [name for name in dict.fromkeys(earlier) if name != active]
+    if not others:
+        raise NoEarlierModel(version=active)
+    found = [compare_sales(reports, active, name) for name in others[:MAX_EARLIER]]
+    worse = [each for each in found if each.is_worse]
+    return next(iter([*(each for each in worse if each.is_broad), *worse, *found]))
 
 
 def rolled_back_versions(history: Sequence[ActivationRecord]) -> set[str]:

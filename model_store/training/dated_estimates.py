@@ -31,11 +31,11 @@ def estimate_listings(
     months = dates.map({date: month_number(date) for date in dates.unique()}).to_numpy()
     n = len(listings)
     price, quantiles = np.empty(n), np.empty((n, len(QUANTILE_LEVELS)))
-    known = np.empty(n, dtype=np.bool_)
+    level, notes = np.empty(n, dtype=np.int8), np.zeros(n, dtype=np.int64)
     for month in np.unique(months).tolist():
         rows = np.flatnonzero(months == month)
         part = {name: [column[row] for row in rows.tolist()] for name, column in fields.items()}
         found = model.estimate_columns(part, len(rows), month=month)
         price[rows], quantiles[rows] = found.price_mad, found.quantiles_mad
-        known[rows] = found.model_known
-    return EstimateTable(price_mad=price, quantiles_mad=quantiles, model_known=known)
+        level[rows], notes[rows] = found.level, found.notes
+    return EstimateTable(price_mad=price, quantiles_mad=quantiles, level=level, notes=notes)

@@ -16,6 +16,7 @@ import pandas as pd
 
 from data.hedonic.model import FloatArray
 from data.listings.files import ListingsError
+from data.listings.fingerprints import Fingerprints, stored_fingerprints
 from data.listings.suspicion import without_implausible_km
 from data.listings.table import LISTING_DATE, PRICE, PRICE_SUSPECT, until_quoted_month
 from data.market.calibrate import require_several_brands
@@ -35,7 +36,18 @@ LEVEL_MONTHS = 3
 MIN_LEVEL_LISTINGS = 100
 """With fewer listings in these months, all listings decide the level."""
 MAX_LEVEL_FACTOR = 1.6
-"""A level further above or below the version's is another currency or market."""
+"""A level further above or below the version's is another currency or market, whatever its age."""
+_LEVEL_FACTOR, _LEVEL_FACTOR_A_MONTH = 1.25, 1.02
+"""Largest change of the level at once, and further for each month since the version's data. Of
+Moroccan listings of 2021 to 2026 the level moved by 3 %; sources differ by up to 15 %."""
+MIN_BRAND_LISTINGS = 30
+"""Fewest listings of a brand whose own level is stated."""
+_MIN_LEVEL_BRANDS = 3
+_MAX_BRAND_FACTOR = 1.1
+"""Change of the level that fewer brands, or a single one of them, may cause for all cars; and
+distance of a brand's level from it that is stated."""
+_BRAND_LISTINGS = 10
+"""Fewest listings of a brand that counts among those."""
 MAX_MEDIAN_ERROR = 0.5
 """A larger median error, log scale, after the change of level: these are not prices of the cars."""
 _COVERAGE = 0.9
@@ -86,11 +98,14 @@ class Recalibration:
         calibration: of the intervals, with the change of level.
         training: of the manifest, with the new `data_as_of` and `price_index`.
         calibrated_on: of the manifest; see `ModelVersion.calibrated_on`.
+        rows: sorted fingerprints of the later listings, suspicious ones included, by the key of the
+            version's training rows; empty without listings.
     """
 
     calibration: IntervalCalibration
     training: dict[str, Any]
     calibrated_on: dict[str, Any]
+    rows: Fingerprints
 
 
 def recalibrate(
@@ -110,14 +125,22 @@ def recalibrate(
 
     Raises:
         ListingsError: too few prices, no dates, dates in the future, none after `data_as_of`, a
-            single brand, or a price level far from the version's.
+            single brand, a price level far from the version's, or one that few brands decide.
     """
     version, shift, month, scores = model.version, 0.0, model.version.data_as_of, None
-    calibration, later = model.calibration, None
+    calibration, later, by_brand = model.calibration, None, {}
+    rows: Fingerprints = np.empty(0, dtype=np.uint64)
+    left_out = 0
     if listings is not None:
-        later = _later_listings(listings, version.data_as_of)
+        used = _later_listings(listings, version.data_as_of)
+        # Suspicious prices were looked at, too: those left over would be no sample of unseen ones.
+        seen = listings[_is_later(listings, version.data_as_of)]
+        left_out = len(seen) - len(used)
+        rows = stored_fingerprints(seen, str(version.training["digest"]))
+        later = until_quoted_month(without_implausible_km(used).reset_index(drop=True))
         month = str(later[LISTING_DATE].max())
         shift, scores = _compare(model, later)
+        by_brand = _brands_apart(later, scores.error, shift)
         age = month_number(month) - month_number(version.data_as_of)
         calibration = calibration.aged(calibration.age_of_data(age))
     if sales:
@@ -146,14 +169,38 @@ def recalibrate(
             if later is None
             else [str(later[LISTING_DATE].min()), str(later[LISTING_DATE].max())],
             "sales": len(sales),
+            "left_out": left_out,
+            "levels_by_brand": by_brand,
+            "median_ape": None if later is None else _median_ape(scores.error[: len(later)]),
             "price_level": round(factor, 4),
             **_before_and_after(scores),
         },
+        rows=rows,
     )
 
 
+def level_bounds(months: float) -> tuple[float, float]:
+    """Lowest and highest change of the price level that is taken for one.
+
+    Args:
+        months: since the data of the version.
+    """
+    high = min(MAX_LEVEL_FACTOR, _LEVEL_FACTOR * _LEVEL_FACTOR_A_MONTH ** max(months, 0.0))
+    return 1 / high, high
+
+
+def _median_ape(error: FloatArray) -> float:
+    """Median absolute error in percent of the price, of log prices minus estimates."""
+    return round(100 * float(np.median(np.abs(np.expm1(-error)))), 2)
+
+
+def _is_later(listings: pd.DataFrame, data_as_of: str) -> "pd.Series[bool]":
+    dates = listings[LISTING_DATE]
+    return dates.notna() & (dates > data_as_of)
+
+
 def _later_listings(listings: pd.DataFrame, data_as_of: str) -> pd.DataFrame:
-    """The usable listings after a month; a few very late ones are dated in `quoted_month`.
+    """The usable listings after a month.
 
     Raises:
         ListingsError: see `recalibrate`.
@@ -172,8 +219,7 @@ def _later_listings(listings: pd.DataFrame, data_as_of: str) -> pd.DataFrame:
             f"listings are dated in the future ({latest}); the current month is"
             f" {month_name(current_month())}"
         )
-    is_later = dates.notna() & (dates > data_as_of)
-    usable = is_later & ~listings[PRICE_SUSPECT].astype(bool)
+    usable = _is_later(listings, data_as_of) & ~listings[PRICE_SUSPECT].astype(bool)
     if (count := int(usable.sum())) < MIN_PRICES:
         raise ListingsError(
             f"{count} of {len(listings)} listings are usable and later than {data_as_of}, the data"
@@ -181,7 +227,7 @@ def _later_listings(listings: pd.DataFrame, data_as_of: str) -> pd.DataFrame:
         )
     later = listings[usable].reset_index(drop=True)
     require_several_brands(later)
-    return until_quoted_month(without_implausible_km(later).reset_index(drop=True))
+    return later
 
 
 def _compare(model: LoadedModel, later: pd.DataFrame) -> tuple[float, _Scores]:
@@ -196,14 +242,19 @@ def _compare(model: LoadedModel, later: pd.DataFrame) -> tuple[float, _Scores]:
     error = np.log(later[PRICE].to_numpy(dtype=np.float64)) - estimate_log
     months = later[LISTING_DATE].map(month_number).to_numpy(dtype=np.int64)
     recent = months > months.max() - LEVEL_MONTHS
-    shift = float(np.median(error[recent] if recent.sum() >= MIN_LEVEL_LISTINGS else error))
+    if recent.sum() < MIN_LEVEL_LISTINGS:
+        recent[:] = True
+    shift = float(np.median(error[recent]))
     factor = float(np.exp(shift))
-    if not 1 / MAX_LEVEL_FACTOR <= factor <= MAX_LEVEL_FACTOR:
+    passed = int(months.max()) - month_number(model.version.data_as_of)
+    low, high = level_bounds(passed)
+    if not low <= factor <= high:
         raise ListingsError(
             f"the listings ask {factor:.3g} times the estimates (median): is this another"
-            f" currency or market? Between {1 / MAX_LEVEL_FACTOR:.2f} and {MAX_LEVEL_FACTOR}"
-            " times is accepted"
+            f" currency or market? {passed} months after the data of the version, between"
+            f" {low:.2f} and {high:.2f} times is accepted"
         )
+    _check_brands(error[recent], later["company"].to_numpy()[recent], shift)
     if (spread := float(np.median(np.abs(error - shift)))) > MAX_MEDIAN_ERROR:
         raise ListingsError(
             f"the asking prices do not follow the cars: the median error is"
@@ -217,6 +268,43 @@ def _compare(model: LoadedModel, later: pd.DataFrame) -> tuple[float, _Scores]:
         is_young=age_at_listing(later) <= MAX_YOUNG_AGE,
     )
     return shift, scores
+
+
+def _check_brands(error: FloatArray, brands: npt.NDArray[np.object_], shift: float) -> None:
+    """Raise `ListingsError` if few brands alone would move the price level of all cars."""
+    limit = float(np.log(_MAX_BRAND_FACTOR))
+    if abs(shift) <= limit:
+        return
+    names, counts = np.unique(brands.astype(str), return_counts=True)
+    if (counts >= _BRAND_LISTINGS).sum() < _MIN_LEVEL_BRANDS:
+        raise ListingsError(
+            f"the listings are of {', '.join(names[np.argsort(-counts)][:_MIN_LEVEL_BRANDS])} and"
+            f" ask {np.exp(shift):.3g} times the estimates (median), but the price level is that of"
+            f" all brands: at least {_MIN_LEVEL_BRANDS} brands with {_BRAND_LISTINGS} listings are"
+            f" needed for a change of more than {_MAX_BRAND_FACTOR - 1:.0%}"
+        )
+    most = names[np.argmax(counts)]
+    others = float(np.median(error[brands != most]))
+    if abs(shift - others) > limit:
+        raise ListingsError(
+            f"the listings ask {np.exp(shift):.3g} times the estimates (median), and without those"
+            f" of {most} {np.exp(others):.3g} times: the price level of all brands would follow"
+            " that of one. Train on the listings instead, or leave this brand out"
+        )
+
+
+def _brands_apart(later: pd.DataFrame, error: FloatArray, shift: float) -> dict[str, float]:
+    """Change of the level of each brand that is far from that of all.
+
+    Args:
+        later: the listings.
+        error: (n,) their log prices minus the estimates at the new level.
+        shift: change of the level of all, log scale.
+    """
+    own = pd.Series(error).groupby(later["company"].to_numpy()).agg(["median", "size"])
+    is_apart = own["median"].abs() > np.log(_MAX_BRAND_FACTOR)
+    apart = own["median"][is_apart & (own["size"] >= MIN_BRAND_LISTINGS)] + shift
+    return {str(brand): round(float(np.exp(level)), 4) for brand, level in apart.items()}
 
 
 def _sale_scores(sales: Sequence[SaleReport]) -> _Scores:

@@ -43,8 +43,8 @@ from model_store.training.evaluation import scores
 from model_store.training.forests import fit_difficulty, fit_forest
 from model_store.training.horizon import growth_of, resembles_later_cars
 from model_store.training.profile import training_profile
+from model_store.training.rising_kinds import measure_usual
 from model_store.training.rolling_origins import ListingErrors
-from model_store.training.usual_statistics import usual_statistics
 
 MIN_LISTINGS = 200
 _MAX_FIVE_FOLD_LISTINGS = 25_000
@@ -157,9 +157,7 @@ def train_bundle(
         difficulty=second,
         encoder=fitted.encoder,
         calibration=calibration,
-        usual=usual_statistics(
-            table, fitted.encoder.hedonic, market.kind_trend if market else None
-        ),
+        usual=measure_usual(table, fitted.encoder, market),
         metrics={
             **scores(np.exp(actual), np.exp(mean), np.exp(quantiles)),
             "split": "out of bag, baseline cross-fitted, field dropout on",

@@ -1,6 +1,6 @@
 """Measures what is usual for a car: shares of fuels and gearboxes, kilometres by age."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,10 @@ import pandas as pd
 
 from data.hedonic.model import SEPARATOR, FloatArray, HedonicModel
 from data.listings.table import LISTING_DATE, latest_month
-from data.market.distributions import age_at_listing
-from data.market.kind_trend import KindTrend, kind_ratios
+from data.market.distributions import ListedYears, age_at_listing, listed_years
+from data.market.kind_trend import kind_ratios
+from data.market.kinds import KindCounts, known_vehicles, listed_kinds, new_car_kinds
+from data.market.reference import ReferenceMarket
 from model_store.pricing.usual_cars import AGE_BANDS, MAX_AGE, Counts, UsualStatistics
 
 _MIN_LISTINGS = 30
@@ -18,11 +20,15 @@ _KM_PRIOR = 20.0
 """Weight of the factor 1 as a number of listings."""
 _SPREAD_QUANTILES = (0.16, 0.84)
 _DEFAULT_SPREAD = (-0.5, 0.5)
+_MIN_KINDS = 10
+"""Fewest listings of a vehicle that state their kind from which a kind without any is unknown."""
+_MIN_KIND = 1.0
+"""Fewest listings of a kind that a vehicle has."""
 _DIGITS = 3
 
 
 def usual_statistics(
-    listings: pd.DataFrame, hedonic: HedonicModel, kind_trend: KindTrend | None = None
+    listings: pd.DataFrame, hedonic: HedonicModel, market: ReferenceMarket | None = None
 ) -> UsualStatistics:
     """Measure the listings that a model is trained on.
 
@@ -30,19 +36,76 @@ def usual_statistics(
         listings: a canonical table.
         hedonic: the model's baseline; a vehicle that it does not know counts for its brand, and a
             brand that it does not know for the market.
-        kind_trend: for generated listings, whose fuels and gearboxes do not depend on the year:
-            the trend that they lack.
+        market: from which generated listings were drawn. Their fuels and gearboxes do not depend
+            on the year: the kinds are those of the market, or have its trend if it states none.
     """
     as_of = latest_month(listings)
     dated = listings.assign(**{LISTING_DATE: listings[LISTING_DATE].fillna(as_of)})
     vehicle = _vehicles(dated, hedonic)
     kind = dated["fuel"] + SEPARATOR + dated["transmission"]
-    trend = kind_ratios(kind_trend or {}, kind, dated["year"])
+    if market is not None and market.kinds:
+        listed = listed_kinds(market.kinds, market.kind_shares)
+        kinds = _of_known_names(listed, hedonic)
+        new_kinds: Counts = _of_known_names(new_car_kinds(market.new_cars, listed), hedonic)
+        known = known_vehicles(market.kinds, market.new_cars, market.kind_shares)
+    else:
+        new_kinds = {}
+        trend = kind_ratios(market.kind_trend if market else {}, kind, dated["year"])
+        kinds = _counts(vehicle, kind, dated["year"], trend)
+        known = frozenset(name for name, found in kinds.items() if _total(found) >= _MIN_KINDS)
     return UsualStatistics(
-        kinds=_counts(vehicle, kind, dated["year"], trend),
+        kinds=kinds,
+        known_kinds=_known_kinds((kinds, new_kinds), known),
+        new_kinds=new_kinds,
+        new_car_years={} if market is None else market.years_of_new_cars(hedonic),
+        listed_years=_listed_years(vehicle, dated, market),
         powers=_counts(vehicle, kind, dated["fiscal_power_cv"], np.ones(len(dated))),
         **_kilometres(dated["km_driven"].to_numpy(), age_at_listing(dated), vehicle, kind),
     )
+
+
+def _listed_years(
+    vehicle: pd.Series, listings: pd.DataFrame, market: ReferenceMarket | None
+) -> ListedYears | None:
+    """The years that real listings of each vehicle cover; None if the market does not state them.
+
+    Generated listings would state the years of a smoothed distribution.
+    """
+    if market is not None:
+        return market.cars.listed_years or None
+    return listed_years(vehicle[~vehicle.str.endswith(SEPARATOR)], listings)
+
+
+def _known_kinds(sources: Iterable[Counts], known: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """All kinds of each vehicle of which it is known that it has no others."""
+    found: dict[str, set[str]] = {}
+    for kinds in sources:
+        for vehicle, of_vehicle in kinds.items():
+            if vehicle in known and not vehicle.endswith(SEPARATOR):
+                found.setdefault(vehicle, set()).update(
+                    name for name, years in of_vehicle.items() if sum(years.values()) >= _MIN_KIND
+                )
+    return {vehicle: tuple(sorted(names)) for vehicle, names in found.items() if names}
+
+
+def _total(kinds: Mapping[str, Mapping[str, float]]) -> float:
+    return sum(sum(years.values()) for years in kinds.values())
+
+
+def _of_known_names(kinds: KindCounts, hedonic: HedonicModel) -> Counts:
+    """The counts of vehicles that the model does not know are added to those of their brands."""
+    found: KindCounts = {}
+    brands = {name.split(SEPARATOR)[0] for name in hedonic.vehicle_years}
+    for vehicle, by_kind in kinds.items():
+        company = vehicle.split(SEPARATOR)[0]
+        name = vehicle if vehicle in hedonic.vehicle_years else company + SEPARATOR
+        if company not in brands:
+            name = SEPARATOR
+        for kind, by_year in by_kind.items():
+            cells = found.setdefault(name, {}).setdefault(kind, {})
+            for year, count in by_year.items():
+                cells[year] = round(cells.get(year, 0.0) + count, _DIGITS)
+    return found
 
 
 def _vehicles(listings: pd.DataFrame, hedonic: HedonicModel) -> pd.Series:

@@ -24,12 +24,12 @@ from shared.audit.chain import (
 )
 from shared.audit.file_state import CheckpointError, FileState
 from shared.audit.flusher import close_at_exit, schedule_flush
+from shared.audit.list_records import ListRecords
+from shared.audit.sums import Record
 from shared.blobs.local import fsync_folder
 from shared.domain.clock import DAY_S, Clock
 from shared.domain.errors import AuditNotFlushed, AuditUnavailable
 from shared.domain.ids import new_id
-from shared.domain.sale import SaleReport
-from shared.domain.valuation import AuditRecord
 from shared.logging import get_logger
 from shared.metrics import AUDIT_FAILURES, AUDIT_RECORDS
 from shared.settings import Settings
@@ -63,7 +63,7 @@ class Fsync(StrEnum):
 class _PendingWrite:
     """The records of one call of `append`."""
 
-    records: Sequence[AuditRecord | SaleReport]
+    records: Sequence[Record]
     bodies: list[bytes]
     is_written: bool = False
     failure: str = "not written"
@@ -169,7 +169,7 @@ class AuditLog:
         """Whether an answer must wait until its record is on the disk."""
         return self._fsync is Fsync.ALWAYS
 
-    def append(self, records: Sequence[AuditRecord | SaleReport]) -> None:
+    def append(self, records: Sequence[Record]) -> None:
         """Write the records as one block; with `Fsync.ALWAYS` they are then on the disk.
 
         Raises:
@@ -180,13 +180,13 @@ class AuditLog:
         if self._fsync is Fsync.ALWAYS:
             self.sync()
 
-    def write(self, records: Sequence[AuditRecord | SaleReport]) -> None:
+    def write(self, records: Sequence[Record]) -> None:
         """Write the records as one block, handed to the operating system.
 
         Raises:
             AuditUnavailable: the write failed; the file contains nothing of the block.
         """
-        block = _PendingWrite(records, [orjson.dumps(record.to_json()) for record in records])
+        block = _PendingWrite(records, _encode(records))
         self._waiting.append(block)
         with self._lock:
             if self._waiting and not block.is_written:
@@ -429,3 +429,14 @@ class AuditLog:
         except OSError:
             os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
             raise
+
+
+def _encode(records: Sequence[Record]) -> list[bytes]:
+    """The records as JSON, without hashes."""
+    found: list[bytes] = []
+    for record in records:
+        if isinstance(record, ListRecords):
+            found += record.encode()
+        else:
+            found.append(orjson.dumps(record.to_json()))
+    return found

@@ -8,13 +8,17 @@ import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import orjson
 
+from shared.audit.list_records import ListRecords
 from shared.blobs.local import temporary_file
 from shared.domain.sale import SaleReport
 from shared.domain.valuation import AuditRecord
+
+Record: TypeAlias = AuditRecord | SaleReport | ListRecords
+"""What is written to the log: one record, or those of a list."""
 
 SUMS_FOLDER = "sums"
 SCHEMA = 1
@@ -82,9 +86,11 @@ class FileSums(dict[str, CallerSums]):
             found = self[caller] = CallerSums()
         return found
 
-    def add_records(self, records: Sequence[AuditRecord | SaleReport]) -> None:
+    def add_records(self, records: Sequence[Record]) -> None:
         """Add records; sale reports are not counted. Every answer passes here: no further calls."""
         for record in records:
+            if isinstance(record, ListRecords):
+                self._add_list(record)
             if not isinstance(record, AuditRecord):
                 continue
             sums = self.get(record.caller) or self.of(record.caller)
@@ -101,6 +107,16 @@ class FileSums(dict[str, CallerSums]):
                 versions[version] = versions.get(version, 0) + 1
             sums.response_ms_sum += record.response_time_ms
             sums.cache_hits += record.cached
+
+    def _add_list(self, records: ListRecords) -> None:
+        sums, prices_mad = self.of(records.caller), records.estimates.prices_mad
+        count, version = len(prices_mad), records.estimates.model_version
+        sums.successes += count
+        sums.price_sum += sum(prices_mad)
+        sums.price_min = min(sums.price_min, *prices_mad)
+        sums.price_max = max(sums.price_max, *prices_mad)
+        sums.versions[version] = sums.versions.get(version, 0) + count
+        sums.response_ms_sum += count * records.response_time_ms
 
     def add_line(self, line: bytes) -> None:
         """Add the record of a line; on an error nothing is added.

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from shared.domain.errors import FieldProblem, check_schema
 from shared.domain.ids import BatchId, CallerId
-from shared.domain.job import JobState
+from shared.domain.job import Callback, JobState
 from shared.domain.notes import NO_ASKING_PRICES, AskingSides, NoteCount
 from shared.domain.table import Dialect, known_members
 
@@ -147,6 +147,8 @@ class BatchManifest:
     """Delimiter of the stored results: that of a CSV file, otherwise the comma."""
     corrects: BatchId | None = None
     """The batch whose rejected rows the file corrects; None for a file of its own."""
+    callback: Callback | None = None
+    """Where its end is reported."""
 
     @property
     def schema(self) -> int:
@@ -156,6 +158,8 @@ class BatchManifest:
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
         members = dataclasses.asdict(self) | {"dialect": self.dialect.to_json()}
+        if self.callback is None:
+            del members["callback"]
         return members if self.schema == 1 else members | {"schema": self.schema}
 
     @classmethod
@@ -173,7 +177,10 @@ class BatchManifest:
             **given | {"on_error": OnError(given["on_error"]), "expected_header": expected, **pairs}
         )
         dialect = Dialect.from_json(members["dialect"])
-        return cls(**known_members(cls, members) | {"options": options, "dialect": dialect})
+        reported = members.get("callback")
+        callback = None if reported is None else Callback.from_wire(reported)
+        parsed = {"options": options, "dialect": dialect, "callback": callback}
+        return cls(**known_members(cls, members) | parsed)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

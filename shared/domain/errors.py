@@ -159,6 +159,13 @@ class ModelRefused(DomainError, code="model-refused"):
     """A version failed its checks; the active one stays. `reason` says which check."""
 
 
+class ActivePointerLost(DomainError, code="active-pointer-lost"):
+    """The pointer to the active version is missing or unreadable, though one was active.
+
+    `version` was activated last; "-" if that is not known.
+    """
+
+
 class ActiveModelChanged(DomainError, code="model-changed"):
     """Another version became active since the caller looked; `version` is active now."""
 
@@ -191,8 +198,16 @@ class QueueFull(DomainError, code="queue-full"):
     """Too much work waits already."""
 
 
+class WebhooksUnavailable(DomainError, code="webhooks-unavailable"):
+    """A worker of an earlier release, which records no ends for callbacks, may end the work."""
+
+
 class TooManyTransfers(DomainError, code="too-many-transfers"):
     """Too many clients send or receive slowly; one more would block other requests."""
+
+
+class TooManyWaits(DomainError, code="too-many-waits"):
+    """Too many requests wait for jobs and batches; polling without `wait` goes on."""
 
 
 class AuditUnavailable(DomainError, code="audit-unavailable"):

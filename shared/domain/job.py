@@ -1,12 +1,14 @@
 """A job: an accepted request for work that may outlast the HTTP request."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from shared.domain.errors import DomainError
 from shared.domain.ids import CallerId, JobId
-from shared.domain.valuation import CarRequest, Estimate
+from shared.domain.lists.requests import count_extras
+from shared.domain.valuation import DEFAULT_COVERAGE, CarRequest, Estimate
 
 
 class JobState(StrEnum):
@@ -52,6 +54,29 @@ def effort_of(request: CarRequest) -> int:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Callback:
+    """Where the end of a job or batch is reported, and how."""
+
+    url: str
+    key_id: str
+    """Of the API key whose secret signs the webhook; empty: that of the service."""
+    language: str
+    """Of the texts: `fr` or `en`."""
+    coverage: float = DEFAULT_COVERAGE
+    """Of the price intervals of a job."""
+
+    def to_wire(self) -> dict[str, Any]:
+        """The stored form; readers ignore members that they do not know."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_wire(cls, members: Mapping[str, Any]) -> Self:
+        """Rebuild it from `to_wire`'s members; those of a newer version are ignored."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in members.items() if name in names})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One accepted request for the valuation of a car or of a list of cars."""
 
@@ -60,19 +85,23 @@ class Job:
     state: JobState
     created_at: float
     """Unix time, seconds."""
-    requests: tuple[CarRequest, ...]
+    requests: Sequence[CarRequest]
+    """A `shared.domain.lists.requests.RequestList` if it is long."""
     is_list: bool
     """Whether the caller sent a list, and gets one back."""
     started_at: float | None = None
     finished_at: float | None = None
     attempts: int = 0
     cancel_requested: bool = False
-    estimates: tuple[Estimate, ...] = ()
-    """One per request, in order, once the job has succeeded."""
+    estimates: Sequence[Estimate] = ()
+    """One per request, in order, once the job has succeeded; an `EstimateList` of columns if the
+    requests are one and ask for no extras."""
     error: str | None = None
     """Message code of the failure."""
     origin: DispatchOrigin | None = None
     """Set if the job is a request of `/predict` whose caller stopped waiting."""
+    callback: Callback | None = None
+    """Where its end is reported."""
 
     @property
     def done(self) -> int:
@@ -87,7 +116,7 @@ class Job:
     @property
     def effort(self) -> int:
         """Its expected duration, in that of one car without extras."""
-        return sum(map(effort_of, self.requests))
+        return len(self.requests) + EXTRA_COST_CARS * count_extras(self.requests)
 
 
 class JobEnd(NamedTuple):
@@ -96,7 +125,7 @@ class JobEnd(NamedTuple):
     id: JobId
     state: JobState
     """A terminal one."""
-    estimates: tuple[Estimate, ...] = ()
+    estimates: Sequence[Estimate] = ()
     error: str = ""
     """Message code of the failure."""
 

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Self
 
+from shared.domain.car import CATEGORIES, FIELD_NAMES, USUALLY_STATED
+from shared.domain.valuation import BRAND_UNKNOWN, EXTRAPOLATED, NO_EFFECT, UNSEEN_IN_MODEL
+
 MAX_EXAMPLES = 3
 EXAMPLE_MAX_CHARS = 80
 
@@ -22,6 +25,35 @@ class NoteCount(NamedTuple):
         """Rebuild a stored count; further values of a newer version are ignored."""
         field, code, rows, examples, *_ = values
         return cls(field, code, rows, tuple(examples))
+
+
+_TEXTS = ("company", "model", "edition", "city")
+_NUMBERS = tuple(name for name in FIELD_NAMES if name not in {*CATEGORIES, *_TEXTS})
+DETAIL_WORDS = tuple(
+    name for name in FIELD_NAMES if name not in {*_NUMBERS, "company", "model", *USUALLY_STATED}
+)
+"""Optional fields of words that may have no effect on the price."""
+
+
+class ModelNote(NamedTuple):
+    """What a model says of a field of a car beside its price."""
+
+    field: str
+    code: str
+
+
+MODEL_NOTES = (
+    ModelNote("company", BRAND_UNKNOWN),
+    *(ModelNote(name, EXTRAPOLATED) for name in _NUMBERS),
+    *(ModelNote(name, NO_EFFECT) for name in DETAIL_WORDS),
+    *(ModelNote(name, UNSEEN_IN_MODEL) for name in ("fuel", "transmission")),
+)
+"""By the number of its bit in the notes of a model on a car."""
+EXTRAPOLATED_KM = 1 << MODEL_NOTES.index(ModelNote("km_driven", EXTRAPOLATED))
+ALL_EXTRAPOLATED = sum(1 << at for at, note in enumerate(MODEL_NOTES) if note.code == EXTRAPOLATED)
+COLUMN_WITHOUT_EFFECT = "columns-without-effect"
+"""Code of the note on a field of which no value changes a price: the batch has one notice of all
+such columns."""
 
 
 class AskingSides(NamedTuple):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Self
 
-from shared.domain.car import CarFeatures
+from shared.domain.car import KM_HIGH, CarFeatures
 from shared.domain.clock import month_number
 from shared.domain.ids import CallerId, ValuationId
 from shared.domain.outlook import Comparable, Depreciation
@@ -29,6 +29,10 @@ NO_EFFECT = "no-effect"
 """Code of a warning: the model does not know the value, and prices the car without it."""
 UNSEEN_IN_MODEL = "unseen-in-model"
 """Code of a warning: hardly any training listing of the car's model has the value."""
+EXTRAPOLATED = "extrapolated"
+"""Code of a warning: the training listings of the car's model do not cover the value."""
+MODEL_UNKNOWN, BRAND_UNKNOWN = "model-unknown", "brand-unknown"
+"""Codes of warnings: the model, or the brand as well, is not in the training data."""
 DEFAULT_COVERAGE = 0.90
 
 
@@ -60,6 +64,8 @@ class VerdictPosition(StrEnum):
     BELOW = "below_market"
     FAIR = "fair"
     ABOVE = "above_market"
+    UNCERTAIN = "uncertain"
+    """The listings do not cover the car: nothing says how its price lies to the market."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +74,8 @@ class Verdict:
 
     asking_price_mad: float
     position: VerdictPosition
-    percentile: float
-    """Share of cars like this one, in percent (0 to 100), that ask less."""
+    percentile: float | None
+    """Share of cars like this one, in percent (0 to 100), that ask less; None if `UNCERTAIN`."""
     difference_mad: float
     """Asking price minus estimate."""
 
@@ -108,13 +114,23 @@ def interval_of(
     Raises:
         ValueError: for any other coverage.
     """
+    low, high = interval_indexes(coverage)
+    return PriceInterval(
+        low_mad=quantiles_mad[low], high_mad=quantiles_mad[high], coverage=coverage
+    )
+
+
+def interval_indexes(coverage: float) -> tuple[int, int]:
+    """Indexes of both ends of the central interval with one of `COVERAGES` among the quantiles.
+
+    Raises:
+        ValueError: for any other coverage.
+    """
     low = round((1.0 - coverage) / 2.0, 6)
     if low not in QUANTILE_LEVELS[:4]:
         raise ValueError(f"coverage must be one of {COVERAGES}, not {coverage}")
     index = QUANTILE_LEVELS.index(low)
-    return PriceInterval(
-        low_mad=quantiles_mad[index], high_mad=quantiles_mad[-1 - index], coverage=coverage
-    )
+    return index, len(QUANTILE_LEVELS) - 1 - index
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,6 +156,9 @@ class Estimate:
     unseen: tuple[str, ...] = ()
     """Stated fields (fuel, gearbox) whose values hardly any training listing of the car's
     model has."""
+    extrapolated: tuple[str, ...] = ()
+    """Stated fields (year, kilometres, other numbers) whose values the training listings of the
+    car's model do not cover."""
     width_age_months: int | None = None
     """Age of the data that the widths of the intervals stand for, months; None in estimates of
     earlier releases. Larger than the age of `data_as_of` if the calibration is older."""
@@ -167,10 +186,20 @@ class Estimate:
         level = QUANTILE_LEVELS[right - 1]
         return round(100 * (level + share * (QUANTILE_LEVELS[right] - level)), 1)
 
+    @property
+    def can_judge(self) -> bool:
+        """Whether an asking price can be compared: the listings of the car's model cover it."""
+        return self.model_known and not self.extrapolated
+
     def verdict(self, asking_price_mad: float) -> Verdict:
-        """Compare an asking price: fair inside the central 50 % interval, else below or above."""
+        """Compare an asking price: fair inside the central 50 % interval, else below or above.
+
+        That of a car that the listings do not cover is not compared: `UNCERTAIN`.
+        """
         fair = self.interval(0.50)
-        if asking_price_mad < fair.low_mad:
+        if not self.can_judge:
+            position = VerdictPosition.UNCERTAIN
+        elif asking_price_mad < fair.low_mad:
             position = VerdictPosition.BELOW
         elif asking_price_mad > fair.high_mad:
             position = VerdictPosition.ABOVE
@@ -179,7 +208,7 @@ class Estimate:
         return Verdict(
             asking_price_mad=asking_price_mad,
             position=position,
-            percentile=self.percentile(asking_price_mad),
+            percentile=self.percentile(asking_price_mad) if self.can_judge else None,
             difference_mad=round(asking_price_mad - self.price_mad, 2),
         )
 
@@ -202,16 +231,17 @@ class Estimate:
             list(self.unpriced),
             list(self.unseen),
             self.width_age_months,
+            list(self.extrapolated),
         ]
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild the estimate from `to_wire`'s list; further values of a newer one are ignored."""
         price_mad, quantiles_mad, model_version, model_known, *extras = values
-        missing: list[Any] = [None, None, None, 0, (), (), None]
-        explanation, depreciation, comparables, month, unpriced, unseen, width_age, *_ = (
-            extras + missing[len(extras) :]
-        )
+        missing: list[Any] = [None, None, None, 0, (), (), None, ()]
+        extras += missing[len(extras) :]
+        explanation, depreciation, comparables, month, *rest = extras
+        unpriced, unseen, width_age, extrapolated, *_ = rest
         return cls(
             price_mad=price_mad,
             quantiles_mad=tuple(quantiles_mad),
@@ -225,6 +255,7 @@ class Estimate:
             month=month,
             unpriced=tuple(unpriced),
             unseen=tuple(unseen),
+            extrapolated=tuple(extrapolated),
             width_age_months=width_age,
         )
 
@@ -312,15 +343,22 @@ class CarRequest:
                 and warning["pointer"].rsplit("/", 1)[-1] in estimate.unpriced
             )
         ]
+        codes = {warning["code"] for warning in found}
+        # The warning about a very high mileage says more.
+        known = {("km_driven", EXTRAPOLATED)} if KM_HIGH in codes else set()
         if not estimate.model_known:
-            found.append({"pointer": f"{pointer}/model", "code": "model-unknown"})
+            found.append({"pointer": f"{pointer}/model", "code": MODEL_UNKNOWN})
             if "company" in estimate.unpriced:
-                found.append({"pointer": f"{pointer}/company", "code": "brand-unknown"})
-        for code, names in ((NO_EFFECT, estimate.unpriced), (UNSEEN_IN_MODEL, estimate.unseen)):
+                found.append({"pointer": f"{pointer}/company", "code": BRAND_UNKNOWN})
+        for code, names in (
+            (EXTRAPOLATED, estimate.extrapolated),
+            (NO_EFFECT, estimate.unpriced),
+            (UNSEEN_IN_MODEL, estimate.unseen),
+        ):
             found += [
                 {"pointer": f"{pointer}/{name}", "code": code}
                 for name in names
-                if name != "company"
+                if name != "company" and (name, code) not in known
             ]
         return found
 

@@ -30,8 +30,8 @@ _CURRENCIES = by_spelling(
         "JPY": "¥, jpy, yen",
         "AED": "aed",
         "SAR": "sar",
-        "TND": "tnd, dt",
-        "DZD": "dzd, da",
+        "TND": "tnd, dt, dinar tunisien, dinars tunisiens",
+        "DZD": "dzd, da, dinar algerien, dinars algeriens",
         "EGP": "egp",
         "XOF": "xof, fcfa, cfa",
         "TRY": "try, ₺",
@@ -52,6 +52,7 @@ _CURRENCIES = by_spelling(
         "QAR": "qar",
         "LYD": "lyd",
         "PKR": "pkr",
+        "dinars": "dinar, dinars, دينار",
     }
 )
 _FOREIGN_SIGNS = re.compile(
@@ -67,6 +68,14 @@ _DIRHAM = re.compile(
     r"(?<![^\W\d])(?:(?P<thousand>k) ?)?(?:mad|dhs?|drhs?|dirhams?|dirhem|درهما?|دراهم|د ?\. ?م\.?)"
     r"(?![^\W\d])\.?"
 )
+_EMIRATES = r"(?:uae|eau|emirat\w*|emirian\w*|united arab)"
+_OTHER_DIRHAM = re.compile(
+    rf"(?<![^\W\d])(?:aed|{_EMIRATES})[ .()-]{{0,3}}dirhams?(?![^\W\d])"
+    rf"|(?<![^\W\d])dirhams?[ .()-]{{0,3}}(?:(?:des?|du|d'|of(?: the)?) ?)?(?:aed|{_EMIRATES})"
+    rf"|(?<![^\W\d])dhs?[ .()-]{{0,3}}(?:des )?{_EMIRATES}"
+    r"|درهما? ?\(?(?:ال)?امارات"
+)
+"""Dirhams of the Emirates."""
 _UNCLEAR = re.compile(
     r"(?<![^\W\d])(?:ryals?|rials?|riyals?|reyals?|ريال|centimes?|cts?|سنتيم|millions?|mio|mln|m"
     r"|مليون|milliards?|briques?|ht|hors tax(?:es?)?|excl|sans tva)(?![^\W\d])"
@@ -115,13 +124,15 @@ def find_currency(text: str) -> str | None:
     if len(text) > CURRENCY_MAX_CHARS:
         return None
     plain = plain_text(text.replace("_", " "))
-    if _DIRHAM.search(plain):
+    if _DIRHAM.search(plain) and not _OTHER_DIRHAM.search(plain):
         return DIRHAM
     return _foreign_currency(plain)
 
 
 def _foreign_currency(plain: str) -> str | None:
     """The code of the first foreign currency that a text, as `plain_text` writes it, names."""
+    if _OTHER_DIRHAM.search(plain):
+        return "AED"
     words = (found for found in _LETTERS.finditer(plain) if found[0] in _CURRENCIES)
     found = [each for each in (next(words, None), _FOREIGN_SIGNS.search(plain)) if each]
     if not found:
@@ -137,7 +148,8 @@ def currency_of(text: str) -> str | None:
     ('EUR', None, None)
     """
     plain = plain_text(text)
-    return None if _DIRHAM.search(plain) else _foreign_currency(plain)
+    is_ours = _DIRHAM.search(plain) and not _OTHER_DIRHAM.search(plain)
+    return None if is_ours else _foreign_currency(plain)
 
 
 def states_no_price(text: str) -> bool:

@@ -1,6 +1,6 @@
 """Loads the request for a valuation of one car from JSON, with its warnings."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -111,9 +111,14 @@ def load_car_request(body: Any, *, pointer: str = "", extras: tuple[Extra, ...] 
         suggestions=reading.suggestions,
         warnings=(
             *(_warnings(loaded, body, pointer) if loaded.remarks or loaded.unknown else ()),
-            *_name_warnings(reading, pointer),
-            *_missing_field_warnings(car, pointer),
-            *_plausibility_warnings(car, pointer),
+            *name_warnings(reading, pointer),
+            *missing_field_warnings(
+                (name for name in USUALLY_STATED if given[name] is None), pointer
+            ),
+            *mileage_warnings(
+                mileage_warning_code(year=car.year, km_driven=car.km_driven, this_year=this_year()),
+                pointer,
+            ),
         ),
     )
 
@@ -139,7 +144,7 @@ def _read_names(written: VehicleName, pointer: str) -> NameReading:
 _NAME_WARNINGS = {Match.CORRECTED: "name-corrected", Match.AMBIGUOUS: "name-ambiguous"}
 
 
-def _name_warnings(reading: NameReading, pointer: str) -> list[dict[str, Any]]:
+def name_warnings(reading: NameReading, pointer: str) -> list[dict[str, Any]]:
     """The warning that names were not taken as they were written."""
     code = _NAME_WARNINGS.get(reading.match)
     if code is None:
@@ -193,43 +198,70 @@ def _warnings(loaded: LoadedFields, body: Mapping[str, Any], pointer: str) -> li
 
     Their number is bounded because they are sent to the worker and back with the car.
     """
-    named = loaded.unknown[: max(MAX_WARNINGS - len(loaded.remarks), 0)]
-    warnings: list[dict[str, Any]] = [
-        _unknown_warning(member_pointer(pointer, name), named_field(name), body) for name in named
-    ]
+    warnings, more = _unknown_warnings(
+        loaded.unknown, body, pointer, most=MAX_WARNINGS - len(loaded.remarks)
+    )
     # In the order of the fields, whatever the order of the members.
     for name, code in sorted(loaded.remarks, key=lambda remark: _FIELD_ORDER[remark[0]]):
         warning = {"pointer": f"{pointer}/{name}", "code": code}
         warnings.append(
             warning | {"read_as": str(loaded.given[name])} if code == MISSPELT else warning
         )
-    if more := len(loaded.unknown) - len(named):
-        warnings.append({"pointer": pointer, "code": "more-unknown-fields", "count": more})
-    return warnings
+    return warnings + more
+
+
+def unknown_member_warnings(members: Collection[str], pointer: str) -> list[dict[str, Any]]:
+    """The warnings about the unknown members of a car whose values need no remark.
+
+    Args:
+        members: the names of all of its members, in their order.
+        pointer: JSON pointer of the car.
+    """
+    unknown = [name for name in members if name not in CAR_FIELDS]
+    warnings, more = _unknown_warnings(unknown, members, pointer, most=MAX_WARNINGS)
+    return warnings + more
+
+
+def _unknown_warnings(
+    unknown: Sequence[str], members: Collection[str], pointer: str, *, most: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Warnings about the first unknown members, and the one that says how many more there are."""
+    named = unknown[: max(most, 0)]
+    warnings = [
+        _unknown_warning(member_pointer(pointer, name), named_field(name), members)
+        for name in named
+    ]
+    more = len(unknown) - len(named)
+    if not more:
+        return warnings, []
+    return warnings, [{"pointer": pointer, "code": "more-unknown-fields", "count": more}]
 
 
 _FIELD_ORDER = {name: place for place, name in enumerate(CAR_FIELDS)}
 
 
-def _missing_field_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:
-    """Fields without a value that make the estimate much more certain."""
-    return [
-        {"pointer": f"{pointer}/{name}", "code": "missing-field"}
-        for name in USUALLY_STATED
-        if getattr(car, name) is None
-    ]
+def missing_field_warnings(names: Iterable[str], pointer: str) -> list[dict[str, Any]]:
+    """Fields without a value that would make the estimate much more certain.
+
+    Args:
+        names: those of `USUALLY_STATED` that the car lacks.
+        pointer: JSON pointer of the car.
+    """
+    return [{"pointer": f"{pointer}/{name}", "code": "missing-field"} for name in names]
 
 
-def _unknown_warning(pointer: str, meant: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
+def _unknown_warning(pointer: str, meant: str | None, members: Collection[str]) -> dict[str, Any]:
     """The warning about an unknown member, with the field that it may mean if that is missing."""
-    if meant is None or meant in body:
+    if meant is None or meant in members:
         return {"pointer": pointer, "code": "unknown-field"}
     return {"pointer": pointer, "code": "misnamed-field", "name": meant}
 
 
-def _plausibility_warnings(car: CarFeatures, pointer: str) -> list[dict[str, Any]]:
-    """Values that are possible but unlikely."""
-    code = mileage_warning_code(
-        year=car.year, km_driven=car.km_driven, this_year=datetime.now(UTC).year
-    )
+def mileage_warnings(code: str | None, pointer: str) -> list[dict[str, Any]]:
+    """The warning for a mileage that is possible but unlikely, by its code."""
     return [] if code is None else [{"pointer": f"{pointer}/km_driven", "code": code}]
+
+
+def this_year() -> int:
+    """The year by which mileages are judged."""
+    return datetime.now(UTC).year

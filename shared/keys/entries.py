@@ -89,6 +89,12 @@ class KeyLimits:
         """Whether requests or cars are counted."""
         return self.requests_per_s is not None or self.cars_per_day is not None
 
+    @property
+    def has_job_limit(self) -> bool:
+        """Whether something can refuse a job."""
+        limits = (self.cars_per_day, self.open_jobs, self.stored_bytes)
+        return any(limit is not None for limit in limits)
+
 
 UNLIMITED = KeyLimits()
 

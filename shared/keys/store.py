@@ -201,26 +201,33 @@ class FileKeyStore:
         except KeysMissingError:
             return ()
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock of all writers; it ends with the process that holds it."""
-        lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + LOCK_TIMEOUT_S
-        try:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise KeyStoreError(
-                            f"{self.path}.lock is held by another process for over "
-                            f"{LOCK_TIMEOUT_S:.0f} s"
-                        ) from None
-                    time.sleep(LOCK_POLL_S)
-            yield
-        finally:
-            os.close(lock)
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
+        return exclusive_lock(self.path)
+
+
+@contextlib.contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of all writers of a file; it ends with the process that holds it.
+
+    Raises:
+        KeyStoreError: another process has held it for too long.
+    """
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    try:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise KeyStoreError(
+                        f"{path}.lock is held by another process for over {LOCK_TIMEOUT_S:.0f} s"
+                    ) from None
+                time.sleep(LOCK_POLL_S)
+        yield
+    finally:
+        os.close(lock)
 
 
 def write_keys(path: Path, entries: Sequence[KeyEntry]) -> None:

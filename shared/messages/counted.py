@@ -89,6 +89,36 @@ COUNTED_MESSAGES: dict[str, Texts] = {
         "({values}).",
         "en": "Models without statistics, valued with a wider interval: {count} ({values}).",
     },
+    "brand-unknown": {
+        "fr": "Marques absentes des données, dont le prix peut être loin du vrai : {count} "
+        "({values}).",
+        "en": "Brands that are not in the data, whose prices can be far from the true ones: "
+        "{count} ({values}).",
+    },
+    "extrapolated": {
+        "fr": "{column} : valeurs dont presque aucune annonce du modèle n'approche ; prix "
+        "extrapolés, avec un intervalle élargi : {count} ({values}).",
+        "en": "{column}: values that hardly any listing of the model is near; prices are "
+        "extrapolated, with a wider interval: {count} ({values}).",
+    },
+    "out-of-listed-range": {
+        "fr": "{column} : valeurs hors de l'étendue de toutes les annonces ; prix extrapolés, avec "
+        "un intervalle élargi : {count} ({values}).",
+        "en": "{column}: values outside the range of all listings; prices are extrapolated, with a "
+        "wider interval: {count} ({values}).",
+    },
+    "unseen-in-model": {
+        "fr": "{column} : valeurs que presque aucune annonce du modèle n'a, estimées d'après "
+        "d'autres voitures, avec un intervalle élargi : {count} ({values}).",
+        "en": "{column}: values that hardly any listing of the model has, priced by other cars, "
+        "with a wider interval: {count} ({values}).",
+    },
+    "no-effect": {
+        "fr": "{column} : valeurs sans effet sur les prix, que le modèle ne connaît pas : "
+        "{count} ({values}).",
+        "en": "{column}: values without an effect on the prices, which the model does not know: "
+        "{count} ({values}).",
+    },
     "asking-prices-low": {
         "fr": "{count} des {values} prix demandés sont au-dessous de leur intervalle : sont-ils en "
         "dirhams, et en unités ?",

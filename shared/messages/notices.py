@@ -12,6 +12,10 @@ NOTICE_MESSAGES: dict[str, Texts] = {
         "en": "Most listings of the model are at least {values} months old: the market may have "
         "changed since, and the intervals are widened accordingly.",
     },
+    "columns-without-effect": {
+        "fr": "Sans effet sur les prix de ce modèle, quelle que soit la valeur : {values}.",
+        "en": "Without an effect on the prices of this model, whatever the value: {values}.",
+    },
     "near-header": {
         "fr": "Le titre « {values} » n'est pas connu, mais presque : il est lu comme « {label} ». "
         "Sinon : ?columns=.",

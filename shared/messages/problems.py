@@ -44,6 +44,26 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
             "The data of {id} are gone, or its batch is running or was corrected since.",
         ),
     },
+    "webhooks-unavailable": {
+        "fr": (
+            "Notifications indisponibles",
+            "Un worker d'une version antérieure tourne, ou aucun n'a démarré : sans callback_url.",
+        ),
+        "en": (
+            "Webhooks unavailable",
+            "A worker of an earlier release runs, or none has started: without callback_url only.",
+        ),
+    },
+    "webhook-secrets-unreadable": {
+        "fr": (
+            "Notifications indisponibles",
+            "Les secrets qui signent les notifications sont illisibles : sans callback_url.",
+        ),
+        "en": (
+            "Webhooks unavailable",
+            "The secrets that sign webhooks cannot be read: without callback_url only.",
+        ),
+    },
     "idempotency-conflict": {
         "fr": ("Idempotency-Key déjà utilisée", "Cette clé est venue avec un autre corps."),
         "en": ("Idempotency-Key already used", "This key came before with another body."),
@@ -70,13 +90,26 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         ),
         "en": ("Version refused", "Version {version} is refused: {reason}."),
     },
+    "active-pointer-lost": {
+        "fr": (
+            "Version active inconnue",
+            "ACTIVE manque ou est illisible ; {version} était active : `carprice models activate`.",
+        ),
+        "en": (
+            "Active version unknown",
+            "File ACTIVE is lost or unreadable; {version} was active: `carprice models activate`.",
+        ),
+    },
     "model-changed": {
         "fr": ("Modèle actif changé", "If-Match ne vaut plus : la version active est {version}."),
         "en": ("Active model changed", "If-Match no longer holds: {version} is active."),
     },
     "no-earlier-model": {
-        "fr": ("Aucune version antérieure", "Aucune version n'était active avant {version}."),
-        "en": ("No earlier version", "No version was active before {version}."),
+        "fr": (
+            "Aucune version antérieure",
+            "L'historique ne nomme aucune version active avant {version}.",
+        ),
+        "en": ("No earlier version", "The history names no version active before {version}."),
     },
     "broker-unavailable": {
         "fr": (
@@ -107,6 +140,16 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         "en": (
             "Too many transfers",
             "Too many clients send or receive slowly right now; try again soon.",
+        ),
+    },
+    "too-many-waits": {
+        "fr": (
+            "Attentes trop nombreuses",
+            "Trop de demandes attendent la fin d'un travail ; interrogez sans attendre.",
+        ),
+        "en": (
+            "Too many waits",
+            "Too many requests wait for the end of a job; poll without waiting.",
         ),
     },
     "statistics-pending": {
@@ -266,6 +309,17 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
     "not-acceptable": {
         "fr": ("Format indisponible", "Formats disponibles : {available}."),
         "en": ("Not acceptable", "Available formats: {available}."),
+    },
+    "coding-not-acceptable": {
+        "fr": (
+            "Codage refusé",
+            "Accept-Encoding refuse tous les codages : {available}.",
+        ),
+        "en": ("No coding accepted", "Accept-Encoding refuses every coding: {available}."),
+    },
+    "precondition-failed": {
+        "fr": ("Condition non remplie", "Le contenu n'est plus celui que nomme {header}."),
+        "en": ("Precondition failed", "The content is no longer what {header} names."),
     },
     "body-too-large": {
         "fr": ("Corps trop grand", "Au plus {maximum} octets."),

@@ -13,8 +13,10 @@ from shared.fields.kinds.category import MISSPELT, Category
 from shared.fields.kinds.number import Number
 from shared.fields.kinds.text import CarField, FoldedText
 from shared.fields.spellings import FRENCH_CHOICES
+from shared.messages.callbacks import CALLBACK_MESSAGES
 from shared.messages.problems import PROBLEM_MESSAGES
 from shared.messages.uploads import ROW_MESSAGES, UPLOAD_MESSAGES
+from shared.messages.warnings import WARNING_MESSAGES, message_code
 
 Language = Literal["fr", "en"]
 LANGUAGES: tuple[Language, ...] = ("fr", "en")
@@ -122,101 +124,8 @@ FIELD_MESSAGES: dict[str, dict[Language, str]] = {
     },
 }
 
-WARNING_MESSAGES: dict[str, dict[Language, str]] = {
-    "unknown-field": {"fr": "Champ inconnu, ignoré.", "en": "Unknown field, ignored."},
-    "misnamed-field": {
-        "fr": "Champ inconnu, ignoré ; le champ voulu est peut-être « {name} ».",
-        "en": "Unknown field, ignored; `{name}` may be meant.",
-    },
-    "more-unknown-fields": {
-        "fr": "Autres champs inconnus, ignorés : {count}.",
-        "en": "More unknown fields, ignored: {count}.",
-    },
-    "unknown-category": {
-        "fr": "Valeur inconnue, ignorée ; attendu : {expected}.",
-        "en": "Unknown value, ignored; expected {expected}.",
-    },
-    "litres": {
-        "fr": "Moins de dix : lu en litres et converti en cm3.",
-        "en": "Less than ten: read as litres and converted to cc.",
-    },
-    "converted": {
-        "fr": "Converti à partir de l'unité indiquée.",
-        "en": "Converted from the unit that is stated.",
-    },
-    "unpriced": {
-        "fr": "Estimée comme une voiture endommagée, faute d'annonces comparables : une voiture "
-        "pour pièces vaut moins.",
-        "en": "Valued as a damaged car, for lack of comparable listings: a car for parts is worth "
-        "less.",
-    },
-    "no-effect": {
-        "fr": "Sans effet sur ce prix : les données du modèle ne disent rien de cette valeur.",
-        "en": "No effect on this price: the model's data say nothing about this value.",
-    },
-    "unseen-in-model": {
-        "fr": "Presque aucune annonce de ce modèle n'a cette valeur : son effet est déduit "
-        "d'autres voitures, et le prix est moins sûr que ne le dit l'intervalle.",
-        "en": "Hardly any listing of this model has this value: its effect is derived from other "
-        "cars, and the price is less certain than the interval says.",
-    },
-    "misspelt": {
-        "fr": "Faute de frappe supposée : lu comme {read_as}.",
-        "en": "Taken for a typing error: read as {read_as}.",
-    },
-    "open-range": {
-        "fr": "Tranche ouverte : une valeur de cette tranche est supposée.",
-        "en": "Open range: a value inside it is assumed.",
-    },
-    "km-high": {
-        "fr": "Très élevé pour l'âge de la voiture ; à vérifier : à ce kilométrage, l'estimation "
-        "est peu fiable, même avec un intervalle élargi.",
-        "en": "Very high for the car's age; please check: with so many kilometres, the estimate "
-        "is not reliable, even with a wider interval.",
-    },
-    "km-low": {
-        "fr": "Très bas pour l'âge de la voiture ; à vérifier : sont-ce des milliers ?",
-        "en": "Very low for the car's age; please check: are these thousands?",
-    },
-    "name-corrected": {
-        "fr": "Faute de frappe supposée : lu comme {read_as}.",
-        "en": "Taken for a typing error: read as {read_as}.",
-    },
-    "name-ambiguous": {
-        "fr": "Modèle incertain : rien n'est supposé, l'intervalle est plus large ; "
-        "vouliez-vous dire {suggestions} ?",
-        "en": "Uncertain model: nothing is assumed, the interval is wider; "
-        "did you mean {suggestions}?",
-    },
-    "name-partly-read": {
-        "fr": "Modèle incertain : estimé comme {read_as}, le reste du nom n'est pas compris.",
-        "en": "Uncertain model: valued as {read_as}, the rest of the name is not understood.",
-    },
-    "missing-field": {
-        "fr": "« {label} » manque : le prix est une moyenne de ce qui est usuel pour cette "
-        "voiture, donc moins sûr.",
-        "en": "{label} is not stated: the price is an average of what is usual for this car, and "
-        "less certain.",
-    },
-    "model-unknown": {
-        "fr": "Modèle absent des données : le prix vient des autres champs, et l'intervalle est "
-        "plus large ; un prix demandé ne peut pas être jugé.",
-        "en": "Model not in the data: the price comes from the other fields, and the interval is "
-        "wider; an asking price cannot be judged by it.",
-    },
-    "brand-unknown": {
-        "fr": "Marque absente des données, elle aussi : le prix peut être loin du vrai.",
-        "en": "Brand not in the data either: the price can be far from the true one.",
-    },
-    "data-old": {
-        "fr": "La plupart des annonces du modèle ont au moins {months} mois : le marché a pu "
-        "changer depuis, et l'intervalle est élargi en conséquence.",
-        "en": "Most listings of the model are at least {months} months old: the market may have "
-        "changed since, and the interval is widened accordingly.",
-    },
-}
-
 INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
+    **CALLBACK_MESSAGES,
     "not-an-object": {
         "fr": "Un objet JSON décrivant une voiture est attendu.",
         "en": "A JSON object that describes a car is expected.",
@@ -467,11 +376,12 @@ def describe_warning(
         model_known: whether the price is that of the model in `read_as`, although the name is
             ambiguous.
     """
-    field = CAR_FIELDS.get(str(warning["pointer"]).rsplit("/", 1)[-1])
+    name = str(warning["pointer"]).rsplit("/", 1)[-1]
+    field = CAR_FIELDS.get(name)
     params = {"count": 0, **warning}
     if field is not None:
         params |= {"expected": expected(field, language), "label": field.label(language)}
-    code = warning["code"]
+    code = message_code(warning["code"], name)
     if code == MISSPELT:
         params["read_as"] = choice_name(str(warning["read_as"]), language)
     if model_known and code == "name-ambiguous":
@@ -479,6 +389,13 @@ def describe_warning(
     # A stored warning may have a code of a newer version.
     texts = WARNING_MESSAGES.get(code, UNKNOWN_CODE)
     return texts[language].format_map(_Quoted(params, language))
+
+
+def describe_model_note(field: str, code: str, language: Language) -> str:
+    """What a model says of a field of a car, with its name: an entry of `row_notes`."""
+    label = CAR_FIELDS[field].label(language)
+    colon = " : " if language == "fr" else ": "
+    return f"{label}{colon}{WARNING_MESSAGES[message_code(code, field)][language]}"
 
 
 def format_more_count(count: int, language: Language) -> str:

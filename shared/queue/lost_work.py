@@ -96,7 +96,7 @@ class LostWorkSweeper:
         for name, item in messages.items():
             log.warning("message_lost", item=item.partition(":")[0])
             if ":" not in item and item not in held.work.jobs:
-                self._jobs.postpone(JobId(item), self._clock())
+                self._jobs.postpone(self._clock(), JobId(item))
             self._bulk.release(name.removeprefix("message:"), 0.0)
 
     def _expire(self, lease: StepLease) -> bool:

@@ -18,7 +18,10 @@ class TaskName(StrEnum):
     """Celery tasks, named `<service>.<verb>_<object>`."""
 
     VALUE_CARS = "valuation.value_cars"
+    VALUE_JOBS = "valuation.value_jobs"
+    """Short jobs, many in one message."""
     VALUE_JOB = "valuation.value_job"
+    """One short job; sent while workers of a release without `VALUE_JOBS` run."""
     VALUE_LIST = "valuation.value_list"
     SPLIT_BATCH = "batch.split"
     VALUE_CHUNK = "batch.value_chunk"
@@ -31,6 +34,7 @@ class TaskName(StrEnum):
 
 TASK_QUEUES: dict[TaskName, QueueName] = {
     TaskName.VALUE_CARS: QueueName.INTERACTIVE,
+    TaskName.VALUE_JOBS: QueueName.INTERACTIVE,
     TaskName.VALUE_JOB: QueueName.INTERACTIVE,
     TaskName.VALUE_LIST: QueueName.BULK,
     TaskName.SPLIT_BATCH: QueueName.CONTROL,

@@ -10,18 +10,13 @@ import orjson
 
 from shared.domain import errors
 from shared.domain.errors import DomainError, UnreadableRecord, ValuationFailed, record_errors
-from shared.domain.ids import ValuationId, new_id
+from shared.domain.ids import JobId, ValuationId, new_id
 from shared.domain.valuation import Estimate
 from shared.metrics import RECORDS_UNREADABLE
 from shared.queue.celery_app import make_celery
 from shared.queue.names import TASK_QUEUES, TaskName
-from shared.redis.connections import (
-    Command,
-    ConnectionCache,
-    PipelinedCommands,
-    RedisClient,
-    broker_errors,
-)
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
+from shared.redis.pipelines import Command, ScriptCall, raise_errors, run_scripts
 from shared.redis.workers import ENQUEUED_AT_HEADER
 
 REPLY_LIST_TTL_S = 60
@@ -43,7 +38,7 @@ def push_reply(
     reply_to: str,
     group_id: str,
     answered: Sequence[RequestResult],
-    first: Sequence[Command] = (),
+    first: Sequence[ScriptCall | Command] = (),
 ) -> None:
     """Send the reply to a micro-batch, by one round trip.
 
@@ -58,14 +53,14 @@ def push_reply(
         BrokerUnavailable: the broker does not take it.
     """
     packed = msgpack.packb([group_id, [_to_wire(*each) for each in answered]])
-    commands: list[Command] = [
+    commands: list[ScriptCall | Command] = [
         *first,
         ("LPUSH", reply_to, packed),
         ("LTRIM", reply_to, 0, MAX_QUEUED_REPLIES - 1),
         ("EXPIRE", reply_to, REPLY_LIST_TTL_S),
     ]
-    with broker_errors(), PipelinedCommands(connections, *commands) as sent:
-        sent.responses()
+    with broker_errors():
+        raise_errors(run_scripts(connections, *commands))
 
 
 def unpack_reply(packed: bytes) -> tuple[str, list[RequestResult]]:
@@ -134,15 +129,38 @@ class TaskSender:
         Raises:
             BrokerUnavailable: it does not take the message.
         """
+        self.publish(self.command(task, kwargs))
+
+    def command(self, task: TaskName, kwargs: dict[str, Any]) -> Command:
+        """The command that publishes a task."""
         _, message = self.render(task, kwargs)
-        lpush = ("LPUSH", str(TASK_QUEUES[task]), message)
-        with broker_errors(), PipelinedCommands(self._connections, lpush) as sent:
-            sent.responses()
+        return ("LPUSH", str(TASK_QUEUES[task]), message)
+
+    def publish(self, *calls: ScriptCall | Command) -> None:
+        """Run the calls that publish tasks, by one round trip.
+
+        Raises:
+            BrokerUnavailable: the broker does not take one of the messages.
+        """
+        with broker_errors():
+            raise_errors(run_scripts(self._connections, *calls))
 
     def render(self, task: TaskName, kwargs: dict[str, Any]) -> tuple[str, bytes]:
         """The id of a new message of a task, and the message as it lies in the queue."""
         message_id = new_id()
-        return message_id, _render_message(self._templates[task], message_id, kwargs)
+        body = base64.b64encode(msgpack.packb([[], kwargs, _NO_EMBED])).decode()
+        return message_id, _render_message(self._templates[task], message_id, body)
+
+    def render_jobs(self, job_ids: Sequence[JobId]) -> tuple[str, bytes]:
+        """As `render`, of `VALUE_JOBS`.
+
+        Its body is JSON without a further encoding: the script of the fair queue joins messages.
+        """
+        message_id = new_id()
+        kwargs = {"job_ids": list(job_ids), "enqueued_at": time.time()}
+        body = orjson.dumps([[], kwargs, _NO_EMBED]).decode()
+        message = _render_message(self._templates[TaskName.VALUE_JOBS], message_id, body)
+        return message_id, message
 
 
 def _compose_templates() -> dict[TaskName, dict[str, Any]]:
@@ -158,20 +176,21 @@ def _compose_templates() -> dict[TaskName, dict[str, Any]]:
                 # Flower and the logs show these texts, and must not show the cars of callers.
                 argsrepr="",
                 kwargsrepr="",
+                serializer="json" if task is TaskName.VALUE_JOBS else "msgpack",
             )
             templates[task] = channel._get(str(queue))  # noqa: SLF001 - as kombu's consumers do
+    templates[TaskName.VALUE_JOBS]["properties"].pop("body_encoding")
     return templates
 
 
-def _render_message(template: dict[str, Any], message_id: str, kwargs: dict[str, Any]) -> bytes:
+def _render_message(template: dict[str, Any], message_id: str, body: str) -> bytes:
     """Fill in the template of a task."""
     own_headers = {"id": message_id, "root_id": message_id, ENQUEUED_AT_HEADER: time.time()}
     own_properties = {"correlation_id": message_id, "delivery_tag": message_id}
-    body = msgpack.packb([[], kwargs, _NO_EMBED])
     return orjson.dumps(
         template
         | {
-            "body": base64.b64encode(body).decode(),
+            "body": body,
             "headers": template["headers"] | own_headers,
             "properties": template["properties"] | own_properties,
         }

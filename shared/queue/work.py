@@ -2,23 +2,31 @@
 
 import contextlib
 import time
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable
-from shared.domain.ids import CallerId
+from shared.domain.ids import CallerId, JobId
 from shared.domain.job import Job
 from shared.logging import get_logger
 from shared.queue.names import TASK_QUEUES, TaskName
 from shared.queue.sender import TaskSender
 from shared.redis.connections import RedisClient
 from shared.redis.fair_queues.queues import FairQueues, WorkItem
+from shared.redis.fair_queues.scripts import MAX_EFFORT, MAX_JOBS
+from shared.redis.job_store.creation import CreateOutcome, KeyEntry, QueueCall, QueueJobs
+from shared.redis.job_store.store import JobStore
+from shared.redis.pipelines import Command, ScriptCall
 from shared.redis.workers import WorkerRegistry
 
 FAIR_PROTOCOL = 2
 """Workers that announce this protocol release what they have carried out. With others no item would
 be released, so messages are sent at once."""
+
+GROUP_PROTOCOL = 3
+"""Workers that announce this protocol take messages that name many jobs."""
 
 CARS_PER_S: Final = 15_000
 """Plain cars that one process values per second."""
@@ -44,6 +52,7 @@ class Expectation(NamedTuple):
 
 
 EXPECTED: Final = {
+    TaskName.VALUE_JOBS: Expectation(0.002, 10),
     TaskName.VALUE_JOB: Expectation(0.002, 10),
     TaskName.VALUE_LIST: Expectation(0.002, 60),
     TaskName.SPLIT_BATCH: Expectation(0.1, 600),
@@ -110,25 +119,55 @@ class WorkSender:
         """
         what = [f"{name}={kwargs[name]}" for name in sorted(kwargs) if name != "enqueued_at"]
         expected = EXPECTED[task]
-        self._enter(
-            task,
-            kwargs,
-            item_id=f"{task}:{','.join(what)}:{part}",
-            caller=caller,
-            group=kwargs["batch_id"],
-            cost_s=expected.cost_s,
-            is_slow=is_slow or expected.cost_s > SLOW_S,
+        self._sender.publish(
+            self._entering(
+                task,
+                kwargs,
+                item_id=f"{task}:{','.join(what)}:{part}",
+                caller=caller,
+                group=kwargs["batch_id"],
+                cost_s=expected.cost_s,
+                is_slow=is_slow or expected.cost_s > SLOW_S,
+            )
         )
 
     def send_job(self, job: Job) -> None:
-        """Queue a stored job; long ones use the queue for bulk work.
+        """As `send_jobs`, of one."""
+        self.send_jobs([job])
+
+    def send_jobs(self, jobs: Sequence[Job]) -> None:
+        """Queue stored jobs; long ones use the queue for bulk work.
 
         Raises:
-            BrokerUnavailable: the broker does not take it.
+            BrokerUnavailable: the broker does not take one of them.
         """
+        self._sender.publish(*(each.call for each in self.calls_of(jobs)))
+
+    def calls_of(self, jobs: Sequence[Job]) -> list[QueueCall]:
+        """The calls that queue jobs, for a pipeline; short jobs of a caller share messages.
+
+        Raises:
+            BrokerUnavailable: the broker does not answer.
+        """
+        shares_messages = self._workers.protocol() >= GROUP_PROTOCOL
+        calls: list[QueueCall] = []
+        short: dict[CallerId, list[Job]] = defaultdict(list)
+        for job in jobs:
+            if shares_messages and not job.is_long:
+                short[job.caller].append(job)
+            else:
+                calls.append(QueueCall(self._call_of_one(job), [job.id]))
+        groups = (group for own in short.values() for group in _in_messages(own))
+        calls += [
+            QueueCall(self._call_of_group(group), [job.id for job in group]) for group in groups
+        ]
+        return calls
+
+    def _call_of_one(self, job: Job) -> ScriptCall | Command:
+        """The call that queues a job by a message of its own."""
         task = TaskName.VALUE_LIST if job.is_long else TaskName.VALUE_JOB
         cost_s = EXPECTED[task].cost_s + job.effort / CARS_PER_S
-        self._enter(
+        return self._entering(
             task,
             {"job_id": job.id, "enqueued_at": time.time()},
             item_id=job.id,
@@ -137,6 +176,27 @@ class WorkSender:
             cost_s=cost_s,
             is_slow=cost_s > SLOW_S,
         )
+
+    def _call_of_group(self, jobs: Sequence[Job]) -> ScriptCall:
+        """The call that queues short jobs of one caller by one message."""
+        task, ids = TaskName.VALUE_JOBS, [job.id for job in jobs]
+        token, message = self._sender.render_jobs(ids)
+        effort = sum(job.effort for job in jobs)
+        item = WorkItem(
+            id=token,
+            caller=jobs[0].caller,
+            group=JOBS_GROUP,
+            cost_s=EXPECTED[task].cost_s + effort / CARS_PER_S,
+            is_slow=False,
+            lease_s=EXPECTED[task].lease_s,
+            queue=str(TASK_QUEUES[task]),
+            token=token,
+            message=message,
+            jobs=ids,
+            effort=effort,
+            extra_s=effort / CARS_PER_S,
+        )
+        return self._fair.interactive.entering(item)
 
     def sweep(self) -> int:
         """Send the items whose turn it is, in case a worker has died; return how many."""
@@ -196,7 +256,7 @@ class WorkSender:
             except BrokerUnavailable as error:  # its lease expires
                 log.warning("work_not_released", error=str(error))
 
-    def _enter(
+    def _entering(
         self,
         task: TaskName,
         kwargs: dict[str, Any],
@@ -206,10 +266,10 @@ class WorkSender:
         group: str,
         cost_s: float,
         is_slow: bool,
-    ) -> None:
+    ) -> ScriptCall | Command:
+        """The call that enters a task into its fair queue, or sends it at once."""
         if self._workers.protocol() < FAIR_PROTOCOL:
-            self._sender.send(task, kwargs)
-            return
+            return self._sender.command(task, kwargs)
         token, message = self._sender.render(task, kwargs)
         queue = TASK_QUEUES[task]
         item = WorkItem(
@@ -223,4 +283,53 @@ class WorkSender:
             token=token,
             message=message,
         )
-        self._fair.of(queue).enter(item)
+        return self._fair.of(queue).entering(item)
+
+
+class JobSubmitter:
+    """Stores jobs and puts them on the queue, by one round trip of the broker.
+
+    Args:
+        store: the stored jobs.
+        work: queues work.
+    """
+
+    def __init__(self, store: JobStore, work: WorkSender) -> None:
+        self._store = store
+        self._work = work
+
+    def submit(
+        self,
+        jobs: Sequence[Job],
+        entries: Mapping[JobId, KeyEntry] | None = None,
+        then: QueueJobs = lambda _: (),
+    ) -> list[CreateOutcome]:
+        """Store and queue jobs; what became of each, see `JobCreation.create_all`.
+
+        Args:
+            jobs: jobs with different ids.
+            entries: Idempotency-Keys, by the jobs that are submitted under one.
+            then: further calls, after the jobs are stored and queued.
+
+        Raises:
+            BrokerUnavailable: the broker does not answer; any of them may be stored.
+        """
+
+        def calls_of(admitted: Sequence[Job]) -> list[QueueCall]:
+            return [*self._work.calls_of(admitted), *then(admitted)]
+
+        return self._store.create_all(jobs, calls_of, entries)
+
+
+def _in_messages(jobs: Sequence[Job]) -> Iterator[list[Job]]:
+    """Jobs of one caller by the messages that name them."""
+    group: list[Job] = []
+    effort = 0
+    for job in jobs:
+        if group and (len(group) == MAX_JOBS or effort + job.effort > MAX_EFFORT):
+            yield group
+            group, effort = [], 0
+        group.append(job)
+        effort += job.effort
+    if group:
+        yield group

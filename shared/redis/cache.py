@@ -18,13 +18,8 @@ from shared.domain.valuation import CachedEstimate, Estimate, Extra
 from shared.logging import get_logger
 from shared.metrics import CACHE_FAILURES
 from shared.redis import keys
-from shared.redis.connections import (
-    Command,
-    ConnectionCache,
-    PipelinedCommands,
-    RedisClient,
-    mget,
-)
+from shared.redis.connections import ConnectionCache, RedisClient, mget
+from shared.redis.pipelines import Command, PipelinedCommands
 
 
 class LocalEstimateCache:

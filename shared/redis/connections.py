@@ -1,12 +1,12 @@
-"""Connections to Redis with bounded timeouts, and commands without the overhead of the pool."""
+"""Connections to Redis with bounded timeouts, kept ready for the next use."""
 
 import os
 import select
+import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import redis
 from redis.backoff import NoBackoff
@@ -91,6 +91,9 @@ class ConnectionCache:
         self._pool = client.connection_pool
         self._idle: deque[Any] = deque()  # its appends and pops are atomic
         self._pid = os.getpid()
+        self._scripts: dict[Any, tuple[Any, set[str]]] = {}
+        # A cache that is gone must not keep places of the pool.
+        weakref.finalize(self, _return_all, self._pool, self._idle).atexit = False
 
     def acquire(self) -> Any:
         """Return a connection that is ready to send; it may be new.
@@ -100,6 +103,7 @@ class ConnectionCache:
         """
         if self._pid != os.getpid():
             self._idle, self._pid = deque(), os.getpid()
+            self._scripts = {}
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -107,6 +111,17 @@ class ConnectionCache:
         if has_unread_data(connection):
             connection.disconnect()
         return connection
+
+    def known_scripts(self, connection: Any) -> set[str]:
+        """Digests of the scripts that have run on a connection since it was made; for adding to.
+
+        Their server knows them: it forgets scripts only when it ends, and the connection with it.
+        """
+        socket = connection._sock  # noqa: SLF001 - its life is that of the connection
+        known = self._scripts.get(connection)
+        if known is None or known[0] is not socket or socket is None:
+            known = self._scripts[connection] = (socket, set())
+        return known[1]
 
     def release(self, connection: Any, *, is_clean: bool) -> None:
         """Keep a connection for the next use if there is room and it has no unread responses."""
@@ -118,6 +133,11 @@ class ConnectionCache:
         self._pool.release(connection)
 
 
+def _return_all(pool: Any, connections: deque[Any]) -> None:
+    while connections:
+        pool.release(connections.popleft())
+
+
 def has_unread_data(connection: Any) -> bool:
     """Whether the server has closed a connection or sent data without a request."""
     socket = connection._sock  # noqa: SLF001 - the connection's own check takes five times as long
@@ -126,60 +146,6 @@ def has_unread_data(connection: Any) -> bool:
     poll = select.poll()
     poll.register(socket, select.POLLIN)
     return bool(poll.poll(0))
-
-
-Command: TypeAlias = tuple[Any, ...]
-
-
-class PipelinedCommands:
-    """A context manager that sends commands on entry; other work can run until the responses come.
-
-    On exit a connection whose responses were not all read is closed.
-
-    Args:
-        connections: provide the connection.
-        commands: each as a tuple of its arguments.
-
-    Raises:
-        redis.RedisError: the commands cannot be sent, or one of them was refused.
-    """
-
-    def __init__(self, connections: ConnectionCache, *commands: Command) -> None:
-        self._connections = connections
-        self._commands = commands
-        self._connection: Any = None
-        self._unread = 0
-
-    def __enter__(self) -> Self:
-        self._connection = self._connections.acquire()
-        self._unread = len(self._commands)
-        try:
-            packed = self._connection.pack_commands(self._commands)
-            self._connection.send_packed_command(packed)
-        except BaseException:
-            self._release_connection()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._release_connection()
-
-    def responses(self) -> list[Any]:
-        """Read the responses; to be called once."""
-        found = []
-        while self._unread:
-            answer = self._connection.read_response()
-            self._unread -= 1
-            found.append(answer)
-        return found
-
-    def _release_connection(self) -> None:
-        self._connections.release(self._connection, is_clean=not self._unread)
 
 
 def mget(connections: ConnectionCache, keys: Sequence[bytes]) -> list[bytes | None]:

@@ -9,7 +9,7 @@ from shared.domain.valuation import Extra
 PREFIX = "carprice:1:"
 """Holds the version of the layout."""
 
-ESTIMATE_SCHEMA = 4
+ESTIMATE_SCHEMA = 5
 """Version of the stored form of estimates, so that no process reads another form."""
 
 job = (PREFIX + "job:{}").format
@@ -43,10 +43,15 @@ PAYLOAD_SCAN_MARKER = f"{PREFIX}jobs:payloads-scanned"
 """Exists for a while after the payloads of jobs in the blob store were scanned."""
 
 ENDED_CHANNEL = f"{PREFIX}jobs:ended"
-"""Channel on which the ids of ended jobs and batches are published."""
+"""Channel on which the ids of ended batches are published, and those of jobs that an API stored
+which does not know `ENDED_JOBS_CHANNEL`."""
+
+ENDED_JOBS_CHANNEL = f"{PREFIX}jobs:ends"
+"""Channel on which ended jobs are published with their results; see `job_store.endings`."""
 
 PROGRESS_CHANNEL = f"{PREFIX}jobs:progress"
-"""Channel on which the id of a job or batch is published when its progress has changed."""
+"""Channel on which the ids of jobs, joined by commas, or that of a batch are published when their
+progress has changed."""
 
 jobs_by_caller = (PREFIX + "jobs-of:{}").format
 """Sorted set of the jobs of one caller, by id and so by time; all scores are 0."""
@@ -166,9 +171,31 @@ fair_queue = (PREFIX + "fair:{}:").format
 
 
 def fair_waiting(name: str) -> str:
-    """Sorted set of the items that wait in a fair queue, by the time they were entered."""
-    return f"{fair_queue(name)}waiting"
+    """Sorted set of the jobs and steps that wait in a fair queue, by the time they were entered."""
+    return f"{fair_queue(name)}members"
 
 
 CALLER_WEIGHTS = f"{PREFIX}fair:weights"
 """Hash of the weights of callers in fair queues; a caller that is missing has weight 1."""
+
+ENDED_WITH_CALLBACK = f"{PREFIX}webhooks:ended"
+"""List of the ends of jobs and batches with a callback, oldest first; the scripts that end them
+add to it, the sender takes from it."""
+
+WEBHOOK_RECEIVERS = f"{PREFIX}webhooks:receivers"
+"""Sorted set of the receivers with pending webhooks, by the time at which one may be sent."""
+
+WEBHOOK_DEADLINES = f"{PREFIX}webhooks:deadlines"
+"""Sorted set of the pending webhooks, by the time at which they are given up."""
+
+WEBHOOKS_FAILED = f"{PREFIX}webhooks:failed"
+"""Sorted set of the webhooks that were given up, by the time at which they were."""
+
+webhook = (PREFIX + "webhook:{}").format
+"""Record of one webhook."""
+
+webhooks_of = (PREFIX + "webhooks-of:{}").format
+"""Sorted set of the pending webhooks of one receiver, by the time at which they are due."""
+
+webhook_receiver = (PREFIX + "webhook-receiver:{}").format
+"""Hash of a receiver: failures in succession, until when nothing is sent, its last answer."""

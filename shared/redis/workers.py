@@ -15,9 +15,11 @@ HEARTBEAT_TIMEOUT_S = 15.0
 
 HEARTBEAT_RETENTION_S = 3600.0
 
-PROTOCOL = 2
+PROTOCOL = 4
 """Number of the formats that this release reads: 2 since job payloads may lie in the blob store and
-stored records carry a schema version. Workers that announce none read the formats of number 1."""
+stored records carry a schema version, 3 since a message may name many jobs and workers record
+the end of work that has a callback, 4 since the requests of a list may be columns. Workers that
+announce none read the formats of number 1."""
 
 OLDEST_PROTOCOL = 1
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from client.version import VERSION
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("api", "cli", "client", "data", "launcher", "model_store", "shared", "worker")
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "manager"}
@@ -125,10 +127,16 @@ def test_references_to_decisions_name_existing_ones() -> None:
 
 
 def test_the_version_is_the_same_everywhere() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for file, attribute in (
+        ("pyproject.toml", "client.version.VERSION"),
+        ("client/pyproject.toml", "carprice_client.version.VERSION"),
+    ):
+        settings = tomllib.loads((ROOT / file).read_text(encoding="utf-8"))
+        assert "version" in settings["project"]["dynamic"]
+        assert settings["tool"]["setuptools"]["dynamic"]["version"] == {"attr": attribute}
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    assert f"CARPRICE_TAG:-{project['version']}" in compose
-    assert f"CARPRICE_TAG={project['version']}" in (ROOT / ".env.example").read_text("utf-8")
+    assert f"CARPRICE_TAG:-{VERSION}" in compose
+    assert f"CARPRICE_TAG={VERSION}" in (ROOT / ".env.example").read_text("utf-8")
 
 
 def test_scripts_are_executable_and_have_valid_syntax() -> None:

@@ -178,7 +178,7 @@ def _header(name: str, value: str, names: Placeholders, *, length: bool) -> str:
     if name == "allow":  # a set, in any order
         return ", ".join(sorted(value.split(", ")))
     if name == "etag":
-        value = re.sub(r'^"[0-9a-f]{24}"$', "<digest>", value)
+        value = re.sub(r'^(W/)?"[0-9a-f]{24}"$', r"\1<digest>", value)
     return re.sub(r"ttl=\d+", "ttl=<seconds>", names.text(value))
 
 

@@ -13,11 +13,13 @@ from typing import Any
 
 import msgpack
 
+from tests.behaviour.lua import CALLS, script_name
 from tests.behaviour.normal import Placeholders, digest_of
 from tests.behaviour.running import wait_until
 
 PREFIX = b"carprice:"
 QUEUES = {b"interactive", b"bulk", b"control"}
+END_CHANNELS = {b"carprice:1:jobs:ended", b"carprice:1:jobs:ends"}
 QUIET_S = 0.6
 """A request is complete when there was no command for this time."""
 _LINE = re.compile(rb"\+[\d.]+ \[\d+ ([^\]]*)\] (.*)", re.DOTALL)
@@ -26,7 +28,7 @@ _ESCAPE = re.compile(rb"\\(x[0-9a-f]{2}|.)", re.DOTALL)
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
 _PERIODIC = re.compile(
     rb"carprice:1:(owner|popped|workers|write-probe|jobs:open-usage|jobs:recounted)"
-    rb"|completions|:unacked|carprice:fair:weights|:fair:(\w+:workers|\w+:waiting|weights)"
+    rb"|completions|:unacked|carprice:fair:weights|:fair:(\w+:workers|\w+:waiting|\w+:members|weights)"
 )
 """Keys of heartbeats and of what is read at intervals."""
 _SHA1 = re.compile(r"\b[0-9a-f]{40}\b")
@@ -78,8 +80,14 @@ class Monitor:
 
     def wait_for_end(self, some_id: str) -> None:
         """Wait until the end of a job or batch has been published."""
-        end = [b"PUBLISH", b"carprice:1:jobs:ended", some_id.encode()]
-        wait_until(lambda: any(one == end for _, one in list(self._commands)), "the end")
+        wanted = some_id.encode()
+        wait_until(
+            lambda: any(
+                one[:1] == [b"PUBLISH"] and one[1] in END_CHANNELS and wanted in one[2]
+                for _, one in list(self._commands)
+            ),
+            "the end",
+        )
 
     def is_quiet(self, since: float) -> bool:
         """Return whether there was no command for `QUIET_S`, at least since the time `since`."""
@@ -154,6 +162,9 @@ def _command(arguments: list[bytes], names: Placeholders, *, by_script: bool) ->
     verb = arguments[0].decode().upper()
     if any(b"batch-bytes-of" in one for one in arguments) and arguments[-1].isdigit():
         arguments = [*arguments[:-1], b"<bytes>"]  # results contain times
+    if verb in CALLS:
+        name = script_name(verb, arguments[1])
+        return ["EVAL", name, *(readable(one, names) for one in arguments[2:])]
     return [
         f"script: {verb}" if by_script else verb,
         *(readable(one, names) for one in arguments[1:]),
@@ -191,8 +202,9 @@ def _readable_bytes(value: bytes, names: Placeholders) -> Any:
         if text.startswith("{"):
             return _readable_json(json.loads(text), names)
         return _SECONDS.sub("<seconds>", _SHA1.sub("<script>", names.text(text)))
-    with contextlib.suppress(ValueError, msgpack.UnpackException):
-        return {"msgpack": readable(msgpack.unpackb(value, strict_map_key=False), names)}
+    for options in ({"strict_map_key": False}, {"raw": True}):
+        with contextlib.suppress(ValueError, msgpack.UnpackException):
+            return {"msgpack": readable(msgpack.unpackb(value, **options), names)}
     return f"<{len(value)} bytes>"
 
 
@@ -204,6 +216,8 @@ def _readable_json(value: dict[str, Any], names: Placeholders) -> Any:
         is_packed = value.get("content-type") == "application/x-msgpack"
         unpacked = msgpack.unpackb(body) if is_packed else json.loads(body)
         decoded["body"] = {"base64": readable(unpacked, names)}
+    elif value.get("content-type") == "application/json":
+        decoded["body"] = {"json": readable(json.loads(value["body"]), names)}
     return decoded
 
 

@@ -17,7 +17,7 @@ RUN_MARK = f"{os.getpid()}-smoke"
 ROOT = Path(__file__).parents[2]
 OWN = ("carprice", "carprice-full", "celery-plain", "celery-empty", "bare-flask")
 FLAT = {"flat-hit", "flat-miss", "flat-jobs", "flat-stats"}
-NEEDS_WRK = {"hit", "miss-16", "jobs", "beside", "behind"} | FLAT
+NEEDS_WRK = {"hit", "miss-16", "jobs", "submit", "beside", "behind"} | FLAT
 SCENARIOS = NEEDS_WRK | {"roundtrip", "bulk", "inference-1", "inference-64", "inference-10000"}
 
 

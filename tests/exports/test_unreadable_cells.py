@@ -23,7 +23,7 @@ UNREADABLE = {
 """A cell that cannot be read, by field."""
 
 CARS = (
-    ("Dacia", "Lodgy", "Diesel", "Manuelle"),
+    ("Dacia", "Logan", "Diesel", "Manuelle"),
     ("Seat", "Leon", "Essence", "Automatique"),
     ("Hyundai", "Accent", "Diesel", "Manuelle"),
     ("Volkswagen", "Touran", "Diesel", "Automatique"),

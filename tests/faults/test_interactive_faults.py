@@ -8,7 +8,12 @@ from collections import Counter
 import httpx
 import pytest
 
+from shared.domain.ids import CallerId, JobId, new_id
+from shared.domain.job import Job, JobState
+from shared.fields.requests import load_car_request
+from shared.queue.work import JobSubmitter, make_work_sender
 from shared.redis.connections import connect
+from shared.redis.job_store.store import JobStore
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.faults
@@ -179,3 +184,36 @@ def test_under_load_killed_workers_lose_no_answer_and_every_answer_is_recorded_o
         assert ended(http, f"/jobs/{job_id}")["state"] == "SUCCEEDED"
     counts = audit_ids(faults.service)
     assert {counts[body["id"]] for _, body in answered} == {1}
+
+
+def test_jobs_of_shared_messages_end_once_although_their_workers_are_killed(faults, http, car):
+    """Each job is also named by a second message, so that two workers carry it out at once."""
+    broker = connect(faults.service.settings.redis_url)
+    store = JobStore(broker, time.time, retention_s=600, lease_s=2)
+    work = make_work_sender(broker, time.time)
+    jobs = [
+        Job(
+            id=JobId(new_id()),
+            caller=CallerId("groups"),
+            state=JobState.QUEUED,
+            created_at=time.time(),
+            requests=(load_car_request(new_car(car)),),
+            is_list=False,
+        )
+        for _ in range(600)
+    ]
+    groups = [jobs[start : start + 40] for start in range(0, len(jobs), 40)]
+    for number, group in enumerate(groups):
+        JobSubmitter(store, work).submit(group)
+        work.send_jobs(group[::-1])
+        if number % 5 == 2:
+            faults.kill("interactive")
+    ids = [job.id for job in jobs]
+    wait_until(
+        lambda: all(job.state is JobState.SUCCEEDED for job in store.load_all(ids)),
+        60.0,
+        "the ends",
+    )
+    recorded = audit_ids(faults.service)
+    assert {job_id: recorded[job_id] for job_id in ids} == dict.fromkeys(ids, 1)
+    assert http.post("/predict", json=new_car(car)).status_code in {200, 202}

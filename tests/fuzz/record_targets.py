@@ -26,7 +26,7 @@ from shared.blobs.parts import HEAD_LENGTH, decode_part_head
 from shared.domain.batch import BatchManifest, BatchOptions, BatchOutcome, BatchProgress
 from shared.domain.errors import DomainError
 from shared.domain.ids import BatchId, CallerId, JobId
-from shared.domain.job import Job
+from shared.domain.job import Callback, Job
 from shared.domain.notes import NoteCount
 from shared.domain.outlook import (
     Comparable,
@@ -44,10 +44,12 @@ from shared.queue.sender import unpack_reply
 from shared.queue.waiting import _parse as parse_message
 from shared.redis.cache import EstimateCache
 from shared.redis.dead_letters import _from_hash as read_dead_letter
+from shared.redis.job_store.endings import JobEnded, read_ends
 from shared.redis.job_store.records import from_hash
+from shared.redis.webhooks.records import Delivery, RecordedEnd, pack_callback
 from tests.fuzz.inputs import altered_bytes, json_bytes, msgpack_bytes
 from tests.fuzz.target import target
-from worker.valuations.service import _read_items
+from worker.valuations.cars import read_items
 
 CAR = load_car_request(
     {"company": "Toyota", "model": "Corola", "year": 2020, "fuel": "Petrol", "km_driven": 25000},
@@ -164,16 +166,19 @@ def job_payload(data: bytes) -> None:
     msgpack_bytes(["01m8", REQUEST_WIRE, "me", 5.0, 4.0])
     | msgpack_bytes(["group", [["01m8", ESTIMATE_WIRE, None], ["01m9", None, "model-not-loaded"]]])
     | msgpack_bytes([5e9, ESTIMATE_WIRE])
+    | msgpack_bytes([["01m8", "SUCCEEDED", ["5.0", "4.0"], 1, "", b"\x90"]])
 )
 def message(data: bytes) -> None:
-    """Messages between API and workers, and entries of the cache."""
-    waiting, unreadable = _read_items([data])
+    """Messages between API and workers, ends of jobs, and entries of the cache."""
+    waiting, unreadable = read_items([data])
     assert len(waiting) + len(unreadable) <= 1
     with contextlib.suppress(DomainError):
         _, answered = unpack_reply(data)
         assert all(isinstance(result, Estimate | DomainError) for _, result in answered)
     cache = EstimateCache(redis.Redis(), 5, time.time)
     cache._read(("v1", CAR.car, ()), data)
+    with contextlib.suppress(DomainError):
+        assert all(isinstance(end, JobEnded) for end in read_ends(data))
     parse_message(data)
     parse_message(orjson.dumps({"headers": {}, "body": base64.b64encode(data).decode()}))
 
@@ -210,6 +215,23 @@ def dead_letter(data: bytes) -> None:
     if isinstance(members, dict):
         with contextlib.suppress(DomainError):
             read_dead_letter({_bytes(name): _bytes(value) for name, value in members.items()})
+
+
+END = {
+    "kind": "job", "id": "01m8fqj4f7z0kj5s71amqzvc4r", "caller": "me", "state": "SUCCEEDED",
+    "created_at": "1.0", "started_at": False, "finished_at": "2.0", "total": "1", "error": "",
+    "callback": pack_callback(Callback(url="https://a.example", key_id="", language="fr")),
+}  # fmt: skip
+WEBHOOK = {"schema": 1, "entry": b"", "due_from": 1.0, "give_up_at": 2.0, "last_status": None}
+
+
+@target(msgpack_bytes(END) | msgpack_bytes(WEBHOOK) | altered_bytes([msgpack.packb(END)]))
+def webhook_record(data: bytes) -> None:
+    """A recorded end, and the record of a webhook."""
+    with contextlib.suppress(DomainError):
+        assert RecordedEnd.from_entry(data).webhook_id
+    with contextlib.suppress(DomainError):
+        Delivery.unpack(data)
 
 
 @target(json_bytes(KEYS) | altered_bytes([orjson.dumps(KEYS)]))

@@ -3,6 +3,7 @@
 import io
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgpack
 import orjson
@@ -32,6 +33,7 @@ from shared.domain.valuation import CarRequest
 from shared.fields.requests import load_car_request
 from shared.settings import Settings
 from shared.tabular.files.upload import Upload
+from shared.webhooks.addresses import AddressPolicy, CallbackRefusedError, parse_address
 from tests.fuzz.inputs import (
     CSV_FILE,
     WORDS,
@@ -168,6 +170,24 @@ def _header_bytes() -> st.SearchStrategy[bytes]:
     lines = [f"{name}: {value}".encode("latin-1") for name, value in HEADERS]
     words = [b",", b";", b"=", b'"', b"%", b"''", b"\xe9", b"q=", b"NaN", b"9" * 30, b"[", b"\t"]
     return st.lists(altered_bytes(lines, words), min_size=1, max_size=3).map(b"\n".join)
+
+
+CALLBACKS = (
+    b"https://shop.example:8443/hooks?a=b", b"http://[::ffff:127.0.0.1]/", b"http://127.1/",
+    b"http://user:p@shop.example/#x", b"http://0x7f.0.0.1:22/",
+)  # fmt: skip
+
+
+@target(altered_bytes(CALLBACKS, [b"@", b"\\", b"[", b"]", b"::1", b"%", b"#", b"//", b"\xe9"]))
+def callback_address(data: bytes) -> None:
+    """A callback address; one that is accepted has the host that its text names."""
+    text = data.decode("utf-8", "replace")
+    try:
+        address = AddressPolicy().check_url(text)
+    except CallbackRefusedError:
+        return
+    assert urlsplit(text).hostname == address.host
+    assert parse_address(f"{address.origin}{address.target}") == address
 
 
 @target(_header_bytes())

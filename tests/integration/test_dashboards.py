@@ -22,6 +22,8 @@ from shared.keys.store import FileKeyStore
 from shared.queue.celery_app import make_celery
 from shared.queue.names import TaskName
 from shared.settings import Settings
+from shared.webhooks.secret_store import WebhookSecret, WebhookSecrets
+from shared.webhooks.signing import new_secret
 from tests.batch_parts import cars_csv
 from tests.conftest import (
     REFERENCE_CAR,
@@ -63,12 +65,20 @@ def keyed(models_path: Path) -> Iterator[httpx.Client]:
         secret, entry = new_key(
             "shop", frozenset(Scope), limits=KeyLimits(requests_per_s=10.0, burst=1)
         )
-        store = FileKeyStore.of(Settings.from_env({"CARPRICE_HOME": str(home)}))
-        store.change(lambda _: [entry])
+        settings = Settings.from_env({"CARPRICE_HOME": str(home)})
+        FileKeyStore.of(settings).change(lambda _: [entry])
+        signing = WebhookSecret(
+            owner=entry.id, secret=new_secret(), created_at=dt.datetime.now(dt.UTC)
+        )
+        WebhookSecrets.of(settings).change(lambda _: [signing])
         with (
             running_service(home, models_path) as service,
             service.client(headers={"Authorization": f"Bearer {secret}"}) as client,
         ):
+            # No name ends in "invalid": the attempt fails, and is counted.
+            callback = {"callback_url": "https://receiver.invalid/"}
+            job = client.post("/jobs", json=REFERENCE_CAR, params=callback)
+            assert job.status_code == 202, job.text
             yield client
 
 

@@ -1,6 +1,7 @@
 """Server-sent events over real HTTP, and the limit of open streams."""
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,15 +15,25 @@ from tests.faults.conftest import FaultInjector
 
 pytestmark = pytest.mark.integration
 CSV = {"Content-Type": "text/csv"}
-STREAMS = 2
+CONNECTIONS, THREADS = 64, 8
+WAITS = CONNECTIONS * 3 // 4
+"""Streams that may be open on the event loop."""
+THREAD_STREAMS = THREADS // 4
+"""Streams of pages, which hold threads."""
 
 
 @pytest.fixture(scope="module")
 def small(models_path) -> Iterator[FaultInjector]:
-    """A service with eight threads, which allow two streams."""
+    """A service with few threads and connections, which allow few streams."""
     with (
         short_folder() as home,
-        running_service(home, models_path, API_THREADS="8", BATCH_CHUNK_ROWS="100") as service,
+        running_service(
+            home,
+            models_path,
+            API_THREADS=str(THREADS),
+            API_CONNECTIONS=str(CONNECTIONS),
+            BATCH_CHUNK_ROWS="100",
+        ) as service,
     ):
         yield FaultInjector(service)
 
@@ -74,18 +85,29 @@ def test_streams_of_unknown_jobs_and_batches_are_404(http: httpx.Client) -> None
         assert http.get(f"/{folder}/{'0' * 26}/events?x=1").status_code == 422
 
 
+@pytest.mark.parametrize(
+    "limit",
+    [
+        ("/batches/{}/events", WAITS, "too-many-waits"),
+        ("/fichiers/{}/suivi", THREAD_STREAMS, "too-many-transfers"),
+    ],
+)
 def test_open_streams_are_limited_and_closed_ones_free_their_place(
-    small: FaultInjector, http: httpx.Client, car: dict[str, Any]
+    small: FaultInjector,
+    http: httpx.Client,
+    car: dict[str, Any],
+    limit: tuple[str, int, str],
 ) -> None:
+    path, most, code = limit
     small.suspend("bulk")
     try:
         batch = http.post("/batches", content=cars_csv(300), headers=CSV).json()
-        url = f"/batches/{batch['id']}/events"
+        url = path.format(batch["id"])
         with contextlib.ExitStack() as open_streams:
             streams = []
-            for _ in range(STREAMS):
+            for _ in range(most):
                 client = open_streams.enter_context(small.service.client())
-                streams.append(open_streams.enter_context(client.stream("GET", url)).iter_lines())
+                streams.append(open_stream(client, url, open_streams).iter_lines())
                 assert next(line for line in streams[-1] if line.startswith("event: "))
             for lines in streams:  # a keep-alive comment, although nothing happens
                 assert next(line for line in lines if line == ":")
@@ -93,20 +115,59 @@ def test_open_streams_are_limited_and_closed_ones_free_their_place(
             assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
             assert http.post("/predict", json=car).status_code == 200
             assert http.get(f"/batches/{batch['id']}").status_code == 200
+            if code == "too-many-waits":
+                assert refused.json()["type"] == f"/docs/problems#{code}"
+                waiting = http.get(f"/batches/{batch['id']}?wait=5")
+                assert (waiting.status_code, waiting.json()["title"]) == (
+                    503,
+                    "Attentes trop nombreuses",
+                )
         with contextlib.ExitStack() as open_again:
-            for _ in range(STREAMS):
-                wait_until(lambda: opens(http, url, open_again), what="a free thread")
+            for _ in range(most):
+                open_stream(http, url, open_again)
     finally:
         small.resume("bulk")
     wait_until(lambda: http.get(url).status_code == 200, what="the closed streams' places")
     assert events(http, url)[-1]["data"]["state"] == "SUCCEEDED"
 
 
-def opens(http: httpx.Client, url: str, stack: contextlib.ExitStack) -> bool:
-    """Try to open a stream until the end of the stack; return whether it is open."""
-    answer = http.send(http.build_request("GET", url), stream=True)
-    stack.callback(answer.close)
-    return answer.status_code == 200
+def test_polls_of_clients_that_have_left_free_their_places(
+    small: FaultInjector, http: httpx.Client
+) -> None:
+    small.suspend("bulk")
+    try:
+        batch = http.post("/batches", content=cars_csv(300), headers=CSV).json()
+        poll = f"/batches/{batch['id']}?wait={{}}"
+        head = f"GET {poll.format(30)} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        with contextlib.ExitStack() as clients:
+
+            def is_full() -> bool:
+                """Begin another poll; whether there is no place for a further one."""
+                address = ("127.0.0.1", httpx.URL(small.service.url).port)
+                clients.enter_context(socket.create_connection(address)).sendall(head)
+                return http.get(poll.format(0.1)).status_code == 503
+
+            wait_until(is_full, what="no place")
+            assert http.get(poll.format(0)).status_code == 200
+        wait_until(lambda: http.get(poll.format(0.1)).status_code == 200, what="free places")
+    finally:
+        small.resume("bulk")
+    assert http.get(poll.format(30)).json()["state"] == "SUCCEEDED"
+
+
+def open_stream(http: httpx.Client, url: str, stack: contextlib.ExitStack) -> httpx.Response:
+    """Open a stream until the end of the stack, once there is a place."""
+
+    def attempt() -> httpx.Response | None:
+        answer = http.send(http.build_request("GET", url), stream=True)
+        if answer.status_code == 200:
+            stack.callback(answer.close)
+            return answer
+        answer.close()
+        return None
+
+    opened: httpx.Response = wait_until(attempt, what="a free place")
+    return opened
 
 
 def test_the_list_of_jobs_is_paged_filtered_and_validated(

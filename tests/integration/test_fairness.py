@@ -109,7 +109,7 @@ def _assert_nothing_is_left(faults):
     broker = connect(faults.service.settings.redis_url)
 
     def left():
-        names = ("waiting", "flight", "running", "tokens", "items", "counts")
+        names = ("waiting", "members", "flight", "running", "tokens", "items", "counts")
         return [
             (name, queue)
             for queue in ("interactive", "bulk")

@@ -52,6 +52,8 @@ CAR = {
     "company": "Toyota", "model": "Corolla", "year": 2020, "fuel": "Petrol",
     "transmission": "Manual", "km_driven": 25000,
 }  # fmt: skip
+WAIT_KILL_S = 12.0
+"""Less than the server waits for its requests when it is stopped."""
 PROMPT_S = 4.0
 """An unresponsive broker is reported within two seconds; this leaves room for a busy machine."""
 
@@ -99,14 +101,20 @@ class Api:
 
 
 @contextlib.contextmanager
-def running_api():
-    """Start the API as `make up` does."""
+def running_api(**options):
+    """Start the API as `make up` does; `options` are further settings."""
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(short_folder())
         versions = home / "models"
         (versions / "versions").mkdir(parents=True)
         made = with_server_urls(
-            Settings(home=home, models_path=versions, port=reserve_port(), cache_near_entries=4)
+            Settings(
+                home=home,
+                models_path=versions,
+                port=reserve_port(),
+                cache_near_entries=4,
+                **options,
+            )
         )
         made.versions_path.mkdir(parents=True, exist_ok=True)
         (made.versions_path / "ACTIVE").write_text(f"{VERSION}\n")
@@ -374,3 +382,20 @@ def test_a_stopping_api_answers_waiting_requests():
         other.processes["api"].send_signal(signal.SIGTERM)
         assert waiting.result()[0] == 202
         assert other.processes["api"].wait(20) == 0
+
+
+def test_a_stopping_api_answers_polls_with_the_present_state_and_ends_streams() -> None:
+    with running_api() as other, ThreadPoolExecutor(3) as pool:
+        job = other.client.post("/jobs", json=CAR).json()
+        polls = [
+            pool.submit(httpx.get, other.client.base_url.join(path), timeout=40)
+            for path in (f"/jobs/{job['id']}?wait=30", f"/jobs/{job['id']}/events")
+        ]
+        time.sleep(1.0)  # they wait
+        started = time.monotonic()
+        other.processes["api"].send_signal(signal.SIGTERM)
+        poll, stream = (each.result() for each in polls)
+        assert (poll.status_code, poll.json()["state"]) == (200, "QUEUED")
+        assert "event: progress" in stream.text
+        assert other.processes["api"].wait(20) == 0
+        assert time.monotonic() - started < WAIT_KILL_S, "it did not wait for its kill"

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from api.transport.connections import KEEP_SHARE, MAX_CONNECTIONS, allow_descriptors
+from api.transport.connections import KEEP_SHARE, allow_descriptors
 from launcher.procfile import read_procfile
+from shared.settings import Settings
 from tests.conftest import ROOT, wait_until
 from tests.integration.test_fast_path_http import Api, running_api
 
-FLOOD = MAX_CONNECTIONS + 1500
+CONNECTIONS = Settings().api_connections
+FLOOD = CONNECTIONS + 1500
 ANSWER_TIMEOUT_S = 12.0
 """An idle connection would otherwise be kept for 30 seconds."""
 HALF_A_HEAD = b"GET /livez HTTP/1.1\r\nHost: 127"
@@ -75,7 +77,7 @@ def answer(api: Api, request: bytes) -> bytes:
 def test_new_connections_are_answered_while_too_many_are_idle(api: Api, first_bytes: bytes) -> None:
     with flood(api, first_bytes):
         assert b" 200 " in answer(api, WHOLE_REQUEST).splitlines()[0]
-        wait_until(lambda: connections_of(api) < KEEP_SHARE * MAX_CONNECTIONS + 700, 60.0)
+        wait_until(lambda: connections_of(api) < KEEP_SHARE * CONNECTIONS + 700, 60.0)
         assert b" 200 " in answer(api, WHOLE_REQUEST).splitlines()[0]
 
 
@@ -104,5 +106,7 @@ def test_few_connections_stay_open(api: Api) -> None:
 
 
 def test_the_server_keeps_as_many_connections_as_the_closer_assumes() -> None:
-    words = read_procfile(ROOT / "Procfile")["api"].split()
-    assert int(words[words.index("--backpressure") + 1]) == MAX_CONNECTIONS
+    assert (
+        f'--backpressure "${{API_CONNECTIONS:-{CONNECTIONS}}}"'
+        in read_procfile(ROOT / "Procfile")["api"]
+    )

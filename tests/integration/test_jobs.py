@@ -49,6 +49,14 @@ def test_a_thousand_cars_are_one_job(http, car):
     job = http.post("/jobs", json=cars, headers={"Prefer": "wait=30"}).json()
     assert job["progress"] == {"done": 1000, "total": 1000}
     assert len(job["result"]) == 1000
+    # A long list is handled by columns: each answer is that of its car alone.
+    for index in (0, 25, 999):
+        single, listed = http.post("/predict", json=cars[index]).json(), job["result"][index]
+        assert listed["id"] == f"{job['id']}-{index + 1}"
+        for warning in single["warnings"]:
+            warning["pointer"] = f"/{index}{warning['pointer']}"
+        own = {"id": listed["id"], "cached": False}
+        assert listed == single | own
 
 
 def test_a_long_poll_returns_when_the_job_ends(http, car):

@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -20,14 +21,15 @@ from shared.redis.connections import connect
 from tests.batch_parts import cars_csv
 from tests.conftest import ROOT, running_service, short_folder, wait_until
 from tests.faults.conftest import FaultInjector
+from tests.webhook_receiver import running_receiver
 
 THREADS = 8
 
 
-def carprice_key(home, *arguments):
+def carprice_key(home, *arguments, command="key"):
     """Run `carprice key` and return its output."""
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", "key", *arguments],
+        [sys.executable, "-m", "cli.main", command, *arguments],
         cwd=ROOT, env={**os.environ, "CARPRICE_HOME": str(home)},
         check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip
@@ -66,7 +68,8 @@ def secrets(home):
 @pytest.fixture(scope="module")
 def faults(home, secrets, models_path):  # noqa: ARG001 - the keys exist before the start
     """A service with these keys."""
-    with running_service(home, models_path, API_THREADS=str(THREADS)) as service:
+    env = {"API_THREADS": str(THREADS), "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1/32"}
+    with running_service(home, models_path, **env) as service:
         yield FaultInjector(service)
 
 
@@ -140,8 +143,19 @@ def test_a_key_for_files_lists_its_batches_and_no_jobs(keyed):
 def test_a_job_of_another_caller_is_404(keyed, car):
     location = keyed["shop"].post("/jobs", json=car).headers["Location"]
     assert keyed["shop"].get(f"{location}?wait=20").json()["state"] == "SUCCEEDED"
-    assert keyed["garage"].get(location).status_code == 404
-    assert keyed["garage"].delete(location).status_code == 404
+    job_id, unknown = location.rpartition("/")[2], "01m8fqj4f7z0kj5s71amqzvc4r"
+    for path in ("/jobs/{}", "/jobs/{}?wait=0.1", "/jobs/{}/events"):
+        answers = [keyed["garage"].get(path.format(each)) for each in (job_id, unknown)]
+        shown = [
+            (each.status_code, re.sub(r'"instance":"[^"]*"', "", each.text).replace(name, "ID"))
+            for each, name in zip(answers, (job_id, unknown), strict=True)
+        ]
+        assert shown[0] == shown[1], path
+        assert set(answers[0].headers) == set(answers[1].headers)
+    answers = [keyed["garage"].delete(f"/jobs/{each}") for each in (job_id, unknown)]
+    assert [each.status_code for each in answers] == [404, 404]
+    assert answers[0].json()["title"] == answers[1].json()["title"]
+    assert keyed["shop"].get(location).status_code == 200, "it was not deleted"
 
 
 def test_only_the_caller_of_a_valuation_or_an_admin_reports_its_sale(keyed, car):
@@ -379,3 +393,22 @@ def test_requests_are_counted_by_the_id_of_their_key(home, keyed, car):
     keyed["shop"].get("/jobs")
     wait_until(lambda: sample(counter) == before + 2, 15)
     assert sample(f'key_limited_requests_total{{key="{hasty}",limit="rate-limited"}}') >= 4
+
+
+def test_the_webhooks_of_a_key_are_signed_by_its_own_secret(keyed, home, car):
+    ids = {each["caller"]: each["id"] for each in listed_keys(home)}
+    secret = carprice_key(home, "secret", "create", ids["garage"], command="webhooks")
+    with running_receiver() as receiver:
+        url = {"callback_url": f"{receiver.url}/ok"}
+        job = wait_until(
+            lambda: (
+                (answer := keyed["garage"].post("/jobs", json=car, params=url)).status_code == 202
+                and answer.json()
+            )
+        )
+        refused = keyed["shop"].post("/jobs", json=car, params=url).json()
+        assert refused["errors"][0]["code"] == "callback-without-secret"
+        assert ids["shop"] in refused["errors"][0]["detail"]
+        (got,) = wait_until(lambda: receiver.received)
+    assert got.json["data"]["id"] == job["id"]
+    assert got.is_signed_by(secret)

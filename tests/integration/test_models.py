@@ -66,7 +66,7 @@ def test_if_match_refuses_an_activation_if_another_version_is_active(http):
     wrong = http.post(f"/models/{other}/activate", headers={"If-Match": '"something-else"'})
     assert wrong.status_code == 412
     assert versions(http)[0] == active
-    right = http.post(f"/models/{active}/activate", headers={"If-Match": f'"{active}"'})
+    right = http.post(f"/models/{active}/activate", headers={"If-Match": f'"x", "{active}"'})
     assert right.status_code == 200
 
 

@@ -1,5 +1,6 @@
 """No personal data in logs, metrics and Flower: values of callers are searched there."""
 
+import json
 import os
 import re
 import subprocess
@@ -26,7 +27,13 @@ NAMES = {
     "text": "bloviatetext",
     "idempotency": "order-snickersnee",
     "sheet": "feuille-jabberwocky",
+    "callback": "token-frumiousbander",
 }
+CALLBACKS = [
+    f"https://{host}/{NAMES['callback']}?key={NAMES['callback']}"
+    for host in ("hooks.invalid", "10.0.0.1", f"{NAMES['callback']}@hooks.invalid")
+]
+"""The first is accepted, and its name has no address."""
 UNREADABLE = '{"company": "gobbledygook-body'
 
 
@@ -49,12 +56,19 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def key(home: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "cli.main", "key", "shop"],
-        cwd=ROOT, env={**os.environ, "CARPRICE_HOME": str(home)},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return done.stdout.strip()
+    """A key that has a secret of webhooks."""
+
+    def carprice(*arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            cwd=ROOT, env={**os.environ, "CARPRICE_HOME": str(home)},
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+
+    made = carprice("key", "shop")
+    (entry,) = json.loads(carprice("key", "list", "--json"))
+    carprice("webhooks", "secret", "create", entry["id"])
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +105,13 @@ def call_everything(http: httpx.Client) -> None:
         job = http.post("/jobs", json=body, headers=keyed | {"Prefer": "wait=20"})
         keyed = {"Idempotency-Key": NAMES["idempotency"] + "2"}
         assert job.json()["state"] == "SUCCEEDED", job.text
+    for url, status in zip(CALLBACKS, (202, 422, 422), strict=True):
+        params = {"callback_url": url}
+        assert http.post("/jobs", json=car, params=params).status_code == status
+        table_type = {"Content-Type": "text/csv"}
+        batch = http.post("/batches", content=table(), params=params, headers=table_type)
+        assert batch.status_code == status, batch.text
+    wait_until(lambda: "webhook_attempts_total{" in http.get("/metrics").text, what="an attempt")
     http.get(f"/jobs/{NAMES['title']}")
     http.get(f"/{NAMES['text']}", params={NAMES["field"]: NAMES["seller"]})
     for options in ({}, {"on_error": "abort"}, {"sheet": NAMES["sheet"]}):

@@ -24,7 +24,7 @@ ALERTS: dict[str, Any] = {
 EXTERNAL_METRICS = re.compile(r"redis_\w+|flower_\w+|process_\w+|up")
 NOT_METRICS = {
     # Functions, operators and labels of PromQL.
-    *("sum", "rate", "increase", "deriv", "max", "histogram_quantile", "vector"),
+    *("sum", "rate", "increase", "deriv", "max", "min", "histogram_quantile", "vector"),
     *("by", "on", "or", "and", "unless"),
 }
 REFERENCE_ALERTS = {
@@ -78,6 +78,19 @@ def test_every_query_uses_existing_metrics(where: str, query: str) -> None:
     assert names, where
     unknown = {name for name in names if not EXTERNAL_METRICS.fullmatch(name)} - service_metrics()
     assert unknown == set(), where
+
+
+def test_a_panel_shows_every_metric_of_an_alert() -> None:
+    """Whoever is woken up by an alert looks for its course."""
+    part = re.compile(r"_(bucket|sum|count)$")
+    panels = [query for where, query in queries() if ": " in where]
+    shown = {part.sub("", name) for query in panels for name in metrics_in(query)}
+    without = {
+        name: missing
+        for name, alert in ALERTS.items()
+        if (missing := {part.sub("", each) for each in metrics_in(alert["expr"])} - shown)
+    }
+    assert without == {}
 
 
 def test_the_alerts_of_the_reference_project_exist() -> None:

@@ -27,6 +27,8 @@ pytestmark = pytest.mark.timeout(900)  # a training on all files takes a minute 
 
 LATEST = "2026-01"
 """First month of the listings whose prices the default model quotes."""
+RECENT = "2025-01"
+"""First month of the listings whose cars are hardly older now."""
 
 
 @pytest.fixture(scope="module")
@@ -75,23 +77,23 @@ def test_the_default_model_reaches_its_targets_on_listings_of_its_month(
 
 @pytest.mark.listings
 def test_intervals_of_the_default_model_hold_without_fuel_gearbox_or_kilometres(
-    paths: list[Path], default_model: Path
+    paths: list[Path], listings: pd.DataFrame, default_model: Path, tmp_path: Path
 ) -> None:
-    found = evaluated(["--data", str(paths[0]), "--missing"], default_model)
+    """Missing kilometres are those usual at today's age: only cars listed lately had these."""
+    found = evaluated(["--data", str(paths[0])], default_model)
     assert found["median_ape"] <= 8.4
     assert found["r2_log"] >= 0.89
     assert 0.88 <= found["coverage_90"] <= 0.93
+    recent = listings[listings[LISTING_DATE] >= RECENT]
+    recent.to_csv(path := tmp_path / "recent.csv", index=False)
+    found = evaluated(["--data", str(path), "--missing"], default_model)
     complete, *others = found["missing_fields"]["cases"]
     assert len(others) == 7
     for case in others:
         assert complete["median_ape"] <= case["median_ape"] <= complete["median_ape"] + 1.2
         assert max(map(abs, case["difference"].values())) <= 1.5, case["missing"]
-        # Young and dear cars without gearbox and kilometres lie outside more often: docs/market.md.
-        is_hard = {"transmission", "km_driven"} <= set(case["missing"])
-        assert max(map(abs, case["by_age"].values())) <= (4.5 if is_hard else 2.0), case["missing"]
-        assert max(map(abs, case["by_price"].values())) <= (4.5 if is_hard else 2.5), case[
-            "missing"
-        ]
+        assert max(map(abs, case["by_age"].values())) <= 2.0, case["missing"]
+        assert max(map(abs, case["by_price"].values())) <= 2.5, case["missing"]
 
 
 @pytest.mark.listings

@@ -4,8 +4,8 @@ Run it in a checkout of the release, with the id of its commit:
 
     python -m tests.stored_records.write 405ed78
 
-The files of a release are never written again by a later one: `test_stored_records.py` proves that
-the current code reads them.
+The files of a release are never written again by a later one: `test_stored_records.py` and
+`test_stored_webhooks.py` prove that the current code reads them.
 """
 
 import base64
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,23 @@ from shared.domain.outlook import (
     SimilarityReason,
 )
 from shared.domain.valuation import CarRequest, Contribution, Estimate, Explanation, Extra
+from shared.fields.lists.loading import load_list
 from shared.fields.requests import load_car_request
 from shared.queue.names import TaskName
 from shared.queue.sender import TaskSender, push_reply
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import ConnectionCache, RedisClient, connect
+from shared.redis.job_store.records import COLUMNS_PROTOCOL
 from shared.redis.job_store.store import JobStore
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.batch_parts import BulkPath
+from tests.stored_records.callbacks import (
+    store_batches_with_callbacks,
+    store_groups,
+    store_secrets,
+    store_webhooks,
+)
 
 FOLDER = Path(__file__).parent
 CALLER = CallerId("me")
@@ -85,9 +93,12 @@ def write(folder: Path, name: str) -> None:
             _wait_for(cache)
             ids = _store_jobs(broker) | _store_messages(broker, cache)
             batches = BulkPath(Path(home), broker)
-            ids |= _store_batches(batches)
+            ids |= _store_batches(batches) | store_webhooks(broker)
+            ids |= store_batches_with_callbacks(batches, TABLE) | store_groups(broker)
             record = {
                 "ids": ids,
+                "written_at": time.time(),
+                "home": store_secrets(Path(home)),
                 "broker": _dump(broker),
                 "cache": _dump(cache),
                 "blobs": {
@@ -101,7 +112,9 @@ def write(folder: Path, name: str) -> None:
 
 def _store_jobs(broker: RedisClient) -> dict[str, Any]:
     """Jobs in every state."""
-    store = JobStore(broker, time.time, retention_s=86_400, lease_s=30)
+    store = JobStore(
+        broker, time.time, retention_s=86_400, lease_s=30, protocol=lambda: COLUMNS_PROTOCOL
+    )
     requests = tuple(load_car_request(car) for car in CARS)
     full = tuple(load_car_request(car, extras=EXTRAS) for car in CARS)
     origin = DispatchOrigin("group", time.time() - 1)
@@ -109,6 +122,7 @@ def _store_jobs(broker: RedisClient) -> dict[str, Any]:
         "queued": _job(requests, is_list=True),
         "from_predict": _job(requests[:1], origin=origin),
         "long": _job(full * 2, is_list=True),
+        "columns": _job(load_list(CARS * 6, ()), is_list=True),
         "running": _job(requests[:1]),
         "succeeded": _job(requests[1:2]),
         "succeeded_full": _job(full, is_list=True),
@@ -127,7 +141,7 @@ def _store_jobs(broker: RedisClient) -> dict[str, Any]:
 
 
 def _job(
-    requests: tuple[CarRequest, ...], *, is_list: bool = False, origin: DispatchOrigin | None = None
+    requests: Sequence[CarRequest], *, is_list: bool = False, origin: DispatchOrigin | None = None
 ) -> Job:
     return Job(
         id=JobId(new_id()),
@@ -145,6 +159,8 @@ def _store_messages(broker: RedisClient, cache: RedisClient) -> dict[str, Any]:
     sender = TaskSender(broker)
     for task in (TaskName.VALUE_JOB, TaskName.VALUE_LIST):
         sender.send(task, {"job_id": "0" * 26, "enqueued_at": time.time()})
+    _, message = sender.render_jobs([JobId("0" * 26), JobId("1" * 26)])
+    sender.publish(("LPUSH", "interactive", message))
     store = JobStore(broker, time.time, retention_s=86_400, lease_s=30)
     dispatcher = MicroBatchDispatcher(sender, broker, store, group_max_cars=8, slots=2)
     futures = [

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.domain.notes import ALL_EXTRAPOLATED
 from shared.domain.valuation import QUANTILE_LEVELS, VerdictPosition
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -13,21 +14,41 @@ Floats: TypeAlias = NDArray[np.float64]
 _FAIR_LOW, _MEDIAN, _FAIR_HIGH = (QUANTILE_LEVELS.index(level) for level in (0.25, 0.50, 0.75))
 
 
-def verdict_cells(asking_mad: Floats, quantiles_mad: Floats) -> Sequence[Sequence[Any]]:
+def verdict_cells(
+    asking_mad: Floats,
+    quantiles_mad: Floats,
+    model_known: NDArray[np.bool_],
+    notes: NDArray[np.int64],
+) -> Sequence[Sequence[Any]]:
     """Cells of `VERDICT_COLUMNS`; without an asking price only the fair range is filled.
 
     Args:
         asking_mad: (n,) NaN where there is no asking price.
         quantiles_mad: (n, levels) prices at `QUANTILE_LEVELS`.
+        model_known: (n,) whether the model has statistics of the car's model.
+        notes: (n,) bits of `MODEL_NOTES`.
     """
+    can_judge = model_known & (notes & ALL_EXTRAPOLATED == 0)
     low, high = quantiles_mad[:, _FAIR_LOW], quantiles_mad[:, _FAIR_HIGH]
-    names = np.array([VerdictPosition.FAIR, VerdictPosition.BELOW, VerdictPosition.ABOVE], object)
-    position = names[np.where(asking_mad < low, 1, np.where(asking_mad > high, 2, 0))]
+    names = np.array(
+        [
+            VerdictPosition.FAIR,
+            VerdictPosition.BELOW,
+            VerdictPosition.ABOVE,
+            VerdictPosition.UNCERTAIN,
+        ],
+        object,
+    )
+    side = np.where(asking_mad < low, 1, np.where(asking_mad > high, 2, 0))
+    position = names[np.where(can_judge, side, 3)]
     difference = np.round(asking_mad - quantiles_mad[:, _MEDIAN], 2)
     blank = np.isnan(asking_mad).tolist()
     return (
         _cells(map(str, position), blank),
-        _cells(_percentiles(asking_mad, quantiles_mad).tolist(), blank),
+        _cells(
+            _percentiles(asking_mad, quantiles_mad).tolist(),
+            (np.isnan(asking_mad) | ~can_judge).tolist(),
+        ),
         low.tolist(),
         high.tolist(),
         _cells(difference.tolist(), blank),

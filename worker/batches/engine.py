@@ -17,13 +17,13 @@ from shared.domain.batch import BatchManifest
 from shared.domain.car import REQUIRED_FIELDS, USUALLY_STATED
 from shared.domain.notes import AskingSides, NoteCounter
 from shared.domain.table import Dialect
-from shared.domain.valuation import DEFAULT_COVERAGE, QUANTILE_LEVELS
+from shared.domain.valuation import DEFAULT_COVERAGE, MODEL_UNKNOWN, QUANTILE_LEVELS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds.number import CONVERTED
 from shared.messages.texts import Language, describe_note, describe_row_error, describe_warning
 from shared.tabular.sample import key_index
+from worker.batches.model_notes import model_note_sentences
 from worker.batches.names import (
-    MODEL_UNKNOWN,
     SUMMARY_ROW,
     ReadPair,
     summary_cell,
@@ -44,6 +44,16 @@ class Estimates(Protocol):
     @property
     def model_known(self) -> Any:
         """(n,) whether the model has statistics of the car's model."""
+        ...
+
+    @property
+    def notes(self) -> Any:
+        """(n,) bits of `shared.domain.notes.MODEL_NOTES`."""
+        ...
+
+    @property
+    def without_effect(self) -> Sequence[str]:
+        """Fields of which no value changes a price of the model."""
         ...
 
 
@@ -189,17 +199,21 @@ def summary_error(
     return row_error(line, SUMMARY_ROW, row_key=row_key, column=header[index], value=cells[index])
 
 
-def row_notes(notes: Iterable[RowNote], language: Language, *, has_statistics: bool) -> str:
-    """The cell of `row_notes`: what was ignored in the row, then whether its model is unknown.
+def row_notes(
+    notes: Iterable[RowNote], language: Language, *, has_statistics: bool, model_notes: int
+) -> str:
+    """The cell of `row_notes`: what was ignored in the row, then what the model says of it.
 
     Args:
         notes: on cells of the row.
         language: of the sentences.
         has_statistics: whether the model has statistics of the row's model.
+        model_notes: bits of `MODEL_NOTES`.
     """
     sentences = [_note_sentence(*note, language) for note in notes]
     if not has_statistics:
         sentences.append(_unknown_model_note(language))
+    sentences += model_note_sentences(model_notes, language)
     return " ".join(filter(None, sentences))
 
 

@@ -10,13 +10,11 @@ import orjson
 from shared.domain.names import fold_name
 from shared.domain.notes import NoteCounter
 from shared.domain.reading import Match, NameReading, VehicleName
-from shared.domain.valuation import audit_names
+from shared.domain.valuation import MODEL_UNKNOWN, audit_names
 from shared.fields.blanks import is_blank
 from shared.vehicles.names import NamesMissing, display_names, read_names
 
 NAME_FIELDS = frozenset({"company", "model"})
-MODEL_UNKNOWN = "model-unknown"
-"""Note of a row whose model has no statistics."""
 NAME_NOTES = {
     Match.CORRECTED: "name-corrected",
     Match.AMBIGUOUS: "name-ambiguous",
@@ -168,14 +166,14 @@ def count_names(counter: NoteCounter, pairs: Iterable[tuple[ReadPair, Match, boo
         pairs: pair, its match, whether the model has statistics, number of rows.
     """
     for pair, match, model_known, rows in pairs:
-        written = _as_written(pair.given)
+        written = as_written(pair.given)
         if (code := NAME_NOTES.get(match)) is not None:
             counter.add("model", code, rows, [_example(pair, written, match)])
         elif not model_known:
             counter.add("model", MODEL_UNKNOWN, rows, [written])
 
 
-def _as_written(given: VehicleName) -> str:
+def as_written(given: VehicleName) -> str:
     """Brand and model as one text; a brand that the model repeats only once."""
     if given.model == given.company or given.model.startswith(f"{given.company} "):
         return given.model

@@ -127,6 +127,12 @@ class BatchSweeper:
         done = {chunk: head.counts for chunk, head in heads.items() if head is not None}
         total, at = cut.rows if cut.is_whole else None, manifest.accepted_at
         if self._ledger.restore(
-            manifest.id, at, manifest.caller, chunks_cut=cut.chunks, total=total, done=done
+            manifest.id,
+            at,
+            manifest.caller,
+            chunks_cut=cut.chunks,
+            total=total,
+            done=done,
+            callback=manifest.callback,
         ):
             log.warning("batch_restored", batch_id=manifest.id, chunks_done=len(done))

@@ -65,7 +65,7 @@ class ModelWatch:
         )
 
     def _sale_reports(self) -> Sequence[SaleReport]:
-        from model_store.drift.sales import sale_reports  # noqa: PLC0415
+        from model_store.drift.sale_reports import sale_reports  # noqa: PLC0415
 
         try:
             return sale_reports(self._settings.audit_folder)

@@ -2,25 +2,19 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
-from typing import Any
+from typing import NamedTuple
 
-import redis
+import msgpack
 
 from shared.domain.clock import Clock
 from shared.redis import keys
-from shared.redis.connections import (
-    ALLOW_OOM,
-    Command,
-    ConnectionCache,
-    PipelinedCommands,
-    RedisClient,
-    broker_errors,
-)
+from shared.redis.connections import ALLOW_OOM, ConnectionCache, RedisClient, broker_errors
 from shared.redis.job_store.store import MAX_LEASE_S
 from shared.redis.owners import LIVENESS, WORKING, Owner
+from shared.redis.pipelines import PipelinedCommands, ScriptCall
 
 DONE_TTL_S = 2 * MAX_LEASE_S
 """Time to live of a claim whose records are written: longer than any lease, after which its message
@@ -44,40 +38,60 @@ VERIFY_AFTER_S = 1.0
 suspended, and another worker may have taken it over."""
 
 # Hash of a claim: `first` and `latest`, when it was claimed, `owner` and `owned_at`, the process
-# and the time of its claim, and `done`. An owner counts only if `owned_at` is `latest`: workers of
-# earlier releases do not name themselves. It holds the claim while it is alive and `working` names
-# the claim as what it carries out.
-# KEYS: claim.  ARGV: now, seconds after which a claim without owner is in doubt, time to live,
-# claim it (1) or look only (0), owner, message.  Returns the state and the time of the first claim.
+# and the time of its claim, `work`, the first of the claims that were made together, and `done`.
+# An owner counts only if `owned_at` is `latest`: workers of earlier releases do not name
+# themselves. It holds the claim while it is alive and `working` names that work as what it carries
+# out.
+# ARGV: now, seconds after which a claim without owner is in doubt, time to live, claim them (1) or
+# look only (0), owner, work, key prefix of claims, messages.
+# Returns the state and the time of the first claim of each, packed.
 _CLAIM_SCRIPT = (
     LIVENESS
     + WORKING
     + """
-local first, latest, owner, owned_at, done =
-  unpack(redis.call('HMGET', KEYS[1], 'first', 'latest', 'owner', 'owned_at', 'done'))
-local state = 'fresh'
-if done then state = 'done'
-elseif first and owner and owned_at == latest then
-  -- A process values one message at a time: its own former attempt is over.
-  local life = 'dead'
-  if owner ~= ARGV[5] and redis.call('HGET', working, owner) == ARGV[6] .. ' ' .. latest then
-    life = liveness(owner)
+local found, is_claimed = {}, false
+for i = 8, #ARGV do
+  local claim = ARGV[7] .. ARGV[i]
+  local first, latest, owner, owned_at, work, done =
+    unpack(redis.call('HMGET', claim, 'first', 'latest', 'owner', 'owned_at', 'work', 'done'))
+  local state = 'fresh'
+  if done then state = 'done'
+  elseif first and owner and owned_at == latest then
+    -- A process carries out one message at a time: its own former attempt is over.
+    local life = 'dead'
+    local named = (work or ARGV[i]) .. ' ' .. latest
+    if owner ~= ARGV[5] and redis.call('HGET', working, owner) == named then
+      life = liveness(owner)
+    end
+    state = ({alive = 'busy', dead = 'doubtful', unsure = 'unsure'})[life]
+  elseif first then
+    local age = tonumber(ARGV[1]) - tonumber(latest)
+    state = age >= 0 and age < tonumber(ARGV[2]) and 'busy' or 'doubtful'
   end
-  state = ({alive = 'busy', dead = 'doubtful', unsure = 'unsure'})[life]
-elseif first then
-  local age = tonumber(ARGV[1]) - tonumber(latest)
-  state = age >= 0 and age < tonumber(ARGV[2]) and 'busy' or 'doubtful'
+  if ARGV[4] == '1' and (state == 'fresh' or state == 'doubtful') then
+    redis.call('HSETNX', claim, 'first', ARGV[1])
+    redis.call('HSET', claim, 'latest', ARGV[1], 'owner', ARGV[5], 'owned_at', ARGV[1],
+               'work', ARGV[6])
+    redis.call('EXPIRE', claim, ARGV[3])
+    is_claimed = true
+  end
+  found[i - 7] = {state, first or ARGV[1]}
 end
-if ARGV[4] == '1' and (state == 'fresh' or state == 'doubtful') then
-  redis.call('HSETNX', KEYS[1], 'first', ARGV[1])
-  redis.call('HSET', KEYS[1], 'latest', ARGV[1], 'owner', ARGV[5], 'owned_at', ARGV[1])
-  redis.call('EXPIRE', KEYS[1], ARGV[3])
+if is_claimed then
   redis.call('ZADD', owners, now, ARGV[5])
   redis.call('HSET', working, ARGV[5], ARGV[6] .. ' ' .. ARGV[1])
 end
-return {state, first or ARGV[1]}
+return cmsgpack.pack(found)
 """
 )
+
+# ARGV: time to live, key prefix of claims, messages whose records are in the log.
+_DONE_SCRIPT = """
+for i = 3, #ARGV do
+  redis.call('HSET', ARGV[2] .. ARGV[i], 'done', 1)
+  redis.call('EXPIRE', ARGV[2] .. ARGV[i], ARGV[1])
+end
+"""
 
 # Gives a claim up after a failure. If its records are certainly not in the log (1), it is removed,
 # otherwise the next worker searches the log.
@@ -121,19 +135,16 @@ class Claim:
     made_at: float
 
 
-class ClaimLost(Exception):
-    """Another worker has taken the message over: it writes the records and answers."""
-
-
 class RedisClaims:
     """Claims on messages, in the broker's Redis: one worker writes the audit records of each.
 
-    A claim is that of a process and lasts while the process lives (`shared.redis.owners`).
+    A claim is that of a process and lasts while the process lives (`shared.redis.owners`). A
+    process claims all that one Celery message names at once.
 
     Args:
         client: connection to the broker instance.
         clock: the time of day.
-        owner: this process, which carries out one message at a time.
+        owner: this process, which carries out one Celery message at a time.
     """
 
     def __init__(self, client: RedisClient, clock: Clock, owner: Owner) -> None:
@@ -142,50 +153,55 @@ class RedisClaims:
         self._owner = owner
         self._client = client
         self._claim_script = client.register_script(ALLOW_OOM + _CLAIM_SCRIPT)
+        self._done_script = client.register_script(ALLOW_OOM + _DONE_SCRIPT)
         self._release_script = client.register_script(ALLOW_OOM + _RELEASE_SCRIPT)
 
     def begin(self, message_id: str) -> Claim:
         """Claim a message; if it was FRESH or DOUBTFUL, the caller has to write its records."""
-        return self._found(message_id, claim=True)
+        (claim,) = self.begin_all([message_id])
+        return claim
+
+    def begin_all(self, message_ids: Sequence[str]) -> list[Claim]:
+        """As `begin`, of many messages by one round trip."""
+        with self.begin_concurrently(message_ids, self._clock()) as claimed:
+            return claimed()
 
     @contextmanager
-    def begin_concurrently(self, message_id: str, now: float) -> Iterator[Callable[[], Claim]]:
-        """Send a claim on entry; the returned function reads the response.
+    def begin_concurrently(
+        self, message_ids: Sequence[str], now: float
+    ) -> Iterator[Callable[[], list[Claim]]]:
+        """Send claims on entry; the returned function reads the response.
 
         Work that can be discarded may run in between.
         """
+        asked = _Question(message_ids[0], repr(now), time.monotonic(), is_claim=True)
+        self._owner.work = f"{asked.work} {asked.at}"
+        call = self._call(asked, message_ids)
         with ExitStack() as stack:
-            made_at = time.monotonic()
             with broker_errors():
-                asked = stack.enter_context(
-                    PipelinedCommands(self._connections, self._claim_command(message_id, now))
-                )
-            yield lambda: self._read(message_id, asked, made_at)
+                sent = stack.enter_context(PipelinedCommands(self._connections, call))
+            yield lambda: self._read(asked, message_ids, sent)
 
     def peek(self, message_id: str) -> Claim:
         """Read the state of a message without claiming it."""
-        return self._found(message_id, claim=False)
+        asked = _Question(message_id, repr(self._clock()), time.monotonic(), is_claim=False)
+        (claim,) = self._ask(asked, [message_id])
+        return claim
 
-    def mark_done(self, message_id: str) -> None:
-        """Note that the records are in the log."""
-        with (
-            broker_errors(),
-            PipelinedCommands(self._connections, *done_commands(message_id)) as sent,
-        ):
-            sent.responses()
+    def marking_done(self, claims: Iterable[Claim]) -> ScriptCall:
+        """The call that notes that the records of these messages are in the log."""
+        ids = [claim.message_id for claim in claims]
+        return ScriptCall(self._done_script, (), (DONE_TTL_S, keys.audit_claim(""), *ids))
 
-    def verify(self, claim: Claim) -> None:
-        """Check, before records are written, that the claim is still that of this process.
-
-        Raises:
-            ClaimLost: another process has taken it over.
-        """
-        if time.monotonic() - claim.made_at < VERIFY_AFTER_S:
-            return
-        with broker_errors():
-            owner = self._client.hget(keys.audit_claim(claim.message_id), "owner")
-        if owner is None or owner.decode() != self._owner.name:
-            raise ClaimLost
+    def still_held(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Those of the claims that no other process has taken over, before records are written."""
+        if all(time.monotonic() - claim.made_at < VERIFY_AFTER_S for claim in claims):
+            return list(claims)
+        commands = [("HGET", keys.audit_claim(claim.message_id), "owner") for claim in claims]
+        with broker_errors(), PipelinedCommands(self._connections, *commands) as sent:
+            owners = sent.responses()
+        own = self._owner.name.encode()
+        return [claim for claim, owner in zip(claims, owners, strict=True) if owner == own]
 
     def end(self) -> None:
         """Note that this process no longer works on what it claimed last, done or not.
@@ -208,47 +224,48 @@ class RedisClaims:
                 args=[self._owner.name, int(is_unwritten)],
             )
 
-    def _claim_command(self, message_id: str, now: float) -> Command:
-        arguments = self._arguments(message_id, now, claim=True)
-        return ("EVALSHA", self._claim_script.sha, 1, keys.audit_claim(message_id), *arguments)
+    def _call(self, asked: "_Question", message_ids: Sequence[str]) -> ScriptCall:
+        return ScriptCall(
+            self._claim_script,
+            (),
+            (
+                asked.at, CLAIM_TIMEOUT_S, UNFINISHED_TTL_S, int(asked.is_claim), self._owner.name,
+                asked.work, keys.audit_claim(""), *message_ids,
+            ),
+        )  # fmt: skip
 
-    def _arguments(self, message_id: str, now: float, *, claim: bool) -> list[Any]:
-        at = repr(now)  # as text, so that it is the same wherever it is compared
-        if claim:
-            self._owner.work = f"{message_id} {at}"
-        own = [self._owner.name, message_id]
-        return [at, CLAIM_TIMEOUT_S, UNFINISHED_TTL_S, int(claim), *own]
+    def _ask(self, asked: "_Question", message_ids: Sequence[str]) -> list[Claim]:
+        call = self._call(asked, message_ids)
+        with broker_errors(), PipelinedCommands(self._connections, call) as sent:
+            return self._read(asked, message_ids, sent)
 
-    def _read(self, message_id: str, asked: PipelinedCommands, made_at: float) -> Claim:
-        try:
-            with broker_errors():
-                (found,) = asked.responses()
-        except redis.exceptions.NoScriptError:  # the broker has restarted: send the script
-            return self.begin(message_id)
-        claim = _to_claim(message_id, found, made_at)
-        return self.begin(message_id) if claim.state is ClaimState.UNSURE else claim
-
-    def _found(self, message_id: str, *, claim: bool) -> Claim:
-        while True:
-            made_at = time.monotonic()
-            with broker_errors():
-                found = self._claim_script(
-                    keys=[keys.audit_claim(message_id)],
-                    args=self._arguments(message_id, self._clock(), claim=claim),
-                )
-            answer = _to_claim(message_id, found, made_at)
-            if answer.state is not ClaimState.UNSURE:
-                return answer
-            # Its owner subscribes again or counts as dead within `DISCONNECTED_AFTER_S`.
-            time.sleep(UNSURE_POLL_S)
-
-
-def done_commands(message_id: str) -> list[Command]:
-    """Commands that note that the records of a message are in the log."""
-    key = keys.audit_claim(message_id)
-    return [("HSET", key, "done", 1), ("EXPIRE", key, DONE_TTL_S)]
+    def _read(
+        self, asked: "_Question", message_ids: Sequence[str], sent: PipelinedCommands
+    ) -> list[Claim]:
+        with broker_errors():
+            (packed,) = sent.responses()
+        claims = [
+            Claim(message_id, ClaimState(state), float(first_at), asked.sent_at)
+            for message_id, (state, first_at) in zip(
+                message_ids, msgpack.unpackb(packed), strict=True
+            )
+        ]
+        unsure = [claim.message_id for claim in claims if claim.state is ClaimState.UNSURE]
+        if not unsure:
+            return claims
+        # Their owner subscribes again or counts as dead within `DISCONNECTED_AFTER_S`.
+        time.sleep(UNSURE_POLL_S)
+        known = {claim.message_id: claim for claim in self._ask(asked, unsure)}
+        return [known.get(claim.message_id, claim) for claim in claims]
 
 
-def _to_claim(message_id: str, found: list[bytes], made_at: float) -> Claim:
-    state, first_at = found
-    return Claim(message_id, ClaimState(state.decode()), float(first_at), made_at)
+class _Question(NamedTuple):
+    """What is asked about messages."""
+
+    work: str
+    """The first of the messages that are claimed together."""
+    at: str
+    """Unix time, as text, so that it is the same wherever it is compared."""
+    sent_at: float
+    """Monotonic time."""
+    is_claim: bool

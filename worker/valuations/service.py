@@ -1,15 +1,12 @@
-"""Values micro-batches of waiting requests and stored jobs: estimate, audit, cache, answer."""
+"""Values micro-batches of waiting requests and stored jobs: claim, estimate, record, answer."""
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from functools import partial
+from typing import NamedTuple
 
-import msgpack
-
-from shared.audit.log import AuditLog
-from shared.domain.car import CarFeatures
 from shared.domain.clock import Clock
 from shared.domain.errors import (
     TEMPORARY_ERRORS,
@@ -18,28 +15,21 @@ from shared.domain.errors import (
     DomainError,
     StorageUnavailable,
     UnreadableRecord,
-    record_errors,
 )
-from shared.domain.ids import CallerId, JobId, ValuationId
-from shared.domain.job import Job, JobState
-from shared.domain.valuation import AuditRecord, CarRequest, Estimate, Extra
+from shared.domain.ids import JobId
+from shared.domain.job import Job, JobEnd, JobState
+from shared.domain.valuation import Estimate
 from shared.logging import get_logger
-from shared.metrics import JOBS_POSTPONED, QUEUE_WAIT, RECORDS_UNREADABLE
+from shared.metrics import JOBS_POSTPONED
 from shared.queue.names import QueueName
-from shared.queue.sender import EstimateResult, RequestResult, push_reply
-from shared.redis.cache import EstimateCache
-from shared.redis.connections import Command, ConnectionCache, RedisClient
+from shared.queue.sender import RequestResult, push_reply
+from shared.redis.connections import ConnectionCache, RedisClient
 from shared.redis.dead_letters import DeadLetters
 from shared.redis.job_store.store import JobStore
-from worker.model import Estimation
-from worker.valuations.claims import (
-    BUSY_RETRY_S,
-    Claim,
-    ClaimLost,
-    ClaimState,
-    RedisClaims,
-    done_commands,
-)
+from worker.valuations.cars import ValuedCar, WaitingCar, read_items
+from worker.valuations.claims import BUSY_RETRY_S, Claim, ClaimState, RedisClaims
+from worker.valuations.lists import ValuedList
+from worker.valuations.steps import ClaimedCars, ValuationSteps
 
 OUTAGE_RETRY_DELAY_S = 1.0
 """Delay after a failure of the service's surroundings, like an audit log on a full disk. It counts
@@ -53,43 +43,46 @@ OUTAGE_POLL_S = 0.5
 log = get_logger("valuation")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class WaitingRequest:
-    """One request of a micro-batch, as received from the queue."""
+class Turn(Enum):
+    """How the open jobs of a message are carried out."""
 
-    id: ValuationId
-    request: CarRequest
-    caller: CallerId
-    deadline: float
-    enqueued_at: float
-
-    @classmethod
-    def from_wire(cls, packed: bytes) -> "WaitingRequest":
-        """Rebuild the request from what `MicroBatchDispatcher` sent.
-
-        Raises:
-            UnreadableRecord: a newer version sent it.
-        """
-        with record_errors():
-            valuation_id, request, caller, deadline, enqueued_at, *_ = msgpack.unpackb(packed)
-            return cls(valuation_id, CarRequest.from_wire(request), caller, deadline, enqueued_at)
+    CANCELLED = 1
+    TOGETHER = 2
+    ALONE = 3
+    """Jobs that were started before, since one may end its process again; former requests of
+    micro-batches, whose claim may be that of their batch."""
+    EXHAUSTED = 4
+    """Jobs that have used all their attempts."""
 
 
-AnsweredRequest: TypeAlias = tuple[WaitingRequest, EstimateResult]
+class ClaimedJob(NamedTuple):
+    """A started job and its claim."""
+
+    job: Job
+    claim: Claim
+
+    @property
+    def doubtful(self) -> "ClaimedJob":
+        """The same after an attempt that may have written the records of the job."""
+        if self.claim.state is not ClaimState.FRESH:
+            return self
+        return self._replace(claim=dataclasses.replace(self.claim, state=ClaimState.DOUBTFUL))
 
 
 class ValuationService:
-    """Carries out `valuation.value_cars`, `valuation.value_job` and `valuation.value_list`.
+    """Carries out `valuation.value_cars`, `valuation.value_jobs` and `valuation.value_list`.
 
     The order is always: claim, estimate, audit, answer, so that every answer is recorded. A message
     may be delivered to two workers at once, or again after its worker died: the claim lets one of
     them write the records, and later ones answer without writing them.
 
+    The jobs of a message take each step together, by one round trip. What goes wrong with one of
+    them concerns no other: a job that has been started before is carried out alone, and after an
+    unexpected failure of several each is tried alone.
+
     Args:
-        estimation: calls the forest.
-        audit: the audit log.
+        steps: estimate, record and answer.
         claims: claims on messages.
-        cache: result cache.
         jobs: the stored jobs.
         client: connection to the broker instance, for the replies.
         clock: the time of day.
@@ -100,25 +93,23 @@ class ValuationService:
     def __init__(
         self,
         *,
-        estimation: Estimation,
-        audit: AuditLog,
+        steps: ValuationSteps,
         claims: RedisClaims,
-        cache: EstimateCache,
         jobs: JobStore,
         client: RedisClient,
         clock: Clock,
         dead_letters: DeadLetters,
         max_attempts: int,
     ) -> None:
-        self._estimation = estimation
-        self._audit = audit
+        self._steps = steps
         self._claims = claims
-        self._cache = cache
         self._jobs = jobs
         self._connections = ConnectionCache(client)
         self._clock = clock
         self._dead_letters = dead_letters
         self._max_attempts = max_attempts
+
+    # Micro-batches
 
     def value_micro_batch(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
         """Answer a micro-batch of waiting requests by one forest call and one reply.
@@ -130,123 +121,144 @@ class ValuationService:
         Args:
             group_id: id of the micro-batch.
             reply_to: reply list of the API process.
-            items: the requests, as `WaitingRequest.from_wire` reads them.
+            items: the requests, as `WaitingCar.from_wire` reads them.
         """
         try:
             self._value_micro_batch(group_id, reply_to, items)
         finally:
-            self._claims.end()
+            self._leave()
 
     def _value_micro_batch(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
         now = self._clock()
-        with self._claims.begin_concurrently(group_id, now) as claimed:
-            waiting, unreadable = _read_items(items)
-            _observe_wait(now, [item.enqueued_at for item in waiting])
+        with self._claims.begin_concurrently([group_id], now) as claimed:
+            waiting, unreadable = read_items(items)
+            self._steps.note_waits([car.since for car in waiting], now)
             # The forest runs while the claim is sent.
-            answered = self._answer(waiting, now)
-            claim = claimed()
+            valued = self._value_waiting(waiting, now)
+            (claim,) = claimed()
         if claim.state is ClaimState.BUSY:
             return
         if claim.state is not ClaimState.FRESH:  # compare the deadlines with that claim
-            answered = self._answer(waiting, claim.first_at)
+            valued = self._value_waiting(waiting, claim.first_at)
+        recorded: list[ClaimedCars] = []
         try:
-            answered, commands = self._record_micro_batch(claim, answered)
-        except ClaimLost:
-            log.warning("message_taken_over", message_id=group_id)
-            return
-        # Cache first: a caller who has the answer and asks again finds it there.
-        with self._cache.put_concurrently(
-            _cacheable((item.request, result) for item, result in answered)
-        ):
-            replies = [*unreadable, *((item.id, result) for item, result in answered)]
-            push_reply(self._connections, reply_to, group_id, replies, commands)
-
-    def _record_micro_batch(
-        self, claim: Claim, answered: list[AnsweredRequest]
-    ) -> tuple[list[AnsweredRequest], list[Command]]:
-        """Record the answers; return them with the commands that mark the claim as done.
-
-        A temporary failure is not recorded and gives the claim up: if a caller has stopped waiting,
-        its request is a job by now, which is valued and recorded after the outage.
-        """
-        try:
-            for _, result in answered:
+            for _, result in valued:
                 if isinstance(result, TEMPORARY_ERRORS):
                     raise result
-            self._record(claim, self._micro_batch_records(answered))
+            if not (recorded := self._steps.record([ClaimedCars(claim, valued)])):
+                return
         except TEMPORARY_ERRORS as error:
+            # Not recorded: a request whose caller has stopped waiting is a job by now, which is
+            # valued and recorded after the outage.
             self._claims.release(claim, may_be_recorded=isinstance(error, AuditNotFlushed))
-            return [(item, error) for item, _ in answered], []
-        return answered, done_commands(claim.message_id)
+            valued = [(car, error) for car, _ in valued]
+        replies: list[RequestResult] = [*unreadable, *((car.id, result) for car, result in valued)]
+        self._steps.answer(
+            recorded, partial(push_reply, self._connections, reply_to, group_id, replies)
+        )
 
-    def _answer(
-        self, waiting: Sequence[WaitingRequest], claimed_at: float
-    ) -> list[AnsweredRequest]:
+    def _value_waiting(self, waiting: Sequence[WaitingCar], claimed_at: float) -> list[ValuedCar]:
         """Estimate the requests whose deadline was not over at `claimed_at`."""
-        wanted = [item for item in waiting if item.deadline >= claimed_at]
-        results = self._estimation.estimate([item.request for item in wanted])
-        return list(zip(wanted, results, strict=True))
+        return self._steps.estimate([car for car in waiting if car.deadline >= claimed_at])
 
-    def value_job(
-        self, job_id: JobId, enqueued_at: float, queue: QueueName = QueueName.INTERACTIVE
+    # Jobs
+
+    def value_jobs(
+        self,
+        job_ids: Sequence[JobId],
+        enqueued_at: float,
+        queue: QueueName = QueueName.INTERACTIVE,
     ) -> None:
-        """Carry out a stored job; does nothing if it has ended or is gone.
+        """Carry out stored jobs; does nothing for those that have ended or are gone.
 
         Args:
-            job_id: the job.
-            enqueued_at: Unix time at which the message was sent.
+            job_ids: the jobs.
+            enqueued_at: Unix time at which the first of them was sent.
             queue: the queue of the message.
         """
         try:
-            self._value_job(job_id, enqueued_at, queue)
+            for group in self._load(job_ids, enqueued_at, queue):
+                self._value_group(group)
         except BrokerUnavailable:
-            # The message is gone: without this the job would wait until its lease ends.
-            self._after_outage(lambda: self._jobs.postpone(job_id, self._clock()))
+            # The message is gone: without this the jobs would wait until their leases end.
+            _after_outage(lambda: self._jobs.postpone(self._clock(), *job_ids))
             raise
         finally:
-            self._claims.end()
+            self._leave()
 
-    @staticmethod
-    def _after_outage(store: Callable[[], None]) -> None:
-        """Repeat a call until the broker can store what it says.
+    def _leave(self) -> None:
+        """End the work on a message, whatever came of it."""
+        self._claims.end()
+        self._steps.update_metrics()
 
-        Raises:
-            BrokerUnavailable: it cannot for longer than `OUTAGE_WAIT_S`.
+    def _load(
+        self, job_ids: Sequence[JobId], enqueued_at: float, queue: QueueName
+    ) -> Iterator[list[Job]]:
+        """Load jobs; those that can be carried out together, then one by one the others.
+
+        What cannot be carried out comes last, because a full broker refuses to note it.
         """
-        until = time.monotonic() + OUTAGE_WAIT_S
-        while True:
-            try:
-                return store()
-            except BrokerUnavailable:
-                if time.monotonic() > until:
-                    raise
-            time.sleep(OUTAGE_POLL_S)
+        jobs: dict[Turn, list[Job]] = {turn: [] for turn in Turn}
+        unread: list[tuple[JobId, DomainError]] = []
+        for job_id, job in zip(job_ids, self._jobs.load_all(job_ids), strict=True):
+            if isinstance(job, DomainError):
+                unread.append((job_id, job))
+            elif job is not None and not job.state.is_terminal:
+                jobs[self._turn(job)].append(job)
+        # A job that was added to a message on the queue was sent later than its first one.
+        sent_at = [max(enqueued_at, job.created_at) for own in jobs.values() for job in own]
+        self._steps.note_waits(sent_at, self._clock(), queue)
+        if jobs[Turn.CANCELLED]:
+            ends = [JobEnd(job.id, JobState.CANCELLED) for job in jobs[Turn.CANCELLED]]
+            self._jobs.finish_all(ends)
+        if jobs[Turn.TOGETHER]:
+            yield jobs[Turn.TOGETHER]
+        for job in jobs[Turn.ALONE]:
+            yield [job]
+        for job_id, error in unread:
+            self._defer(job_id, error)
+        for job in jobs[Turn.EXHAUSTED]:
+            self._dead_letters.give_up(job, self._jobs)
 
-    def _value_job(self, job_id: JobId, enqueued_at: float, queue: QueueName) -> None:
-        try:
-            job = self._jobs.load(job_id)
-        except UnreadableRecord as error:
+    def _turn(self, job: Job) -> Turn:
+        """How an open job is carried out."""
+        if job.cancel_requested:
+            return Turn.CANCELLED
+        if job.attempts >= self._max_attempts:
+            return Turn.EXHAUSTED
+        return Turn.ALONE if job.attempts or job.origin else Turn.TOGETHER
+
+    def _defer(self, job_id: JobId, error: DomainError) -> None:
+        """Have a job looked at again that could not be read."""
+        if isinstance(error, UnreadableRecord):
             self._jobs.defer_unreadable(job_id, error)
             return
-        except StorageUnavailable as error:
-            log.warning("job_postponed", job_id=job_id, error=str(error))
-            JOBS_POSTPONED.inc()
-            self._jobs.postpone(job_id, self._clock() + OUTAGE_RETRY_DELAY_S)
-            return
-        if job is None or job.state.is_terminal:
-            return
-        _observe_wait(self._clock(), [enqueued_at], queue)
-        if job.cancel_requested:
-            self._jobs.finish(job_id, JobState.CANCELLED)
-        elif job.attempts >= self._max_attempts:
-            self._dead_letters.give_up(job, self._jobs)
-        elif (claim := self._claim(job)).state is ClaimState.BUSY:
-            # Its worker is alive and ends it; this is not counted as an attempt.
-            self._jobs.postpone(job_id, self._clock() + BUSY_RETRY_S)
-        elif self._jobs.start(job_id) is JobState.RUNNING:
-            self._carry_out(job, claim)
+        log.warning("job_postponed", job_id=job_id, error=str(error))
+        JOBS_POSTPONED.inc()
+        self._jobs.postpone(self._clock() + OUTAGE_RETRY_DELAY_S, job_id)
 
-    def _claim(self, job: Job) -> Claim:
+    def _value_group(self, jobs: Sequence[Job]) -> None:
+        """Claim and start jobs, and carry out those that are not another worker's."""
+        claimed = list(map(ClaimedJob, jobs, self._claim(jobs)))
+        free = [each for each in claimed if each.claim.state is not ClaimState.BUSY]
+        states = self._jobs.start_all([each.job.id for each in free]) if free else []
+        started = [
+            each for each, state in zip(free, states, strict=True) if state is JobState.RUNNING
+        ]
+        if started:
+            self._carry_out(started)
+        # Their worker is alive and ends them; this is not counted as an attempt.
+        busy = [each.job.id for each in claimed if each.claim.state is ClaimState.BUSY]
+        self._jobs.postpone(self._clock() + BUSY_RETRY_S, *busy)
+
+    def _claim(self, jobs: Sequence[Job]) -> list[Claim]:
+        """Claim jobs, by one round trip unless one of them was a request of a micro-batch."""
+        if any(job.origin for job in jobs):
+            return [self._claim_late(job) for job in jobs]
+        claims = self._claims.begin_all([job.id for job in jobs])
+        return list(map(_as_doubtful_after_attempts, jobs, claims))
+
+    def _claim_late(self, job: Job) -> Claim:
         """Claim a job, or use the claim of the micro-batch that has valued its car."""
         if job.origin is None:
             return _as_doubtful_after_attempts(job, self._claims.begin(job.id))
@@ -259,113 +271,105 @@ class ValuationService:
             return claim
         return dataclasses.replace(claim, state=ClaimState.DOUBTFUL)
 
-    def _carry_out(self, job: Job, claim: Claim) -> None:
-        """Value the cars of a started job and end it, or have it sent again after a failure."""
+    def _carry_out(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Value started jobs and end them, or have them sent again after a failure."""
         try:
-            self._value(job, claim)
-        except ClaimLost:
-            log.warning("message_taken_over", message_id=claim.message_id)
+            self._value(jobs)
         except BrokerUnavailable as error:
-            log.warning("job_interrupted", job_id=job.id, error=str(error))
-            JOBS_POSTPONED.inc()
-            # The claim is not released: its records may be in the log.
-            self._after_outage(
-                lambda: self._jobs.retry_at(
-                    job.id,
-                    self._clock() + OUTAGE_RETRY_DELAY_S,
-                    failure=BrokerUnavailable.code,
-                    counts_attempt=False,
-                )
-            )
+            for job, _ in jobs:
+                log.warning("job_interrupted", job_id=job.id, error=str(error))
+                JOBS_POSTPONED.inc()
+                # The claim is not released: its records may be in the log.
+                _after_outage(partial(self._send_again, job, OUTAGE_RETRY_DELAY_S, error))
         except (*TEMPORARY_ERRORS, OSError) as error:
-            log.warning("job_postponed", job_id=job.id, error=str(error))
-            JOBS_POSTPONED.inc()
-            self._retry(job, claim, OUTAGE_RETRY_DELAY_S, error, counts_attempt=False)
+            for each in jobs:
+                self._postpone(each, error)
         except Exception as error:
+            if len(jobs) > 1:
+                log.exception("job_group_failed", jobs=len(jobs))
+                for each in jobs:
+                    self._carry_out([each.doubtful])
+                return
+            ((job, claim),) = jobs
             log.exception("job_attempt_failed", job_id=job.id, attempt=job.attempts + 1)
-            self._retry(job, claim, job.attempts + 1.0, error, counts_attempt=True)
+            self._claims.release(claim)
+            self._send_again(job, job.attempts + 1.0, error, counts_attempt=True)
 
-    def _retry(
-        self, job: Job, claim: Claim, delay_s: float, error: Exception, *, counts_attempt: bool
+    def _postpone(
+        self, claimed: ClaimedJob, error: Exception, *, may_be_recorded: bool = False
     ) -> None:
-        self._claims.release(claim, may_be_recorded=isinstance(error, AuditNotFlushed))
+        """Have a job sent again after an outage of the service's surroundings."""
+        job, claim = claimed
+        log.warning("job_postponed", job_id=job.id, error=str(error))
+        JOBS_POSTPONED.inc()
+        may_be_recorded = may_be_recorded or isinstance(error, AuditNotFlushed)
+        self._claims.release(claim, may_be_recorded=may_be_recorded)
+        self._send_again(job, OUTAGE_RETRY_DELAY_S, error)
+
+    def _send_again(
+        self, job: Job, delay_s: float, error: Exception, *, counts_attempt: bool = False
+    ) -> None:
         # The text of an exception may contain what the caller sent: only its kind is kept.
         failure = error.code if isinstance(error, DomainError) else type(error).__name__
         self._jobs.retry_at(
             job.id, self._clock() + delay_s, failure=failure, counts_attempt=counts_attempt
         )
 
-    def _value(self, job: Job, claim: Claim) -> None:
-        results = self._estimation.estimate(job.requests)
-        if self._jobs.is_cancel_requested(job.id):
-            self._jobs.finish(job.id, JobState.CANCELLED)
-            return
-        failure = next((each for each in results if isinstance(each, DomainError)), None)
-        if isinstance(failure, TEMPORARY_ERRORS):
-            raise failure
-        self._record(claim, self._job_records(job, results))
-        self._claims.mark_done(claim.message_id)
-        if failure is not None:
-            self._jobs.finish(job.id, JobState.FAILED, error=failure.code)
-            return
-        self._cache.put(_cacheable(zip(job.requests, results, strict=True)))
-        estimates = [result for result in results if isinstance(result, Estimate)]
-        self._jobs.finish(job.id, JobState.SUCCEEDED, estimates)
+    def _value(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Estimate, record and end started jobs.
 
-    # Audit
-
-    def _record(self, claim: Claim, records: list[AuditRecord]) -> None:
-        """Append the records that the log does not have yet.
-
-        Raises:
-            AuditNotFlushed: they were written, but may not be on the disk.
-            AuditUnavailable: none was written.
-            ClaimLost: another worker has taken the message over.
+        A job whose cars could not be valued now, or whose result could not be stored, is sent again
+        later; the others end.
         """
-        if claim.state is ClaimState.DONE:
-            return
-        self._claims.verify(claim)
-        if claim.state is ClaimState.DOUBTFUL:
-            known = self._audit.recorded([record.id for record in records])
-            records = [record for record in records if record.id not in known]
-            if known and self._audit.syncs_before_answer:
-                self._audit.sync()  # an earlier attempt may have failed to
-        if records:
-            self._audit.append(records)
+        cars = self._steps.estimate_jobs([job for job, _ in jobs])
+        is_cancelled = self._jobs.cancel_requests([job.id for job, _ in jobs])
+        ends: list[tuple[ClaimedJob, JobEnd]] = []
+        to_record: dict[str, tuple[ClaimedJob, Sequence[ValuedCar], JobEnd]] = {}
+        failed: list[tuple[ClaimedJob, DomainError]] = []
+        for each, valued, is_over in zip(jobs, cars, is_cancelled, strict=True):
+            end = _end_of(each.job, valued)
+            if is_over:
+                ends.append((each, JobEnd(each.job.id, JobState.CANCELLED)))
+            elif isinstance(end, DomainError):
+                failed.append((each, end))
+            else:
+                to_record[each.claim.message_id] = each, valued, end
+        recorded = self._steps.record(
+            [ClaimedCars(each.claim, valued) for each, valued, _ in to_record.values()]
+        )
+        for claim, _ in recorded:
+            each, _, end = to_record[claim.message_id]
+            ends.append((each, end))
+        for each, outcome in self._end(ends, recorded):
+            if isinstance(outcome, DomainError):
+                self._postpone(each, outcome, may_be_recorded=True)
+        for each, error in failed:
+            self._postpone(each, error)
 
-    def _micro_batch_records(self, answered: Sequence[AnsweredRequest]) -> list[AuditRecord]:
-        now = self._clock()
-        return [
-            _audit_record(
-                item.id, item.caller, item.request, result, at=now, since=item.enqueued_at
-            )
-            for item, result in answered
-        ]
-
-    def _job_records(self, job: Job, results: Sequence[EstimateResult]) -> list[AuditRecord]:
-        now = self._clock()
-        pairs = enumerate(zip(job.requests, results, strict=True), start=1)
-        return [
-            _audit_record(
-                ValuationId(f"{job.id}-{number}" if job.is_list else job.id),
-                job.caller, request, result, at=now, since=job.created_at, job_id=job.id,
-            )
-            for number, (request, result) in pairs
-        ]  # fmt: skip
+    def _end(
+        self, ends: Sequence[tuple[ClaimedJob, JobEnd]], recorded: Sequence[ClaimedCars]
+    ) -> list[tuple[ClaimedJob, bool | StorageUnavailable]]:
+        """End jobs; an error is the outcome of one whose result could not be stored."""
+        if not ends:
+            return []
+        outcomes = self._steps.answer(
+            recorded, partial(self._jobs.finish_all, [end for _, end in ends])
+        )
+        return [(each, outcome) for (each, _), outcome in zip(ends, outcomes, strict=True)]
 
 
-def _read_items(items: Sequence[bytes]) -> tuple[list[WaitingRequest], list[RequestResult]]:
-    """The requests of a micro-batch, and the error for those that this version cannot read."""
-    waiting: list[WaitingRequest] = []
-    unreadable: list[RequestResult] = []
-    for item in items:
-        try:
-            waiting.append(WaitingRequest.from_wire(item))
-        except UnreadableRecord as error:
-            RECORDS_UNREADABLE.labels(record="request").inc()
-            with suppress(UnreadableRecord), record_errors():
-                unreadable.append((ValuationId(msgpack.unpackb(item)[0]), error))
-    return waiting, unreadable
+def _end_of(job: Job, valued: Sequence[ValuedCar]) -> JobEnd | DomainError:
+    """How a job ends; an error if it has to wait for the end of an outage."""
+    if isinstance(valued, ValuedList):
+        return JobEnd(job.id, JobState.SUCCEEDED, valued.estimates)
+    results = [result for _, result in valued]
+    failure = next((each for each in results if isinstance(each, DomainError)), None)
+    if isinstance(failure, TEMPORARY_ERRORS):
+        return failure
+    if failure is not None:
+        return JobEnd(job.id, JobState.FAILED, error=failure.code)
+    estimates = tuple(each for each in results if isinstance(each, Estimate))
+    return JobEnd(job.id, JobState.SUCCEEDED, estimates)
 
 
 def _as_doubtful_after_attempts(job: Job, claim: Claim) -> Claim:
@@ -375,38 +379,17 @@ def _as_doubtful_after_attempts(job: Job, claim: Claim) -> Claim:
     return claim
 
 
-def _audit_record(
-    valuation_id: ValuationId, caller: CallerId, request: CarRequest, result: EstimateResult,
-    *, at: float, since: float, job_id: JobId | None = None,
-) -> AuditRecord:  # fmt: skip
-    return AuditRecord(
-        id=valuation_id,
-        at=at,
-        caller=caller,
-        car=request.car,
-        match=request.match,
-        given=request.given,
-        estimate=result if isinstance(result, Estimate) else None,
-        error=result.code if isinstance(result, DomainError) else None,
-        cached=False,
-        response_time_ms=1000 * (at - since),
-        job_id=job_id,
-    )
+def _after_outage(store: Callable[[], None]) -> None:
+    """Repeat a call until the broker can store what it says.
 
-
-def _cacheable(
-    answered: Iterable[tuple[CarRequest, EstimateResult]],
-) -> list[tuple[CarFeatures, Sequence[Extra], Estimate]]:
-    return [
-        (request.car, request.extras, result)
-        for request, result in answered
-        if isinstance(result, Estimate)
-    ]
-
-
-def _observe_wait(
-    now: float, enqueued_at: Sequence[float], queue: QueueName = QueueName.INTERACTIVE
-) -> None:
-    histogram = QUEUE_WAIT.labels(queue=str(queue))
-    for at in enqueued_at:
-        histogram.observe(max(0.0, now - at))
+    Raises:
+        BrokerUnavailable: it cannot for longer than `OUTAGE_WAIT_S`.
+    """
+    until = time.monotonic() + OUTAGE_WAIT_S
+    while True:
+        try:
+            return store()
+        except BrokerUnavailable:
+            if time.monotonic() > until:
+                raise
+        time.sleep(OUTAGE_POLL_S)

@@ -9,10 +9,11 @@ from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, record_errors
 from shared.domain.ids import BatchId, CallerId, min_id_at
-from shared.domain.job import JobState
+from shared.domain.job import Callback, JobState
 from shared.redis import keys
 from shared.redis.batch_ledger import scripts
 from shared.redis.connections import ALLOW_OOM, RedisClient, broker_errors
+from shared.redis.webhooks.records import pack_callback
 from shared.settings import Settings
 
 ENDED_TTL_S = 3600
@@ -28,6 +29,8 @@ CORRECTIONS_LOCK_TTL_S = 120
 """Longer than the check of the rows of a correction takes."""
 
 _ASSEMBLE = -1
+NO_SCRIPTS_OF_ONE_BATCH = frozenset({"HEAD", "RECORD_END", "LIST_BATCH", "RECORD_BYTES"})
+"""Names in `scripts` that do not follow `HEAD`."""
 
 
 class StepDecision(StrEnum):
@@ -110,7 +113,7 @@ class BatchLedger:
         self._scripts = {
             name: client.register_script(ALLOW_OOM + scripts.HEAD + source)
             for name, source in vars(scripts).items()
-            if name.isupper() and name not in {"HEAD", "LIST_BATCH", "RECORD_BYTES"}
+            if name.isupper() and name not in NO_SCRIPTS_OF_ONE_BATCH
         }
         self._list_batch = client.register_script(ALLOW_OOM + scripts.LIST_BATCH)
         self._record_bytes = client.register_script(ALLOW_OOM + scripts.RECORD_BYTES)
@@ -120,9 +123,16 @@ class BatchLedger:
         with broker_errors():
             self._client.ping()
 
-    def create(self, batch_id: BatchId, accepted_at: float, caller: CallerId) -> None:
-        """Open the ledger of a batch."""
-        self._run("CREATE", batch_id, batch_id, accepted_at, self._lease_end(), caller)
+    def create(
+        self,
+        batch_id: BatchId,
+        accepted_at: float,
+        caller: CallerId,
+        callback: Callback | None = None,
+    ) -> None:
+        """Open the ledger of a batch; its end is recorded for the callback, if there is one."""
+        arguments = (accepted_at, self._lease_end(), caller, _packed(callback))
+        self._run("CREATE", batch_id, batch_id, *arguments)
 
     def owner(self, batch_id: BatchId) -> BatchOwner:
         """Whose work the steps of a batch are."""
@@ -193,11 +203,12 @@ class BatchLedger:
         chunks_cut: int,
         total: int | None,
         done: Mapping[int, RowCounts],
+        callback: Callback | None = None,
     ) -> bool:
         """Open a lost ledger again; False if it exists."""
         chunks = [number for chunk, counts in done.items() for number in (chunk, *counts)]
         rows = "" if total is None else total
-        arguments = (accepted_at, self._clock(), chunks_cut, rows, caller)
+        arguments = (accepted_at, self._clock(), chunks_cut, rows, caller, _packed(callback))
         return bool(self._run("RESTORE", batch_id, batch_id, *arguments, *chunks))
 
     def progress(self, batch_id: BatchId) -> BatchProgress | None:
@@ -329,7 +340,8 @@ class BatchLedger:
         """Close the ledger; False if it is closed."""
         end = (str(progress.state), str(progress.outcome), progress.finished_at or self._clock())
         kept = (progress.error or "", ENDED_TTL_S, keys.ENDED_CHANNEL)
-        return bool(self._run("FINISH", batch_id, batch_id, *end, *kept))
+        rows = ("" if progress.total is None else progress.total, *progress.counts)
+        return bool(self._run("FINISH", batch_id, batch_id, *end, *kept, *rows))
 
     def open_batches(self) -> list[BatchId]:
         """The unfinished batches, oldest first."""
@@ -356,6 +368,10 @@ class BatchLedger:
         names = [*(key(batch_id) for key in own), keys.OPEN_BATCHES]
         with broker_errors():
             return self._scripts[name](keys=names, args=list(arguments))
+
+
+def _packed(callback: Callback | None) -> bytes:
+    return b"" if callback is None else pack_callback(callback)
 
 
 def _progress(stored: dict[bytes, bytes]) -> BatchProgress:

@@ -7,6 +7,8 @@ that the results are a gap-free prefix of the file; after the error "attempts-ex
 is.
 """
 
+from shared.redis.webhooks.scripts import RECORD_END
+
 HEAD = """
 local batch, done, leases, tries, open = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local known = redis.call('HMGET', batch, 'state', 'cancel_requested', 'error', 'highest')
@@ -28,24 +30,26 @@ local function wanted(step)
 end
 """
 
-# ARGV: id, accepted at, lease end, caller.  Returns 1 if created, 0 if it existed.
+# ARGV: id, accepted at, lease end, caller, packed callback or "".  Returns 1 if created, 0 if it
+# existed.
 CREATE = """
 if state then return 0 end
 redis.call('HSET', batch, 'state', 'QUEUED', 'accepted_at', ARGV[2], 'chunks_cut', 0,
            'next_chunk', 0, 'caller', ARGV[4])
+if ARGV[5] ~= '' then redis.call('HSET', batch, 'callback', ARGV[5]) end
 redis.call('ZADD', leases, ARGV[3], 'split')
 redis.call('ZADD', open, ARGV[2], ARGV[1])
 return 1
 """
 
-# ARGV: id, accepted at, now, chunks cut, total or "", caller, then for each chunk that is done:
-# number, valid, invalid, failed.  Returns 1 if created, 0 if it existed.
+# ARGV: id, accepted at, now, chunks cut, total or "", caller, packed callback or "", then for each
+# chunk that is done: number, valid, invalid, failed.  Returns 1 if created, 0 if it existed.
 RESTORE = """
 if state then return 0 end
 redis.call('HSET', batch, 'state', 'QUEUED', 'accepted_at', ARGV[2], 'chunks_cut', ARGV[4],
            'next_chunk', 0, 'caller', ARGV[6])
 local names = {'valid', 'invalid', 'failed'}
-for i = 7, #ARGV, 4 do
+for i = 8, #ARGV, 4 do
   redis.call('SADD', done, ARGV[i])
   highest = math.max(highest, tonumber(ARGV[i]))
   for j = 1, 3 do redis.call('HINCRBY', batch, names[j], ARGV[i + j]) end
@@ -53,7 +57,8 @@ end
 redis.call('HSET', batch, 'highest', highest)
 if ARGV[5] ~= '' then redis.call('HSET', batch, 'total', ARGV[5])
 else redis.call('ZADD', leases, ARGV[3], 'split') end
-if #ARGV > 6 then redis.call('HSET', batch, 'state', 'RUNNING', 'started_at', ARGV[3]) end
+if ARGV[7] ~= '' then redis.call('HSET', batch, 'callback', ARGV[7]) end
+if #ARGV > 7 then redis.call('HSET', batch, 'state', 'RUNNING', 'started_at', ARGV[3]) end
 redis.call('ZADD', open, ARGV[2], ARGV[1])
 return 1
 """
@@ -205,17 +210,29 @@ redis.call('HSET', batch, 'cancel_requested', 1)
 return 1
 """
 
-# ARGV: id, state, outcome, finished at, error, seconds to keep, channel.  1: ended now.
-FINISH = """
+# ARGV: id, state, outcome, finished at, error, seconds to keep, channel, total or "", valid,
+# invalid, failed.  1: ended now.
+FINISH = (
+    RECORD_END
+    + """
 redis.call('ZREM', open, ARGV[1])
 redis.call('DEL', done, leases, tries)
 if not state or ended then return 0 end
 redis.call('HSET', batch, 'state', ARGV[2], 'outcome', ARGV[3], 'finished_at', ARGV[4],
            'error', ARGV[5])
 redis.call('EXPIRE', batch, ARGV[6])
+local callback, caller, accepted_at, started_at = unpack(redis.call('HMGET', batch, 'callback',
+  'caller', 'accepted_at', 'started_at'))
+if callback then
+  record_webhook(callback, {kind = 'batch', id = ARGV[1], state = ARGV[2], outcome = ARGV[3],
+                            error = ARGV[5], caller = caller, created_at = accepted_at,
+                            started_at = started_at, finished_at = ARGV[4], total = ARGV[8],
+                            valid = ARGV[9], invalid = ARGV[10], failed = ARGV[11]})
+end
 redis.call('PUBLISH', ARGV[7], ARGV[1])
 return 1
 """
+)
 
 # Without `HEAD`.  KEYS: batches of the caller, their bytes.  ARGV: batch, oldest id that is kept,
 # seconds to keep.  The oldest are removed first: a batch that still exists stays, however old.

@@ -2,29 +2,23 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgpack
-import redis
 
 from shared.domain.clock import Clock
 from shared.domain.ids import CallerId
 from shared.queue.names import QueueName
 from shared.redis import keys
-from shared.redis.connections import (
-    Command,
-    ConnectionCache,
-    PipelinedCommands,
-    RedisClient,
-    broker_errors,
-)
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.fair_queues import scripts
+from shared.redis.pipelines import Command, PipelinedCommands, ScriptCall, run_script
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class WorkItem:
-    """One message that waits for its turn."""
+    """Work that waits for its turn: one message, or jobs that share a message with others."""
 
     id: str
     """What is to be done; an item that waits already is not entered again."""
@@ -42,6 +36,12 @@ class WorkItem:
     token: str
     """Id of the message, under which the item is released."""
     message: bytes
+    jobs: Sequence[str] = ()
+    """Ids of the jobs that the message names, if it may be joined with another one."""
+    effort: int = 0
+    """Of these jobs, in cars without extras."""
+    extra_s: float = 0.0
+    """What these jobs cost in the message of another item, seconds."""
 
 
 class QueueLoad(NamedTuple):
@@ -92,21 +92,25 @@ class FairQueue:
 
         An item that is in flight is sent again: its message was lost, or it has to run once more.
         """
-        packed = msgpack.packb(
-            {
-                "id": item.id,
-                "caller": item.caller,
-                "group": item.group,
-                "class": "slow" if item.is_slow else "quick",
-                "cost": item.cost_s,
-                "lease": item.lease_s,
-                "queue": item.queue,
-                "token": item.token,
-                "message": item.message,
-            },
-            use_bin_type=False,  # the server's Lua library knows no binary type
-        )
-        return bool(self._run(self._enter, packed))
+        return bool(self._run(self.entering(item)))
+
+    def entering(self, item: WorkItem) -> ScriptCall:
+        """The call of `enter`, for a pipeline."""
+        members: dict[str, Any] = {
+            "id": item.id,
+            "caller": item.caller,
+            "group": item.group,
+            "class": "slow" if item.is_slow else "quick",
+            "cost": item.cost_s,
+            "lease": item.lease_s,
+            "queue": item.queue,
+            "token": item.token,
+            "message": item.message,
+        }
+        if item.jobs:
+            members |= {"ids": list(item.jobs), "effort": item.effort, "extra": item.extra_s}
+        # The server's Lua library knows no binary type.
+        return self._call(self._enter, msgpack.packb(members, use_bin_type=False))
 
     def release(self, token: str, took_s: float | None = None) -> None:
         """Record that an item is no longer in flight, and send the next ones.
@@ -115,11 +119,11 @@ class FairQueue:
             token: of the item; others than those in flight are ignored.
             took_s: what it took, seconds; None: as expected.
         """
-        self._run(self._release, token, "" if took_s is None else took_s)
+        self._run(self._call(self._release, token, "" if took_s is None else took_s))
 
     def dispatch(self) -> int:
         """Send the items whose turn it is; return how many."""
-        return int(self._run(self._dispatch))
+        return self._run(self._call(self._dispatch))
 
     def forget_in_flight(self, except_for: Iterable[str] = ()) -> None:
         """Count nothing as in flight any more, because all workers have died.
@@ -127,7 +131,7 @@ class FairQueue:
         Args:
             except_for: tokens of the items whose messages are on the queue.
         """
-        self._run(self._forget, msgpack.packb(list(except_for)))
+        self._run(self._call(self._forget, msgpack.packb(list(except_for))))
 
     def announce(self, worker: str, places: int) -> None:
         """Record that a worker is alive and that this many items may be in flight for it."""
@@ -152,33 +156,21 @@ class FairQueue:
     @contextlib.contextmanager
     def release_concurrently(self, token: str) -> Iterator[None]:
         """Release an item on entry; the response is read on exit, so nobody waits for it."""
+        call = self._call(self._release, token, "")
         with contextlib.ExitStack() as stack:
             with broker_errors():
-                sent = stack.enter_context(
-                    PipelinedCommands(self._connections, self._command(self._release, token, ""))
-                )
+                sent = stack.enter_context(PipelinedCommands(self._connections, call))
             yield
             with broker_errors():
-                try:
-                    sent.responses()
-                except redis.exceptions.NoScriptError:
-                    self.release(token)
+                sent.responses()
 
-    def _run(self, script: Any, *arguments: Any) -> int:
-        command = self._command(script, *arguments)
+    def _run(self, call: ScriptCall) -> int:
         with broker_errors():
-            try:
-                with PipelinedCommands(self._connections, command) as sent:
-                    (found,) = sent.responses()
-            except redis.exceptions.NoScriptError:  # the broker has restarted: send the script
-                keys_, arguments = command[3:5], command[5:]
-                found = script(keys=keys_, args=arguments)
-        return int(found)
+            return int(run_script(self._connections, call))
 
-    def _command(self, script: Any, *arguments: Any) -> Command:
+    def _call(self, script: Any, *arguments: Any) -> ScriptCall:
         names = (self._prefix, keys.CALLER_WEIGHTS)
-        common = (self._clock(), self._knows_callers)
-        return ("EVALSHA", script.sha, len(names), *names, *common, *arguments)
+        return ScriptCall(script, names, (self._clock(), self._knows_callers, *arguments))
 
 
 class FairQueues:
@@ -200,10 +192,11 @@ class FairQueues:
     def announce(self, worker: str, queues: Iterable[str], processes: int) -> None:
         """Record that a worker with this many processes is alive.
 
-        A short job is released as it is taken, so one more waits in the queue for each worker.
+        A message of short jobs is released as it is taken: while a process carries out one, the
+        next one waits for it in the queue, and jobs that come later gather behind that.
         """
         if QueueName.INTERACTIVE in queues:
-            self.interactive.announce(worker, processes + 1)
+            self.interactive.announce(worker, processes)
         if QueueName.BULK in queues:
             self.bulk.announce(worker, processes)
 

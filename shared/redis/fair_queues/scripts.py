@@ -9,7 +9,17 @@ tag grows by the item's cost divided by the caller's weight. A caller without wo
 The other names are built from the prefix: the queue lives on one server. ARGV of all scripts: Unix
 time, 1 if the items in flight are known by caller. Without that, only their number is limited, and
 an item that need not wait costs three more commands than sending it.
+
+An item stands for one step or for some jobs, its members. Waiting items of a caller that stand for
+jobs are sent as one message, so that messages become larger as work comes faster than it is done.
 """
+
+ID_SEPARATOR = r"\",\""
+"""Stands between the ids of jobs in a message, which holds JSON in a JSON string."""
+
+MAX_JOBS, MAX_EFFORT = 64, 200
+"""Limits of a message of several items: jobs, and their effort in cars without extras. All jobs of
+a message end together, so this is what a job waits for the others: some 15 ms."""
 
 HEAD = """
 local prefix, weights, now = KEYS[1], KEYS[2], tonumber(ARGV[1])
@@ -17,6 +27,7 @@ local knows_callers = ARGV[2] == '1'
 local items, waiting, counts = prefix .. 'items', prefix .. 'waiting', prefix .. 'counts'
 local flight, running, tokens = prefix .. 'flight', prefix .. 'running', prefix .. 'tokens'
 local idle, clock, recent = prefix .. 'idle', prefix .. 'clock', prefix .. 'recent'
+local members = prefix .. 'members'
 local ready = {quick = prefix .. 'ready:quick', slow = prefix .. 'ready:slow'}
 local RECENT_S, WORKER_TIMEOUT_S, DEFAULT_PLACES, LONGEST_LEASE_S = 2, 15, 4, 7200
 
@@ -61,26 +72,72 @@ local function count_places()
   end
   return places > 0 and places or DEFAULT_PLACES
 end
-local function take(class, caller)
+local function members_of(item) return item.ids or {item.id} end
+local function each_with(value, list)
+  local found = {}
+  for _, one in ipairs(list) do
+    table.insert(found, value)
+    table.insert(found, one)
+  end
+  return unpack(found)
+end
+-- Names other jobs in the message of an item; false if the message does not have the expected form.
+local function set_ids(item, ids)
+  local from, to = item.message:find(table.concat(item.ids, SEPARATOR), 1, true)
+  if not from then return false end
+  local head, tail = item.message:sub(1, from - 1), item.message:sub(to + 1)
+  item.message, item.ids = head .. table.concat(ids, SEPARATOR) .. tail, ids
+  return true
+end
+-- Takes the next item of a caller; nothing if it does not fit into the message of `first`.
+local function pop(class, caller, first)
   local groups = groups_of(class, caller)
-  local group = redis.call('LPOP', groups)
+  local group = redis.call('LINDEX', groups, 0)
+  if not group then return nil end
   local list = items_of(class, caller, group)
-  local id = redis.call('LPOP', list)
+  local item = cmsgpack.unpack(redis.call('HGET', items, redis.call('LINDEX', list, 0)))
+  if first and not (item.ids and item.queue == first.queue
+      and #item.ids + first.count <= MAX_JOBS and item.effort + first.effort <= MAX_EFFORT) then
+    return nil
+  end
+  redis.call('LPOP', groups)
+  redis.call('LPOP', list)
   if redis.call('EXISTS', list) == 1 then redis.call('RPUSH', groups, group) end
+  redis.call('HDEL', items, item.id)
+  redis.call('ZREM', waiting, item.id)
+  local own = members_of(item)
+  redis.call('ZREM', members, unpack(own))
+  if redis.call('HINCRBY', counts, caller, -#own) <= 0 then redis.call('HDEL', counts, caller) end
+  return item
+end
+-- Adds the items to an item that fit into its message.
+local function fill(item, class, caller)
+  local ids = {unpack(item.ids)}
+  item.count = #ids
+  while true do
+    local other = pop(class, caller, item)
+    if not other then break end
+    for _, id in ipairs(other.ids) do table.insert(ids, id) end
+    item.count, item.effort = #ids, item.effort + other.effort
+    item.cost, item.lease = item.cost + other.extra, math.max(item.lease, other.lease)
+  end
+  if item.count > #item.ids then set_ids(item, ids) end
+end
+local function take(class, caller)
   local tag = tonumber(redis.call('ZSCORE', ready[class], caller))
-  if redis.call('EXISTS', groups) == 0 then redis.call('ZREM', ready[class], caller) end
-  local item = cmsgpack.unpack(redis.call('HGET', items, id))
-  redis.call('HDEL', items, id)
-  redis.call('ZREM', waiting, id)
-  if redis.call('HINCRBY', counts, caller, -1) <= 0 then redis.call('HDEL', counts, caller) end
+  local item = pop(class, caller)
+  if item.ids then fill(item, class, caller) end
+  if redis.call('EXISTS', groups_of(class, caller)) == 0 then
+    redis.call('ZREM', ready[class], caller)
+  end
   local start = math.max(tag, virtual_time())
   local weight = tonumber(redis.call('HGET', weights, caller) or '1')
   redis.call('SET', clock, start)
   set_tag(caller, start + item.cost / weight)
   if knows_callers then
-    local entry = {id = id, caller = caller, class = class, cost = item.cost, weight = weight}
+    local entry = {id = item.id, caller = caller, class = class, cost = item.cost, weight = weight}
     redis.call('HSET', running, item.token, cmsgpack.pack(entry))
-    redis.call('HSET', tokens, id, item.token)
+    redis.call('HSET', tokens, item.id, item.token)
   end
   redis.call('ZADD', flight, now + item.lease, item.token)
   redis.call('ZADD', recent, now, caller)
@@ -100,6 +157,7 @@ local function end_busy_period()
 end
 local function dispatch()
   if redis.call('ZCARD', waiting) == 0 then
+    redis.call('DEL', members, counts)  -- scripts of earlier releases leave some
     if redis.call('EXISTS', idle) == 1 and redis.call('EXISTS', flight) == 0 then
       end_busy_period()
     end
@@ -147,10 +205,11 @@ local function dispatch()
   end
   return sent
 end
-"""
+""".replace("SEPARATOR", f"[[{ID_SEPARATOR}]]")
+HEAD = HEAD.replace("MAX_JOBS", str(MAX_JOBS)).replace("MAX_EFFORT", str(MAX_EFFORT))
 
-# ARGV[3]: the item.  1: entered, 0: it waits already.  An item that is in flight was lost, or is
-# to run again: it takes the place of the one before, at the front of its group.
+# ARGV[3]: the item.  1: entered, 0: it waits already, with all its jobs.  An item that is in flight
+# was lost, or is to run again: it takes the place of the one before, at the front of its group.
 ENTER = """
 local item = cmsgpack.unpack(ARGV[3])
 if not knows_callers and redis.call('ZCARD', waiting) == 0
@@ -160,13 +219,23 @@ if not knows_callers and redis.call('ZCARD', waiting) == 0
   return 1
 end
 if redis.call('HEXISTS', items, item.id) == 1 then return 0 end
+if item.ids then
+  local new = {}
+  for _, id in ipairs(item.ids) do
+    if not redis.call('ZSCORE', members, id) then table.insert(new, id) end
+  end
+  if #new == 0 then return 0 end
+  if #new < #item.ids then set_ids(item, new) end
+end
 local lost = redis.call('HGET', tokens, item.id)
 if lost then forget(lost) end
 local caller, class = item.caller, item.class
 local tag = tag_of(caller) or virtual_time()
-redis.call('HSET', items, item.id, ARGV[3])
+local own = members_of(item)
+redis.call('HSET', items, item.id, cmsgpack.pack(item))
 redis.call('ZADD', waiting, now, item.id)
-redis.call('HINCRBY', counts, caller, 1)
+redis.call('ZADD', members, each_with(now, own))
+redis.call('HINCRBY', counts, caller, #own)
 redis.call('ZADD', recent, now, caller)
 redis.call('ZREM', idle, caller)
 redis.call('ZADD', ready[class], 'NX', tag, caller)

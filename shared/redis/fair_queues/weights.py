@@ -27,6 +27,7 @@ class WeightPublisher:
         self._clock = clock
         self._written: Mapping[str, int] = {}
         self._written_at = float("-inf")
+        self._reported = False
 
     def publish(self, weights: Mapping[str, int]) -> None:
         """Write the weights if they have changed or were written long ago."""
@@ -41,6 +42,10 @@ class WeightPublisher:
                     pipeline.hset(keys.CALLER_WEIGHTS, mapping=dict(weights))
                 pipeline.execute()
         except BrokerUnavailable as error:
-            log.warning("weights_not_written", error=str(error))
+            # Once per outage: the caller tries again every few seconds.
+            if not self._reported:
+                log.warning("weights_not_written", error=str(error))
+            self._reported = True
             return
+        self._reported = False
         self._written, self._written_at = dict(weights), self._clock()

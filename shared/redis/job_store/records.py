@@ -8,14 +8,22 @@ import msgpack
 from shared.domain.errors import check_schema, record_errors
 from shared.domain.ids import CallerId, JobId
 from shared.domain.job import DispatchOrigin, Job, JobState
+from shared.domain.lists.estimates import EstimateList
+from shared.domain.lists.requests import RequestList, count_extras
 from shared.domain.valuation import CarRequest, Estimate
+from shared.redis.webhooks.records import pack_callback, unpack_callback
 
-JOB_SCHEMA = 2
+JOB_SCHEMA = 3
 """Version that a reader of a job must know: 1, which is not stated, has everything in the hash; 2
-may have payloads in the blob store. Fields and values that a reader may ignore do not raise it."""
+may have payloads in the blob store; 3 has columns. Fields and values that a reader may ignore do
+not raise it."""
 
+BLOB_SCHEMA, COLUMNS_SCHEMA = 2, 3
 BLOB_PROTOCOL = 2
 """`WorkerRegistry.protocol` from which workers read payloads in the blob store."""
+
+COLUMNS_PROTOCOL = 4
+"""`WorkerRegistry.protocol` from which workers read the requests of a list as columns."""
 
 INLINE_MAX_BYTES = 16_384
 """Largest payload that stays in Redis if the workers read the blob store."""
@@ -32,6 +40,9 @@ and its claim."""
 
 ESTIMATE_MAX_BYTES, EXTRA_MAX_BYTES = 256, 4_096
 """Upper limits of a packed estimate without extras, and of one extra."""
+
+EMPTY_PAYLOAD = b"\x90"
+"""An empty list, packed."""
 
 PayloadReader = Callable[[str], bytes]
 """Reads a payload by its name in the blob store."""
@@ -53,33 +64,72 @@ class JobUsage(NamedTuple):
         return self.memory_bytes + self.blob_bytes
 
 
-def pack_requests(requests: Sequence[CarRequest]) -> bytes:
-    """The requests of a job, packed."""
-    packed: bytes = msgpack.packb([request.to_wire() for request in requests])
-    return packed
+def pack_requests(requests: Sequence[CarRequest], *, as_columns: bool = False) -> bytes:
+    """The requests of a job, packed.
+
+    Args:
+        requests: the requests.
+        as_columns: whether a `RequestList` is packed as it is; older workers cannot read that.
+    """
+    if as_columns and isinstance(requests, RequestList):
+        return _packed(requests.to_wire())
+    return _packed([request.to_wire() for request in requests])
 
 
 def pack_estimates(estimates: Sequence[Estimate]) -> bytes:
-    """The estimates of a job, packed."""
-    packed: bytes = msgpack.packb([estimate.to_wire() for estimate in estimates])
+    """The estimates of a job, packed.
+
+    Those of an `EstimateList` are packed as columns: there is one only for requests that are stored
+    as columns, by an API that reads them.
+    """
+    if isinstance(estimates, EstimateList):
+        return _packed(estimates.to_wire())
+    return _packed([estimate.to_wire() for estimate in estimates])
+
+
+def _packed(wire: Any) -> bytes:
+    packed: bytes = msgpack.packb(wire)
     return packed
+
+
+def unpack_estimates(packed: bytes) -> Sequence[Estimate]:
+    """The estimates that `pack_estimates` packed, in this or an earlier release.
+
+    Raises:
+        Exception: of many kinds, for other bytes; see `record_errors`.
+    """
+    wire = msgpack.unpackb(packed)
+    if isinstance(wire, dict):
+        return EstimateList.from_wire(wire)
+    return tuple(map(Estimate.from_wire, wire))
+
+
+def _unpack_requests(packed: bytes) -> Sequence[CarRequest]:
+    wire = msgpack.unpackb(packed)
+    if isinstance(wire, dict):
+        return RequestList.from_wire(wire)
+    return tuple(map(CarRequest.from_wire, wire))
 
 
 def max_result_bytes(requests: Sequence[CarRequest]) -> int:
     """Upper limit of the packed estimates of these requests."""
-    extras = sum(len(request.extras) for request in requests)
-    return ESTIMATE_MAX_BYTES * len(requests) + EXTRA_MAX_BYTES * extras
+    return ESTIMATE_MAX_BYTES * len(requests) + EXTRA_MAX_BYTES * count_extras(requests)
 
 
 def to_hash(job: Job) -> dict[str, Any]:
-    """The fields of a new job, without its requests."""
+    """The fields of a new job, without its requests.
+
+    `ends` says that the API that stored it reads `keys.ENDED_JOBS_CHANNEL`.
+    """
     return {
         "caller": job.caller,
         "state": str(job.state),
         "created_at": job.created_at,
         "is_list": int(job.is_list),
         "total": len(job.requests),
+        "ends": 1,
         "origin": msgpack.packb(job.origin and [job.origin.group_id, job.origin.deadline]),
+        **({} if job.callback is None else {"callback": pack_callback(job.callback)}),
     }
 
 
@@ -100,9 +150,9 @@ def _from_hash(job_id: JobId, stored: Mapping[bytes, bytes], read: PayloadReader
     def seconds(name: bytes) -> float | None:
         return float(stored[name]) if name in stored else None
 
-    def payload(name: bytes) -> Any:
+    def payload(name: bytes) -> bytes:
         blob = stored.get(name + b"_blob")
-        return msgpack.unpackb(stored.get(name, b"\x90") if blob is None else read(blob.decode()))
+        return stored.get(name, EMPTY_PAYLOAD) if blob is None else read(blob.decode())
 
     origin = msgpack.unpackb(stored[b"origin"]) if b"origin" in stored else None
     return Job(
@@ -110,13 +160,14 @@ def _from_hash(job_id: JobId, stored: Mapping[bytes, bytes], read: PayloadReader
         caller=CallerId(stored[b"caller"].decode()),
         state=JobState(stored[b"state"].decode()),
         created_at=float(stored[b"created_at"]),
-        requests=tuple(map(CarRequest.from_wire, payload(b"requests"))),
+        requests=_unpack_requests(payload(b"requests")),
         is_list=stored.get(b"is_list") == b"1",
         started_at=seconds(b"started_at"),
         finished_at=seconds(b"finished_at"),
         attempts=int(stored.get(b"attempts", 0)),
         cancel_requested=stored.get(b"cancel_requested") == b"1",
-        estimates=tuple(map(Estimate.from_wire, payload(b"estimates"))),
+        estimates=unpack_estimates(payload(b"estimates")),
         error=stored.get(b"error", b"").decode() or None,
         origin=DispatchOrigin(*origin[:2]) if origin else None,
+        callback=unpack_callback(stored[b"callback"]) if b"callback" in stored else None,
     )

@@ -7,6 +7,8 @@ caller, under the time at which the job expires.
 """
 
 from shared.redis.connections import ALLOW_OOM
+from shared.redis.webhooks.records import DELIVERY_BYTES
+from shared.redis.webhooks.scripts import RECORD_END
 
 _TERMINAL_CHECK = """
 local state = redis.call('HGET', KEYS[1], 'state')
@@ -14,54 +16,140 @@ if not state then return false end
 if state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' then return state end
 """
 
-# KEYS: job, open jobs, job order, tombstone, jobs of the caller, usage of open jobs, usage of the
-# caller's ended jobs.
-# ARGV: id, end of the lease, created at, caller, time to live of the tombstone, key prefix of jobs,
-# now, limit of the caller's bytes in Redis (0: none), bytes in Redis, bytes of blobs, bytes needed
-# to end it, then fields and values. Each new job removes up to two expired ids from the caller's
-# list, which bounds the list.
-# Returns 1: created, 0: exists, -1: the caller has reached the limit.
+# Reads many jobs.  ARGV: key prefix of jobs, ids.  Returns the fields and values of each, packed:
+# the client parses one response instead of thirty for each job.
+LOAD = (
+    ALLOW_OOM
+    + """
+local found = {}
+for i = 2, #ARGV do found[i - 1] = redis.call('HGETALL', ARGV[1] .. ARGV[i]) end
+return cmsgpack.pack(found)
+"""
+)
+
+# ARGV: key prefix of jobs, ids.  Returns whether the cancellation of each has been requested, 1 or
+# 0, joined by commas.
+CANCEL_REQUESTS = (
+    ALLOW_OOM
+    + """
+local found = {}
+for i = 2, #ARGV do
+  local requested = redis.call('HGET', ARGV[1] .. ARGV[i], 'cancel_requested')
+  found[i - 1] = requested == '1' and 1 or 0
+end
+return table.concat(found, ',')
+"""
+)
+
+# Reads positions in the queue.
+# KEYS: completions of the present and the former window, job order.  ARGV: ids.
+# Returns, joined by commas: both numbers of completions, when the oldest open job was created, and
+# for each id how many open jobs were created before; "" for what there is not.
+POSITIONS = (
+    ALLOW_OOM
+    + """
+local found = {
+  redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or '',
+  redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')[2] or '',
+}
+for i, id in ipairs(ARGV) do found[i + 3] = redis.call('ZRANK', KEYS[3], id) or '' end
+return table.concat(found, ',')
+"""
+)
+
+# Stores many jobs.
+# KEYS: open jobs, job order, usage of open jobs.  ARGV: now, end of the leases, time to live of the
+# tombstones, key prefixes of jobs, tombstones, jobs of a caller and usage of ended jobs, packed
+# jobs. A job: id, caller, created at, limit of the caller's bytes in Redis (0: none), bytes in
+# Redis, bytes of blobs, bytes needed to end it, its fields and values, its Idempotency-Key: name of
+# the entry, entry, time to live; or nothing. Each new job removes up to two expired ids from the
+# caller's list, which bounds the list.
+# Returns for each 1: created, 0: exists, -1: the caller has reached the limit, or the entry of an
+# earlier request with the Idempotency-Key.
 CREATE = """
-if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-local limit = tonumber(ARGV[8])
-if limit > 0 then
-  local held = tonumber(redis.call('HGET', KEYS[6], 'm:' .. ARGV[4]) or 0) + ARGV[9] + ARGV[11]
-  local kept = redis.call('HGETALL', KEYS[7])
-  for i = 1, #kept, 2 do
-    local kind, until_ = kept[i]:match('^(%a):(%d+)$')
-    local is_memory = kind == 'm' or kind == 't'
-    if is_memory and tonumber(until_) > tonumber(ARGV[7]) then held = held + kept[i + 1] end
+local jobs, new, kept_of = cmsgpack.unpack(ARGV[8]), {}, {}
+local open_jobs, order = {}, {}
+local function kept(caller)
+  if not kept_of[caller] then
+    local sum = tonumber(redis.call('HGET', KEYS[3], 'm:' .. caller) or 0)
+    local found = redis.call('HGETALL', ARGV[7] .. caller)
+    for i = 1, #found, 2 do
+      local kind, until_ = found[i]:match('^(%a):(%d+)$')
+      local is_memory = kind == 'm' or kind == 't'
+      if is_memory and tonumber(until_) > tonumber(ARGV[1]) then sum = sum + found[i + 1] end
+    end
+    kept_of[caller] = sum
   end
-  if held > limit then return -1 end
+  return kept_of[caller]
 end
-redis.call('HSET', KEYS[1], 'memory', ARGV[9], 'disk', ARGV[10], 'need', ARGV[11],
-           unpack(ARGV, 12))
-redis.call('HINCRBY', KEYS[6], 'n:' .. ARGV[4], 1)
-redis.call('HINCRBY', KEYS[6], 'm:' .. ARGV[4], ARGV[9] + ARGV[11])
-redis.call('HINCRBY', KEYS[6], 'd:' .. ARGV[4], ARGV[10])
-redis.call('HINCRBY', KEYS[6], 'need', ARGV[11])
-for _, id in ipairs(redis.call('ZRANGE', KEYS[5], 0, 1)) do
-  if redis.call('EXISTS', ARGV[6] .. id) == 0 then redis.call('ZREM', KEYS[5], id) end
+local function create(id, caller, created_at, limit, memory, disk, need, fields, entry)
+  local name = ARGV[4] .. id
+  if redis.call('EXISTS', name) == 1 then return 0 end
+  local own = new[caller] or {members = {}, memory = 0, disk = 0, need = 0}
+  if limit > 0 and kept(caller) + own.memory + own.need + memory + need > limit then return -1 end
+  if entry then
+    local earlier = redis.call('GET', entry[1])
+    if earlier then return earlier end
+    redis.call('SET', entry[1], entry[2], 'EX', entry[3])
+  end
+  redis.call('HSET', name, 'memory', memory, 'disk', disk, 'need', need, unpack(fields))
+  redis.call('SET', ARGV[5] .. id, caller, 'EX', ARGV[3])
+  own.memory, own.disk, own.need = own.memory + memory, own.disk + disk, own.need + need
+  table.insert(own.members, 0)
+  table.insert(own.members, id)
+  new[caller] = own
+  table.insert(open_jobs, ARGV[2])
+  table.insert(open_jobs, id)
+  table.insert(order, created_at)
+  table.insert(order, id)
+  return 1
 end
-redis.call('ZADD', KEYS[5], 0, ARGV[1])
-redis.call('EXPIRE', KEYS[5], ARGV[5])
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
-redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
-redis.call('SET', KEYS[4], ARGV[4], 'EX', ARGV[5])
-return 1
+local outcomes = {}
+for i, job in ipairs(jobs) do outcomes[i] = create(unpack(job)) end
+if #order == 0 then return outcomes end
+redis.call('ZADD', KEYS[1], unpack(open_jobs))
+redis.call('ZADD', KEYS[2], unpack(order))
+for caller, own in pairs(new) do
+  redis.call('HINCRBY', KEYS[3], 'n:' .. caller, #own.members / 2)
+  redis.call('HINCRBY', KEYS[3], 'm:' .. caller, own.memory + own.need)
+  redis.call('HINCRBY', KEYS[3], 'd:' .. caller, own.disk)
+  redis.call('HINCRBY', KEYS[3], 'need', own.need)
+  local list = ARGV[6] .. caller
+  for _, id in ipairs(redis.call('ZRANGE', list, 0, #own.members - 1)) do
+    if redis.call('EXISTS', ARGV[4] .. id) == 0 then redis.call('ZREM', list, id) end
+  end
+  redis.call('ZADD', list, unpack(own.members))
+  redis.call('EXPIRE', list, ARGV[3])
+end
+return outcomes
 """
 
-# KEYS: job, open jobs.  ARGV: now, end of the lease, id, progress channel.
+# Starts many jobs.
+# KEYS: open jobs.  ARGV: now, end of the leases, progress channel, key prefix of jobs, ids.
+# Returns the state of each, joined by commas; "" for a job that is gone.
 START = (
     ALLOW_OOM
-    + _TERMINAL_CHECK
     + """
-redis.call('HSETNX', KEYS[1], 'started_at', ARGV[1])
-redis.call('HSET', KEYS[1], 'state', 'RUNNING')
-redis.call('HINCRBY', KEYS[1], 'attempts', 1)
-redis.call('ZADD', KEYS[2], 'XX', ARGV[2], ARGV[3])
-redis.call('PUBLISH', ARGV[4], ARGV[3])
-return 'RUNNING'
+local states, started, leases = {}, {}, {}
+for i = 5, #ARGV do
+  local name = ARGV[4] .. ARGV[i]
+  local state = redis.call('HGET', name, 'state')
+  if state == 'QUEUED' or state == 'RUNNING' then
+    redis.call('HSETNX', name, 'started_at', ARGV[1])
+    redis.call('HSET', name, 'state', 'RUNNING')
+    redis.call('HINCRBY', name, 'attempts', 1)
+    table.insert(started, ARGV[i])
+    table.insert(leases, ARGV[2])
+    table.insert(leases, ARGV[i])
+    state = 'RUNNING'
+  end
+  states[i - 4] = state or ''
+end
+if #started > 0 then
+  redis.call('ZADD', KEYS[1], 'XX', unpack(leases))
+  redis.call('PUBLISH', ARGV[3], table.concat(started, ','))
+end
+return table.concat(states, ',')
 """
 )
 
@@ -109,83 +197,139 @@ return 1
 """
 )
 
-# KEYS of FINISH and CANCEL: job, open jobs, job order, completions, usage of open jobs.
-# ARGV: now, retention, id, channel, key prefix of `ended_usage`, end of the period in which the job
-# expires.
-# A job of an earlier version has no counts: `RECOUNT` takes it out of the usage of open jobs.
-_END = """
-local function add(name, number)
-  redis.call('HINCRBY', KEYS[5], name, number)
+# KEYS of FINISH and CANCEL: open jobs, job order, completions, usage of open jobs.
+# ARGV: now, retention, key prefixes of jobs and of `ended_usage`, end of the period in which the
+# jobs expire, channels for ids and for ends, largest result in an end, largest message.
+# A job of an earlier version has no counts: `RECOUNT` takes it out of the usage of open jobs. One
+# that has the field `ends` was stored by an API that reads the channel for ends.
+_END = (
+    RECORD_END
+    + """
+local ended, usage, kept_of, packed_ends, packed_size = {}, {}, {}, {}, 0
+local function add(name, number) usage[name] = (usage[name] or 0) + number end
+local function publish_ends()
+  if #packed_ends > 0 then redis.call('PUBLISH', ARGV[7], cmsgpack.pack(packed_ends)) end
+  packed_ends, packed_size = {}, 0
 end
-local function move_usage(results_memory, results_disk)
-  local found = redis.call('HMGET', KEYS[1], 'caller', 'memory', 'disk', 'need')
-  local caller, memory, disk = found[1], tonumber(found[2]), tonumber(found[3])
-  if not caller or not memory then return end
-  add('n:' .. caller, -1)
-  add('m:' .. caller, -memory - found[4])
-  add('d:' .. caller, -disk)
-  add('need', -found[4])
-  memory, disk = memory + results_memory, disk + results_disk
-  local kept = ARGV[5] .. caller
-  redis.call('HSET', KEYS[1], 'memory', memory, 'disk', disk, 'kept_until', ARGV[6])
-  redis.call('HINCRBY', kept, 'd:' .. ARGV[6], disk)
-  if redis.call('HINCRBY', kept, 'm:' .. ARGV[6], memory) == memory then
-    for _, name in ipairs(redis.call('HKEYS', kept)) do
-      if tonumber(name:sub(3)) <= tonumber(ARGV[1]) then redis.call('HDEL', kept, name) end
-    end
+local function finish(id, state, error, estimates, blob, blob_size)
+  local name = ARGV[3] .. id
+  local caller, memory, disk, need, started_at, attempts, ends, cancel, callback = unpack(
+    redis.call('HMGET', name, 'caller', 'memory', 'disk', 'need', 'started_at', 'attempts', 'ends',
+               'cancel_requested', 'callback'))
+  local fields = {'state', state, 'finished_at', ARGV[1], 'error', error}
+  local function set(field, value)
+    fields[#fields + 1] = field
+    fields[#fields + 1] = value
   end
-  local keep_s = math.ceil(ARGV[6] - ARGV[1])
-  if redis.call('TTL', kept) < keep_s then redis.call('EXPIRE', kept, keep_s) end
+  if caller and memory then
+    add('n:' .. caller, -1)
+    add('m:' .. caller, -memory - need)
+    add('d:' .. caller, -disk)
+    add('need', -need)
+    local kept = kept_of[caller] or {memory = 0, disk = 0}
+    memory, disk = memory + #estimates, disk + blob_size
+    kept.memory, kept.disk = kept.memory + memory, kept.disk + disk
+    kept_of[caller] = kept
+    set('memory', memory)
+    set('disk', disk)
+    set('kept_until', ARGV[5])
+  end
+  if blob ~= '' then
+    set('estimates_blob', blob)
+    set('schema', 2)
+  elseif estimates ~= '' then
+    set('estimates', estimates)
+  end
+  redis.call('HSET', name, unpack(fields))
+  redis.call('EXPIRE', name, ARGV[2])
+  table.insert(ended, id)
+  if callback then
+    local known = redis.call('HMGET', name, 'created_at', 'total')
+    record_webhook(callback, {kind = 'job', id = id, state = state, error = error,
+                              caller = caller, created_at = known[1], started_at = started_at,
+                              finished_at = ARGV[1], total = known[2]})
+  end
+  if not ends then
+    redis.call('PUBLISH', ARGV[6], id)
+    return
+  end
+  local is_inline = blob == '' and #estimates <= tonumber(ARGV[8])
+  local result = is_inline and estimates or false
+  local times = {ARGV[1], started_at}
+  local end_ = {id, state, times, tonumber(attempts or 0), error, result, cancel == '1'}
+  table.insert(packed_ends, end_)
+  packed_size = packed_size + (result and #result or 0)
+  if packed_size > tonumber(ARGV[9]) then publish_ends() end
 end
-local function finish(state, results_memory, results_disk)
-  move_usage(results_memory, results_disk)
-  redis.call('HSET', KEYS[1], 'state', state, 'finished_at', ARGV[1])
-  redis.call('EXPIRE', KEYS[1], ARGV[2])
-  redis.call('ZREM', KEYS[2], ARGV[3])
-  redis.call('ZREM', KEYS[3], ARGV[3])
-  redis.call('PUBLISH', ARGV[4], ARGV[3])
-  redis.call('INCR', KEYS[4])
-  redis.call('EXPIRE', KEYS[4], 120)
+local function commit()
+  if #ended == 0 then return end
+  for name, number in pairs(usage) do redis.call('HINCRBY', KEYS[4], name, number) end
+  for caller, sums in pairs(kept_of) do
+    local kept = ARGV[4] .. caller
+    redis.call('HINCRBY', kept, 'd:' .. ARGV[5], sums.disk)
+    if redis.call('HINCRBY', kept, 'm:' .. ARGV[5], sums.memory) == sums.memory then
+      for _, name in ipairs(redis.call('HKEYS', kept)) do
+        if tonumber(name:sub(3)) <= tonumber(ARGV[1]) then redis.call('HDEL', kept, name) end
+      end
+    end
+    local keep_s = math.ceil(ARGV[5] - ARGV[1])
+    if redis.call('TTL', kept) < keep_s then redis.call('EXPIRE', kept, keep_s) end
+  end
+  redis.call('ZREM', KEYS[1], unpack(ended))
+  redis.call('ZREM', KEYS[2], unpack(ended))
+  redis.call('INCRBY', KEYS[3], #ended)
+  redis.call('EXPIRE', KEYS[3], 120)
+  publish_ends()
 end
 """
+)
 
-# Further ARGV: state, error, estimates, name of their blob (then they are empty) or "", its size.
-# Returns 1: ended by this call, 0: had ended before, -1: gone.
+# Further ARGV: packed ends: id, state, error, estimates, name of their blob (then they are empty)
+# or "", its size.
+# Returns for each 1: ended by this call, 0: had ended before, -1: gone; joined by commas.
 FINISH = (
     ALLOW_OOM
     + _END
     + """
-local state = redis.call('HGET', KEYS[1], 'state')
-if not state then return -1 end
-if state == 'SUCCEEDED' or state == 'FAILED' or state == 'CANCELLED' then return 0 end
-redis.call('HSET', KEYS[1], 'error', ARGV[8])
-if ARGV[10] ~= '' then
-  redis.call('HSET', KEYS[1], 'estimates_blob', ARGV[10], 'schema', 2)
-else
-  redis.call('HSET', KEYS[1], 'estimates', ARGV[9])
+local outcomes = {}
+for i, each in ipairs(cmsgpack.unpack(ARGV[10])) do
+  local state = redis.call('HGET', ARGV[3] .. each[1], 'state')
+  outcomes[i] = 0
+  if not state then outcomes[i] = -1
+  elseif state == 'QUEUED' or state == 'RUNNING' then
+    finish(unpack(each))
+    outcomes[i] = 1
+  end
 end
-finish(ARGV[7], #ARGV[9], tonumber(ARGV[11]))
-return 1
+commit()
+return table.concat(outcomes, ',')
 """
 )
 
+# Further ARGV: id.
 CANCEL = (
     ALLOW_OOM
     + _END
-    + _TERMINAL_CHECK
     + """
-redis.call('HSET', KEYS[1], 'cancel_requested', 1)
-if state == 'QUEUED' then finish('CANCELLED', 0, 0) end
+local name = ARGV[3] .. ARGV[10]
+local state = redis.call('HGET', name, 'state')
+if not state then return false end
+if state ~= 'QUEUED' and state ~= 'RUNNING' then return state end
+redis.call('HSET', name, 'cancel_requested', 1)
+if state == 'QUEUED' then finish(ARGV[10], 'CANCELLED', '', '', '', 0) end
+commit()
 return 'CANCEL_REQUESTED'
 """
 )
 
 # KEYS: job, tombstone, jobs of the caller, usage of the caller's ended jobs.
 # ARGV: id, content of the tombstone, its time to live, end of the period in which it expires, what
-# it takes. A caller that deletes all its jobs still fills the memory with their tombstones.
+# it takes. A caller that deletes all its jobs still fills the memory with their tombstones and
+# webhooks.
 # Returns nil: gone, 0: it has not ended, 1: deleted.
 DELETE = (
     ALLOW_OOM
+    + f"local DELIVERY_BYTES = {DELIVERY_BYTES}"
     + """
 local found = redis.call('HMGET', KEYS[1], 'state', 'memory', 'disk', 'kept_until')
 local state = found[1]
@@ -195,6 +339,8 @@ if found[4] and redis.call('HEXISTS', KEYS[4], 'm:' .. found[4]) == 1 then
   redis.call('HINCRBY', KEYS[4], 'm:' .. found[4], -found[2])
   redis.call('HINCRBY', KEYS[4], 'd:' .. found[4], -found[3])
 end
+local callback = redis.call('HSTRLEN', KEYS[1], 'callback')
+if callback > 0 then ARGV[5] = ARGV[5] + 2 * callback + DELIVERY_BYTES end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])

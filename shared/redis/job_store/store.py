@@ -1,58 +1,50 @@
 """Job store in Redis: one hash per job, changed by Lua scripts so that a job ends exactly once."""
 
-import math
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
-import redis
+import msgpack
 
 from shared.blobs.job_payloads import JobPayloads
 from shared.domain.clock import Clock
 from shared.domain.errors import (
-    BrokerUnavailable,
+    DomainError,
     JobAlreadyEnded,
     JobDeleted,
     JobExpired,
     JobNotFound,
-    JobStorageFull,
     StorageUnavailable,
     UnreadableRecord,
 )
 from shared.domain.ids import CallerId, JobId, id_timestamp, is_id
-from shared.domain.job import (
-    TOMBSTONE_TTL_FACTOR,
-    Job,
-    JobEnd,
-    JobState,
-    QueuePosition,
-)
+from shared.domain.job import TOMBSTONE_TTL_FACTOR, Job, JobEnd, JobState
 from shared.domain.valuation import Estimate
 from shared.logging import get_logger
-from shared.metrics import JOBS, PREDICTIONS, RECORDS_UNREADABLE, observe_valuations
+from shared.metrics import JOBS, RECORDS_UNREADABLE
 from shared.redis import keys
-from shared.redis.connections import RedisClient, broker_errors
+from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.job_store import scripts
+from shared.redis.job_store.creation import (
+    Created,
+    CreateOutcome,
+    JobCreation,
+    KeyEntry,
+    QueueJobs,
+)
+from shared.redis.job_store.endings import (
+    EndingScripts,
+    StoredResult,
+    count_ends,
+    read_outcomes,
+)
 from shared.redis.job_store.memory import BrokerMemory
 from shared.redis.job_store.records import (
-    BLOB_PROTOCOL,
     INLINE_MAX_BYTES,
-    MESSAGE_BYTES,
-    RECORD_BYTES,
     TOMBSTONE_BYTES,
     from_hash,
-    max_result_bytes,
     pack_estimates,
-    pack_requests,
-    to_hash,
 )
-
-RATE_WINDOW_S = 30
-"""Completions are counted per window of this length; the rate is that of the last two."""
-
-BUSY_AFTER_S = 1.0
-"""If the oldest open job is older than this, jobs arrive faster than they are done."""
+from shared.redis.pipelines import Command, ScriptCall, raise_errors, run_script, run_scripts
 
 EXPIRE_LIMIT = 1000
 """Most jobs whose leases are expired at once; further ones wait for the end of theirs."""
@@ -60,15 +52,8 @@ EXPIRE_LIMIT = 1000
 MAX_LEASE_S = 600
 """Upper limit of a renewed lease; claims on messages are kept for twice as long."""
 
-CIRCUIT_OPEN_S = 1.0
-"""After a time-out of the broker, `create` fails at once for this time."""
-
-
 UNREADABLE_RETRY_S = 10.0
 """Delay after which workers look again at an open job that one of them could not read."""
-
-USAGE_PERIODS = 24
-"""The usage of ended jobs is counted in this many periods per retention time."""
 
 log = get_logger("jobs")
 
@@ -106,15 +91,22 @@ class JobStore:
         self._retention_s = retention_s
         self._lease_s = lease_s
         self._payloads = payloads
-        self._protocol = protocol
-        self._memory = memory
-        self._circuit_open_until = 0.0
-        self._create = client.register_script(scripts.CREATE)
+        self._connections = ConnectionCache(client)
+        self._creation = JobCreation(
+            client,
+            clock,
+            retention_s=retention_s,
+            lease_s=lease_s,
+            payloads=payloads,
+            protocol=protocol,
+            memory=memory,
+        )
+        self._endings = EndingScripts(client, clock, retention_s)
+        self._load = client.register_script(scripts.LOAD)
+        self._cancel_requests = client.register_script(scripts.CANCEL_REQUESTS)
         self._start = client.register_script(scripts.START)
         self._retry = client.register_script(scripts.RETRY)
         self._reopen = client.register_script(scripts.REOPEN)
-        self._finish = client.register_script(scripts.FINISH)
-        self._cancel = client.register_script(scripts.CANCEL)
         self._delete = client.register_script(scripts.DELETE)
 
     def create(self, job: Job) -> bool:
@@ -125,75 +117,19 @@ class JobStore:
             JobStorageFull: memory is scarce, and this caller's jobs hold most of it.
             BrokerUnavailable: the broker does not answer.
         """
-        packed, need = pack_requests(job.requests), max_result_bytes(job.requests)
-        with self._circuit_breaker():
-            blobs = self._payloads if len(packed) + need > INLINE_MAX_BYTES else None
-            if blobs is not None and self._protocol() < BLOB_PROTOCOL:
-                blobs = None
-            limit = self._admit(job, packed, need, is_in_blobs=blobs is not None)
-            fields, blob = to_hash(job), ""
-            if blobs is not None:
-                need = min(need, INLINE_MAX_BYTES)
-                fields["blobs"] = 1
-                if len(packed) > INLINE_MAX_BYTES:
-                    blob = blobs.write(job.id, "requests", packed)
-                    fields |= {"requests_blob": blob, "schema": BLOB_PROTOCOL}
-            if not blob:
-                fields["requests"] = packed
-            in_memory, in_blobs = (0, len(packed)) if blob else (len(packed), 0)
-            usage = [limit, RECORD_BYTES + in_memory, in_blobs, MESSAGE_BYTES + need]
-            created = self._run_create_script(job, fields, usage)
-        if created != 1 and blob and blobs is not None:
-            with suppress(StorageUnavailable):  # the sweep deletes it
-                blobs.remove(job.id, [blob])
-        if created < 0:
-            raise JobStorageFull
-        return created == 1
+        (outcome,) = self.create_all([job])
+        if isinstance(outcome, DomainError):
+            raise outcome
+        return outcome is Created.STORED
 
-    def _admit(self, job: Job, packed: bytes, need: int, *, is_in_blobs: bool) -> int:
-        """Raise `BrokerFull` if there is no room; return the limit of the caller, 0 for none.
-
-        The request of a caller who stopped waiting was admitted when it was sent.
-        """
-        if self._memory is None or job.origin is not None:
-            return 0
-        payload = min(len(packed) + need, INLINE_MAX_BYTES) if is_in_blobs else len(packed) + need
-        self._memory.check(RECORD_BYTES + MESSAGE_BYTES + payload)
-        return self._memory.caller_limit
-
-    def _run_create_script(self, job: Job, fields: dict[str, Any], usage: list[int]) -> int:
-        names = [
-            keys.job(job.id),
-            keys.OPEN_JOBS,
-            keys.JOB_ORDER,
-            keys.job_tombstone(job.id),
-            keys.jobs_by_caller(job.caller),
-            keys.OPEN_USAGE,
-            keys.ended_usage(job.caller),
-        ]
-        now = self._clock()
-        times = [now + self._lease_s, job.created_at]
-        keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
-        pairs = [part for pair in fields.items() for part in pair]
-        arguments = [job.id, *times, job.caller, keep_s, keys.job(""), now, *usage, *pairs]
-        with broker_errors():
-            return int(self._create(keys=names, args=arguments))
-
-    @contextmanager
-    def _circuit_breaker(self) -> Iterator[None]:
-        """Raise `BrokerUnavailable` at once for `CIRCUIT_OPEN_S` after a time-out.
-
-        When requests of `/predict` time out, each becomes a job. There are more of them than
-        threads, so their time-outs would add up.
-        """
-        if time.monotonic() < self._circuit_open_until:
-            raise BrokerUnavailable(reason="silent a moment ago")
-        try:
-            yield
-        except BrokerUnavailable as error:
-            if isinstance(error.__cause__, redis.TimeoutError):
-                self._circuit_open_until = time.monotonic() + CIRCUIT_OPEN_S
-            raise
+    def create_all(
+        self,
+        jobs: Sequence[Job],
+        queue: QueueJobs | None = None,
+        entries: Mapping[JobId, KeyEntry] | None = None,
+    ) -> list[CreateOutcome]:
+        """As `create`, of many jobs by one round trip; see `JobCreation.create_all`."""
+        return self._creation.create_all(jobs, queue, entries)
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
         """Read a job of this caller.
@@ -233,11 +169,31 @@ class JobStore:
             UnreadableRecord: a newer version wrote it, or it is damaged.
             StorageUnavailable: its payload cannot be read now.
         """
+        (found,) = self.load_all([job_id])
+        if isinstance(found, DomainError):
+            raise found
+        return found
+
+    def load_all(self, job_ids: Sequence[JobId]) -> list[Job | DomainError | None]:
+        """As `load`, of many jobs by one round trip; an error stands in the place of its job."""
+        if not job_ids:
+            return []
+        call = ScriptCall(self._load, (), (keys.job(""), *job_ids))
         with broker_errors():
-            stored = self._client.hgetall(keys.job(job_id))
-        if not stored:
+            packed = run_script(self._connections, call)
+        return [
+            self._read(job_id, fields)
+            for job_id, fields in zip(job_ids, msgpack.unpackb(packed, raw=True), strict=True)
+        ]
+
+    def _read(self, job_id: JobId, fields: Sequence[bytes]) -> Job | DomainError | None:
+        if not fields:
             return None
-        return from_hash(job_id, stored, lambda name: self._read_payload(job_id, name))
+        stored = dict(zip(fields[::2], fields[1::2], strict=True))
+        try:
+            return from_hash(job_id, stored, lambda name: self._read_payload(job_id, name))
+        except (UnreadableRecord, StorageUnavailable) as error:
+            return error
 
     def _read_payload(self, job_id: JobId, name: str) -> bytes:
         if self._payloads is None:
@@ -256,18 +212,25 @@ class JobStore:
         if is_id(job_id) and id_timestamp(job_id) + self._retention_s < now:
             self.finish(job_id, JobState.FAILED, error=error.code)
         else:
-            self.postpone(job_id, now + UNREADABLE_RETRY_S)
+            self.postpone(now + UNREADABLE_RETRY_S, job_id)
 
     def start(self, job_id: JobId) -> JobState | None:
         """Mark a job as running, count the attempt and renew the lease.
 
         Returns the state of the job; None if it is gone.
         """
+        (state,) = self.start_all([job_id])
+        return state
+
+    def start_all(self, job_ids: Sequence[JobId]) -> list[JobState | None]:
+        """As `start`, of many jobs by one round trip."""
         now = self._clock()
-        arguments = [now, now + self._lease_s, job_id, keys.PROGRESS_CHANNEL]
+        arguments = (now, now + self._lease_s, keys.PROGRESS_CHANNEL, keys.job(""), *job_ids)
         with broker_errors():
-            state = self._start(keys=[keys.job(job_id), keys.OPEN_JOBS], args=arguments)
-        return JobState(state.decode()) if state else None
+            states = run_script(
+                self._connections, ScriptCall(self._start, (keys.OPEN_JOBS,), arguments)
+            )
+        return [JobState(each) if each else None for each in states.decode().split(",")]
 
     def finish(
         self, job_id: JobId, state: JobState, estimates: Sequence[Estimate] = (), error: str = ""
@@ -278,15 +241,59 @@ class JobStore:
             StorageUnavailable: the result is large and the blob store does not take it. The job
                 stays open.
         """
-        end = JobEnd(job_id, state, tuple(estimates), error)
-        packed = pack_estimates(end.estimates)
-        blob = self._write_result(job_id, packed)
+        (outcome,) = self.finish_all([JobEnd(job_id, state, estimates, error)])
+        if isinstance(outcome, DomainError):
+            raise outcome
+        return outcome
+
+    def finish_all(
+        self, ends: Sequence[JobEnd], first: Sequence[ScriptCall | Command] = ()
+    ) -> list[bool | StorageUnavailable]:
+        """As `finish`, of many jobs by one round trip; an error stands in the place of its job.
+
+        Args:
+            ends: at most one for each job.
+            first: commands to execute before.
+        """
+        results = self._store_results(ends)
+        ended = [
+            (end, result)
+            for end, result in zip(ends, results, strict=True)
+            if isinstance(result, StoredResult)
+        ]
+        outcomes = iter(self._run_finish(ended, first) if ended else ())
+        return [
+            next(outcomes) if isinstance(result, StoredResult) else result for result in results
+        ]
+
+    def _run_finish(
+        self, ended: Sequence[tuple[JobEnd, StoredResult]], first: Sequence[ScriptCall | Command]
+    ) -> list[bool]:
         with broker_errors():
-            ended = self._run_finish_script(end, packed, self._client, blob)
-        if blob and ended != 1 and self._payloads is not None:
-            with suppress(StorageUnavailable):  # the sweep deletes it
-                self._payloads.remove(job_id, [blob])
-        return _count_job_end(end, has_ended=ended == 1)
+            *_, response = raise_errors(
+                run_scripts(self._connections, *first, self._endings.finish(ended))
+            )
+        outcomes = [outcome == 1 for outcome in read_outcomes(response)]
+        for (end, result), has_ended in zip(ended, outcomes, strict=True):
+            if result.blob and not has_ended and self._payloads is not None:
+                with suppress(StorageUnavailable):  # the sweep deletes it
+                    self._payloads.remove(end.id, [result.blob])
+        pairs = zip(ended, outcomes, strict=True)
+        count_ends([end for (end, _), has_ended in pairs if has_ended])
+        return outcomes
+
+    def _store_results(self, ends: Sequence[JobEnd]) -> list[StoredResult | StorageUnavailable]:
+        """The results as they are stored; writes large ones of jobs that use the blob store."""
+        found: list[StoredResult | StorageUnavailable] = []
+        for end in ends:
+            packed = pack_estimates(end.estimates)
+            try:
+                blob = self._write_result(end.id, packed)
+            except StorageUnavailable as error:
+                found.append(error)
+                continue
+            found.append(StoredResult(b"", blob, len(packed)) if blob else StoredResult(packed))
+        return found
 
     def _write_result(self, job_id: JobId, packed: bytes) -> str:
         """Write a large result of a job that uses the blob store; "" if it stays in Redis."""
@@ -296,35 +303,11 @@ class JobStore:
             uses_blobs = self._client.hexists(keys.job(job_id), "blobs")
         return self._payloads.write(job_id, "estimates", packed) if uses_blobs else ""
 
-    def finish_all(self, ends: Sequence[JobEnd]) -> list[bool]:
-        """Like `finish`, for many jobs of one car in one round trip."""
-        with broker_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for end in ends:
-                self._run_finish_script(end, pack_estimates(end.estimates), pipeline)
-            found = pipeline.execute()
-        return [
-            _count_job_end(end, has_ended=ended == 1)
-            for end, ended in zip(ends, found, strict=True)
-        ]
-
-    def _run_finish_script(
-        self, end: JobEnd, packed: bytes, client: RedisClient, blob: str = ""
-    ) -> Any:
-        result = [b"", blob, len(packed)] if blob else [packed, "", 0]
-        return self._finish(
-            keys=self._script_keys(end.id),
-            args=[*self._script_arguments(end.id), str(end.state), end.error, *result],
-            client=client,
-        )
-
     def request_cancel(self, job_id: JobId, caller: CallerId) -> Job:
         """Request the cancellation of a job of this caller; raises `JobAlreadyEnded`."""
         self.get(job_id, caller)
         with broker_errors():
-            outcome = self._cancel(
-                keys=self._script_keys(job_id), args=self._script_arguments(job_id)
-            )
+            outcome = run_script(self._connections, self._endings.cancel(job_id))
         if outcome != b"CANCEL_REQUESTED":
             raise JobAlreadyEnded(id=job_id, state=outcome.decode() if outcome else "")
         job = self.get(job_id, caller)
@@ -354,7 +337,12 @@ class JobStore:
             keys.ended_usage(caller),
         ]
         keep_s = self._retention_s * TOMBSTONE_TTL_FACTOR
-        tombstone = [caller + keys.DELETED_MARK, keep_s, self._period_end(keep_s), TOMBSTONE_BYTES]
+        tombstone = [
+            caller + keys.DELETED_MARK,
+            keep_s,
+            self._endings.period_end(keep_s),
+            TOMBSTONE_BYTES,
+        ]
         with broker_errors():
             deleted = self._delete(keys=names, args=[job_id, *tombstone])
         if deleted is None:
@@ -370,27 +358,6 @@ class JobStore:
             owner = self._client.hget(keys.job(job_id), "caller")
         if owner is None or owner.decode() != caller:
             raise JobNotFound(id=job_id)
-
-    def queue_position(self, job_id: JobId) -> QueuePosition | None:
-        """Number of open jobs before this one and the estimated time; None if it has ended."""
-        window = self._window()
-        with broker_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            pipeline.zrank(keys.JOB_ORDER, job_id)
-            pipeline.mget([keys.completions(window), keys.completions(window - 1)])
-            pipeline.zrange(keys.JOB_ORDER, 0, 0, withscores=True)
-            position, counts, oldest = pipeline.execute()
-        if position is None:
-            return None
-        now = self._clock()
-        ended = sum(int(count or 0) for count in counts)
-        # Without a queue, the rate of completions is the rate of arrivals, not the capacity.
-        is_busy = bool(oldest) and now - oldest[0][1] > BUSY_AFTER_S
-        eta_s = None
-        if ended and is_busy:
-            per_second = ended / (now - (window - 1) * RATE_WINDOW_S)
-            eta_s = round((position + 1) / per_second, 1)
-        return QueuePosition(position=position, eta_s=eta_s)
 
     def overdue(self, limit: int) -> list[JobId]:
         """Open jobs whose lease has expired, oldest first."""
@@ -419,21 +386,27 @@ class JobStore:
                 self._client.zadd(keys.OPEN_JOBS, dict.fromkeys(lost, now), xx=True)
         return len(lost)
 
-    def renew(self, job_id: JobId) -> None:
-        """Renew the lease of a job that is sent again; it doubles with each renewal.
+    def renew(self, *job_ids: JobId) -> None:
+        """Renew the leases of jobs that are sent again; each doubles with each renewal.
 
         Otherwise a message that waits in a long queue would be duplicated repeatedly.
         """
         with broker_errors():
-            resent = self._client.hincrby(keys.job(job_id), "resent", 1)
+            pipeline = self._client.pipeline(transaction=False)
+            for job_id in job_ids:
+                pipeline.hincrby(keys.job(job_id), "resent", 1)
+            resent = pipeline.execute()
             longest_s = max(self._lease_s, MAX_LEASE_S)
-            lease_s = min(self._lease_s * 2 ** min(resent, 32), longest_s)
-            self._client.zadd(keys.OPEN_JOBS, {job_id: self._clock() + lease_s}, xx=True)
+            leases_s = [min(self._lease_s * 2 ** min(each, 32), longest_s) for each in resent]
+            now = self._clock()
+            ends = {job_id: now + each for job_id, each in zip(job_ids, leases_s, strict=True)}
+            self._client.zadd(keys.OPEN_JOBS, ends, xx=True)
 
-    def postpone(self, job_id: JobId, until: float) -> None:
-        """Set the end of the lease of an open job, without counting an attempt or a renewal."""
-        with broker_errors():
-            self._client.zadd(keys.OPEN_JOBS, {job_id: until}, xx=True)
+    def postpone(self, until: float, *job_ids: JobId) -> None:
+        """Set the end of the leases of open jobs, without counting an attempt or a renewal."""
+        if job_ids:
+            with broker_errors():
+                self._client.zadd(keys.OPEN_JOBS, dict.fromkeys(job_ids, until), xx=True)
 
     def retry_at(
         self, job_id: JobId, at: float, *, failure: str = "", counts_attempt: bool = True
@@ -457,10 +430,12 @@ class JobStore:
         with broker_errors():
             return bool(self._reopen(keys=names, args=arguments))
 
-    def is_cancel_requested(self, job_id: JobId) -> bool:
-        """Whether the cancellation of a job has been requested."""
+    def cancel_requests(self, job_ids: Sequence[JobId]) -> list[bool]:
+        """Whether the cancellation of each job has been requested, by one round trip."""
+        call = ScriptCall(self._cancel_requests, (), (keys.job(""), *job_ids))
         with broker_errors():
-            return bool(self._client.hget(keys.job(job_id), "cancel_requested") == b"1")
+            found = run_script(self._connections, call)
+        return [each == b"1" for each in found.split(b",")]
 
     def forget(self, job_id: JobId) -> None:
         """Remove a job whose hash has expired from the sets of open jobs."""
@@ -470,29 +445,3 @@ class JobStore:
             pipeline.zrem(keys.OPEN_JOBS, job_id)
             pipeline.zrem(keys.JOB_ORDER, job_id)
             pipeline.execute()
-
-    def _script_keys(self, job_id: JobId) -> list[str]:
-        done = keys.completions(self._window())
-        return [keys.job(job_id), keys.OPEN_JOBS, keys.JOB_ORDER, done, keys.OPEN_USAGE]
-
-    def _window(self) -> int:
-        return int(self._clock() // RATE_WINDOW_S)
-
-    def _script_arguments(self, job_id: JobId) -> list[Any]:
-        usage = [keys.ended_usage(""), self._period_end(self._retention_s)]
-        return [self._clock(), self._retention_s, job_id, keys.ENDED_CHANNEL, *usage]
-
-    def _period_end(self, keep_s: int) -> int:
-        """End of the period of usage in which something expires that is kept from now on."""
-        period_s = math.ceil(max(keep_s / USAGE_PERIODS, 60))
-        return math.ceil((self._clock() + keep_s) / period_s) * period_s
-
-
-def _count_job_end(end: JobEnd, *, has_ended: bool) -> bool:
-    """Update the metrics if the job has ended by this call; returns `has_ended`."""
-    if has_ended:
-        JOBS.labels(state=str(end.state)).inc()
-        observe_valuations([estimate.price_mad for estimate in end.estimates])
-        if end.state is JobState.FAILED:
-            PREDICTIONS.labels(status="error").inc()
-    return has_ended

@@ -132,14 +132,15 @@ def _read_column(
     beside = _currency_column(header, index, cells_of)
     if beside is None:
         return _read_cells(name, index, basis, cells, stated)
-    currencies = {find_currency(cell) for cell in cells_of(beside)} - {None, DIRHAM}
+    named = [find_currency(cell) for cell in cells_of(beside)]
+    foreign = [currency for currency in named if currency not in (None, DIRHAM)]
     found = unit_column(ASKING_PRICE, beside, stated, cells_of)
     if found.usual not in (None, DIRHAM):
         return _foreign(name, str(found.usual))
-    if currencies and not any(
-        find_currency(cell) == DIRHAM for cell in (*cells_of(beside), *cells)
-    ):
-        return _foreign(name, min(map(str, currencies)))
+    # Where the name states dirhams, so do the blanks beside it.
+    is_few = stated == DIRHAM and len(foreign) <= MIN_SHARE * len(named)
+    if foreign and not is_few and DIRHAM not in (*named, *map(find_currency, cells)):
+        return _foreign(name, min(map(str, foreign)))
     notices = () if found.usual else (units_by_row(header, ASKING_PRICE, found),)
     return PriceColumn(index, basis, None, notices, found)
 
@@ -273,6 +274,23 @@ def units_beside(header: Sequence[str], index: int, cells_of: Callable[[int], Co
     return ()
 
 
+def stated_unit(field: str, text: str, header_unit: str | None) -> str:
+    """The unit of a value by its cell in a column of units; `UNSTATED` if it is not clear.
+
+    A blank cell leaves it to the header; a text that is no known unit does not: a price beside
+    "KWD" is not in the dirhams of the header.
+
+    Args:
+        field: of the value.
+        text: of the cell.
+        header_unit: the unit that the header of the values states.
+    """
+    kind = CAR_FIELDS[field]
+    if not isinstance(kind, Number):
+        return UNSTATED
+    return kind.find_unit(text) or (header_unit if is_blank(text) else None) or UNSTATED
+
+
 def unit_column(
     field: str, index: int, stated: str | None, cells_of: Callable[[int], Column]
 ) -> UnitColumn:
@@ -284,11 +302,9 @@ def unit_column(
         stated: the unit that the header of the values states.
         cells_of: the first cells of a column.
     """
-    kind = CAR_FIELDS[field]
-    if not isinstance(kind, Number):
-        raise TypeError(f"{field} has no units")
-    seen = {kind.find_unit(cell) or stated for cell in cells_of(index)}
-    return UnitColumn(index=index, stated=stated, usual=seen.pop() if len(seen) == 1 else None)
+    seen = {stated_unit(field, cell, stated) for cell in cells_of(index)}
+    usual = seen.pop() if len(seen) == 1 else UNSTATED
+    return UnitColumn(index=index, stated=stated, usual=usual or None)
 
 
 def units_by_row(header: Sequence[str], field: str, column: UnitColumn) -> Notice:

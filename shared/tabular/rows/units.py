@@ -4,28 +4,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from shared.domain.notes import NoteCount, NoteCounter
-from shared.domain.table import Dialect, UnitColumn
+from shared.domain.table import Dialect
 from shared.fields.blanks import is_blank
-from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import READ_CODES
-from shared.fields.kinds.number import Number
 from shared.fields.numbers import parse_number
 from shared.fields.units import UNSTATED, own_unit
 from shared.tabular.column_names import ASKING_PRICE
+from shared.tabular.columns.units import stated_unit
 from shared.tabular.rows.chunk import CellChunk
 
 CHANGED_UNITS = UNIT_CHANGED, UNCLEAR_UNIT = "unit-changed", "unclear-unit"
 """Codes of notes on rows below a header or a row of units that changes the unit of a column."""
-
-
-def stated_unit(field: str, column: UnitColumn, text: str) -> str:
-    """The unit that the cell of a column of units states; `UNSTATED` if it states none."""
-    return _unit_of_cell(field, text) or column.stated or UNSTATED
-
-
-def _unit_of_cell(field: str, text: str) -> str | None:
-    kind = CAR_FIELDS[field]
-    return kind.find_unit(text) if isinstance(kind, Number) else None
 
 
 def fill_blanks(cells: Sequence[str], others: Sequence[str], unit: str) -> list[str]:
@@ -96,7 +85,8 @@ class RowUnits:
         return self._by_field
 
     def _read(self, field: str, cells: Sequence[str]) -> Sequence[str]:
-        known = {cell: stated_unit(field, self._columns[field], cell) for cell in set(cells)}
+        header_unit = self._columns[field].stated
+        known = {cell: stated_unit(field, cell, header_unit) for cell in set(cells)}
         return list(map(known.__getitem__, cells))
 
     def _change(self, field: str, unit: str, rows: range, dialect: Dialect, size: int) -> None:
@@ -105,7 +95,7 @@ class RowUnits:
         units = list(self._by_field.get(field, [usual] * size))
         cells = self._cells.get(field)
         for row in rows:
-            if cells is None or _unit_of_cell(field, cells[row]) is None:
+            if cells is None or is_blank(cells[row]):
                 units[row] = unit
                 self.changed[field].append((row, unit))
         self._by_field[field] = units

@@ -1,13 +1,16 @@
 """Idempotency keys of jobs: a failure that is over is not repeated, any other end is."""
 
-import dataclasses
-import threading
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import pytest
 
+from api.events.changes import StateChanges
+from api.events.waits import Waits
 from api.jobs.idempotency import IDEMPOTENCY_TTL_S, REFUSED_TTL_S, RedisIdempotency
+from api.jobs.listing import SubmissionIndex
+from api.jobs.reading import JobReader
 from api.jobs.service import Jobs, Submission
 from shared.domain.errors import (
     TEMPORARY_CODES,
@@ -19,7 +22,10 @@ from shared.domain.errors import (
 from shared.domain.ids import CallerId
 from shared.domain.job import Job, JobState
 from shared.fields.requests import load_car_request
+from shared.queue.work import JobSubmitter
 from shared.redis import keys
+from shared.redis.job_store.creation import CreateOutcome, QueueCall
+from shared.redis.job_store.positions import QueuePositions
 from shared.redis.job_store.store import JobStore
 from tests.batch_parts import ActiveV1
 from tests.conftest import REFERENCE_CAR, Servers
@@ -33,9 +39,19 @@ class Dispatcher:
     def __init__(self) -> None:
         self.sent: list[str] = []
 
+        self.is_broken = False
+
     def send_job(self, job: Job) -> None:
         assert not job.is_long
         self.sent.append(job.id)
+
+    def calls_of(self, jobs: Sequence[Job]) -> list[QueueCall]:
+        ids = [job.id for job in jobs]
+        if self.is_broken:
+            return [QueueCall(("OOM-COMMAND",), ids)]
+        for job in jobs:
+            self.send_job(job)
+        return []
 
 
 class Queue:
@@ -66,19 +82,26 @@ def queue() -> Queue:
 
 
 @pytest.fixture
-def jobs(servers: Servers, dispatcher: Dispatcher, queue: Queue) -> Jobs:
+def jobs(servers: Servers, dispatcher: Dispatcher, queue: Queue) -> Iterator[Jobs]:
     unused: Any = None
-    return Jobs(
+    store = JobStore(servers.broker, time.time, retention_s=100, lease_s=30)
+    positions = QueuePositions(servers.broker, time.time)
+    changes = StateChanges(servers.broker)
+    yield Jobs(
         active_model=cast("Any", ActiveV1()),
-        store=JobStore(servers.broker, time.time, retention_s=100, lease_s=30),
-        lists=unused,
-        events=unused,
+        store=store,
+        submitter=JobSubmitter(store, cast("Any", dispatcher)),
         send_job=dispatcher.send_job,
+        reader=JobReader(servers.broker, store, SubmissionIndex(servers.broker), positions),
+        positions=positions,
+        waits=Waits(changes, 100),
+        threads=unused,
+        loops=unused,
         idempotency=RedisIdempotency(servers.broker),
         clock=time.time,
         queue_guard=cast("Any", queue),
-        long_waits=threading.Semaphore(),
     )
+    changes.close()
 
 
 def submission() -> Submission:
@@ -95,35 +118,34 @@ def test_a_key_whose_job_failed_in_an_outage_gives_a_new_job(
     jobs: Jobs, dispatcher: Dispatcher, error: str
 ) -> None:
     """Jobs of the previous release failed so; now they wait."""
-    first = jobs.submit(submission(), ME)
-    jobs.store.finish(first.id, JobState.FAILED, error=error)
-    second = jobs.submit(submission(), ME)
+    first = jobs.submit(submission(), ME).job
+    jobs._store.finish(first.id, JobState.FAILED, error=error)
+    second = jobs.submit(submission(), ME).job
     assert second.id != first.id
     assert second.state is JobState.QUEUED
-    assert jobs.submit(submission(), ME).id == second.id, "the key belongs to the new job"
+    assert jobs.submit(submission(), ME).job.id == second.id, "the key belongs to the new job"
     assert dispatcher.sent == [first.id, second.id, second.id], "it has not started"
 
 
 def test_a_job_that_was_stored_but_not_sent_is_sent_by_the_repetition(
     jobs: Jobs, dispatcher: Dispatcher
 ) -> None:
-    def fail(job: Job) -> None:
-        raise BrokerUnavailable(reason=f"while {job.id} was sent")
-
+    dispatcher.is_broken = True
     with pytest.raises(BrokerUnavailable):
-        dataclasses.replace(jobs, send_job=fail).submit(submission(), ME)
-    accepted = jobs.submit(submission(), ME)
+        jobs.submit(submission(), ME)
+    dispatcher.is_broken = False
+    accepted = jobs.submit(submission(), ME).job
     assert dispatcher.sent == [accepted.id]
-    jobs.store.start(accepted.id)
-    assert jobs.submit(submission(), ME).id == accepted.id
+    jobs._store.start(accepted.id)
+    assert jobs.submit(submission(), ME).job.id == accepted.id
     assert dispatcher.sent == [accepted.id], "a started job is not sent again"
 
 
 @pytest.mark.parametrize("error", ["valuation-failed", "attempts-exhausted"])
 def test_a_key_whose_job_failed_by_itself_gives_that_job(jobs: Jobs, error: str) -> None:
-    first = jobs.submit(submission(), ME)
-    jobs.store.finish(first.id, JobState.FAILED, error=error)
-    again = jobs.submit(submission(), ME)
+    first = jobs.submit(submission(), ME).job
+    jobs._store.finish(first.id, JobState.FAILED, error=error)
+    again = jobs.submit(submission(), ME).job
     assert (again.id, again.error) == (first.id, error)
 
 
@@ -133,7 +155,7 @@ def test_of_two_repetitions_at_once_one_makes_the_new_job(jobs: Jobs, servers: S
     assert keys.replace(ME, "jobs", "key", "digest", "old", "first") == "first"
     assert keys.replace(ME, "jobs", "key", "digest", "old", "second") == "first"
     assert keys.find(ME, "jobs", "key") == "first"
-    assert jobs.active_model.version_id()
+    assert jobs._active_model.version_id()
 
 
 def test_a_job_that_is_stored_while_its_repetition_looks_for_it_is_found(
@@ -141,8 +163,8 @@ def test_a_job_that_is_stored_while_its_repetition_looks_for_it_is_found(
 ) -> None:
     """Its tombstone without its record would be an expired job, and the key start another one."""
     repeated: list[str] = []
-    load, create = JobStore.load, JobStore.create
-    first: list[Job] = []
+    load, create = JobStore.load, JobStore.create_all
+    first: list[Sequence[Job]] = []
 
     def load_too_early(store: JobStore, job_id: Any) -> Job | None:
         found = load(store, job_id)
@@ -150,15 +172,15 @@ def test_a_job_that_is_stored_while_its_repetition_looks_for_it_is_found(
             create(store, first.pop())
         return found
 
-    def repeat_before(store: JobStore, job: Job) -> int:
-        monkeypatch.setattr(JobStore, "create", create)
-        first.append(job)
-        repeated.append(jobs.submit(submission(), ME).id)
-        return create(store, job)
+    def repeat_before(store: JobStore, new: Sequence[Job], *more: Any) -> list[CreateOutcome]:
+        monkeypatch.setattr(JobStore, "create_all", create)
+        first.append(new)
+        repeated.append(jobs.submit(submission(), ME).job.id)
+        return create(store, new, *more)
 
     monkeypatch.setattr(JobStore, "load", load_too_early)
-    monkeypatch.setattr(JobStore, "create", repeat_before)
-    assert [jobs.submit(submission(), ME).id] == repeated
+    monkeypatch.setattr(JobStore, "create_all", repeat_before)
+    assert [jobs.submit(submission(), ME).job.id] == repeated
     assert len(set(dispatcher.sent)) == 1
 
 
@@ -175,17 +197,17 @@ def test_the_key_of_a_refused_job_is_kept_for_a_short_time(
         jobs.submit(submission(), ME)
     assert 0 < kept_s(servers) <= REFUSED_TTL_S
     queue.full = None
-    job = jobs.submit(submission(), ME)
+    job = jobs.submit(submission(), ME).job
     assert kept_s(servers) > IDEMPOTENCY_TTL_S - 10
-    assert jobs.submit(submission(), ME).id == job.id
+    assert jobs.submit(submission(), ME).job.id == job.id
 
 
 def test_a_refusal_does_not_shorten_the_key_of_a_job_that_was_stored_meanwhile(
     jobs: Jobs, servers: Servers
 ) -> None:
-    job = jobs.submit(submission(), ME)
+    job = jobs.submit(submission(), ME).job
     parts = (ME, "jobs", "key", submission().fingerprint, job.id)
-    jobs.idempotency.shorten(*parts, keys.job(job.id))
+    jobs._idempotency.shorten(*parts, keys.job(job.id))
     assert kept_s(servers) > IDEMPOTENCY_TTL_S - 10
 
 
@@ -197,9 +219,9 @@ def test_a_full_broker_keeps_no_new_key_and_repeats_the_jobs_of_known_ones(
         jobs.submit(submission(), ME)
     assert kept_s(servers) == -2
     queue.broker_full = None
-    job = jobs.submit(submission(), ME)
+    job = jobs.submit(submission(), ME).job
     queue.broker_full = BrokerFull(reason="test")
-    assert jobs.submit(submission(), ME).id == job.id
+    assert jobs.submit(submission(), ME).job.id == job.id
 
 
 def test_a_refused_repetition_keeps_the_key_of_the_job_that_is_being_stored(
@@ -215,6 +237,6 @@ def test_a_refused_repetition_keeps_the_key_of_the_job_that_is_being_stored(
         queue.full = None
 
     monkeypatch.setattr(queue, "check_job", refuse_another)
-    job = jobs.submit(submission(), ME)
+    job = jobs.submit(submission(), ME).job
     assert kept_s(servers) > IDEMPOTENCY_TTL_S - 10
-    assert jobs.submit(submission(), ME).id == job.id
+    assert jobs.submit(submission(), ME).job.id == job.id

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from api.valuations.ticks import TickBatcher
+from api.loops.ticks import TickBatcher
 
 
 def test_what_comes_in_one_turn_is_done_at_once():

@@ -9,9 +9,10 @@ import time
 import pytest
 
 from api.http.problems import error_response
-from api.valuations import service
+from api.loops import event_loops
+from api.loops.event_loops import BROKER_THREADS, EventLoops
 from api.valuations.micro_batches import EstimateFuture
-from api.valuations.service import JOB_THREADS, MIN_WAIT_S, SHORT_WAIT_S, Valuations
+from api.valuations.service import MIN_WAIT_S, SHORT_WAIT_S, Valuations
 from shared.domain.errors import AuditUnavailable, BrokerUnavailable, ValuationFailed
 from shared.domain.ids import CallerId
 from shared.domain.job import Job
@@ -36,6 +37,7 @@ class World:
         self.deadline = 0.0
         self.created, self.recorded, self.wanted = [], [], []
         self.audit_error = None
+        self.loops = EventLoops()
         self.service = Valuations(
             active_model=self,
             cache=self,
@@ -46,6 +48,7 @@ class World:
             clock=time.time,
             queue_guard=self,
             long_waits=threading.BoundedSemaphore(patience) if patience else threading.Semaphore(0),
+            loops=self.loops,
         )
 
     def is_stalled(self):
@@ -176,11 +179,11 @@ def test_what_the_worker_reports_is_raised_and_counted_once(car, error):
 
 
 def test_a_loop_that_does_not_answer_is_a_503_and_its_request_becomes_no_job(car, monkeypatch):
-    monkeypatch.setattr(service, "RESULT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(event_loops, "RESULT_TIMEOUT_S", 0.2)
     world = World()
     before, may_continue = failures(), threading.Event()
     with loop_on_a_thread() as loop:
-        world.service.use_loop(loop)
+        world.loops.use(loop)
         loop.call_soon_threadsafe(may_continue.wait, 20)
         try:
             with pytest.raises(BrokerUnavailable) as raised:
@@ -197,7 +200,7 @@ def test_a_loop_that_does_not_answer_is_a_503_and_its_request_becomes_no_job(car
 
 def test_calls_to_the_broker_run_on_threads_and_do_not_block_the_loop():
     world = World()
-    together = threading.Barrier(JOB_THREADS)
+    together = threading.Barrier(BROKER_THREADS)
 
     def call():
         together.wait(20)
@@ -205,12 +208,12 @@ def test_calls_to_the_broker_run_on_threads_and_do_not_block_the_loop():
 
     async def ask():
         return await asyncio.gather(
-            *(world.service.run_in_thread(call) for _ in range(JOB_THREADS))
+            *(world.loops.run_in_thread(call) for _ in range(BROKER_THREADS))
         )
 
     names = asyncio.run(ask())
-    assert len(set(names)) == JOB_THREADS
-    assert all(name.startswith("jobs") for name in names)
+    assert len(set(names)) == BROKER_THREADS
+    assert all(name.startswith("broker") for name in names)
 
 
 def test_an_error_of_a_call_on_a_thread_reaches_its_caller():
@@ -218,7 +221,7 @@ def test_an_error_of_a_call_on_a_thread_reaches_its_caller():
         raise BrokerUnavailable(reason="x")
 
     with pytest.raises(BrokerUnavailable):
-        asyncio.run(World().service.run_in_thread(fail))
+        asyncio.run(EventLoops().run_in_thread(fail))
 
 
 def test_threads_and_loops_ask_one_service_at_the_same_time(car):

@@ -1,7 +1,9 @@
 """The client turns answers into values, and failures into exceptions that say what to do."""
 
 import datetime as dt
+import gzip
 import json
+import random
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,14 +12,14 @@ from typing import Any
 
 import httpx
 import pytest
+import zstandard
 from click.testing import CliRunner
 
 from cli.main import main
 from cli.valuations import batch as batch_cli
 from cli.valuations import predict, texts
 from cli.valuations.batch_run import BatchRun
-from client import downloads, transport
-from client.carprice import CarPriceClient
+from client import version
 from client.errors import (
     ConflictError,
     ExpiredError,
@@ -30,7 +32,10 @@ from client.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
-from client.models import Batch, Valuation, VehicleName
+from client.protocol import downloads, repetition
+from client.sync import CarPriceClient
+from client.valuations import Valuation, VehicleName
+from client.work import Batch
 
 CAR = {"company": "Toyota", "model": "Corolla"}
 VALUATION = {
@@ -67,7 +72,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 def client_of(handler: Handler, **options: Any) -> CarPriceClient:
-    return CarPriceClient("http://service", http=httpx.MockTransport(handler), **options)
+    return CarPriceClient("http://service", transport=httpx.MockTransport(handler), **options)
 
 
 def problem(status: int, **headers: str) -> httpx.Response:
@@ -75,22 +80,24 @@ def problem(status: int, **headers: str) -> httpx.Response:
         "type": "/docs/problems#some-code", "title": "Title", "detail": "Detail.",
         "errors": [{"pointer": "/year", "code": "required", "detail": "Year is required."}],
     }  # fmt: skip
-    return httpx.Response(status, json=body, headers=headers)
+    return httpx.Response(
+        status, json=body, headers={"Content-Type": "application/problem+json", **headers}
+    )
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "RETRY_DELAY_S", 0.0)
-    monkeypatch.setattr(transport, "MAX_RETRY_DELAY_S", 0.0)
+    monkeypatch.setattr(repetition, "RETRY_DELAY_S", 0.0)
+    monkeypatch.setattr(repetition, "MAX_RETRY_DELAY_S", 0.0)
 
 
 def test_a_valuation_is_read_with_its_verdict_and_warnings() -> None:
     with client_of(lambda _: httpx.Response(200, json=VALUATION)) as client:
-        valuation = client.predict(CAR)
+        valuation = client.value(CAR)
     assert (valuation.price_mad, valuation.low_mad, valuation.coverage) == (187e3, 150e3, 0.9)
     assert valuation.verdict is not None
     assert valuation.verdict.position == "below_market"
-    assert valuation.warnings == ("/colour: Unknown field, ignored.",)
+    assert list(map(str, valuation.warnings)) == ["/colour: Unknown field, ignored."]
     assert (valuation.match, str(valuation.read_as.name)) == ("corrected", "Toyota Corolla")
     assert (valuation.read_as.km_driven, valuation.read_as.fuel) == (80_500, None)
     assert valuation.suggestions == (VehicleName("Toyota", "Corolla Cross"),)
@@ -115,7 +122,7 @@ def test_predict_waits_for_the_job_of_a_202() -> None:
         assert request.url.path == "/jobs/j1"
         return httpx.Response(200, json={"id": "j1", "state": "SUCCEEDED", "result": VALUATION})
 
-    assert client_of(answer).predict(CAR).price_mad == 187_000
+    assert client_of(answer).value(CAR).price_mad == 187_000
 
 
 @pytest.mark.parametrize(
@@ -129,7 +136,7 @@ def test_predict_waits_for_the_job_of_a_202() -> None:
 )  # fmt: skip
 def test_each_kind_of_failure_has_its_exception(status: int, kind: type[ProblemError]) -> None:
     with pytest.raises(kind) as error:
-        client_of(lambda _: problem(status, **{"Retry-After": "7"}), retries=0).predict(CAR)
+        client_of(lambda _: problem(status, **{"Retry-After": "7"}), retries=0).value(CAR)
     assert (error.value.status, error.value.code) == (status, "some-code")
     assert error.value.retry_after_s == 7
     assert str(error.value) == "Title:\n  /year: Year is required."
@@ -137,20 +144,20 @@ def test_each_kind_of_failure_has_its_exception(status: int, kind: type[ProblemE
 
 def test_an_error_without_a_problem_document_is_a_problem_error() -> None:
     with pytest.raises(ProblemError) as error:
-        client_of(lambda _: httpx.Response(502, text="<html>Bad gateway")).predict(CAR)
+        client_of(lambda _: httpx.Response(502, text="<html>Bad gateway")).value(CAR)
     assert (error.value.code, error.value.detail) == ("http-502", "<html>Bad gateway")
 
 
 def test_idempotent_calls_are_retried_while_the_service_is_unavailable() -> None:
     answers = iter([problem(503), problem(429), httpx.Response(200, json=VALUATION)])
-    assert client_of(lambda _: next(answers)).predict(CAR).id == "v1"
+    assert client_of(lambda _: next(answers)).value(CAR).id == "v1"
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that the client makes; they take no time."""
     made: list[float] = []
-    monkeypatch.setattr("client.transport.time.sleep", made.append)
+    monkeypatch.setattr("client.drivers.time.sleep", made.append)
     return made
 
 
@@ -181,7 +188,7 @@ def test_a_limit_that_holds_for_hours_is_reported_at_once(pauses: list[float]) -
 
     client = client_of(refuse)
     with pytest.raises(TooManyRequestsError) as caught:
-        client.predict(CAR)
+        client.value(CAR)
     assert caught.value.retry_after_s == 4000
     with pytest.raises(TooManyRequestsError):
         list(client.batch_errors("b1"))
@@ -200,21 +207,23 @@ def test_a_refused_upload_is_sent_again_from_its_beginning(
         refused = problem(429, **{"Retry-After": "5"})
         return refused if len(bodies) < 3 else httpx.Response(202, json=batch("QUEUED"))
 
-    assert client_of(service).upload_batch(file, on_sent=sent.append).id == "b1"
+    assert client_of(service).submit_file(file, on_sent=sent.append).id == "b1"
     assert (bodies, len(keys), pauses) == ([b"a,b\n1,2\n"] * 3, 1, [5.0, 5.0])
     assert sent == [0, 8] * 3
 
 
-def test_an_upload_without_an_answer_is_not_repeated(pauses: list[float], tmp_path: Path) -> None:
+def test_an_upload_to_an_address_without_a_service_is_given_up_as_any_call(
+    pauses: list[float], tmp_path: Path
+) -> None:
     file = tmp_path / "in.csv"
     file.write_text("a,b\n1,2\n")
 
-    def fail(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused")
-
-    with pytest.raises(ServiceUnreachableError):
-        client_of(fail).upload_batch(file)
-    assert pauses == []
+    with (
+        CarPriceClient("http://127.0.0.1:9", retries=2) as client,
+        pytest.raises(ServiceUnreachableError),
+    ):
+        client.submit_file(file)
+    assert len(pauses) == 2
 
 
 def test_a_service_that_does_not_run_is_unreachable() -> None:
@@ -222,7 +231,7 @@ def test_a_service_that_does_not_run_is_unreachable() -> None:
         raise httpx.ConnectError("refused", request=request)
 
     with pytest.raises(ServiceUnreachableError, match="http://service: refused"):
-        client_of(away, retries=1).predict(CAR)
+        client_of(away, retries=1).value(CAR)
 
 
 def test_key_and_language_are_sent() -> None:
@@ -232,7 +241,7 @@ def test_key_and_language_are_sent() -> None:
         assert request.url.params["include"] == "contributions"
         return httpx.Response(200, json=VALUATION)
 
-    client_of(answer, api_key="secret", language="fr").predict(CAR, include=["contributions"])
+    client_of(answer, api_key="secret", language="fr").value(CAR, include=["contributions"])
 
 
 def test_a_sale_is_reported_to_its_valuation() -> None:
@@ -255,23 +264,34 @@ def test_a_list_is_submitted_with_a_generated_key_and_waited_for() -> None:
         return httpx.Response(202, json=job)
 
     client = client_of(answer)
-    job = client.submit([CAR, CAR])
+    job = client.submit([CAR, CAR]).job
     client.submit([CAR, CAR])
     assert len(job.valuations) == 2
     assert len(set(keys)) == 2
     assert client.wait_job("j1").has_ended
-    assert client.cancel_job("j1").id == "j1"
-    assert client_of(lambda _: httpx.Response(204)).cancel_job("j1") is None
+
+
+def test_a_job_that_has_ended_is_not_deleted_by_its_cancellation() -> None:
+    calls: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append(request.method)
+        state = "RUNNING" if len(calls) == 1 else "CANCELLED"
+        status = 202 if request.method == "DELETE" else 200
+        return httpx.Response(status, json={"id": "j1", "state": state})
+
+    client = client_of(answer)
+    assert client.cancel_job("j1").state == "CANCELLED"
+    assert client.cancel_job("j1").state == "CANCELLED"
+    assert calls == ["GET", "DELETE", "GET"]
 
 
 def test_waiting_ends_after_its_time() -> None:
     job = {"id": "j1", "state": "RUNNING"}
     with pytest.raises(WaitTimeoutError):
-        client_of(lambda _: httpx.Response(200, json=job)).wait_job("j1", timeout_s=0)
+        client_of(lambda _: httpx.Response(200, json=job)).wait_job("j1", timeout=0)
     with pytest.raises(WaitTimeoutError):
-        client_of(lambda _: httpx.Response(200, json=batch("RUNNING"))).wait_batch(
-            "b1", timeout_s=0
-        )
+        client_of(lambda _: httpx.Response(200, json=batch("RUNNING"))).wait_batch("b1", timeout=0)
 
 
 def test_error_reports_are_read_line_by_line() -> None:
@@ -369,6 +389,31 @@ def test_a_download_of_results_that_were_corrected_meanwhile_begins_anew(
     client_of(after).download_results("b1", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_bytes() == DATA
     assert [item.name for item in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_a_compressed_download_is_resumed_by_a_range_of_its_content(
+    tmp_path: Path, coding: str
+) -> None:
+    pack = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}[coding]
+    content = random.Random(1).randbytes(700_000)
+    packed, starts = pack(content), []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        wanted = request.headers.get("Range")
+        if wanted is None:
+            assert coding in request.headers["Accept-Encoding"]
+            headers = {"ETag": 'W/"1"', "Content-Encoding": coding}
+            stream = Breaking(packed[: len(packed) // 2])
+            return httpx.Response(200, stream=stream, headers=headers)
+        assert request.headers["Accept-Encoding"] == "identity"
+        assert request.headers["If-Range"] == '"1"'
+        starts.append(int(wanted.removeprefix("bytes=").removesuffix("-")))
+        return httpx.Response(206, content=content[starts[0] :], headers={"ETag": '"1"'})
+
+    client_of(serve).download_results("b1", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == content
+    assert 0 < starts[0] < len(content)
 
 
 def test_a_download_without_missing_bytes_is_complete(tmp_path: Path) -> None:
@@ -502,7 +547,7 @@ def test_an_expired_batch_is_uploaded_again(tmp_path: Path) -> None:
 def test_a_run_waits_for_a_service_that_restarts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.valuations.batch_run.POLL_S", 0.0)
+    monkeypatch.setattr("client.protocol.files.POLL_S", 0.0)
     bulk = Bulk()
 
     def go_down() -> None:
@@ -552,7 +597,7 @@ def test_a_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_the_client_stands_alone() -> None:
     """Nothing of the service is imported, so the folder can be copied anywhere."""
-    for file in Path(transport.__file__).parent.glob("*.py"):
+    for file in Path(version.__file__).parent.rglob("*.py"):
         for line in file.read_text().splitlines():
             assert not SERVICE_IMPORT.match(line), file
 
@@ -640,6 +685,41 @@ def test_predict_says_no_more_of_an_asking_price_than_is_known(
     assert "98" not in done.stdout
     if not model_known:
         assert "%" not in done.stdout.splitlines()[2]
+
+
+@pytest.mark.parametrize(("language", "said"), [("fr", "prix non jugé"), ("en", "is not judged")])
+def test_predict_does_not_judge_what_the_service_does_not(
+    monkeypatch: pytest.MonkeyPatch, language: str, said: str
+) -> None:
+    verdict = {"asking_price_mad": 145e3, "position": "uncertain", "percentile": None,
+               "difference_mad": 9e3}  # fmt: skip
+    serve(monkeypatch, lambda _: httpx.Response(200, json=VALUATION | {"verdict": verdict}))
+    done = CliRunner().invoke(predict.predict, [*CAR_BY_OPTIONS, "--lang", language])
+    assert said in done.stdout.splitlines()[2]
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("en", ("note: no effect on this price: displacement (cc), power (bhp); the model's data "
+                "say nothing about it")),
+        ("fr", ("remarque : sans effet sur ce prix : cylindrée, puissance réelle ; les données "
+                "du modèle n'en disent rien")),
+    ],
+)  # fmt: skip
+def test_predict_names_all_fields_without_an_effect_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, language: str, line: str
+) -> None:
+    warnings = [
+        {"pointer": "/engine_cc", "code": "no-effect", "detail": "Nothing."},
+        {"pointer": "/km_driven", "code": "km-low", "detail": "Few."},
+        {"pointer": "/max_power_bhp", "code": "no-effect", "detail": "Nothing."},
+    ]
+    serve(monkeypatch, lambda _: httpx.Response(200, json=VALUATION | {"warnings": warnings}))
+    done = CliRunner().invoke(predict.predict, [*CAR_BY_OPTIONS, "--lang", language])
+    first, second = done.stderr.splitlines()
+    assert "Few." in first
+    assert second == line
 
 
 def test_predict_writes_names_as_the_page_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -759,7 +839,7 @@ def test_a_run_that_was_killed_after_its_upload_does_not_upload_again(tmp_path: 
 def test_an_interrupted_upload_is_sent_again_with_the_same_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.valuations.batch_run.POLL_S", 0.0)
+    monkeypatch.setattr("client.protocol.files.POLL_S", 0.0)
     bulk, keys = Bulk(), []
 
     def breaking(request: httpx.Request) -> httpx.Response:
@@ -934,4 +1014,4 @@ def test_a_refused_file_is_described_with_each_of_its_faults() -> None:
     faults = [{"pointer": "/header", "code": "missing-column", "detail": "year is missing."}]
     error = {"code": "unreadable-table", "detail": "No table of cars.", "errors": faults}
     refused = Batch.of(batch("FAILED") | {"error": error})
-    assert refused.error == "No table of cars.\n  year is missing."
+    assert str(refused.error) == "No table of cars.\n  year is missing."

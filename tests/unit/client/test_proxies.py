@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from client.carprice import CarPriceClient
 from client.errors import CarPriceError, ServiceUnreachableError, UnexpectedAnswerError
 from client.proxies import proxy_of
+from client.sync import CarPriceClient
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -60,8 +60,8 @@ def test_a_proxy_of_an_unknown_kind_is_an_error_of_the_client(
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'"x"', b"{}", b'{"id": "x"}', b"\xff"])
 def test_an_answer_of_another_service_is_an_error_of_the_client(answer: bytes) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=answer))
-    client = CarPriceClient("http://service", http=transport)
-    for call in (lambda: client.predict({}), lambda: client.job("x"), lambda: client.batch("x")):
+    client = CarPriceClient("http://service", transport=transport)
+    for call in (lambda: client.value({}), lambda: client.job("x"), lambda: client.batch("x")):
         with pytest.raises(UnexpectedAnswerError, match="not of the car price service"):
             call()
 
@@ -70,4 +70,4 @@ def test_an_answer_of_another_service_is_an_error_of_the_client(answer: bytes) -
 def test_a_car_that_json_cannot_hold_is_an_error_of_the_client(car: dict[str, object]) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200))
     with pytest.raises(CarPriceError, match="cannot be written"):
-        CarPriceClient("http://service", http=transport).predict(car)
+        CarPriceClient("http://service", transport=transport).value(car)

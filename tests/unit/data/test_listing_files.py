@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import zstandard
 from data.listings.cells import parse_month, parse_months
 from data.listings.files import ListingsError
 from data.listings.loading import load_listings, load_listings_of
+from data.listings.plausibility import check_prices
 from data.listings.table import current_month, latest_month
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
@@ -34,6 +36,11 @@ CARS = pd.DataFrame(
 @pytest.fixture(scope="module")
 def market_listings() -> pd.DataFrame:
     return generate(ReferenceMarket.load(), 400, seed=4)
+
+
+@pytest.fixture(scope="module")
+def many_listings() -> pd.DataFrame:
+    return generate(ReferenceMarket.load(), 8_000, seed=3)
 
 
 def xlsx(table: pd.DataFrame, *, first_row: int = 0) -> bytes:
@@ -138,6 +145,34 @@ def test_each_row_is_read_in_the_unit_that_it_states(tmp_path: Path) -> None:
     assert report.unused_columns == ()
 
 
+@pytest.mark.parametrize("header", ["currency", "devise"])
+def test_a_currency_column_counts_beside_price_mad_too(tmp_path: Path, header: str) -> None:
+    """Euros were trained on as dirhams."""
+    rows = [
+        f"dacia,logan,{2010 + at},{50_000 + 1_000 * at},Diesel,{90_000 + 500 * at},{currency}"
+        for at, currency in enumerate(["MAD", "EUR", "MAD", "MAD", "EUR", "MAD"])
+    ]
+    path = tmp_path / "listings.csv"
+    head = f"company,model,year,km_driven,fuel,price_mad,{header}"
+    path.write_text("\n".join([head, *rows]))
+    table, report = load_listings(path)
+    assert report.dropped == {"in another currency": 2}
+    assert report.unused_columns == ()
+    assert len(table) == 4
+    path.write_text("\n".join([head, *(row.replace("MAD", "EUR") for row in rows)]))
+    with pytest.raises(ListingsError, match=r"in another currency|in EUR"):
+        load_listings(path)
+
+
+def test_a_price_cell_in_another_currency_is_told_as_such(tmp_path: Path) -> None:
+    rows = [f"dacia,logan,{2010 + at},{50_000 + at},Diesel,{90_000 + at}" for at in range(5)]
+    path = tmp_path / "listings.csv"
+    head = "company,model,year,km_driven,fuel,price_mad"
+    path.write_text("\n".join([head, *rows, "dacia,logan,2016,60000,Diesel,9500 EUR"]))
+    _, report = load_listings(path)
+    assert report.dropped == {"in another currency": 1}
+
+
 def test_prices_of_single_rows_in_another_currency_are_dropped_and_counted(tmp_path: Path) -> None:
     prices = [f"{price} DH" for price in CARS["Prix"]]
     prices[2] = "17000 €"
@@ -155,6 +190,9 @@ def test_prices_of_single_rows_in_another_currency_are_dropped_and_counted(tmp_p
         (1 / 0.13, "rupees"),
         (100.0, "centimes"),
         (5.0, "not in dirhams"),
+        (2.1, "not in dirhams"),
+        (1 / 2.7, "dirhams of the Emirates"),
+        (1 / 3.3, "Tunisian dinars"),
     ],
 )
 def test_prices_at_another_level_than_the_market_are_refused_with_a_guess(
@@ -165,6 +203,191 @@ def test_prices_at_another_level_than_the_market_are_refused_with_a_guess(
     market_listings.assign(price_mad=scaled).to_csv(path, index=False)
     with pytest.raises(ListingsError, match=message):
         load_listings(path)
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.6])
+def test_prices_at_a_doubtful_level_are_kept_with_a_warning(
+    tmp_path: Path, market_listings: pd.DataFrame, factor: float
+) -> None:
+    path = tmp_path / "cars.csv"
+    scaled = market_listings["price_mad"] * factor
+    market_listings.assign(price_mad=scaled).to_csv(path, index=False)
+    other = tmp_path / "others.csv"
+    market_listings.assign(year=market_listings["year"] - 1).to_csv(other, index=False)
+    _, report = load_listings_of([path, other])
+    (doubt,) = report.doubts
+    found = re.search(r"cars.csv: prices are ([.\d]+) times", doubt)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(factor, rel=0.05)
+    assert report.summary().count("times those of the reference market") == 1
+    assert report.files[1].doubts == ()
+    assert "doubts" not in report.files[1].to_json()
+
+
+def test_prices_of_other_cars_are_refused_and_a_part_in_a_near_currency_is_told(
+    tmp_path: Path, market_listings: pd.DataFrame
+) -> None:
+    path = tmp_path / "cars.csv"
+    prices = market_listings["price_mad"]
+    shuffled = np.random.default_rng(2).permutation(prices)
+    market_listings.assign(price_mad=shuffled).to_csv(path, index=False)
+    with pytest.raises(ListingsError, match="do not follow the cars"):
+        load_listings(path)
+    chance = np.random.default_rng(3).random(len(prices))
+    for share, is_refused in ((0.15, False), (0.4, True)):
+        mixed = prices.where(chance > share, prices / 2.7)
+        market_listings.assign(price_mad=mixed).to_csv(path, index=False)
+        if is_refused:
+            with pytest.raises(ListingsError, match="several currencies"):
+                load_listings(path)
+        else:
+            (doubt,) = load_listings(path)[1].doubts
+            assert "another currency" in doubt
+
+
+def test_a_part_of_the_prices_of_other_cars_is_told_with_its_share(
+    tmp_path: Path, market_listings: pd.DataFrame
+) -> None:
+    """Half of the prices were of other cars, and a quarter was said to be doubtful."""
+    path = tmp_path / "cars.csv"
+    prices = market_listings["price_mad"].to_numpy()
+    rng = np.random.default_rng(2)
+    rows = rng.permutation(len(prices))[: len(prices) // 2]
+    half = prices.copy()
+    half[rows] = half[rng.permutation(rows)]
+    assert check_prices("cars", market_listings).doubts == ()
+    doubts = check_prices("cars", market_listings.assign(price_mad=half)).doubts
+    (share,) = (int(each[1]) for doubt in doubts if (each := re.search(r"about (\d+)%", doubt)))
+    assert 40 <= share <= 60
+    market_listings.assign(price_mad=half).to_csv(path, index=False)
+    assert "are of other cars" in load_listings(path)[1].summary()
+
+
+@pytest.mark.parametrize("rows", [60, 200])
+def test_shuffled_prices_of_a_single_model_are_told_or_refused(
+    many_listings: pd.DataFrame, rows: int
+) -> None:
+    """Its prices are all alike: few are twice what they should be."""
+    cars = many_listings[many_listings["model"] == "logan"].head(rows)
+    assert len(cars) == rows
+    assert check_prices("logan", cars).doubts == ()
+    shuffled = np.random.default_rng(5).permutation(cars["price_mad"])
+    mixed = cars.assign(price_mad=shuffled)
+    if rows >= 100:
+        with pytest.raises(ListingsError, match=r"logan: .*about \d+% of those .* other cars"):
+            check_prices("logan", mixed)
+    else:
+        assert any("are of other cars" in doubt for doubt in check_prices("logan", mixed).doubts)
+
+
+def test_true_prices_follow_the_cars_in_any_file(many_listings: pd.DataFrame) -> None:
+    """Also of one brand, model or year, or of few cars."""
+    tables = [
+        *(many_listings[many_listings["company"] == name] for name in ("kia", "land rover")),
+        *(many_listings[many_listings["model"] == name] for name in ("clio", "x5")),
+        *(many_listings[many_listings["year"] == year] for year in (2005, 2024)),
+        *(many_listings.sample(size, random_state=size) for size in (20, 30, 50, 100)),
+    ]
+    for table in tables:
+        assert len(table) >= 20
+        assert not any("of other cars" in doubt for doubt in check_prices("x", table).doubts)
+
+
+def test_a_small_file_whose_prices_do_not_follow_the_cars_is_doubted(
+    tmp_path: Path, market_listings: pd.DataFrame
+) -> None:
+    """Forty cars are too few to refuse; two typing errors among thirty are no doubt."""
+    path = tmp_path / "cars.csv"
+    few = market_listings.head(40)
+    shuffled = np.random.default_rng(2).permutation(few["price_mad"])
+    few.assign(price_mad=shuffled).to_csv(path, index=False)
+    table, report = load_listings(path)
+    assert len(table) == 40
+    assert any("do not follow the cars" in doubt for doubt in report.doubts)
+    market_listings.head(40).assign(price_mad=few["price_mad"] / 10.8).to_csv(path, index=False)
+    with pytest.raises(ListingsError, match="seem to be in euros"):
+        load_listings(path)
+    small = market_listings.head(30)
+    wrong = small["price_mad"].where(np.arange(30) > 1, small["price_mad"] * 2.5)
+    small.assign(price_mad=wrong).to_csv(path, index=False)
+    assert load_listings(path)[1].doubts == ()
+
+
+CANONICAL = CARS.set_axis(
+    ["company", "model", "year", "km_driven", "price_mad", "listing_date"], axis=1
+)
+
+
+def test_a_single_price_in_another_currency_beside_blanks_is_dropped(tmp_path: Path) -> None:
+    """The name of the column says what the others are in."""
+    path = tmp_path / "cars.csv"
+    is_first = np.arange(len(CARS)) == 0
+    for word in ("EUR", "UAE dirham", "dinar"):
+        path.write_bytes(csv_text(CANONICAL.assign(devise=np.where(is_first, word, ""))))
+        table, report = load_listings(path)
+        assert len(table) == len(CARS) - 1
+        assert dict(report.dropped) == {"in another currency": 1}
+
+
+@pytest.mark.parametrize("header", ["price_mad", "prix (MAD)", "prix"])
+def test_prices_beside_an_unknown_currency_are_dropped_whatever_the_header_states(
+    tmp_path: Path, header: str
+) -> None:
+    """Kuwaiti dinars were trained on as dirhams; only a blank leaves the currency to the header."""
+    path = tmp_path / "cars.csv"
+    for word in ("KWD", "OMR", "XYZ", "riyal", "د.إ"):
+        currency = ["MAD"] * len(CARS)
+        currency[1], currency[3:5] = "", [word, word]
+        table = CANONICAL.assign(devise=currency).rename(columns={"price_mad": header})
+        path.write_bytes(csv_text(table))
+        found, report = load_listings(path)
+        unclear = 3 if header == "prix" else 2
+        assert dict(report.dropped) == {"in an unclear currency": unclear}
+        assert len(found) == len(CARS) - unclear
+
+
+def test_the_canonical_layout_reads_currencies_and_units_as_a_batch_does(tmp_path: Path) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_bytes(csv_text(CANONICAL.assign(currency="AED")))
+    with pytest.raises(ListingsError, match="prices are in AED"):
+        load_listings(path)
+    is_foreign = np.arange(len(CARS)) % 4 == 0
+    in_miles = (CARS["Kilométrage"] / 1.609344).round()
+    path.write_bytes(
+        csv_text(
+            CANONICAL.assign(
+                devise=np.where(is_foreign, "EUR", "MAD"), km_driven=in_miles, km_driven_unit="mi"
+            )
+        )
+    )
+    table, report = load_listings(path)
+    assert report.layout == "canonical"
+    assert report.dropped == {"in another currency": 3}
+    assert report.unused_columns == ()
+    np.testing.assert_allclose(table["km_driven"], CARS["Kilométrage"][~is_foreign], atol=1)
+
+
+@pytest.mark.parametrize("is_foreign", ["some", "all"])
+def test_cells_of_the_canonical_layout_in_another_currency_are_told(
+    tmp_path: Path, is_foreign: str
+) -> None:
+    path = tmp_path / "cars.csv"
+    prices = [f"{price} AED" for price in CARS["Prix"]]
+    if is_foreign == "some":
+        prices[3:] = map(str, CARS["Prix"][3:])
+        path.write_bytes(csv_text(CANONICAL.assign(price_mad=prices)))
+        assert load_listings(path)[1].dropped == {"in another currency": 3}
+        return
+    path.write_bytes(csv_text(CANONICAL.assign(price_mad=prices)))
+    with pytest.raises(ListingsError, match="12 in another currency"):
+        load_listings(path)
+
+
+def test_the_price_column_of_the_canonical_layout_is_price_mad(tmp_path: Path) -> None:
+    path = tmp_path / "cars.csv"
+    path.write_bytes(csv_text(CANONICAL.assign(price=1.0, currency="MAD")))
+    table, _ = load_listings(path)
+    assert table["price_mad"].tolist() == CARS["Prix"].tolist()
 
 
 def test_prices_in_thousands_are_refused_with_what_is_expected(tmp_path: Path) -> None:

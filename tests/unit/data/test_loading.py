@@ -184,6 +184,22 @@ def test_rupees_are_converted_by_the_files_own_convention(tmp_path: Path) -> Non
     assert table["price_mad"].tolist() == pytest.approx([58_500])
 
 
+def test_a_rupee_file_in_another_currency_is_refused_and_its_cells_are_dropped(
+    tmp_path: Path,
+) -> None:
+    header, row = CARDEKHO_SPLIT.splitlines()
+    mixed = "\n".join([header, row, row.replace("450000", "5000 EUR"), ""])
+    table, report = load_listings(written(tmp_path, mixed))
+    assert report.dropped == {"in another currency": 1}
+    assert table["price_mad"].tolist() == [450_000 * 0.13]
+    with pytest.raises(ListingsError, match="prices are in USD"):
+        load_listings(written(tmp_path, f"{header},currency\n{row},USD\n"))
+    with pytest.raises(ListingsError, match="several currencies"):
+        load_listings(written(tmp_path, f"{header},currency\n{row},INR\n{row},MAD\n"))
+    table, _ = load_listings(written(tmp_path, f"{header},currency\n{row},INR\n"))
+    assert table["price_mad"].tolist() == [450_000 * 0.13]
+
+
 def test_the_canonical_layout_keeps_dates_and_suspicions_and_packs_as_gzip(tmp_path: Path) -> None:
     path = tmp_path / "listings.csv.gz"
     path.write_bytes(gzip.compress(CANONICAL.encode()))

@@ -13,7 +13,7 @@ from cli.market import market as market_command
 from data.listings.files import ListingsError
 from data.listings.table import CORE_FIELDS, LISTING_COLUMNS, quoted_month
 from data.market.calibrate import calibrate
-from data.market.distributions import MIN_CELL_COUNT
+from data.market.distributions import MIN_CELL_COUNT, listed_years, measure_distributions
 from data.market.generator import generate
 from data.market.reference import REFERENCE_MARKET, ReferenceMarket
 from shared.fields.requests import load_car_request
@@ -46,11 +46,58 @@ def counts(market: ReferenceMarket) -> Iterator[int]:
     yield from (int(row[0]) for row in market.new_cars.ratios.values())
     for trend in market.kind_trend.values():
         yield from (int(row[0]) for row in trend.values())
+    for rows in (*market.kinds.values(), *market.kind_shares.values()):
+        yield from (int(row[0]) for row in rows.values())
+    # Of the years of a model no number is published.
+    yield from (cars.groups[group].count for group in cars.listed_years)
 
 
 def test_no_published_figure_comes_from_fewer_than_ten_listings(market: ReferenceMarket) -> None:
     for each in (PUBLISHED, market):
         assert min(counts(each)) >= MIN_CELL_COUNT == 10
+
+
+def test_a_year_is_covered_by_three_listings_within_a_year_of_it(
+    listings: pd.DataFrame, market: ReferenceMarket
+) -> None:
+    names = listings["company"] + "|" + listings["model"]
+    years = range(1988, 2030)
+    found = market.cars.listed_years
+    assert found
+    for name in found:
+        mine = listings.loc[names == name, "year"]
+        for year in years:
+            near = ((mine - year).abs() <= 1).sum()
+            assert any(first <= year <= last for first, last in found[name]) == (near >= 3)
+
+
+def test_the_covered_years_of_a_vehicle_are_runs() -> None:
+    years = pd.Series(
+        [1900, 1970, 1971, 2001, 2003, 2002, 2010, 2012, 2011, 2040, 2040, 2034, 2015]
+    )
+    names = pd.Series(["a|b"] * 12 + ["c|d"])
+    listings = pd.DataFrame({"year": years, "price_suspect": False})
+    expected = {"a|b": [[1990, 1991], [2002, 2002], [2011, 2011], [2034, 2035]]}
+    assert listed_years(names, listings) == expected
+
+
+def test_listings_with_suspicious_prices_cover_no_year(listings: pd.DataFrame) -> None:
+    """A Peugeot 307 of 2022, which was no longer built, was judged by three wrong listings."""
+    wrong = listings[listings["model"] == "x5"].head(3).assign(year=1995, price_suspect=True)
+    right = wrong.assign(model="clio", company="renault", price_suspect=False)
+    found = measure_distributions(pd.concat([listings, wrong, right], ignore_index=True))
+    assert found.listed_years["renault|clio"][0] == [1994, 1996]
+    assert found.listed_years["bmw|x5"][0][0] > 2000
+
+
+def test_the_published_years_are_those_of_the_listings() -> None:
+    """Drawn listings have smoothed years: thirteen were near a Serie 5 of 2024, none counted."""
+    found = PUBLISHED.cars.listed_years
+    assert found.keys() <= PUBLISHED.hedonic.vehicle_years.keys()
+    assert len(found) >= 350
+    assert found["bmw|serie 5"][-1][1] >= 2024
+    assert found["ssangyong|rexton"][-1][1] < 2020
+    assert all(len(run) == 2 and run[0] <= run[1] for runs in found.values() for run in runs)
 
 
 def test_the_published_market_is_small_and_knows_350_models() -> None:
@@ -158,6 +205,21 @@ def test_the_command_says_what_missing_dates_or_a_single_month_mean(tmp_path: Pa
         done = CliRunner().invoke(market_command, ["calibrate", str(path), f"-o{output}"])
         assert done.exit_code == 0, done.output
         assert note in done.stderr
+
+
+def test_calibration_never_replaces_the_statistics_of_the_default_model_unasked(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "listings.csv"
+    made_listings(600).to_csv(path, index=False)
+    before = REFERENCE_MARKET.read_bytes()
+    try:
+        done = CliRunner().invoke(market_command, ["calibrate", str(path)])
+        assert done.exit_code == 2
+        assert "--output" in done.output
+        assert REFERENCE_MARKET.read_bytes() == before
+    finally:
+        REFERENCE_MARKET.write_bytes(before)
 
 
 def test_a_market_has_more_than_one_brand() -> None:

@@ -177,6 +177,12 @@ def test_a_level_counts_less_with_each_year_and_fully_in_later_ones(
     assert min(moved(anchored, level, year) for year in (2025, 2026, 2027)) > 0.2
 
 
+def test_ages_are_counted_at_the_price_level_of_the_listings(anchored: ReferenceMarket) -> None:
+    """Prices of new cars may be of a later year than the listings."""
+    later = dataclasses.replace(anchored.new_cars, as_of="2027-02")
+    assert dataclasses.replace(anchored, new_cars=later).price_model == anchored.price_model
+
+
 def test_a_level_that_the_listings_contradict_is_not_used(anchored: ReferenceMarket) -> None:
     assert moved(anchored, NewCarLevel(versions=3, level_mad=900_000), 2024) == 0.0
 

@@ -84,7 +84,7 @@ def test_the_procfile_gives_the_processes_of_a_run() -> None:
     assert [[child.name for child in tier] for tier in tiers] == [
         ["broker", "cache", "flush"],
         ["interactive.1", "interactive.2", "bulk"],
-        ["api", "beat", "flower"],
+        ["api", "webhooks", "beat", "flower"],
     ]
 
 

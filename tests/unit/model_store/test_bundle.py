@@ -129,7 +129,7 @@ def test_a_manifest_that_names_a_file_elsewhere_is_refused(
 
 def test_another_schema_is_refused(versions_path: Path, version: ModelVersion) -> None:
     rewrite_manifest(versions_path / version.id, schema_version=1)
-    assert refusal(versions_path, version) == "schema 1, this program reads 4, 5 and 6"
+    assert refusal(versions_path, version) == "schema 1, this program reads 4, 5, 6 and 7"
 
 
 def test_another_minor_release_of_scikit_learn_is_refused(

@@ -128,6 +128,20 @@ def test_the_interval_extends_downwards_for_a_cheap_car_and_upwards_for_a_dear_o
     assert below[10] == pytest.approx(above[10], rel=0.2)
 
 
+def test_fewer_of_the_cheapest_cars_are_outside_and_hardly_any_below() -> None:
+    level, mean, std, difficulty, actual = sample(9)
+    found = IntervalCalibration.fit(np.zeros_like(level), mean, std, difficulty, actual)
+    quantiles = found.quantiles_log(np.zeros_like(level), mean, std, difficulty)
+    below, above = actual < quantiles[:, 1], actual > quantiles[:, -2]
+    tenth = np.searchsorted(np.quantile(mean, np.arange(0.1, 0.95, 0.1)), mean)
+    outside = [float((below | above)[tenth == number].mean()) for number in range(10)]
+    assert outside[0] < 0.085
+    assert 0.09 < outside[4] < 0.115
+    assert np.mean(below | above) == pytest.approx(0.10, abs=0.005)
+    assert below[tenth == 0].mean() < 0.03
+    assert above[tenth == 9].mean() < 0.05
+
+
 def test_coverage_by_decile_of_the_asking_price_is_as_by_decile_of_the_estimate() -> None:
     rng = np.random.default_rng(8)
     level = np.zeros(ROWS, np.int8)

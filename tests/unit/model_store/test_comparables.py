@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data.market.typical_cars import MIN_LISTINGS, TypicalCar, typical_market
+from data.market.typical_cars import MAX_YEAR_SPAN, MIN_LISTINGS, TypicalCar, typical_market
 from model_store.pricing.comparables import (
     MAX_COMPARABLES,
     MAX_DISTANCE,
@@ -119,7 +119,6 @@ def table_of(*cars: CarFeatures, price_mad: float = 100_000.0) -> TypicalCarTabl
                 if one.transmission
             ]
         ),
-        log_share=np.zeros(len(cars)),
         year=np.array([float(one.year) for one in cars]),
         power=np.full(len(cars), np.nan),
         km=np.array([[float(one.km_driven or 0)] for one in cars]),
@@ -155,6 +154,34 @@ def test_the_cars_own_model_is_shown_with_another_fuel_if_it_has_none_with_the_s
     found = nearest_comparables(table, car, 100_000.0, usual_km=0)
     assert len(found) == MAX_COMPARABLES
     assert (found[-1].model, found[-1].differs) == ("clio", (DifferenceReason.FUEL,))
+
+
+def test_of_a_missing_fuel_or_gearbox_those_that_the_car_may_have_are_nearer() -> None:
+    """A petrol car that did not state its fuel was shown diesels: their models usually are."""
+    bare = dataclasses.replace(CLIO, fuel=None, transmission=None)
+    diesel = dataclasses.replace(CLIO, company="opel", model="corsa")
+    petrol = dataclasses.replace(diesel, model="astra", year=2017, fuel=Fuel.PETROL)
+    old = dataclasses.replace(CLIO, year=2005)
+    table = table_of(diesel, petrol, old)
+    for fuel, expected in ((Fuel.PETROL, ["astra"]), (Fuel.DIESEL, ["corsa"])):
+        kinds = {(fuel, Transmission.MANUAL): 1.0}
+        found = nearest_comparables(table, bare, 100_000.0, usual_km=120_000, usual_kinds=kinds)
+        assert [one.model for one in found] == expected
+    both = {(None, Transmission.MANUAL): 1.0}
+    found = nearest_comparables(table, bare, 100_000.0, usual_km=120_000, usual_kinds=both)
+    assert len(found) == 2
+
+
+def test_a_model_that_is_seldom_listed_has_typical_cars_of_a_few_years() -> None:
+    """No year has ten Giulias or X6, but a few years together have."""
+    spans = [one.year_to - one.year_from for one in typical_market().cars]
+    assert max(spans) < MAX_YEAR_SPAN
+    for name in ("giulia", "x6"):
+        found = {
+            (one.year_from, one.year_to) for one in typical_market().cars if one.car.model == name
+        }
+        assert found, name
+        assert all(first < last for first, last in found)
 
 
 def test_dearer_cheaper_older_and_newer_cars_are_named() -> None:

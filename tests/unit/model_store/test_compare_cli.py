@@ -1,6 +1,7 @@
 """`models compare`, the trial of `train`, and `evaluate` on listings that a version has seen."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.models import models
+from cli.retraining.drift import drift
+from cli.retraining.recalibrate import recalibrate
 from cli.training.evaluate import evaluate
 from cli.training.train import train
 from data.market.generator import generate
@@ -122,6 +125,40 @@ def test_training_again_on_what_the_active_version_has_seen_says_that_nothing_is
     assert "not compared with the active version: 0 listings are too few" in result.stdout
 
 
+def test_a_lost_pointer_is_no_new_registry(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shutil.copytree(home / "versions", tmp_path / "versions")
+    monkeypatch.setenv("MODELS_PATH", str(path))
+    registry = ModelRegistry(path)
+    active = registry.active_version()
+    versions = len(registry.list())
+    (path / "ACTIVE").write_text("nonsense")
+    data = ("--data", home / "unseen.csv")
+    commands = [(train, *data), (evaluate, *data), (models, "compare", "active", active, *data)]
+    monkeypatch.setenv("CARPRICE_HOME", str(tmp_path))
+    for command in (*commands, (recalibrate, *data), (drift,)):
+        result = run(*command)
+        assert result.exit_code == 2, command
+        assert f"{active} was active: `carprice models activate`" in result.stderr
+    assert len(registry.list()) == versions
+
+
+def test_prices_of_other_cars_are_not_trained_on_in_a_market_that_is_not_known(
+    tmp_path: Path, listings: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELS_PATH", str(tmp_path / "versions"))
+    drawn = listings.head(220)
+    names = {"company": "Abc " + drawn["company"], "model": "Xyz " + drawn["model"]}
+    prices = drawn["price_mad"].sample(frac=1.0, random_state=1).to_numpy()
+    path = tmp_path / "a.csv"
+    drawn.assign(price_mad=prices, **names).to_csv(path, index=False)
+    result = run(train, "--data", path)
+    assert result.exit_code == 2
+    assert "the prices do not follow the cars" in result.stderr
+    assert ModelRegistry(tmp_path / "versions").list() == []
+
+
 def test_compare_prints_figures_by_group_and_a_verdict(home: Path, registry: ModelRegistry) -> None:
     active = registry.active_version()
     version = save_bundle(small_models.train(trees=3), home / "versions")
@@ -134,7 +171,7 @@ def test_compare_prints_figures_by_group_and_a_verdict(home: Path, registry: Mod
         assert part in text.stdout
     both = ("--data", home / "unseen.csv", "--data", home / "seen.csv")
     left_out = run(models, "compare", "active", version.id, *both)
-    assert "500 more left out (A was trained on 500)" in left_out.stdout
+    assert "500 more left out (A has seen 500)" in left_out.stdout
     found = json.loads(run(models, "compare", active, version.id, *both, "--json").stdout)
     assert (found["rows"], found["excluded"], found["seen_a"]) == (500, 500, 500)
     assert found["verdict"] == "worse"

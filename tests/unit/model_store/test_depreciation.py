@@ -25,7 +25,7 @@ def aged(model: LoadedModel, car: CarFeatures, years: tuple[int, ...]) -> Deprec
     return depreciation(
         car,
         model.scenario_cars(car),
-        model.quantiles_mad,
+        model.quantiles_of_ages_mad,
         usual_km=model.usual_km(car),
         data_as_of=as_of,
         years=years,
@@ -46,6 +46,20 @@ def test_no_price_and_no_end_of_an_interval_ever_rises(
     assert (np.diff(rows, axis=1) >= 0).all(), "quantiles stay in order"
     prices = [today.price_mad, *(point.price_mad for point in curve)]
     assert prices == sorted(prices, reverse=True)
+
+
+@pytest.mark.parametrize("year", [2017, 2016])
+def test_the_interval_of_later_years_is_covered_by_listings_as_todays(
+    model: LoadedModel, year: int
+) -> None:
+    """All listings are of 2014 to 2016: next year's interval was half as wide, or twice."""
+    car = dataclasses.replace(MANY[0], company="dacia", model="logan", year=year, km_driven=90_000)
+    (today,) = model.estimate([car])
+    assert today.extrapolated == (("year",) if year == 2017 else ())
+    points = model.depreciation(car).points
+    rows = np.array([today.quantiles_mad, *(point.quantiles_mad for point in points)])
+    widths = np.log(rows[:, -1] / rows[:, 0])
+    assert widths / widths[0] == pytest.approx(1.0, abs=0.25)
 
 
 def test_the_curve_is_constant_if_older_cars_are_dearer(model: LoadedModel) -> None:

@@ -21,7 +21,6 @@ from model_store.pricing.feature_matrix import (
     UNKNOWN_MODEL,
     CarEncoder,
 )
-from model_store.pricing.reasons import unseen_fields
 from shared.domain.car import (
     FIELD_NAMES,
     CarFeatures,
@@ -159,18 +158,6 @@ def test_cars_for_parts_are_coded_as_damaged_ones() -> None:
     table = CategoryTable([None, Condition.DAMAGED, Condition.FOR_PARTS])
     columns["condition"] = CategoricalColumn(table, np.arange(3))
     assert encoder.encode_columns(columns, 3).matrix.tolist() == rows
-
-
-def test_a_fuel_that_the_listings_of_a_model_lack_is_found() -> None:
-    """A Picanto with LPG was dearer than one with petrol, and nothing was said of it."""
-    encoder = CarEncoder(MARKET.hedonic, FEATURES)
-    fuels = (Fuel.PETROL, Fuel.LPG, Fuel.CNG, Fuel.ELECTRIC, None)
-    cars = [CarFeatures(company="kia", model="picanto", year=2016, fuel=fuel) for fuel in fuels]
-    coded = encoder.code(cars).cars
-    unseen = [
-        unseen_fields(car, coded, row, encoder.values_by_vehicle) for row, car in enumerate(cars)
-    ]
-    assert unseen == [(), ("fuel",), ("fuel",), ("fuel",), ()]
 
 
 def test_stored_encoders_of_earlier_releases_keep_their_matrix() -> None:

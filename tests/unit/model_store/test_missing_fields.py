@@ -14,6 +14,7 @@ import pytest
 from data.listings.table import listing_table
 from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
 from model_store.explain.contributions import explanation
+from model_store.pricing import listing_support
 from model_store.pricing.inference import LoadedModel
 from model_store.pricing.usual_approximation import reference_km_by_age
 from model_store.registry.bundle import load_model
@@ -105,7 +106,12 @@ def test_complete_cars_keep_their_price_beside_incomplete_ones(model: LoadedMode
     assert beside == model.estimate(COMPLETE)
 
 
-def test_the_price_lies_between_those_of_the_cars_that_it_may_be(model: LoadedModel) -> None:
+def test_the_price_lies_between_those_of_the_cars_that_it_may_be(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apart from the factors of what listings do not cover: a stated value may be such, too."""
+    monkeypatch.setattr(listing_support, "EXTRAPOLATION_FACTOR", 1.0)
+    monkeypatch.setattr(listing_support, "UNSEEN_FACTOR", 1.0)
     for car in LACKING:
         possible = model.scenario_cars(car)
         assert sum(weight for _, weight in possible) == pytest.approx(1.0)
@@ -287,7 +293,13 @@ def test_a_version_without_usual_statistics_still_prices(
     ]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     old = load_model(versions_path, version.id)
-    assert old.estimate(COMPLETE) == model.estimate(COMPLETE)
+    estimates = list(zip(old.estimate(COMPLETE), model.estimate(COMPLETE), strict=True))
+    assert [one.price_mad for one, _ in estimates] == [each.price_mad for _, each in estimates]
+    # It does not know of which years its listings were.
+    assert not any("year" in one.extrapolated for one, _ in estimates)
+    covered = [pair for pair in estimates if not pair[1].extrapolated]
+    assert covered
+    assert all(one == each for one, each in covered)
     assert [one.price_mad > 0 for one in old.estimate(LACKING)] == [True] * len(LACKING)
     assert old.usual_km(without(LOGAN, "km_driven")) == pytest.approx(
         reference_km_by_age()[11], abs=100

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,14 +16,17 @@ from click.testing import CliRunner, Result
 from api.sales.log import SaleReportLog
 from cli.main import main
 from cli.models import models
+from cli.training.evaluate import evaluate
 from data.listings.files import ListingsError
 from data.listings.table import LISTING_DATE, PRICE, SOURCE, listing_table
 from model_store.cards.card import write_card
+from model_store.comparison.training_rows import caveats
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.bundle import FOREST_FILE, load_model, save_bundle
+from model_store.registry.manifest import REFERENCE_MARKET
 from model_store.registry.registry import ModelRegistry
 from model_store.training.evaluation import HIGH_90, LOW_90
-from model_store.training.recalibration import recalibrate
+from model_store.training.recalibration import MAX_LEVEL_FACTOR, level_bounds, recalibrate
 from model_store.training.train import TrainedModel
 from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.clock import current_month, month_name
@@ -152,6 +156,23 @@ def in_rupees(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{PRICE: table[PRICE] * 7.7})
 
 
+def at_level(table: pd.DataFrame, level: float) -> pd.DataFrame:
+    return table.assign(**{PRICE: table[PRICE] * level})
+
+
+def of_two_brands(table: pd.DataFrame) -> pd.DataFrame:
+    is_kept = table["company"].isin(["dacia", "bmw"])
+    return at_level(table[is_kept].reset_index(drop=True), 1.15)
+
+
+def one_brand_dearer(table: pd.DataFrame) -> pd.DataFrame:
+    """Most listings are of one brand, which asks more than before."""
+    is_dacia = table["company"] == "dacia"
+    kept = is_dacia | (np.arange(len(table)) % 6 == 0)
+    table = table.assign(**{PRICE: table[PRICE] * np.where(is_dacia, 1.2, 1 / 1.06)})
+    return table[kept].reset_index(drop=True)
+
+
 def shuffled(table: pd.DataFrame) -> pd.DataFrame:
     wild = np.exp(np.random.default_rng(1).normal(0.0, 1.0, len(table)))
     return table.assign(**{PRICE: table[PRICE] * wild})
@@ -166,6 +187,10 @@ def shuffled(table: pd.DataFrame) -> pd.DataFrame:
         (as_old_as_the_model, f"0 of {ROWS} listings are usable and later than {AS_OF}"),
         (of_one_brand, "all listings are of one brand (dacia)"),
         (in_euros, "the listings ask 0.09"),
+        (lambda table: at_level(table, 1.5), "the listings ask 1.5"),
+        (lambda table: at_level(table, 1 / 1.5), "the listings ask 0.7"),
+        (of_two_brands, "the listings are of dacia, bmw and ask 1.2"),
+        (one_brand_dearer, "the listings ask 1.19 times the estimates (median), and without"),
         (in_rupees, "the listings ask 8."),
         (shuffled, "the asking prices do not follow the cars"),
     ],
@@ -187,6 +212,125 @@ def test_suspicious_prices_are_left_out(aged: LoadedModel) -> None:
     found = recalibrate(aged, spoilt).calibrated_on
     assert found["rows"] == int((~is_wrong).sum())
     assert found["width_factor"] < 2.0
+
+
+def test_the_level_may_change_more_the_older_the_data_are() -> None:
+    (low, high), (_, later), (_, last) = map(level_bounds, (0, 6, 60))
+    assert 1.2 < high < later < last == MAX_LEVEL_FACTOR
+    assert low * high == pytest.approx(1.0)
+
+
+def test_a_brand_whose_level_moved_otherwise_is_told(aged: LoadedModel) -> None:
+    table = listings(aged, level=1.0)
+    is_dacia = table["company"] == "dacia"
+    spoilt = table.assign(**{PRICE: np.where(is_dacia, table[PRICE] * 1.5, table[PRICE])})
+    facts = recalibrate(aged, spoilt).calibrated_on
+    assert facts["levels_by_brand"] == {"dacia": pytest.approx(1.5, abs=0.05)}
+    assert facts["price_level"] < 1.1
+    assert recalibrate(aged, table).calibrated_on["levels_by_brand"] == {}
+
+
+def test_listings_of_a_recalibration_count_as_seen(
+    trained: TrainedModel, aged: LoadedModel, tmp_path: Path
+) -> None:
+    path = tmp_path / "versions"
+    training = {**trained.training, "name": REFERENCE_MARKET, "data_as_of": AS_OF}
+    training["months"] = ["2021-12", AS_OF]
+    base = save_bundle(dataclasses.replace(trained, training=training), path).id
+    table = listings(aged)
+    table.to_csv(tmp_path / "later.csv", index=False)
+    made = run(path, "--data", str(tmp_path / "later.csv"), "--version", base, "--json")
+    assert made.exit_code == 0, made.output
+    version = json.loads(made.stdout)["version"]
+    others = listings(aged, seed=11).assign(listing_date=AS_OF)
+    pd.concat([table, others]).to_csv(tmp_path / "both.csv", index=False)
+    environment = {"MODELS_PATH": str(path)}
+
+    def evaluated(name: str) -> tuple[dict[str, Any], str]:
+        arguments = ["--data", str(tmp_path / "both.csv"), "--version", name]
+        result = CliRunner().invoke(evaluate, arguments, env=environment)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout), result.stderr
+
+    found, messages = evaluated(version)
+    seen = found["seen_in_training"]
+    assert seen["rows"] - seen["other_price"] == pytest.approx(ROWS, rel=0.05)
+    assert "this version was trained or recalibrated on" in messages
+    first, second = found["notes"]
+    assert f"recalibrated on {made_rows(made):,} listings of {LATER} (later.csv)" in first
+    assert f"listings of 2021-12 to {AS_OF}: 1,200 of these may be among them" in second
+    assert second in messages
+    before, _ = evaluated(base)
+    assert before["seen_in_training"]["rows"] == 0
+    assert before["notes"] == [second.replace(version, base)]
+    arguments = ["compare", base, version, "--data", str(tmp_path / "both.csv")]
+    compared = CliRunner().invoke(models, arguments, env=environment)
+    assert compared.exit_code == 0, compared.output
+    assert "B has seen 1," in compared.stdout
+    assert f"Note: {version} was recalibrated on" in compared.stdout
+    arguments[-1] = str(tmp_path / "later.csv")
+    refused = CliRunner().invoke(models, arguments, env=environment)
+    assert refused.exit_code == 2
+    assert "one of the versions was trained on 1" in refused.output
+
+
+def made_rows(result: Result) -> int:
+    return int(json.loads(result.stdout)["calibrated_on"]["rows"])
+
+
+def test_a_recalibrated_version_of_unknown_rows_says_that_they_are_not_recognised(
+    aged: LoadedModel, registry: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "later.csv"
+    listings(aged).to_csv(path, index=False)
+    version = json.loads(run(registry, "--data", str(path), "--json").stdout)["version"]
+    model = load_model(registry, version)
+    assert model.training_rows is None
+    (note,) = caveats(model, listings(aged))
+    assert "cannot be recognised" in note
+
+
+@pytest.mark.parametrize("level", [1.06, 1.2])
+def test_the_command_warns_of_a_large_change_of_the_level(
+    aged: LoadedModel, registry: Path, tmp_path: Path, level: float
+) -> None:
+    path = tmp_path / "later.csv"
+    listings(aged, level=level).to_csv(path, index=False)
+    made = run(registry, "--data", str(path))
+    assert made.exit_code == 0, made.output
+    assert ("prices of all brands change by +" in made.stderr) is (level > 1.1)
+
+
+@pytest.mark.parametrize("spread", [1.1, 1.6])
+def test_the_command_warns_of_much_wider_intervals(
+    aged: LoadedModel, registry: Path, tmp_path: Path, spread: float
+) -> None:
+    path = tmp_path / "later.csv"
+    listings(aged, spread=spread).to_csv(path, index=False)
+    made = run(registry, "--data", str(path))
+    assert made.exit_code == 0, made.output
+    assert ("intervals become much wider" in made.stderr) is (spread > 1.4)
+
+
+def test_the_list_shows_figures_of_the_recalibration(
+    aged: LoadedModel, registry: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "later.csv"
+    table = listings(aged)
+    table.assign(price_suspect=np.arange(len(table)) % 10 == 0).to_csv(path, index=False)
+    made = run(registry, "--data", str(path))
+    assert "suspicious prices, also of these figures" in made.stderr
+    version = ModelRegistry(registry).list()[0]
+    facts = version.calibrated_on
+    assert facts is not None
+    listed = CliRunner().invoke(models, ["list"], env={"MODELS_PATH": str(registry)}).output
+    new, old = listed.splitlines()[1:]
+    assert "small, recalibrated: later.csv" in new
+    assert f"{facts['median_ape']:.2f} %" in new
+    assert f"{facts['coverage_after']:.1%}" in new
+    assert "recalibrated" not in old
+    assert "8.00 %" in old
+    assert "8.00 %" not in new
 
 
 def reports(model: LoadedModel, count: int, *, level: float = 0.93) -> list[SaleReport]:

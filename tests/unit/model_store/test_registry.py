@@ -15,6 +15,7 @@ from model_store.registry.manifest import CALIBRATION_FILE, ModelVersion
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry, etag_of
 from shared.domain.errors import (
     ActiveModelChanged,
+    ActivePointerLost,
     ModelRefused,
     ModelVersionNotFound,
     NoEarlierModel,
@@ -216,6 +217,65 @@ def test_an_invalid_pointer_counts_as_none(
     activated(registry, versions[0])
     (versions_path / "ACTIVE").write_bytes(content)
     assert registry.active_version() is None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nonsense\n"])
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_a_lost_pointer_is_no_new_registry(
+    registry: ModelRegistry,
+    versions: list[str],
+    versions_path: Path,
+    content: bytes | None,
+    *,
+    is_recorded: bool,
+) -> None:
+    assert registry.known_active_version() is None
+    activated(registry, versions[0], versions[1])
+    assert registry.known_active_version() == versions[1]
+    if not is_recorded:
+        (versions_path / "history.jsonl").write_text("damaged")
+    (versions_path / "ACTIVE").unlink()
+    if content is not None:
+        (versions_path / "ACTIVE").write_bytes(content)
+    with pytest.raises(ActivePointerLost) as caught:
+        registry.known_active_version()
+    assert caught.value.params["version"] == (versions[1] if is_recorded else "-")
+
+
+@pytest.mark.parametrize("content", [None, b"damaged"])
+def test_with_a_lost_pointer_nothing_is_rolled_back_or_removed(
+    registry: ModelRegistry,
+    later_registry: ModelRegistry,
+    versions: list[str],
+    versions_path: Path,
+    content: bytes | None,
+) -> None:
+    """A roll-back said that no version had been active before, and `prune` removed the last one."""
+    activated(registry, versions[1], versions[0])
+    (versions_path / "ACTIVE").unlink()
+    if content is not None:
+        (versions_path / "ACTIVE").write_bytes(content)
+    for change in (lambda: registry.rollback(by="test"), lambda: later_registry.prune(1)):
+        with pytest.raises(ActivePointerLost) as caught:
+            change()
+        assert caught.value.params["version"] == versions[0]
+    assert len(registry.list()) == len(versions)
+    registry.activate(versions[0], by="test")
+    assert registry.rollback(by="test").id == versions[1]
+
+
+@pytest.mark.parametrize("member", ["at", "version", "previous", "by"])
+def test_a_line_of_the_history_with_a_number_is_skipped(
+    registry: ModelRegistry, versions: list[str], versions_path: Path, member: str
+) -> None:
+    activated(registry, versions[0], versions[1])
+    path = versions_path / "history.jsonl"
+    line = json.loads(path.read_text().splitlines()[0])
+    with path.open("a") as file:
+        file.write(json.dumps(line | {member: 7}) + "\n")
+    assert [change.version for change in registry.history()] == versions[:2]
+    assert registry.rollback(by="test").id == versions[0]
+    registry.prune(1)
 
 
 def _activate_often(versions_path: Path, versions: list[str], seed: int) -> None:

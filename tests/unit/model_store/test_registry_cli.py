@@ -98,6 +98,35 @@ def test_an_expected_failure_is_one_line_and_exit_code_1(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    "arguments", [("show", "active"), ("card", "active"), ("rollback",), ("prune", "--keep", "1")]
+)
+def test_a_lost_pointer_is_told_with_the_version_that_was_activated_last(
+    versions_path: Path, version: ModelVersion, arguments: tuple[str, ...]
+) -> None:
+    run(versions_path, "activate", version.id)
+    (versions_path / "ACTIVE").write_text("nonsense\n")
+    result = run(versions_path, *arguments)
+    assert result.exit_code == 1
+    assert f"{version.id} was active" in result.output
+    listed = run(versions_path, "list")
+    assert listed.exit_code == 0
+    assert f"{version.id} was active" in listed.stderr
+    assert "*" not in listed.stdout
+
+
+def test_the_history_is_printed_without_damaged_lines(
+    versions_path: Path, version: ModelVersion
+) -> None:
+    run(versions_path, "activate", version.id)
+    path = versions_path / "history.jsonl"
+    line = json.loads(path.read_text())
+    path.write_text(json.dumps(line | {"at": 5}) + "\n" + json.dumps(line) + "\n")
+    result = run(versions_path, "history")
+    assert result.exit_code == 0, result.output
+    assert result.output.count(version.id) == 1
+
+
 def age_history(versions_path: Path) -> None:
     """As if all moves of the pointer were long ago."""
     path = versions_path / "history.jsonl"

@@ -1,8 +1,10 @@
 """Retraining activates what is better on later months, and otherwise changes nothing."""
 
+import dataclasses
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,20 +18,25 @@ from click.testing import CliRunner
 from cli.console import BadInputError
 from cli.main import main
 from cli.retraining.retrain import _run
-from data.listings.table import LISTING_DATE
+from data.listings.files import ListingsError
+from data.listings.table import LISTING_DATE, PRICE
 from data.market.generator import generate
 from data.market.reference import ReferenceMarket
 from model_store.drift.profile import read_profile
-from model_store.registry.bundle import load_model, save_bundle
+from model_store.registry.bundle import load_model, save_bundle, save_recalibrated
 from model_store.registry.history import Action
 from model_store.registry.registry import ModelRegistry
 from model_store.retraining import retrain as retrain_module
 from model_store.retraining.journal import JOURNAL_FILE, RetrainingRuns, Step, retraining_lock
 from model_store.retraining.retrain import Decision
+from model_store.retraining.rival import Rival
 from model_store.retraining.rollback import AUTOMATIC
 from model_store.retraining.split import NoFairComparison, split_by_time
+from model_store.training.recalibration import recalibrate
+from shared.domain.errors import ActivePointerLost
 from tests.conftest import ROOT
 from tests.small_disk import NO_NAMESPACES, mounting, unshare_command
+from tests.unit.model_store import small_models
 from tests.unit.model_store.small_retraining import make_registry, retraining, small_listings
 
 
@@ -91,6 +98,110 @@ def test_an_equal_candidate_is_not_activated_and_the_reason_is_told(tmp_path, li
     assert (always.decision, registry.active_version()) == (Decision.ACTIVATED, always.version)
 
 
+@pytest.mark.parametrize("content", [None, "nonsense\n"])
+def test_a_lost_pointer_is_no_new_registry(path, registry, listings, content):
+    active = registry.active_version()
+    (path / "ACTIVE").unlink()
+    if content is not None:
+        (path / "ACTIVE").write_text(content)
+    for if_better in (True, False):
+        with pytest.raises(ActivePointerLost) as caught:
+            retraining(path, if_better=if_better).run(listings)
+        assert caught.value.params["version"] == active
+    assert versions(path) == [active]
+
+
+def test_a_damaged_active_version_is_an_error_and_not_kept(path, registry, listings):
+    active = registry.active_version()
+    forest = path / active / "forest.npz"
+    os.truncate(forest, 100)
+    with pytest.raises(BadInputError) as caught:
+        _run(retraining(path), listings)
+    assert "Version" in caught.value.message
+    assert "forest.npz has the digest" in caught.value.message
+    assert "model-refused" not in caught.value.message
+    assert "carprice models rollback" in caught.value.message
+    assert (registry.active_version(), versions(path)) == (active, [active])
+    always = retraining(path, if_better=False).run(listings)
+    assert (always.decision, registry.active_version()) == (Decision.ACTIVATED, always.version)
+    assert "cannot be loaded" in always.reason
+
+
+def test_a_recalibration_does_not_stop_retraining(tmp_path, listings):
+    path = tmp_path / "versions"
+    registry = make_registry(path, level=0.15)
+    base = registry.active_version()
+    later = small_listings(900, seed=51, months=("2026-07", "2026-08", "2026-09", "2026-10"))
+    table = pd.concat([listings, later]).reset_index(drop=True)
+    table.loc[table[LISTING_DATE] == "2026-10", PRICE] *= 1.25
+    recalibrated = recalibrated_version(path, base, table)
+    again = recalibrated_version(path, recalibrated, small_listings(400, 52, ("2026-11",)))
+    registry.activate(again, by="test")
+    result = retraining(path).run(table)
+    assert result.judged_months[1] == "2026-10"
+    assert result.comparison is not None
+    assert result.comparison.version_a == again
+    # Recalibrated on the earlier months: it does not know that prices rose in the last one.
+    assert result.comparison.a.bias == pytest.approx(100 * (1 / 1.25 - 1), abs=3)
+    assert f"with the version before ({base})" in result.reason
+    shutil.rmtree(path / base)
+    alone = retraining(path, seed=2).run(table)
+    assert (alone.decision, alone.comparison) == (Decision.KEPT, None)
+    assert "recalibrated on listings until 2026-11" in alone.reason
+
+
+def recalibrated_version(path, version, table):
+    model = load_model(path, version)
+    return save_recalibrated(model, recalibrate(model, table), path).id
+
+
+def test_a_recalibration_on_sales_is_compared_as_it_serves(path, registry, listings):
+    base = load_model(path, registry.active_version())
+    same = recalibrate(base, listings)
+    training = dict(base.version.training)
+    version = save_recalibrated(base, dataclasses.replace(same, training=training), path).id
+    registry.activate(version, by="test")
+    rival = Rival.of(path, version)
+    assert rival.base is rival.active
+    assert not rival.note
+
+
+def test_listings_at_another_level_activate_nothing_unasked(tmp_path, listings):
+    path = tmp_path / "versions"
+    registry = make_registry(path, level=0.6)
+    active = registry.active_version()
+    result = retraining(path).run(listings)
+    assert (result.decision, registry.active_version()) == (Decision.KEPT, active)
+    assert result.comparison.verdict == "better"
+    assert re.search(r"ask 0\.5\d+ times", result.reason)
+    assert "another currency or market" in result.reason
+
+
+@pytest.mark.parametrize("r2_log", [0.1, 0.6])
+def test_prices_that_do_not_follow_the_cars_make_no_version(
+    path, registry, listings, monkeypatch, r2_log
+):
+    made = small_models.train
+    metrics = {"r2_log": r2_log, "median_ape": 38.8}
+    monkeypatch.setattr(
+        small_models, "train", lambda **given: dataclasses.replace(made(**given), metrics=metrics)
+    )
+    active = registry.active_version()
+    if r2_log > 0.5:
+        assert retraining(path, if_better=False).run(listings).version != active
+        return
+    with pytest.raises(ListingsError, match="do not follow the cars"):
+        retraining(path, if_better=False).run(listings)
+    assert (registry.active_version(), versions(path)) == (active, [active])
+
+
+def test_months_after_the_listings_of_a_restated_version_are_newer(tmp_path, listings):
+    path = tmp_path / "versions"
+    make_registry(path, data_as_of="2026-10", months=("2020-01", "2026-06"))
+    result = retraining(path).run(listings)
+    assert result.comparison is not None
+
+
 def test_a_dry_run_changes_nothing(path, listings):
     before = sorted(each.name for each in path.iterdir())
     result = retraining(path, dry_run=True).run(listings)
@@ -112,6 +223,17 @@ def test_without_months_that_the_active_version_lacks_it_is_kept(path, listings,
     result = retraining(path).run(change(listings).reset_index(drop=True))
     assert (result.decision, result.comparison) == (Decision.KEPT, None)
     assert reason in result.reason
+
+
+def test_a_car_that_is_listed_often_is_one_car(path, listings):
+    """Thirty cars of eight listings each were taken for 240, and decided which version serves."""
+    new = listings[LISTING_DATE] > "2026-06"
+    few = listings[new].drop_duplicates(["company", "model", "year", "km_driven"]).head(30)
+    repeated = pd.concat([few.assign(price_mad=few["price_mad"] + 500 * at) for at in range(8)])
+    table = pd.concat([listings[~new], repeated], ignore_index=True)
+    result = retraining(path).run(table)
+    assert (result.decision, result.comparison) == (Decision.KEPT, None)
+    assert "240 listings of 30 cars are newer" in result.reason
 
 
 def test_single_listings_of_later_months_do_not_stop_retraining(tmp_path, listings):

@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from model_store.drift.sale_reports import sale_reports
 from model_store.drift.sales import (
     compare_sales,
     counted_sales,
     errors_by_version,
-    sale_reports,
 )
 from model_store.registry.bundle import save_bundle
-from model_store.registry.history import append_activation
+from model_store.registry.history import Action, append_activation
 from model_store.registry.registry import ModelRegistry
 from model_store.retraining.rollback import (
     AUTOMATIC,
@@ -20,7 +20,7 @@ from model_store.retraining.rollback import (
     compare_with_previous,
     roll_back_if_worse,
 )
-from shared.domain.errors import ModelRefused
+from shared.domain.errors import ModelRefused, NoEarlierModel
 from tests.unit.model_store.sale_logs import errors_of, report_sales, reports_of
 
 
@@ -72,6 +72,38 @@ def test_a_version_with_larger_errors_is_rolled_back_once(registry, old, new):
     assert (again.rolled_back, registry.active_version()) == (False, old)
     reversed_errors = sales(old, new, old_median=0.3)
     assert not roll_back_if_worse(registry, reversed_errors).rolled_back, "nor to the one before"
+
+
+def test_a_bad_version_is_not_hidden_by_another_one_that_follows_it(
+    registry, two_versions, old, new
+):
+    third = two_versions[1][2]
+    registry.activate(third, by="operator")
+    reports = [
+        *sales(old, new, new_median=0.2),
+        *reports_of(third, errors_of(0.2, 120, 3), 12, start=500),
+    ]
+    alone = [each for each in reports if each.model_version != old]
+    assert not roll_back_if_worse(registry, alone).rolled_back
+    decision = roll_back_if_worse(registry, reports)
+    assert (decision.rolled_back, registry.active_version()) == (True, old)
+    assert decision.comparison.previous == old
+    last = registry.history()[-1]
+    assert (last.action, last.version, last.previous) == (Action.ROLLBACK, old, third)
+    with pytest.raises(NoEarlierModel):
+        registry.rollback(by="operator")
+
+
+def test_the_latest_version_that_is_better_is_returned_to(registry, two_versions, old, new):
+    third = two_versions[1][2]
+    registry.activate(third, by="operator")
+    reports = [
+        *sales(old, new, new_median=0.08),
+        *reports_of(third, errors_of(0.2, 120, 3), 12, start=500),
+    ]
+    assert roll_back_if_worse(registry, reports).active == new
+    with pytest.raises(NoEarlierModel):
+        registry.rollback(by="operator", to=third)
 
 
 def test_a_version_that_a_person_activates_again_stays(registry, old, new):

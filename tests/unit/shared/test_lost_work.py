@@ -36,8 +36,8 @@ class Jobs:
     def __init__(self) -> None:
         self.overdue: list[str] = []
 
-    def postpone(self, job_id: str, _until: float) -> None:
-        self.overdue.append(job_id)
+    def postpone(self, _until: float, *job_ids: str) -> None:
+        self.overdue += job_ids
 
 
 class Setting:

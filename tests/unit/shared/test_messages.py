@@ -3,7 +3,7 @@
 import pytest
 
 from shared.domain.errors import FieldProblem
-from shared.messages.texts import describe, describe_note
+from shared.messages.texts import describe, describe_model_note, describe_note, describe_warning
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,24 @@ def test_a_refusal_is_one_language_with_grouped_numbers(
     assert describe(problem, "fr").startswith(french)
     assert describe(problem, "en").startswith(english)
     assert "True" not in describe(problem, "fr")
+
+
+@pytest.mark.parametrize(
+    ("field", "french", "english"),
+    [
+        ("year", "Presque aucune annonce de ce modèle", "Hardly any listing of this model"),
+        ("km_driven", "Presque aucune annonce de ce modèle", "Hardly any listing of this model"),
+        ("fiscal_power_cv", "Hors de l'étendue de toutes", "Outside the range of all listings"),
+        ("doors", "Hors de l'étendue de toutes", "Outside the range of all listings"),
+    ],
+)
+def test_an_extrapolated_number_has_its_true_reason(field: str, french: str, english: str) -> None:
+    """A fiscal power of 60 is beyond all listings, whatever there are of the model."""
+    warning = {"pointer": f"/{field}", "code": "extrapolated"}
+    assert describe_warning(warning, "fr").startswith(french)
+    assert describe_warning(warning, "en").startswith(english)
+    assert french in describe_model_note(field, "extrapolated", "fr")
+    assert english in describe_model_note(field, "extrapolated", "en")
 
 
 def test_a_note_quotes_the_cell_whatever_it_holds() -> None:

@@ -22,7 +22,7 @@ from shared.domain.errors import (
     UnreadableUpload,
 )
 from shared.domain.ids import BatchId, CallerId
-from shared.domain.job import JobState
+from shared.domain.job import Callback, JobState
 from shared.metrics import (
     PRICE_BUCKETS_MAD,
     PriceHistogram,
@@ -42,7 +42,7 @@ TOO_LONG = "x" * 70_000
 def path(servers: Servers, tmp_path: Path) -> Iterator[BulkPath]:
     bulk = BulkPath(tmp_path, servers.broker)
     yield bulk
-    bulk.events.close()
+    bulk.changes.close()
 
 
 def plain_name(table: ResultTable) -> str:
@@ -156,8 +156,10 @@ def test_a_ledger_whose_upload_was_taken_back_is_closed(
     """The broker opened it, and its reply was lost: the caller heard that it was refused."""
     create, opened = path.store.create, []
 
-    def reply_lost(batch_id: BatchId, accepted_at: float, caller: CallerId) -> None:
-        create(batch_id, accepted_at, caller)
+    def reply_lost(
+        batch_id: BatchId, accepted_at: float, caller: CallerId, callback: Callback | None
+    ) -> None:
+        create(batch_id, accepted_at, caller, callback)
         opened.append(batch_id)
         raise BrokerUnavailable(reason="reply lost")
 

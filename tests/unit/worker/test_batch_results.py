@@ -26,7 +26,7 @@ RESULTS, REJECTED = ResultTable.RESULTS, ResultTable.REJECTED
 def path(tmp_path: Path, servers: Servers) -> Iterator[BulkPath]:
     bulk = BulkPath(tmp_path, servers.broker)
     yield bulk
-    bulk.events.close()
+    bulk.changes.close()
 
 
 def whole(

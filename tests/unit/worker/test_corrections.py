@@ -41,7 +41,7 @@ STOCK = "\n".join([HEADER, *ROWS]).encode()
 def path(servers: Servers, tmp_path: Path) -> Iterator[BulkPath]:
     bulk = BulkPath(tmp_path, servers.broker, chunk_rows=2)
     yield bulk
-    bulk.events.close()
+    bulk.changes.close()
 
 
 def table_text(path: BulkPath, batch: Batch, table: ResultTable, export: Export = STORED) -> bytes:

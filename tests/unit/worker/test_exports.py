@@ -37,7 +37,7 @@ STOCK = (
 def path(servers: Servers, tmp_path: Path) -> Iterator[BulkPath]:
     bulk = BulkPath(tmp_path, servers.broker)
     yield bulk
-    bulk.events.close()
+    bulk.changes.close()
 
 
 def whole(

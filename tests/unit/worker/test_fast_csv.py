@@ -1,5 +1,6 @@
 """The fast CSV engine writes the bytes of the general engine, which is the oracle here."""
 
+import csv
 import dataclasses
 import io
 import itertools
@@ -16,9 +17,18 @@ from hypothesis import strategies as st
 from data.vehicles.columns import values_at
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest, BatchOptions, result_header
+from shared.domain.car import Fuel
 from shared.domain.ids import BatchId, CallerId, new_id
+from shared.domain.notes import MODEL_NOTES, ModelNote
 from shared.domain.table import ColumnMatch, Dialect, UnitColumn
-from shared.domain.valuation import QUANTILE_LEVELS, Estimate
+from shared.domain.valuation import (
+    BRAND_UNKNOWN,
+    EXTRAPOLATED,
+    NO_EFFECT,
+    QUANTILE_LEVELS,
+    UNSEEN_IN_MODEL,
+    Estimate,
+)
 from shared.fields.columns import ColumnValidator
 from shared.tabular.columns.units import find_prices
 from shared.tabular.csv_reader import START, CsvReader
@@ -156,6 +166,8 @@ class Table(NamedTuple):
 
     quantiles_mad: np.ndarray
     model_known: np.ndarray
+    notes: np.ndarray
+    without_effect: tuple[str, ...] = ("engine_cc", "doors", "seller_type")
 
 
 def quantiles_of(km: Any) -> np.ndarray:
@@ -181,7 +193,26 @@ def estimate(_: str, columns: Any, n: int) -> Table:
     quantiles = quantiles_of(columns["km_driven"])
     models = values_at(columns["model"], range(n))
     assert len(quantiles) == n
-    return Table(quantiles, np.array([model not in {"golf 7", "c3"} for model in models]))
+    known = np.array([model not in {"golf 7", "c3"} for model in models])
+    return Table(quantiles, known, notes_of(columns, n))
+
+
+def notes_of(columns: Any, n: int) -> np.ndarray:
+    """Notes on the values that the cars state: on some mileages, fuels, cities and brands."""
+    noted = {
+        ("year", EXTRAPOLATED): lambda year: year > 2018,
+        ("km_driven", EXTRAPOLATED): lambda km: km > 100_000,
+        ("fuel", UNSEEN_IN_MODEL): lambda fuel: fuel == Fuel.DIESEL,
+        ("city", NO_EFFECT): lambda city: "a" in city,
+        ("company", BRAND_UNKNOWN): lambda company: company == "nobody",
+    }
+    found = np.zeros(n, dtype=np.int64)
+    for (field, code), is_noted in noted.items():
+        values = values_at(columns.get(field, [None] * n), range(n))
+        stated = [value is not None for value in values]
+        bit = 1 << MODEL_NOTES.index(ModelNote(field, code))
+        found += [bit * bool(s and is_noted(v)) for s, v in zip(stated, values, strict=True)]
+    return found
 
 
 def general(validator: ColumnValidator | None = None) -> GeneralEngine:
@@ -417,9 +448,10 @@ def test_after_rows_that_need_it_the_compiled_loops_go_on() -> None:
     assert check(data, manifest(), rows=3) == [True, False, True]
 
 
-def test_a_file_with_asking_prices_gets_the_verdicts_of_single_cars() -> None:
+@pytest.mark.parametrize("year", [2018, 2020])
+def test_a_file_with_asking_prices_gets_the_verdicts_of_single_cars(year: int) -> None:
     asked_for = [1_000.0, 150_000.0, 240_000.0, 296_428.57, 310_000.0, 1e7]
-    row = "R1,Toyota,Corolla,2020,Petrol,Manual,25000,,"
+    row = f"R1,Toyota,Corolla,{year},Petrol,Manual,25000,,"
     data = "\n".join([",".join(ASKING_HEADER), *(f"{row},{price}" for price in asked_for)])
     batch = manifest(header=ASKING_HEADER)
     assert check(data.encode(), batch, rows=9) == [True]
@@ -429,14 +461,19 @@ def test_a_file_with_asking_prices_gets_the_verdicts_of_single_cars() -> None:
     assert part is not None
     quantiles = tuple(quantiles_of([25_000])[0].tolist())
     estimate = Estimate(
-        price_mad=quantiles[4], quantiles_mad=quantiles, model_version="v1", model_known=True
-    )
+        price_mad=quantiles[4], quantiles_mad=quantiles, model_version="v1", model_known=True,
+        extrapolated=("year",) if year > 2018 else (),
+    )  # fmt: skip
     header = result_header(ASKING_HEADER, verdicts=True)
-    for line, price in zip(part.results.decode().splitlines(), asked_for, strict=True):
-        found = dict(zip(header, line.split(","), strict=True))
+    lines = csv.reader(io.StringIO(part.results.decode()))
+    for line, price in zip(lines, asked_for, strict=True):
+        found = dict(zip(header, line, strict=True))
         verdict, fair = estimate.verdict(price), estimate.interval(0.5)
         assert found["verdict"] == verdict.position
-        assert float(found["percentile"]) == pytest.approx(verdict.percentile, abs=0.101)
+        if verdict.percentile is None:
+            assert found["percentile"] == ""
+        else:
+            assert float(found["percentile"]) == pytest.approx(verdict.percentile, abs=0.101)
         assert float(found["difference_mad"]) == verdict.difference_mad
         assert (float(found["fair_low_mad"]), float(found["fair_high_mad"])) == (
             fair.low_mad, fair.high_mad,

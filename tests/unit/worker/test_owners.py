@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -223,3 +224,37 @@ def test_the_stall_check_needs_the_broker(clock: FakeTime) -> None:
     clock.now += hung_processes.STALL_CHECK_INTERVAL_S
     with pytest.raises(BrokerUnavailable):
         watch.check(["bulk"])
+
+
+def test_a_message_that_is_run_directly_does_not_reach_the_consumer(
+    app: Celery, servers: Servers
+) -> None:
+    run: list[str] = []
+
+    def run_directly(message: dict[str, Any]) -> bool:
+        run.append(message["headers"]["id"])
+        # What the message belongs to is known before its task runs.
+        assert servers.broker.llen(keys.popped(OwnedChannel.deliveries.owner)) == len(run)
+        return message["headers"]["task"] == "valuation.value_cars"
+
+    OwnedChannel.deliveries.run_directly = run_directly
+    app.send_task("valuation.value_cars", task_id="direct", queue="interactive")
+    app.send_task("valuation.value_jobs", task_id="other", queue="interactive")
+    assert consume_one(app, "interactive") == []
+    (other,) = consume_one(app, "interactive")
+    assert other.headers["id"] == "other"
+    assert run == ["direct", "other"]
+    assert OwnedChannel.deliveries.received == 1  # the consumer of a worker counts the other
+    assert OwnedChannel.deliveries.finished == 2
+
+
+def test_a_message_with_types_of_kombu_is_read_by_kombu(app: Celery) -> None:
+    at = datetime(2026, 11, 30, tzinfo=UTC)
+    read: list[Any] = []
+    OwnedChannel.deliveries.run_directly = lambda message: bool(read.append(message))
+    app.send_task("valuation.value_cars", queue="interactive", headers={"at": at})
+    app.send_task("valuation.value_cars", queue="interactive", headers={"at": float("nan")})
+    consume_one(app, "interactive")
+    consume_one(app, "interactive")
+    assert read[0]["headers"]["at"] == at
+    assert read[1]["headers"]["at"] != read[1]["headers"]["at"]

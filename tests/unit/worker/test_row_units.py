@@ -93,6 +93,17 @@ def test_the_header_states_the_unit_of_rows_that_state_none(path: BulkPath, colu
     assert notes(path, batch) == ["", "", ""]
 
 
+def test_a_unit_that_is_not_known_is_not_that_of_the_header(path: BulkPath) -> None:
+    """A price in Kuwaiti dinars was judged as one in dirhams."""
+    columns = "Odometer (km);Odometer unit;Prix (MAD);Devise"
+    rows = ("30000;km;95000;MAD", "31000;leagues;3000;KWD", "32000;;96000;", "33000;mi;3000;riyal")
+    batch = path.run(table(columns, *rows))
+    assert read(path, batch, "km_driven") == [30000, None, 32000, round(33000 * MILE)]
+    found = rows_of(path, batch)
+    assert [bool(row["verdict"]) for row in found] == [True, False, True, False]
+    assert counted(batch)["asking_price_mad", "unknown-unit"][0] == 2
+
+
 def test_an_empty_column_of_units_leaves_its_values_unread(path: BulkPath) -> None:
     batch = path.run(table("mileage;mileage_unit", "71000;", "42000;"))
     assert read(path, batch, "km_driven") == [None, None]

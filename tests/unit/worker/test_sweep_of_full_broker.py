@@ -19,14 +19,17 @@ class FullStore:
     def overdue(self, _limit: int) -> list[JobId]:
         return [OPEN, ENDED]
 
-    def load(self, job_id: JobId) -> Any:
-        state = JobState.QUEUED if job_id == OPEN else JobState.SUCCEEDED
-        return type("Job", (), {"state": state, "attempts": 0})
+    def load_all(self, job_ids: list[JobId]) -> list[Any]:
+        states = [JobState.QUEUED if each == OPEN else JobState.SUCCEEDED for each in job_ids]
+        return [
+            type("Job", (), {"id": job_id, "state": state, "attempts": 0})
+            for job_id, state in zip(job_ids, states, strict=True)
+        ]
 
-    def renew(self, _job_id: JobId) -> None:
+    def renew(self, *_job_ids: JobId) -> None:
         raise BrokerFull(reason="the broker is out of memory")
 
-    def postpone(self, _job_id: JobId, _until: float) -> None:
+    def postpone(self, _until: float, *_job_ids: JobId) -> None:
         raise BrokerFull(reason="the broker is out of memory")
 
     def forget(self, job_id: JobId) -> None:

@@ -1,180 +1,32 @@
 """The interactive work of a worker, on a real Redis and a real log: once, recorded, in order."""
 
 import errno
-import json
 import sys
-import time
 from contextlib import suppress
-from typing import NamedTuple
 
 import msgpack
 import pytest
+from prometheus_client import REGISTRY
 
-from shared.audit.log import AuditLog, Fsync
-from shared.domain.errors import BrokerUnavailable, ModelNotLoaded
-from shared.domain.ids import CallerId, JobId, ValuationId, new_id
-from shared.domain.job import DispatchOrigin, Job, JobState
-from shared.domain.valuation import Estimate
+from shared.audit.log import Fsync
+from shared.domain.errors import BrokerUnavailable
+from shared.domain.ids import JobId, ValuationId, new_id
+from shared.domain.job import DispatchOrigin, JobState
 from shared.fields.requests import load_car_request
 from shared.redis import keys
-from shared.redis.cache import EstimateCache
 from shared.redis.connections import connect
-from shared.redis.dead_letters import DeadLetters
-from shared.redis.job_store.store import JobStore
-from shared.redis.owners import Owner, OwnerRegistry
 from tests.conftest import wait_until
-from worker.model import Estimation
+from tests.valuation_bench import ME, REPLY_TO, Bench, keeping, raising
 from worker.valuations import claims as claims_module
 from worker.valuations import service
+from worker.valuations.cars import WaitingCar, audit_records
 from worker.valuations.claims import (
     BUSY_RETRY_S,
     CLAIM_TIMEOUT_S,
     ClaimState,
-    RedisClaims,
 )
-from worker.valuations.service import OUTAGE_RETRY_DELAY_S, ValuationService, WaitingRequest
+from worker.valuations.service import OUTAGE_RETRY_DELAY_S
 from worker.valuations.sweep import JobSweeper
-
-ME = CallerId("me")
-REPLY_TO = "reply"
-
-
-class TinyModel:
-    """Prices a car by its kilometres; breaks on one car, like a forest with a defect."""
-
-    def estimate(self, cars):
-        if any(car.km_driven == 666 for car in cars):
-            raise ZeroDivisionError
-        return [
-            Estimate(
-                price_mad=float(car.km_driven),
-                quantiles_mad=(1.0,) * 9,
-                model_version="v1",
-                model_known=True,
-            )
-            for car in cars
-        ]
-
-
-class TinyModels:
-    """Holds the tiny model, or none."""
-
-    def __init__(self):
-        self.model = TinyModel()
-
-    def current(self):
-        if self.model is None:
-            raise ModelNotLoaded
-        return self.model
-
-
-class Item(NamedTuple):
-    """One request of a group, as the dispatcher packs it."""
-
-    id: str
-    request: list
-    caller: str
-    deadline: float
-    enqueued_at: float
-
-
-class Bench:
-    """The service with everything it touches at hand."""
-
-    def __init__(self, servers, folder):
-        self.now = time.time()
-        clock = lambda: self.now  # noqa: E731 - a clock is a function
-        self.broker = servers.broker
-        self.folder = folder
-        self.models = TinyModels()
-        self.jobs = JobStore(servers.broker, clock, retention_s=100, lease_s=30)
-        self.owner = Owner("interactive.1@here")
-        self.claims = RedisClaims(servers.broker, clock, self.owner)
-        self.dead_letters = DeadLetters(servers.broker, clock)
-        self.cache = EstimateCache(servers.cache, 60, clock)
-        self.audit = AuditLog(folder, "w", clock)
-        self.service = ValuationService(
-            estimation=Estimation(self.models),
-            audit=self.audit,
-            claims=self.claims,
-            cache=self.cache,
-            jobs=self.jobs,
-            client=servers.broker,
-            clock=clock,
-            dead_letters=self.dead_letters,
-            max_attempts=3,
-        )
-
-    def other_worker(self):
-        """The claims of another process, and its registration as an owner."""
-        owner = Owner("interactive.2@here")
-        claims = RedisClaims(self.broker, lambda: self.now, owner)
-        registry = OwnerRegistry(self.broker, owner)
-        registry.beat()
-        return claims, registry
-
-    def item(self, request, *, wait_s=5.0):
-        """One request of a group."""
-        return Item(new_id(), request.to_wire(), ME, self.now + wait_s, self.now)
-
-    def group(self, *items, group_id="group"):
-        """Carry out a group; its reply as (id, price or code) pairs."""
-        self.service.value_micro_batch(group_id, REPLY_TO, [msgpack.packb(item) for item in items])
-        replies = self.broker.lrange(REPLY_TO, 0, -1)
-        self.broker.delete(REPLY_TO)
-        if not replies:
-            return None
-        _, outcomes = msgpack.unpackb(replies[0])
-        return [(each, estimate[0] if estimate else code) for each, estimate, code in outcomes]
-
-    def stored(self, *requests, origin=None, job_id=None):
-        """A job that waits to be carried out."""
-        job = Job(
-            id=JobId(job_id or new_id()),
-            caller=ME,
-            state=JobState.QUEUED,
-            created_at=self.now,
-            requests=requests,
-            is_list=len(requests) > 1,
-            origin=origin,
-        )
-        self.jobs.create(job)
-        return job
-
-    def job(self, *requests, origin=None, job_id=None):
-        """Store a job and carry it out."""
-        return self.work_on(self.stored(*requests, origin=origin, job_id=job_id).id)
-
-    def work_on(self, job_id):
-        """Carry out a stored job; what became of it."""
-        self.service.value_job(job_id, self.now)
-        return self.jobs.get(job_id, ME)
-
-    def recorded(self):
-        """The ids in the audit log, as often as they stand there."""
-        return [
-            json.loads(line)["id"]
-            for path in sorted(self.folder.glob("*.jsonl"))
-            for line in path.read_text().splitlines()
-        ]
-
-
-def keeping(sent):
-    """Notes the ids of jobs that are sent."""
-
-    def send_job(job):
-        sent.append(job.id)
-
-    return send_job
-
-
-def raising(error):
-    """A function that raises an error."""
-
-    def raise_it(*_):
-        raise error
-
-    return raise_it
 
 
 @pytest.fixture
@@ -193,6 +45,27 @@ def test_a_group_is_answered_recorded_and_cached(bench, request_, car):
     assert bench.group(*items) == [(items[0][0], 25_000.0), (items[1][0], 5.0)]
     assert bench.recorded() == [items[0][0], items[1][0]]
     assert bench.cache.get("v1", request_.car, ()).estimate.price_mad == 25_000.0
+
+
+def measured():
+    """How many waits and calls of the forest the metrics have."""
+    names = ("queue_wait_seconds_count", "inference_seconds_count")
+    queue = {"queue": "interactive"}
+    return [REGISTRY.get_sample_value(name, queue) or 0.0 for name in names]
+
+
+def test_each_wait_and_call_is_measured_once_whatever_becomes_of_the_group(
+    bench, request_, monkeypatch
+):
+    waits, calls = measured()
+    bench.group(bench.item(request_), bench.item(request_))
+    assert measured() == [waits + 2, calls + 1]
+    monkeypatch.setattr(bench.audit, "append", raising(ZeroDivisionError()))
+    with suppress(ZeroDivisionError):
+        bench.group(bench.item(request_), group_id="another")
+    assert measured() == [waits + 3, calls + 2]
+    bench.job(request_)
+    assert measured() == [waits + 4, calls + 3]
 
 
 def test_a_car_that_breaks_the_forest_harms_no_other(bench, request_, car):
@@ -325,11 +198,8 @@ def test_a_job_whose_group_died_is_recorded_exactly_once(bench, request_, was_wr
     claims, registry = bench.other_worker()
     claims.begin("group")
     if was_written:
-        bench.audit.append(
-            bench.service._micro_batch_records(
-                [(_waiting(item, request_), Estimation(bench.models).estimate([request_])[0])]
-            )
-        )
+        (result,) = bench.estimation.estimate([request_])
+        bench.audit.append(list(audit_records([(_waiting(item, request_), result)], bench.now)))
     origin = DispatchOrigin("group", item[3])
     assert bench.job(request_, origin=origin, job_id=item[0]).state is JobState.QUEUED
     registry.leave()
@@ -345,7 +215,7 @@ def test_a_job_that_died_recorded_is_recorded_once_even_if_its_claim_is_forgotte
     def die(*_):
         raise SystemExit
 
-    monkeypatch.setattr(bench.jobs, "finish", die)
+    monkeypatch.setattr(bench.jobs, "finish_all", die)
     job_id = JobId(new_id())
     with pytest.raises(SystemExit):
         bench.job(request_, job_id=job_id)
@@ -366,7 +236,7 @@ def test_a_claim_outlives_the_longest_lease_of_its_job(bench, request_):
 
 
 def _waiting(item, request):
-    return WaitingRequest(ValuationId(item[0]), request, ME, item[3], item[4])
+    return WaitingCar(ValuationId(item[0]), request, ME, item[4], item[3])
 
 
 def test_a_job_that_comes_again_after_its_end_changes_nothing(bench, request_):
@@ -467,7 +337,7 @@ def test_an_accepted_job_waits_for_the_end_of_an_outage(
         else:
             full = OSError(errno.ENOSPC, "No space left on device")
             outage.setattr(bench.models.model, "estimate", raising(full))
-            outage.setattr(bench.service._estimation, "estimate", raising(full))
+            outage.setattr(bench.estimation, "estimate", raising(full))
         for _ in range(10):  # more often than it may be attempted
             waiting = bench.work_on(job.id)
             assert (waiting.state, waiting.attempts) == (JobState.RUNNING, 0)
@@ -480,7 +350,8 @@ def test_an_accepted_job_waits_for_the_end_of_an_outage(
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [("jobs", "load"), ("jobs", "finish"), ("claims", "mark_done")]
+    ("owner", "name"),
+    [("jobs", "load_all"), ("jobs", "start_all"), ("jobs", "finish_all"), ("claims", "begin_all")],
 )
 def test_a_job_that_an_outage_of_the_broker_interrupted_comes_again_soon_and_is_recorded_once(
     bench, request_, monkeypatch, owner, name
@@ -488,7 +359,7 @@ def test_a_job_that_an_outage_of_the_broker_interrupted_comes_again_soon_and_is_
     job = bench.stored(request_)
     with monkeypatch.context() as outage, suppress(BrokerUnavailable):
         outage.setattr(getattr(bench, owner), name, raising(BrokerUnavailable(reason="gone")))
-        bench.service.value_job(job.id, bench.now)
+        bench.service.value_jobs([job.id], bench.now)
     bench.now += OUTAGE_RETRY_DELAY_S
     assert bench.jobs.overdue(10) == [job.id]
     ended = bench.work_on(job.id)
@@ -510,10 +381,10 @@ def test_a_worker_waits_for_the_broker_to_postpone_what_it_interrupted(
 
     monkeypatch.setattr(service, "OUTAGE_POLL_S", 0.0)
     with monkeypatch.context() as outage:
-        outage.setattr(bench.jobs, "load", raising(BrokerUnavailable(reason="gone")))
+        outage.setattr(bench.jobs, "load_all", raising(BrokerUnavailable(reason="gone")))
         outage.setattr(bench.jobs, "postpone", refuse)
         with pytest.raises(BrokerUnavailable):
-            bench.service.value_job(job.id, bench.now)
+            bench.service.value_jobs([job.id], bench.now)
     assert bench.jobs.overdue(10) == [job.id]
 
 
@@ -533,7 +404,7 @@ def test_a_request_whose_group_could_not_be_recorded_is_valued_as_a_job(
 def test_an_attempt_that_raises_counts_and_the_job_is_sent_again_soon(bench, request_, monkeypatch):
     job = bench.stored(request_)
     with monkeypatch.context() as defect:
-        defect.setattr(bench.service._estimation, "estimate", raising(ZeroDivisionError()))
+        defect.setattr(bench.estimation, "estimate", raising(ZeroDivisionError()))
         assert bench.work_on(job.id).attempts == 1
     bench.now += 2
     assert bench.jobs.overdue(10) == [job.id]
@@ -561,11 +432,12 @@ def test_a_job_that_its_worker_postpones_at_once_is_sent_again_when_it_is_due(be
     """On an idle machine the worker takes the message before the sweep has gone on."""
     sent = []
 
-    def send_job(job):
-        sent.append(job.id)
-        bench.jobs.postpone(job.id, bench.now + 1)
+    def send_jobs(jobs):
+        for job in jobs:
+            sent.append(job.id)
+            bench.jobs.postpone(bench.now + 1, job.id)
 
-    sweep = JobSweeper(bench.jobs, send_job, bench.dead_letters, max_attempts=3)
+    sweep = JobSweeper(bench.jobs, send_jobs, bench.dead_letters, max_attempts=3)
     bench.stored(request_)
     bench.now += 100
     assert sweep.sweep() == 1
@@ -574,7 +446,7 @@ def test_a_job_that_its_worker_postpones_at_once_is_sent_again_when_it_is_due(be
 
 
 def test_a_job_that_cannot_be_sent_again_stays_due(bench, request_):
-    def refuse(_job):
+    def refuse(_jobs):
         raise BrokerUnavailable
 
     bench.stored(request_)
@@ -618,7 +490,7 @@ def test_a_long_job_is_sent_again_on_the_queue_where_it_keeps_nobody_waiting(ben
     sent = {}
     JobSweeper(
         bench.jobs,
-        lambda each: sent.update({each.id: each.is_long}),
+        lambda jobs: sent.update({each.id: each.is_long for each in jobs}),
         bench.dead_letters,
         max_attempts=3,
     ).sweep()

@@ -4,16 +4,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest
 from shared.domain.clock import Clock
-from shared.domain.valuation import QUANTILE_LEVELS
 from shared.fields.columns import ColumnValidator
 from worker.batches.engine import EstimatePrices, ValidatorFor, constant_values
 from worker.batches.fast_csv.interner import StringInterner
-from worker.batches.fast_csv.part import make_part
+from worker.batches.fast_csv.part import NOTHING_VALUED, make_part
 from worker.batches.fast_csv.rows import NO_CONSTANTS, read_rows
 from worker.batches.fast_csv.spans import FastCsvChunk
 from worker.batches.rows.engine import GeneralEngine
@@ -78,16 +75,14 @@ class FastCsvEngine:
         rows = read_rows(chunk, manifest.dialect, interner, constants)
         if rows is None:
             return None
-        quantiles = model_known = None
+        valued = None
         if not manifest.options.dry_run:
-            quantiles, model_known = np.zeros((0, len(QUANTILE_LEVELS))), np.zeros(0, np.bool_)
+            valued = NOTHING_VALUED
             if rows.valid:
-                estimates = self._estimate(manifest.model_version, rows.cars, rows.valid)
-                quantiles, model_known = estimates.quantiles_mad, estimates.model_known
+                valued = self._estimate(manifest.model_version, rows.cars, rows.valid)
         elapsed_ms = (time.perf_counter() - started) * 1000
         return make_part(
-            rows, manifest, interner, quantiles, model_known,
-            at=self._clock(), elapsed_ms=elapsed_ms,
+            rows, manifest, interner, valued, at=self._clock(), elapsed_ms=elapsed_ms
         )  # fmt: skip
 
     def _interner(self, validator: ColumnValidator) -> StringInterner:

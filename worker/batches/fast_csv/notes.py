@@ -6,15 +6,23 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from data.vehicles.columns import CategoricalColumn, as_codes, as_numbers
-from shared.domain.notes import NoteCount, NoteCounter
+from data.vehicles.columns import CategoricalColumn, as_codes, as_numbers, values_at
+from shared.domain.car import KM_HIGH
+from shared.domain.notes import ModelNote, NoteCount, NoteCounter
 from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.engine import RowNote, count_missing
 from worker.batches.fast_csv.interner import FIELD_INDEX, StringInterner
 from worker.batches.fast_csv.pairs import PairMatches
 from worker.batches.fast_csv.rows import FastCsvRows
 from worker.batches.mileages import MILEAGE, unusual_mileages
+from worker.batches.model_notes import (
+    count_model_notes,
+    count_without_effect,
+    names_matter,
+    note_example,
+)
 from worker.batches.names import count_names
 
 
@@ -25,6 +33,8 @@ class Noted(NamedTuple):
     """Codes of notes by row, in the order of the columns; rows without any have no entry."""
     notes: Mapping[int, RowNote]
     """The notes by code."""
+    high_mileages: Sequence[int]
+    """Indexes of the valid rows whose mileage is very high for the age of the car."""
 
 
 _IS_NONE: Mapping[Any, float] = {None: 1.0}
@@ -41,7 +51,8 @@ def find_noted(rows: FastCsvRows, interner: StringInterner) -> Noted:
         note = RowNote(MILEAGE, code, km_driven)
         codes[places[index]].append(number_of.setdefault(note, -1 - len(number_of)))
     mileages = {code: note for note, code in number_of.items()}
-    return Noted(codes, ChainMap(mileages, interner.notes) if mileages else interner.notes)
+    high = [index for index, code, _ in unusual if code == KM_HIGH]
+    return Noted(codes, ChainMap(mileages, interner.notes) if mileages else interner.notes, high)
 
 
 def _unusual_mileages(rows: FastCsvRows) -> Iterator[tuple[int, str, str]]:
@@ -69,8 +80,22 @@ def _noted_texts(rows: FastCsvRows, interner: StringInterner) -> dict[int, list[
     return noted
 
 
-def count_notes(rows: FastCsvRows, matches: PairMatches, noted: Noted) -> tuple[NoteCount, ...]:
-    """Counts of the notes on the valid rows."""
+def count_notes(
+    rows: FastCsvRows,
+    matches: PairMatches,
+    noted: Noted,
+    model_notes: NDArray[np.int64] | None,
+    without_effect: Sequence[str],
+) -> tuple[NoteCount, ...]:
+    """Counts of the notes on the valid rows.
+
+    Args:
+        rows: the rows.
+        matches: their names.
+        noted: notes on their cells.
+        model_notes: (valid rows,) bits of `MODEL_NOTES`; None: nothing was valued.
+        without_effect: fields of which no value changes a price.
+    """
     counter = NoteCounter()
     cells: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in sorted(noted.codes):
@@ -90,7 +115,26 @@ def count_notes(rows: FastCsvRows, matches: PairMatches, noted: Noted) -> tuple[
         counter, ((each.pair, each.match, each.model_known, count) for each, count in named)
     )
     count_missing(counter, lambda name: _missing(rows, name))
+    if model_notes is not None:
+        count_model_notes(counter, model_notes, lambda note, at: _examples(rows, note, at))
+        count_without_effect(
+            counter, without_effect, lambda name: rows.valid - _missing(rows, name)
+        )
     return counter.result()
+
+
+def _examples(rows: FastCsvRows, note: ModelNote, indexes: NDArray[np.int64]) -> Iterator[str]:
+    """Different examples of a note of the model on valid rows, in their order."""
+    column = rows.cars[note.field]
+    values = column.codes if isinstance(column, CategoricalColumn) else np.asarray(column)
+    keys = np.unique(values[indexes], return_inverse=True)[1]
+    numbers = rows.pair_numbers[rows.is_valid]
+    if names_matter(note):
+        keys = keys * len(rows.pairs.pairs) + numbers[indexes]
+    first = np.sort(np.unique(keys, return_index=True)[1])
+    for index in indexes[first].tolist():
+        (value,) = values_at(column, [index])
+        yield note_example(note, rows.pairs.pairs[numbers[index]].given, value)
 
 
 def _missing(rows: FastCsvRows, name: str) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from data.vehicles.columns import CategoryTable, GrowingArray, distinct_codes
 from shared.domain.batch import NAME_COLUMNS
+from shared.domain.notes import MODEL_NOTES
 from shared.domain.reading import Match
 from shared.tabular.cells import csv_cell
 from worker.batches.names import (
@@ -26,11 +27,14 @@ _MAX_TABLE = 1 << 22
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairMatch:
-    """A pair of names, its match, and whether the model has statistics of it."""
+    """A pair of names, its match, and what the model says of cars with these names."""
 
     pair: ReadPair
     match: Match
     model_known: bool
+    """Whether the model has statistics of it."""
+    model_notes: int = 0
+    """Bits of `MODEL_NOTES` of the rows."""
 
     _cells: dict[str, bytes] = dataclasses.field(default_factory=dict, init=False)
 
@@ -64,7 +68,7 @@ class PairTable:
         self.companies = CategoryTable([])
         """Canonical brand by number; None if the pair was not read."""
         self.models = CategoryTable([])
-        self._matches: dict[tuple[int, bool | None], PairMatch] = {}
+        self._matches: dict[tuple[int, bool | None, int], PairMatch] = {}
         self._is_read: GrowingArray[np.bool_] = GrowingArray(np.bool_)
 
     def numbers(
@@ -104,14 +108,15 @@ class PairTable:
         """Whether the pairs with these numbers state a brand and a model."""
         return np.asarray(self._is_read.all[numbers])
 
-    def match(self, number: int, model_known: bool | None) -> PairMatch:  # noqa: FBT001
+    def match(self, number: int, model_known: bool | None, model_notes: int) -> PairMatch:  # noqa: FBT001
         """The match of a pair.
 
         Args:
             number: of the pair.
             model_known: whether the model has statistics of it; None: it was not valued.
+            model_notes: bits of `MODEL_NOTES`.
         """
-        key = number, model_known
+        key = number, model_known, model_notes
         if (found := self._matches.get(key)) is None:
             pair = self.pairs[number]
             # Without an estimate, nothing says that the model lacks statistics.
@@ -119,7 +124,7 @@ class PairTable:
             match = Match.UNKNOWN
             if pair.reading is not None:
                 match = final_match(pair.reading, model_known=bool(model_known))
-            found = self._matches[key] = PairMatch(pair, match, is_known)
+            found = self._matches[key] = PairMatch(pair, match, is_known, model_notes)
         return found
 
     def _number(self, key: tuple[int, int], values: Sequence[Any]) -> int:
@@ -158,6 +163,7 @@ class PairMatches:
         numbers: NDArray[np.int64],
         is_valid: NDArray[np.bool_],
         model_known: NDArray[np.bool_] | None,
+        model_notes: NDArray[np.int64] | None,
     ) -> Self:
         """Find them.
 
@@ -166,16 +172,27 @@ class PairMatches:
             numbers: (n,) the number of each row's pair.
             is_valid: (n,) whether the row is valid.
             model_known: (valid rows,); None: nothing was valued.
+            model_notes: (valid rows,) bits of `MODEL_NOTES`; None: nothing was valued.
         """
         states = np.full(len(is_valid), _NOT_VALUED)
         if model_known is not None:
             states[is_valid] = model_known
-        keys = _STATES * numbers + states
-        is_used = np.zeros(_STATES * len(pairs.pairs), dtype=np.bool_)
-        is_used[keys] = True
-        id_of_key = np.cumsum(is_used) - 1
+        keys, size = _STATES * numbers + states, _STATES * len(pairs.pairs)
+        kinds = np.zeros(1, dtype=np.int64)
+        if model_notes is not None and model_notes.any():
+            # Few combinations of notes occur.
+            notes = np.zeros(len(is_valid), dtype=np.int64)
+            notes[is_valid] = model_notes
+            kinds, places = distinct_codes(notes, 1 << len(MODEL_NOTES))
+            keys, size = keys + size * places, size * len(kinds)
+        found, ids = distinct_codes(keys, size)
         distinct = [
-            pairs.match(key // _STATES, _KNOWN_OF_STATE[key % _STATES])
-            for key in np.flatnonzero(is_used).tolist()
+            pairs.match(number, _KNOWN_OF_STATE[state], int(kinds[kind]))
+            for kind, number, state in zip(
+                (found // (_STATES * len(pairs.pairs))).tolist(),
+                (found // _STATES % len(pairs.pairs)).tolist(),
+                (found % _STATES).tolist(),
+                strict=True,
+            )
         ]
-        return cls(distinct, id_of_key[keys])
+        return cls(distinct, ids)

@@ -5,6 +5,7 @@ The bytes are those of the general engine (`worker.batches.rows.engine`).
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest, RowCounts
 from shared.domain.notes import AskingSides
+from shared.domain.valuation import QUANTILE_LEVELS
 from shared.tabular.cells import csv_cell, csv_lines
 from worker.batches.asking_prices import verdict_cells
 from worker.batches.audit_segments import seal_last_line
 from worker.batches.engine import (
     PRICE_INDEXES,
+    Estimates,
     RowErrors,
     asking_sides,
     audit_members,
@@ -40,6 +43,7 @@ from worker.batches.fast_csv.notes import count_notes, find_noted
 from worker.batches.fast_csv.pairs import PairMatches
 from worker.batches.fast_csv.rows import FastCsvRows
 from worker.batches.fast_csv.text_columns import TextColumns, write_text_columns
+from worker.batches.model_notes import without_high_mileages
 from worker.batches.names import NAME_FIELDS
 
 PRICES_MAX_BYTES = 80
@@ -53,6 +57,18 @@ NUMBER_MAX_BYTES = 40
 
 SEAL_MAX_BYTES = 400
 """Upper bound of the two hashes and their names in the last record."""
+
+
+class _NothingValued(NamedTuple):
+    """The estimates of a chunk without valid rows."""
+
+    quantiles_mad: NDArray[np.float64] = np.zeros((0, len(QUANTILE_LEVELS)))
+    model_known: NDArray[np.bool_] = np.zeros(0, np.bool_)
+    notes: NDArray[np.int64] = np.zeros(0, np.int64)
+    without_effect: Sequence[str] = ()
+
+
+NOTHING_VALUED: Estimates = _NothingValued()
 
 Texts = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """Texts concatenated, and where each ends."""
@@ -70,8 +86,7 @@ def make_part(
     rows: FastCsvRows,
     manifest: BatchManifest,
     interner: StringInterner,
-    quantiles: NDArray[np.float64] | None,
-    model_known: NDArray[np.bool_] | None,
+    valued: Estimates | None,
     *,
     at: float,
     elapsed_ms: float,
@@ -82,11 +97,11 @@ def make_part(
         rows: the rows that were read.
         manifest: of their batch.
         interner: of their codes.
-        quantiles: (valid rows, levels) prices in MAD; None: a dry run.
-        model_known: (valid rows,) whether the model has statistics; None: a dry run.
+        valued: estimates of the valid rows; None: a dry run.
         at: Unix time of the estimate, seconds.
         elapsed_ms: time that the chunk took.
     """
+    quantiles = None if valued is None else valued.quantiles_mad
     prices = None if quantiles is None else quantiles[:, PRICE_INDEXES].T
     cents = _cents(prices, rows.is_valid)
     rejected = np.flatnonzero(~rows.is_valid)
@@ -95,13 +110,17 @@ def make_part(
     if rejected.size:
         errors = _row_errors(rows, manifest, interner, rejected)
         reasons = rejection_reasons(errors, manifest)
-    matches = PairMatches.of(rows.pairs, rows.pair_numbers, rows.is_valid, model_known)
     noted = find_noted(rows, interner)
+    model_known = notes = None
+    if valued is not None:
+        model_known = valued.model_known
+        notes = without_high_mileages(valued.notes, noted.high_mileages)
+    matches = PairMatches.of(rows.pairs, rows.pair_numbers, rows.is_valid, model_known, notes)
     text_columns = write_text_columns(
         manifest, matches, noted, reasons,
         has_verdicts=rows.asking_mad is not None,
     )  # fmt: skip
-    verdicts = _verdicts(rows, manifest, quantiles)
+    verdicts = _verdicts(rows, manifest, valued)
     results, own = _results(rows, manifest, cents, verdicts, text_columns)
     audit: bytes | memoryview = b""
     if prices is not None and rows.valid:
@@ -117,7 +136,7 @@ def make_part(
         _rejected(rows, manifest, results, own, reasons),
         audit,
         () if prices is None else np.sort(prices[0]).tolist(),
-        count_notes(rows, matches, noted),
+        count_notes(rows, matches, noted, notes, valued.without_effect if valued else ()),
         sides,
     )
 
@@ -182,14 +201,14 @@ def _cells(rows: FastCsvRows, row: int) -> list[str]:
     return decode_cell(rows.text[start:stop]).split(chr(rows.delimiter))
 
 
-def _verdicts(
-    rows: FastCsvRows, manifest: BatchManifest, quantiles: NDArray[np.float64] | None
-) -> Texts:
+def _verdicts(rows: FastCsvRows, manifest: BatchManifest, valued: Estimates | None) -> Texts:
     """What follows each row's prices; empty if the file has no asking prices."""
-    if quantiles is None or rows.asking_mad is None:
+    if valued is None or rows.asking_mad is None:
         return np.zeros(0, np.uint8), np.zeros(len(rows.is_valid), np.int64)
     delimiter = manifest.result_delimiter
-    cells = csv_lines(verdict_cells(rows.asking_mad[rows.is_valid], quantiles), delimiter)
+    asking_mad = rows.asking_mad[rows.is_valid]
+    columns = verdict_cells(asking_mad, valued.quantiles_mad, valued.model_known, valued.notes)
+    cells = csv_lines(columns, delimiter)
     lines, comma = iter(cells.splitlines()), delimiter.encode()
     return joined([comma + next(lines) if valid else b"" for valid in rows.is_valid.tolist()])
 

@@ -16,7 +16,7 @@ from shared.fields.blanks import is_blank
 from shared.fields.kinds.text import WRONG_TYPE
 from shared.tabular.cells import escape_formula
 from shared.tabular.column_names import ASKING_PRICE
-from shared.tabular.rows.units import stated_unit
+from shared.tabular.columns.units import stated_unit
 from worker.batches.fast_csv import read_kernels
 from worker.batches.fast_csv.interner import (
     FIELD_INDEX,
@@ -192,7 +192,7 @@ def _have_usual_units(
             return False
         _, start, stop = positions[0].tolist()
         cell = decode_cell(text[start:stop].split(bytes([delimiter]))[at])
-        if stated_unit(field, column, cell) != column.usual:
+        if stated_unit(field, cell, column.stated) != column.usual:
             return False
     return True
 
@@ -217,7 +217,7 @@ def _constant_column(value: Any, n: int) -> Column:
     """A column of n equal values."""
     if isinstance(value, str):
         return CategoricalColumn(CategoryTable([value]), np.zeros(n, dtype=np.int64))
-    return np.full(n, np.nan if value is None else value)
+    return np.full(n, np.nan if value is None else value, dtype=np.float64)
 
 
 def _unquote(text: bytes, delimiter: str) -> tuple[bytes, int] | None:

@@ -51,7 +51,7 @@ class _CellWriter:
         self._delimiter = manifest.result_delimiter
         self._language = batch_language(manifest)
         self._notes = notes
-        self._models_known = [each.model_known for each in matches.distinct]
+        self._matches = matches.distinct
         comma = self._delimiter.encode()
         self._names = [comma + each.cells(self._delimiter) + comma for each in matches.distinct]
         blank = comma * (len(PRICE_COLUMNS) + has_verdicts * len(VERDICT_COLUMNS))
@@ -64,9 +64,11 @@ class _CellWriter:
 
     def valid(self, match_id: int, codes: Sequence[int]) -> bytes:
         """The cells of a valid row whose texts with these codes have notes."""
-        known = self._models_known[match_id]
+        match = self._matches[match_id]
         found = [self._notes[code] for code in codes]
-        note = row_notes(found, self._language, has_statistics=known)
+        note = row_notes(
+            found, self._language, has_statistics=match.model_known, model_notes=match.model_notes
+        )
         cell = csv_cell(note, self._delimiter)
         return self._before_valid + self._names[match_id] + cell + self._after_note
 

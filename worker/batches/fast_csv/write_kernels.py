@@ -38,15 +38,19 @@ def _copy_bytes(out, at, text, start, stop):
 @numba.njit
 def _write_int(out, at, value):
     """Write a whole number, at least 0."""
-    digits, rest = 1, value
-    while rest > 9:  # noqa: PLR2004
-        rest //= 10
+    # Unsigned: a signed division by a constant takes more steps, and a signed index is checked.
+    ten, one = np.uint64(10), np.uint64(1)
+    rest, digits = np.uint64(value), 1
+    limit = ten
+    while rest >= limit:
+        limit *= ten
         digits += 1
-    digit_at = at + digits - 1
-    while digit_at >= at:
-        out[digit_at] = ZERO + value % 10
-        value //= 10
-        digit_at -= 1
+    digit_at = np.uint64(at + digits)
+    for _ in range(digits):
+        digit_at -= one
+        quotient = rest // ten
+        out[digit_at] = np.uint8(rest - quotient * ten) + np.uint8(ZERO)
+        rest = quotient
     return at + digits
 
 
@@ -57,13 +61,17 @@ def _write_cents(out, at, value):
         out[at] = MINUS
         at += 1
         value = -value
-    at = _write_int(out, at, value // 100)
-    cents = value % 100
-    out[at] = POINT
-    out[at + 1] = ZERO + cents // 10
-    if cents % 10 == 0:
+    hundred, ten = np.uint64(100), np.uint64(10)
+    whole = np.uint64(value) // hundred
+    cents = np.uint64(value) - whole * hundred
+    at = _write_int(out, at, whole)
+    to = np.uint64(at)
+    out[to] = POINT
+    out[to + np.uint64(1)] = np.uint8(ZERO) + np.uint8(cents // ten)
+    last = cents % ten
+    if last == 0:
         return at + 2
-    out[at + 2] = ZERO + cents % 10
+    out[to + np.uint64(2)] = np.uint8(ZERO) + np.uint8(last)
     return at + 3
 
 

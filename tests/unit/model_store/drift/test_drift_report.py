@@ -190,7 +190,8 @@ def test_a_field_that_callers_state_more_often_has_no_drift_among_its_values(
     assert str(whole.psi["owner"].level) == "significant"
     assert str(whole.given["owner"].level) == "stable"
     assert whole.given["torque_nm"] is None, "the training data hardly have it"
-    assert whole.given["price"].value == whole.psi["price"].value
+    # Every car has a price; what is subtracted from either PSI is simulated with other draws.
+    assert whole.given["price"].value == pytest.approx(whole.psi["price"].value, abs=0.001)
 
 
 NOTHING = {

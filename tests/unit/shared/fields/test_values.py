@@ -219,6 +219,19 @@ def test_a_price_is_read_among_words_or_left_out(cell: str, expected: Any) -> No
     assert read("asking_price_mad", cell) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("UAE dirham", "AED"), ("AED dirham", "AED"), ("Dirhams (AED)", "AED"),
+        ("50 000 dirhams des Émirats", "AED"), ("درهم إماراتي", "AED"), ("dinar", "dinars"),
+        ("dinars tunisiens", "TND"), ("dirham marocain", None), ("145 000 درهم", None),
+        ("Dhs", None),
+    ],
+)  # fmt: skip
+def test_dirhams_of_the_emirates_and_dinars_are_not_ours(text: str, code: str | None) -> None:
+    assert currency_of(text) == code
+
+
 def test_the_currency_of_a_price_is_found() -> None:
     stated = [currency_of(text) for text in ("€", "eur", "12 000 USD", "£", "DH", "MAD", "12000")]
     assert stated == ["EUR", "EUR", "USD", "GBP", None, None, None]

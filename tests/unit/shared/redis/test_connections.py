@@ -7,12 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from shared.redis.connections import (
-    MAX_IDLE_CONNECTIONS,
-    ConnectionCache,
-    PipelinedCommands,
-    connect,
-)
+from shared.redis.connections import MAX_IDLE_CONNECTIONS, ConnectionCache, connect
+from shared.redis.pipelines import PipelinedCommands, ScriptCall, run_scripts
 
 
 @pytest.fixture
@@ -117,3 +113,65 @@ def test_threads_have_connections_of_their_own(servers):
     with ThreadPoolExecutor(8) as pool:
         said = list(pool.map(lambda n: say(connections, "ECHO", str(n)), range(400)))
     assert said == [str(n).encode() for n in range(400)]
+
+
+class TestForgottenScripts:
+    """A broker that restarts, or is told to, forgets scripts; nothing may be executed twice."""
+
+    @pytest.fixture
+    def count(self, servers):
+        """A call that counts itself and returns what another counter had then."""
+        source = "redis.call('INCR', KEYS[1]); return redis.call('GET', KEYS[2])"
+        return ScriptCall(servers.broker.register_script(source), ("scripts", "commands"), ())
+
+    @pytest.fixture
+    def other(self, servers):
+        source = "return redis.call('INCR', KEYS[1])"
+        return ScriptCall(servers.broker.register_script(source), ("others",), ())
+
+    def test_commands_around_a_forgotten_script_are_executed_once(
+        self, servers, connections, count
+    ):
+        increment = ("INCR", "commands")
+        for turn in range(3):
+            first, _, last = run_scripts(connections, increment, count, increment)
+            assert (first, last) == (2 * turn + 1, 2 * turn + 2)
+            assert servers.broker.get("scripts") == str(turn + 1).encode()
+            servers.broker.script_flush()
+
+    def test_a_script_that_another_process_has_loaded_runs_once(
+        self, servers, connections, count, other
+    ):
+        run_scripts(connections, count, other)
+        servers.broker.script_flush()
+        servers.broker.script_load(other.script.script)
+        assert run_scripts(connections, count, other)[1] == 2
+        assert servers.broker.get("scripts") == b"2"
+
+    def test_after_a_restart_a_script_runs_before_what_follows_it(
+        self, servers, connections, count
+    ):
+        increment = ("INCR", "commands")
+        for turn in range(2):
+            seen, after = run_scripts(connections, count, increment)
+            assert (int(seen or 0), after) == (turn, turn + 1)
+            servers.broker.script_flush()
+            lost = connections.acquire()  # with the server its connections end
+            lost.disconnect()
+            connections.release(lost, is_clean=True)
+        assert servers.broker.get("scripts") == b"2"
+
+    def test_the_source_is_sent_once_by_a_connection(self, servers, connections, count):
+        servers.broker.config_resetstat()
+        for _ in range(3):
+            run_scripts(connections, count)
+        calls = servers.broker.info("commandstats")
+        assert calls["cmdstat_eval"]["calls"] == 1
+        assert calls["cmdstat_evalsha"]["calls"] == 2
+
+    def test_a_script_that_fails_is_the_outcome_of_its_own_call(self, servers, connections, count):
+        servers.broker.lpush("commands", "no number")
+        failed, pushed = run_scripts(connections, count, ("LPUSH", "commands", "x"))
+        assert isinstance(failed, redis.ResponseError)
+        assert pushed == 2
+        assert run_scripts(connections, ("GET", "scripts")) == [b"1"]

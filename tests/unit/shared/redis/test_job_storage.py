@@ -246,10 +246,10 @@ def test_usage_counts_open_and_ended_jobs_by_caller(storage):
 
 
 def test_usage_is_no_less_than_what_redis_holds(storage):
-    before = storage.broker.info("memory")["used_memory"]
     for _ in range(400):
         storage.end(storage.add(1))
-    held = storage.broker.info("memory")["used_memory"] - before
+    # The memory of the whole server varies with the buffers of connections and with scripts.
+    held = sum(storage.broker.memory_usage(name) for name in storage.broker.scan_iter(count=10_000))
     counted = storage.counts.usage(ME).memory_bytes
     assert 0.4 * counted < held < counted
 
@@ -338,7 +338,7 @@ def test_a_caller_that_deletes_its_jobs_does_not_fill_the_memory_with_their_ids(
     assert storage.broker.ttl(kept) >= 8 * 3600, "jobs that end do not shorten it"
     # As if the caller had deleted so many that their tombstones take half of the memory.
     storage.broker.hset(kept, b"t:" + until, LIMIT // 2)
-    used = LIMIT - (16 << 20) - before
+    used = LIMIT - (15 << 20) - before
     storage.broker.setrange("filler", used, b"x")
     storage.now += 1
     with pytest.raises(JobStorageFull):

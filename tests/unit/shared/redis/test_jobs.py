@@ -6,7 +6,6 @@ import threading
 import pytest
 import redis
 
-from api.events.subscriptions import JobEvents
 from api.jobs.idempotency import RedisIdempotency
 from shared.domain.errors import (
     BrokerUnavailable,
@@ -21,8 +20,9 @@ from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.redis import keys as redis_keys
 from shared.redis.connections import connect
+from shared.redis.job_store import creation
+from shared.redis.job_store.positions import QueuePositions
 from shared.redis.job_store.store import JobStore
-from tests.conftest import wait_until
 
 ME, OTHER = CallerId("me"), CallerId("other")
 ESTIMATE = Estimate(price_mad=1.0, quantiles_mad=(1.0,) * 9, model_version="v1", model_known=True)
@@ -127,7 +127,7 @@ def test_an_expired_job_differs_from_an_unknown_one(store, job, servers):
         store.get(JobId(new_id()), ME)
 
 
-def test_the_place_in_the_queue_counts_the_jobs_before(store, job, now, car):
+def test_the_place_in_the_queue_counts_the_jobs_before(store, job, now, car, servers):
     later = Job(
         id=JobId(new_id()),
         caller=ME,
@@ -137,17 +137,17 @@ def test_the_place_in_the_queue_counts_the_jobs_before(store, job, now, car):
         is_list=False,
     )
     store.create(later)
-    place = store.queue_position(later.id)
+    positions = QueuePositions(servers.broker, lambda: now[0])
+    place = positions.of(later.id)
     assert (place.position, place.eta_s) == (1, None)
     now[0] += 10
     store.finish(job.id, JobState.SUCCEEDED)
-    place = store.queue_position(later.id)
-    assert place.position == 0
-    assert place.eta_s > 0
+    place = positions.of(later.id)
+    assert (place.position, bool(place.eta_s)) == (0, True)
     now[0] -= 8.5
-    assert store.queue_position(later.id).eta_s is None, "it has come just now"
+    assert positions.of(later.id).eta_s is None, "it has come just now"
     store.finish(later.id, JobState.SUCCEEDED)
-    assert store.queue_position(later.id) is None
+    assert positions.of(later.id) is None
 
 
 def test_nothing_but_the_retained_job_stays_behind(store, job, servers):
@@ -156,29 +156,6 @@ def test_nothing_but_the_retained_job_stays_behind(store, job, servers):
     assert set(servers.broker.hvals(redis_keys.OPEN_USAGE)) == {b"0"}
     for key in set(servers.broker.keys("*")) - {redis_keys.OPEN_USAGE.encode()}:
         assert servers.broker.ttl(key) > 0, key
-
-
-def subscribers(servers) -> int:
-    """Subscriptions to the channel of ended jobs; those of other tests in this process too."""
-    return servers.broker.pubsub_numsub(redis_keys.ENDED_CHANNEL)[0][1]
-
-
-def test_a_listener_is_notified_of_the_end(store, job, servers):
-    events, others = JobEvents(servers.broker), subscribers(servers)
-    heard = threading.Event()
-
-    def listen():
-        with events.listen(job.id) as listener:
-            while store.get(job.id, ME).state is not JobState.SUCCEEDED:
-                listener.wait(1)
-                listener.clear()
-            heard.set()
-
-    threading.Thread(target=listen, daemon=True).start()
-    wait_until(lambda: subscribers(servers) > others, what="subscribed")
-    store.finish(job.id, JobState.SUCCEEDED)
-    assert heard.wait(10)
-    events.close()
 
 
 def test_a_repeated_key_finds_the_first_id_and_another_body_is_refused(servers):
@@ -202,23 +179,12 @@ def test_a_dead_broker_is_reported(tmp_path, now, job):
         lambda: dead.load(job.id),
         lambda: dead.start(job.id),
         lambda: dead.finish(job.id, JobState.FAILED),
-        lambda: dead.queue_position(job.id),
         lambda: dead.overdue(1),
         lambda: dead.renew(job.id),
         lambda: dead.forget(job.id),
     ):
         with pytest.raises(BrokerUnavailable):
             call()
-
-
-def test_an_unreadable_message_does_not_end_the_subscription(store, job, servers):
-    events, others = JobEvents(servers.broker), subscribers(servers)
-    with events.listen(job.id) as listener:
-        wait_until(lambda: subscribers(servers) > others, what="subscribed")
-        servers.broker.publish(redis_keys.ENDED_CHANNEL, b"\xff\xfe")
-        store.finish(job.id, JobState.SUCCEEDED)
-        assert listener.wait(10)
-    events.close()
 
 
 def test_many_jobs_end_in_one_round_trip_each_once(store, job):
@@ -239,16 +205,16 @@ def test_a_silent_broker_delays_only_the_first_call(servers, now, job, monkeypat
     store = JobStore(servers.broker, lambda: now[0], retention_s=100, lease_s=30)
     asked = []
 
-    def silent(**_):
+    def silent(*_):
         asked.append(1)
         raise redis.TimeoutError
 
-    monkeypatch.setattr(store, "_create", silent)
+    monkeypatch.setattr(creation, "run_scripts", silent)
     for _ in range(3):
         with pytest.raises(BrokerUnavailable):
             store.create(job)
     assert len(asked) == 1
-    store._circuit_open_until = 0.0
+    store._creation._circuit_open_until = 0.0
     with pytest.raises(BrokerUnavailable):
         store.create(job)
     assert len(asked) == 2

@@ -1,0 +1,1 @@
+"""Webhooks: reads callback addresses of requests; the process that reports ended work to them."""

@@ -1,0 +1,1 @@
+"""Lists of cars as columns: their requests and their estimates."""

@@ -1,0 +1,1 @@
+"""Lists of cars by columns: their validation, and their fields as JSON."""

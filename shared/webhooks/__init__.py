@@ -1,0 +1,1 @@
+"""What API, sender and command line agree on about webhooks: addresses, secrets, signatures."""

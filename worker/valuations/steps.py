@@ -1,0 +1,150 @@
+"""The steps that micro-batches and jobs have in common: estimate, record, answer."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from shared.audit.log import AuditLog
+from shared.domain.clock import Clock
+from shared.domain.job import Job
+from shared.logging import get_logger
+from shared.metrics import QUEUE_WAIT
+from shared.queue.names import QueueName
+from shared.redis.cache import EstimateCache
+from shared.redis.pipelines import ScriptCall
+from worker.model import Estimation
+from worker.valuations.cars import ValuedCar, WaitingCar, audit_records, cacheable, cars_of
+from worker.valuations.claims import Claim, ClaimState, RedisClaims
+from worker.valuations.lists import ValuedList, value_list
+
+if TYPE_CHECKING:
+    from shared.audit.sums import Record
+    from shared.domain.valuation import AuditRecord
+
+T = TypeVar("T")
+log = get_logger("valuation")
+
+
+class ClaimedCars(NamedTuple):
+    """Cars with their results, and the claim under which they are recorded.
+
+    Attributes:
+        claim: of a micro-batch or of a job.
+        valued: its cars.
+    """
+
+    claim: Claim
+    valued: Sequence[ValuedCar]
+
+
+class ValuationSteps:
+    """Values, records and answers what is claimed, in this order, so that each answer is recorded.
+
+    Args:
+        estimation: calls the forest.
+        audit: the audit log.
+        claims: claims on messages.
+        cache: result cache.
+        clock: the time of day.
+    """
+
+    def __init__(
+        self,
+        *,
+        estimation: Estimation,
+        audit: AuditLog,
+        claims: RedisClaims,
+        cache: EstimateCache,
+        clock: Clock,
+    ) -> None:
+        self._estimation = estimation
+        self._audit = audit
+        self._claims = claims
+        self._cache = cache
+        self._clock = clock
+        self._waits_s: list[tuple[QueueName, float]] = []
+        """How long cars and jobs have waited that no metric has yet."""
+
+    def note_waits(
+        self, enqueued_at: Iterable[float], now: float, queue: QueueName = QueueName.INTERACTIVE
+    ) -> None:
+        """Note how long cars or jobs of a queue have waited, for `update_metrics`."""
+        self._waits_s += [(queue, max(0.0, now - at)) for at in enqueued_at]
+
+    def update_metrics(self) -> None:
+        """Add what was noted to the metrics: after the answers, since callers wait for them."""
+        for queue, wait_s in self._waits_s:
+            QUEUE_WAIT.labels(queue=str(queue)).observe(wait_s)
+        self._waits_s.clear()
+        self._estimation.update_metrics()
+
+    def estimate(self, cars: Sequence[WaitingCar]) -> list[ValuedCar]:
+        """The cars with their results, by one call of the forest."""
+        results = self._estimation.estimate([car.request for car in cars])
+        return list(zip(cars, results, strict=True))
+
+    def estimate_jobs(self, jobs: Sequence[Job]) -> list[Sequence[ValuedCar]]:
+        """The cars of jobs with their results, in order.
+
+        Each list that has columns is valued by a call of the forest; the other jobs share one.
+        """
+        lists = {job.id: value_list(self._estimation, job) for job in jobs}
+        others = [cars_of(job) for job in jobs if lists[job.id] is None]
+        valued = iter(self.estimate([car for own in others for car in own]))
+        return [lists[job.id] or [next(valued) for _ in job.requests] for job in jobs]
+
+    def record(self, claimed: Sequence[ClaimedCars]) -> list[ClaimedCars]:
+        """Append the records that the log does not have yet, as one block.
+
+        Returns those whose records are in the log; another worker has taken over the others, and
+        writes and answers them.
+
+        Raises:
+            AuditNotFlushed: they were written, but may not be on the disk.
+            AuditUnavailable: none was written.
+        """
+        open_claims = [each.claim for each in claimed if each.claim.state is not ClaimState.DONE]
+        held = {claim.message_id for claim in self._claims.still_held(open_claims)}
+        now = self._clock()
+        kept: list[ClaimedCars] = []
+        records: list[Record] = []
+        unsure: list[AuditRecord] = []
+        for each in claimed:
+            if each.claim.state is not ClaimState.DONE:
+                if each.claim.message_id not in held:
+                    log.warning("message_taken_over", message_id=each.claim.message_id)
+                    continue
+                if each.claim.state is ClaimState.DOUBTFUL:
+                    unsure += audit_records(each.valued, now)
+                elif isinstance(each.valued, ValuedList):
+                    records.append(each.valued.audit_records(now))
+                else:
+                    records += audit_records(each.valued, now)
+            kept.append(each)
+        if unsure:
+            known = self._audit.recorded({record.id for record in unsure})
+            records += [record for record in unsure if record.id not in known]
+            if known and self._audit.syncs_before_answer:
+                self._audit.sync()  # an earlier attempt may have failed to
+        if records:
+            self._audit.append(records)
+        return kept
+
+    def answer(
+        self, recorded: Sequence[ClaimedCars], send: Callable[[Sequence[ScriptCall]], T]
+    ) -> T:
+        """Fill the cache, note that the records are in the log, and answer.
+
+        Args:
+            recorded: what `record` returned; what had to be answered without a record is missing.
+            send: sends the answers; is given the calls to execute before they can be read.
+        """
+        valued = [car for each in recorded if not _is_long(each.valued) for car in each.valued]
+        # Cache first: a caller who has the answer and asks again finds it there.
+        with self._cache.put_concurrently(cacheable(valued)):
+            claims = [each.claim for each in recorded]
+            return send([self._claims.marking_done(claims)] if claims else [])
+
+
+def _is_long(valued: Sequence[ValuedCar]) -> bool:
+    """Whether cars are not cached, like the rows of batches: those of a list for bulk workers."""
+    return isinstance(valued, ValuedList) and valued.job.is_long
