@@ -45,6 +45,9 @@ def calls():
 def app(calls):
     made = Celery(broker="memory://", set_as_current=False)
     made.conf.update(task_ignore_result=True, accept_content=["msgpack", "json"])
+    made.finalize()
+    for name in (TaskName.VALUE_CARS, TaskName.SWEEP):
+        made.tasks.pop(str(name), None)  # those of the service, if another test has made it
 
     @made.task(name=str(TaskName.VALUE_CARS), is_direct=True)
     def value_cars(group_id, **_):
@@ -56,7 +59,6 @@ def app(calls):
     def sweep(**_):
         calls.append("sweep")
 
-    made.finalize()
     state.reset_state()
     yield made
     state.reset_state()
