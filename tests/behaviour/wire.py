@@ -130,6 +130,8 @@ def _is_recorded(arguments: list[bytes]) -> bool:
         return False
     if arguments[0] == b"EXPIRE" and re.search(rb"jobs-kept-of|batch-bytes-of", arguments[1]):
         return False  # until the end of a period: it depends on the moment
+    if arguments[0] == b"HGET" and re.search(rb":fair:\w+:counts$", arguments[1]):
+        return False  # read when the last reading is old, as the `LLEN` of the queue
     return any(one.startswith(PREFIX) or one in QUEUES for one in arguments[1:])
 
 
