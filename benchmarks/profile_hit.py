@@ -9,23 +9,16 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import os
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 from api.transport.wsgi_bridge import AsgiApplication, Message, WsgiBridge
-from benchmarks import inputs
+from benchmarks.in_process import run_profile, timed
 from benchmarks.peers.bare_flask import app as bare_app
-from benchmarks.processes import Command, Program
-from benchmarks.subject import OWN_PYTHON
-from shared.redis.servers import ServerName, socket_path, with_server_urls
+from shared.redis.servers import ServerName, with_server_urls
 from shared.settings import Settings
 
 CALLS, REPEATS = 500, 15
@@ -61,38 +54,7 @@ TIMED_FUNCTIONS = {
 
 def main() -> None:
     """Print the CPU time of a hit and of its parts, microseconds."""
-    home = Path(tempfile.mkdtemp(prefix="cpb-"))
-    metrics = Path(tempfile.mkdtemp(prefix="cpb-", dir="/dev/shm"))
-    models = Path(sys.argv[1]) if len(sys.argv) > 1 else home / "models"
-    try:
-        if not models.exists():
-            inputs.train_model(models, small=True)
-        os.environ.update(
-            CARPRICE_HOME=str(home),
-            MODELS_PATH=str(models),
-            # Set before prometheus_client is imported: metrics are files, as in the service.
-            PROMETHEUS_MULTIPROC_DIR=str(metrics),
-        )
-        with servers(home):
-            report()
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-        shutil.rmtree(metrics, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def servers(home: Path) -> Iterator[None]:
-    """Run the service's broker and cache."""
-    with contextlib.ExitStack() as stack:
-        for name in SERVERS:
-            line = [OWN_PYTHON, "-m", "launcher.embedded", name]
-            env = {"CARPRICE_HOME": str(home)}
-            program = Program(Command(name=name, arguments=line, env=env), home / f"{name}.log")
-            stack.callback(program.stop)
-            while not socket_path(Settings(home=home), name).exists():
-                program.check()
-                time.sleep(0.05)
-        yield
+    run_profile(report, small_model=True)
 
 
 def report() -> None:
@@ -203,25 +165,6 @@ async def parts_us(app: AsgiApplication) -> dict[str, float]:
         for _ in range(CALLS):
             await call(app)
     return {name: 1e6 * spent[name] / CALLS for name in TIMED_FUNCTIONS}
-
-
-@contextlib.contextmanager
-def timed(owner: Any, function: str, name: str, spent: dict[str, float]) -> Iterator[None]:
-    """Add the CPU time of a function's calls to `spent[name]` within the context."""
-    original = getattr(owner, function)
-
-    def clocked(*args: Any, **options: Any) -> Any:
-        started_s = time.thread_time()
-        try:
-            return original(*args, **options)
-        finally:
-            spent[name] += time.thread_time() - started_s
-
-    setattr(owner, function, clocked)
-    try:
-        yield
-    finally:
-        setattr(owner, function, original)
 
 
 if __name__ == "__main__":

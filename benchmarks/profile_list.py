@@ -7,20 +7,15 @@ out is the message, HTTP and waiting. `python -m benchmarks.profile_list [MODELS
 import contextlib
 import gc
 import json
-import os
 import random
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import inputs
-from benchmarks.profile_hit import servers, timed
+from benchmarks.in_process import run_profile, timed
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
@@ -52,23 +47,7 @@ TIMED_FUNCTIONS = {
 
 def main() -> None:
     """Print the times of each step and the CPU times of its parts, milliseconds."""
-    home = Path(tempfile.mkdtemp(prefix="cpb-"))
-    metrics = Path(tempfile.mkdtemp(prefix="cpb-", dir="/dev/shm"))
-    models = Path(sys.argv[1]) if len(sys.argv) > 1 else home / "models"
-    try:
-        if not models.exists():
-            inputs.train_model(models, small=False)
-        os.environ.update(
-            CARPRICE_HOME=str(home),
-            MODELS_PATH=str(models),
-            # Set before prometheus_client is imported: metrics are files, as in the service.
-            PROMETHEUS_MULTIPROC_DIR=str(metrics),
-        )
-        with servers(home):
-            report()
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-        shutil.rmtree(metrics, ignore_errors=True)
+    run_profile(report, small_model=False)
 
 
 def report() -> None:
