@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -138,6 +139,18 @@ class Bench:
         """Return a started subject."""
         return self._running[name]
 
+    def restart_service(self) -> None:
+        """Start the service with an empty home: earlier scenarios have stored jobs and records."""
+        if SERVICE not in self._running:
+            return
+        self.record_api_memory()
+        self.show(f"restarting {SERVICE} with an empty home")
+        for program in self._running.pop(SERVICE).programs:
+            program.stop()
+        shutil.rmtree(self.workspace.home)
+        self.workspace.home.mkdir()
+        self.available_subjects([SERVICE])
+
     def run_interleaved(self, names: Sequence[str], measure: Measure) -> None:
         """Measure the rounds of all subjects, alternating; each round starts with another one."""
         for number in range(1, self.options.rounds + 1):
@@ -167,7 +180,8 @@ class Bench:
         if SERVICE in self._running:
             processes = [one for p in self._running[SERVICE].programs for one in p.processes()]
             sizes = [one.memory_info().rss for one in processes if "granian" in _command_line(one)]
-            self.api_memory_mb = max(sizes, default=0) / 1e6 or None
+            largest = max([self.api_memory_mb or 0.0, *(size / 1e6 for size in sizes)])
+            self.api_memory_mb = largest or None
 
     def _start_all(self, names: Sequence[str]) -> None:
         """Start subjects in parallel, then wait until each is ready."""

@@ -49,6 +49,13 @@ class Round:
             return None
         return 1e6 * self.subject_cpu_s / self.operations
 
+    @property
+    def p99_to_p50(self) -> float | None:
+        """Return how much longer the slowest hundredth takes than the median."""
+        if self.p99_ms is None or not self.p50_ms:
+            return None
+        return self.p99_ms / self.p50_ms
+
 
 FIGURES = ("per_second", "cpu_us", "p50_ms", "p90_ms", "p99_ms")
 

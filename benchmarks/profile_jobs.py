@@ -51,9 +51,8 @@ def service(models: Path | None) -> Iterator[tuple[Running, Path]]:
     folder = Path(tempfile.mkdtemp(prefix="cpb-"))
     registry = models or folder / "models"
     workspace = Workspace(folder=folder, models_path=registry, pipeline=folder / "none")
-    home = folder / "home"
     try:
-        home.mkdir()
+        workspace.home.mkdir()
         if models is None:
             inputs.train_model(registry, small=False)
         port = reserve_port()
@@ -63,7 +62,7 @@ def service(models: Path | None) -> Iterator[tuple[Running, Path]]:
         running = Running(subject=SUBJECTS[SERVICE], url=url, programs=[program])
         try:
             wait_until_ready(f"{running.url}/readyz", [program], START_TIMEOUT_S)
-            yield running, home
+            yield running, workspace.home
         finally:
             program.stop()
     finally:

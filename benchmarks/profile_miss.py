@@ -39,7 +39,7 @@ def main() -> None:
     models = Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "models"
     workspace = Workspace(folder=folder, models_path=models, pipeline=folder / "none")
     try:
-        (folder / "home").mkdir()
+        workspace.home.mkdir()
         if not models.exists():
             inputs.train_model(models, small=False)
         port = reserve_port()

@@ -89,7 +89,7 @@ def run(options: Options, folder: Path, models_path: Path | None) -> dict[str, A
         models_path=models_path or folder / "models",
         pipeline=folder / "pipeline.joblib",
     )
-    (folder / "home").mkdir()
+    workspace.home.mkdir()
     if models_path is None:
         show("training the model")
         inputs.train_model(workspace.models_path, small=options.smoke)

@@ -12,10 +12,12 @@ SERVICE = "carprice"
 FULL_SERVICE = "carprice-full"
 PEER_THREADS = 128
 """Threads of a WSGI peer: as many as the service has for Flask."""
+BROKER_MAX_MEMORY = "8gb"
+"""A million stored jobs take more than the default of 1 GB."""
 
 
 def _service(workspace: Workspace, port: int) -> Sequence[Command]:
-    return _service_at(workspace, port, workspace.folder / "home")
+    return _service_at(workspace, port, workspace.home)
 
 
 def _full_service(workspace: Workspace, port: int) -> Sequence[Command]:
@@ -33,6 +35,7 @@ def _service_at(
         "PORT": str(port),
         # No peer refuses: 256 connections wait in all of them alike.
         "QUEUE_MAX_DELAY_MS": "1000",
+        "BROKER_MAX_MEMORY": BROKER_MAX_MEMORY,
         "FLOWER_PORT": str(reserve_port()),
         "REDIS_URL": "",
         "CACHE_URL": "",

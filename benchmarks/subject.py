@@ -25,6 +25,11 @@ class Workspace:
     pipeline: Path
 
     @property
+    def home(self) -> Path:
+        """Home of the service."""
+        return self.folder / "home"
+
+    @property
     def full_home(self) -> Path:
         """Home of the service with many stored jobs and audit lines."""
         return self.folder / "full"

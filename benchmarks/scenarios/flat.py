@@ -17,7 +17,8 @@ STATS = "/predictions/stats"
 
 
 def flat(bench: Bench) -> None:
-    """Send the same requests to both services, alternating."""
+    """Send the same requests to both services, alternating; one of them has nothing stored."""
+    bench.restart_service()
     bench.workspace.full_home.mkdir()
     if bench.available_subjects([FULL_SERVICE]):
         url, stored = bench.running(FULL_SERVICE).url, bench.options.stored

@@ -1,5 +1,6 @@
 """Medians, ratios, targets and tables of a benchmark run."""
 
+import dataclasses
 from typing import Any
 
 from benchmarks.measurements import Round, summarise
@@ -54,6 +55,19 @@ def test_a_target_whose_peer_was_not_measured_is_not_judged() -> None:
     verdicts = judge([one_round("carprice", 1, 700)])
     assert len(verdicts) == len(TARGETS)
     assert {verdict.holds for verdict in verdicts} == {None}
+
+
+def test_the_tail_of_one_client_is_compared_with_the_tail_of_an_empty_task() -> None:
+    tails = {"carprice": (2.0, 6.0), "celery-empty": (1.0, 5.0)}
+    rounds = [
+        dataclasses.replace(one_round(name, 1, 100, "roundtrip"), p50_ms=p50, p99_ms=p99)
+        for name, (p50, p99) in tails.items()
+    ]
+    verdicts = {each.text: each for each in judge(rounds) if "One client" in each.text}
+    assert [(each.measured, each.holds) for each in verdicts.values()] == [
+        (2.0, False),
+        (0.6, True),
+    ]
 
 
 def test_a_subject_that_answered_nothing_is_shown_as_such() -> None:
