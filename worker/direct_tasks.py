@@ -7,9 +7,10 @@ nothing of what these offer: no result, retries, time limit, acknowledgement or 
 
 import base64
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import msgpack
+import orjson
 import structlog
 from celery import Task, signals
 from celery.app.task import Context
@@ -20,7 +21,6 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from kombu.utils.encoding import safe_repr, safe_str
 
-_CONTENT_TYPE = "application/x-msgpack"
 _UNUSED_HEADERS = ("eta", "expires", "shadow")
 """Headers of what only Celery's own way of running a task does."""
 _CELERY_SIGNALS = (
@@ -47,6 +47,9 @@ class DirectTasks:
             of the log, which this class does itself.
     """
 
+    message_id: ClassVar[str] = ""
+    """Of the message that this process carries out in this way; empty if there is none."""
+
     def __init__(self, consumer: Consumer, own_receivers: int) -> None:
         given: Any = consumer  # its attributes are unknown to Celery's types
         self._events = given.event_dispatcher
@@ -69,10 +72,12 @@ class DirectTasks:
         try:
             headers, properties = message["headers"], message["properties"]
             task = self._tasks.get(headers["task"])
-            if task is None or not _is_plain(message, headers, properties):
+            if task is None or not _is_plain(headers):
                 return False
             message_id: str = headers["id"]
-            args, kwargs, further = msgpack.unpackb(base64.b64decode(message["body"]))
+            args, kwargs, further = _arguments(
+                message["body"], message["content-type"], properties.get("body_encoding")
+            )
             is_plain = not any(further.values())
             is_limited = message_id in state.revoked or self._rate_limits.get(task.name)
         except (AttributeError, KeyError, TypeError, ValueError):
@@ -84,6 +89,7 @@ class DirectTasks:
         structlog.contextvars.bind_contextvars(task=task.name, task_id=message_id)
         started_at, started = time.time(), time.monotonic()
         failure = None
+        DirectTasks.message_id = message_id
         try:
             task.run(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - as Celery, which reports it
@@ -92,6 +98,7 @@ class DirectTasks:
                 task, context, call_errbacks=False
             )
         finally:
+            DirectTasks.message_id = ""
             structlog.contextvars.unbind_contextvars("task", "task_id")
         runtime = time.monotonic() - started
         self._send_events(task, headers, (received_at, started_at, runtime), failure)
@@ -130,12 +137,24 @@ class DirectTasks:
             )
 
 
-def _is_plain(message: dict[str, Any], headers: dict[str, Any], properties: dict[str, Any]) -> bool:
+def _arguments(body: str, content_type: str, encoding: str | None) -> Any:
+    """Read the body of a message in one of the forms that `TaskSender` writes.
+
+    Raises:
+        ValueError: it has another form, or types of kombu that JSON does not have.
+    """
+    match content_type, encoding:
+        case "application/x-msgpack", "base64":
+            return msgpack.unpackb(base64.b64decode(body))
+        case "application/json", None if '"__type__"' not in body:
+            return orjson.loads(body)
+    raise ValueError(content_type)
+
+
+def _is_plain(headers: dict[str, Any]) -> bool:
     """Whether a message needs nothing of what only Celery does."""
     return (
-        message["content-type"] == _CONTENT_TYPE
-        and properties["body_encoding"] == "base64"
-        and not headers.get("compression")
+        not headers.get("compression")
         and not headers.get("retries")
         and not any(map(headers.get, _UNUSED_HEADERS))
     )

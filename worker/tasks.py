@@ -15,6 +15,7 @@ from shared.metrics import QUEUE_WAIT
 from shared.queue.celery_app import LONG_TASK_TIME_LIMIT_S
 from shared.queue.names import QueueName, TaskName
 from worker.container import WorkerProcess
+from worker.direct_tasks import DirectTasks
 
 SOFT_S, HARD_S = LONG_TASK_TIME_LIMIT_S - 30, LONG_TASK_TIME_LIMIT_S
 """Limits of the tasks that may read a whole file, as the import of a workbook does."""
@@ -41,18 +42,21 @@ def register_tasks(app: Celery, process: WorkerProcess) -> None:
 
 def _message_id(app: Celery) -> str:
     """The id of the message whose task runs."""
+    if DirectTasks.message_id:
+        return DirectTasks.message_id
     task = app.current_task
     return (task and task.request.id) or ""
 
 
 def _register_valuation_tasks(app: Celery, process: WorkerProcess) -> None:
-    # Callers wait: Celery's own way of running a task takes as long as a valuation.
+    # Callers wait: Celery's own way of running a task takes as long as a valuation. Direct tasks
+    # must not read `task.request`.
     @app.task(name=str(TaskName.VALUE_CARS), is_direct=True)
     def value_cars(group_id: str, reply_to: str, items: list[bytes], **_: Any) -> None:
         """Value a micro-batch of cars that callers wait for."""
         process.services.valuation.value_micro_batch(group_id, reply_to, items)
 
-    @app.task(name=str(TaskName.VALUE_JOBS))
+    @app.task(name=str(TaskName.VALUE_JOBS), is_direct=True)
     def value_jobs(job_ids: list[str], enqueued_at: float, **_: Any) -> None:
         """Value the cars of stored jobs."""
         with process.services.work.taken(_message_id(app)):

@@ -1,6 +1,7 @@
 """Tasks that a solo worker runs without Celery's request and tracer look the same from outside."""
 
 import base64
+import time
 import types
 
 import msgpack
@@ -46,7 +47,7 @@ def app(calls):
     made = Celery(broker="memory://", set_as_current=False)
     made.conf.update(task_ignore_result=True, accept_content=["msgpack", "json"])
     made.finalize()
-    for name in (TaskName.VALUE_CARS, TaskName.SWEEP):
+    for name in (TaskName.VALUE_CARS, TaskName.VALUE_JOBS, TaskName.SWEEP):
         made.tasks.pop(str(name), None)  # those of the service, if another test has made it
 
     @made.task(name=str(TaskName.VALUE_CARS), is_direct=True)
@@ -54,6 +55,10 @@ def app(calls):
         calls.append((group_id, structlog.contextvars.get_contextvars()))
         if group_id == "broken":
             raise LookupError("no such thing")
+
+    @made.task(name=str(TaskName.VALUE_JOBS), is_direct=True)
+    def value_jobs(job_ids, enqueued_at, **_):
+        calls.append((job_ids, enqueued_at, DirectTasks.message_id))
 
     @made.task(name=str(TaskName.SWEEP))
     def sweep(**_):
@@ -103,6 +108,22 @@ def test_the_task_of_a_message_runs_with_its_arguments_and_the_context_of_the_lo
     assert calls == [("one", context)]
     assert structlog.contextvars.get_contextvars() == {}
     assert state.total_count == {TaskName.VALUE_CARS: 1}
+
+
+def test_jobs_are_told_the_id_of_their_message(calls, direct):
+    """It is the token by which the fair queue knows that they have been taken."""
+    before = time.time()
+    token, packed = TaskSender(Redis()).render_jobs(["a", "b"])
+    assert direct.run(orjson.loads(packed))
+    ((job_ids, enqueued_at, message_id),) = calls
+    assert (job_ids, message_id) == (["a", "b"], token)
+    assert before <= enqueued_at <= time.time()
+    assert DirectTasks.message_id == ""
+
+
+def test_a_failed_task_leaves_no_id_of_its_message(direct):
+    assert direct.run(message(group_id="broken"))
+    assert DirectTasks.message_id == ""
 
 
 @pytest.mark.parametrize("group_id", ["fine", "broken"])
@@ -171,6 +192,11 @@ def _with_embed(**embed):
     return sent
 
 
+def _jobs(**changes):
+    sent = orjson.loads(TaskSender(Redis()).render_jobs(["a"])[1])
+    return sent | changes
+
+
 LATER = "2100-01-01T00:00:00+00:00"
 
 
@@ -186,6 +212,10 @@ LATER = "2100-01-01T00:00:00+00:00"
         _with_embed(callbacks=[{"task": "another"}]),
         message() | {"content-type": "application/json"},
         message() | {"body": "&&&"},
+        _jobs(body="["),
+        _jobs(body='[[], {"at": {"__type__": "date", "__value__": "2026-01-01"}}, {}]'),
+        _jobs(**{"content-type": "application/x-msgpack"}),
+        _jobs(properties={"body_encoding": "base64"}),
         message() | {"body": base64.b64encode(b"\xc1").decode()},
         message() | {"headers": None},
         {},
