@@ -16,6 +16,7 @@ from shared.domain.job import Job, JobKind, JobState
 from shared.fields.requests import load_car_request
 from shared.redis import keys
 from shared.redis.job_store.store import JobStore
+from shared.redis.pipelines import pack
 from tests.batch_parts import CALLER, BulkPath, cars_csv
 from tests.conftest import REFERENCE_CAR, Servers
 
@@ -176,6 +177,11 @@ def count_commands(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         count(len(listed))
         return pack_many(connection, listed)
 
+    def pack_pipeline(commands: Any) -> bytes:
+        count(len(commands))
+        return pack(commands)
+
+    monkeypatch.setattr("shared.redis.pipelines.pack", pack_pipeline)
     for kind in (Connection, UnixDomainSocketConnection):
         monkeypatch.setattr(kind, "pack_command", pack_command)
         monkeypatch.setattr(kind, "pack_commands", pack_commands)

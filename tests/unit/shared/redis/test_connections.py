@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
+from shared.queue.names import QueueName
 from shared.redis.connections import MAX_IDLE_CONNECTIONS, ConnectionCache, connect
-from shared.redis.pipelines import PipelinedCommands, ScriptCall, run_scripts
+from shared.redis.pipelines import PipelinedCommands, ScriptCall, pack, run_scripts
 
 
 @pytest.fixture
@@ -27,6 +28,26 @@ def test_replies_arrive_in_the_order_of_the_commands(connections):
     with PipelinedCommands(connections, ("SET", "a", 1), ("INCR", "a"), ("GET", "a")) as sent:
         assert sent.responses() == [b"OK", 2, b"2"]
     assert say(connections, "GET", "a") == b"2"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("GET", "clé", b"\x00\xff\r\n", ""),
+        ("SET", "a", 0, -7, 1.5, 1e300, 0.1, QueueName.BULK),
+        ("EVALSHA", "f" * 40, 1, "key", *map(str, range(100)), b"x" * 100_000),
+    ],
+)
+def test_commands_are_packed_as_by_the_client_library(words):
+    theirs = redis.Connection().pack_commands([words, ("PING",)])
+    assert pack([words, ("PING",)]) == b"".join(theirs)
+
+
+@pytest.mark.parametrize("word", [None, True, [1], {"a": 1}])
+def test_arguments_that_redis_does_not_know_are_not_sent(connections, word):
+    with pytest.raises(TypeError), PipelinedCommands(connections, ("SET", "a", word)):
+        pass
+    assert say(connections, "GET", "a") is None
 
 
 def test_unread_replies_are_not_taken_for_the_next_reply(connections):
