@@ -17,6 +17,7 @@ from celery.worker.strategy import default
 from kombu.transport import virtual
 from redis import Redis
 
+from shared.domain.ids import JobId
 from shared.queue.names import TaskName
 from shared.queue.sender import TaskSender
 from worker.direct_tasks import DirectTasks
@@ -113,7 +114,7 @@ def test_the_task_of_a_message_runs_with_its_arguments_and_the_context_of_the_lo
 def test_jobs_are_told_the_id_of_their_message(calls, direct):
     """It is the token by which the fair queue knows that they have been taken."""
     before = time.time()
-    token, packed = TaskSender(Redis()).render_jobs(["a", "b"])
+    token, packed = TaskSender(Redis()).render_jobs([JobId("a"), JobId("b")])
     assert direct.run(orjson.loads(packed))
     ((job_ids, enqueued_at, message_id),) = calls
     assert (job_ids, message_id) == (["a", "b"], token)
@@ -193,7 +194,7 @@ def _with_embed(**embed):
 
 
 def _jobs(**changes):
-    sent = orjson.loads(TaskSender(Redis()).render_jobs(["a"])[1])
+    sent = orjson.loads(TaskSender(Redis()).render_jobs([JobId("a")])[1])
     return sent | changes
 
 
