@@ -50,11 +50,6 @@ TIMER_PURGE_INTERVAL_S = 10.0
 BULK_NICENESS = 10
 """On a shared core an interactive worker gets nine tenths of the time."""
 
-GC_THRESHOLD = 20_000
-"""New objects after which an interactive worker looks for cycles, instead of 700: a micro-batch
-leaves none behind, and some of its processor time went into looking for them. Chunks of the bulk
-workers are large: what they leave is collected soon."""
-
 OWN_TASK_RECEIVERS = 1
 """Receivers that `connect_signals` connects to `task_prerun` and to `task_postrun`."""
 
@@ -92,7 +87,7 @@ def connect_signals(
         with contextlib.suppress(ModelNotLoaded):
             runtime.warm_up()
         if get_implementation(sender.pool_cls) is not prefork.TaskPool:
-            gc.set_threshold(GC_THRESHOLD)
+            gc.set_threshold(20_000)  # as in the API: micro-batches leave few cycles behind
         else:
             os.nice(BULK_NICENESS)
             # The kernels are loaded once, here, and shared by the processes of the pool.
