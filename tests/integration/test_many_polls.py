@@ -27,8 +27,8 @@ API_CONNECTIONS = 600
 """Three quarters of them may wait."""
 
 MORE = 100
-"""Polls that take the places of those that were refused: clients of the test before, which have
-left, may have had places until the API noticed."""
+"""Further polls, if some of the first ones got no place: perhaps because clients of the test before
+had not yet given theirs back."""
 
 PIPELINED = 20
 """Polls that a connection sends at once."""
