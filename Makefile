@@ -95,12 +95,15 @@ overload: $(DEV) ## Single cars at two and five times the capacity
 	@$(BIN)/python -m benchmarks.faults.overload $(ARGS)
 
 ##@ Maintain
-.PHONY: lock settings dashboards client env clean
+.PHONY: lock messages settings dashboards client env clean
 lock: $(RUNTIME) ## Update the lock files from requirements/*.in (needs `uv`)
 	@command -v uv >/dev/null 2>&1 || { echo "carprice: uv is needed to update the lock files: pip install uv" >&2; exit 1; }
 	@$(LOCK) $(NOT_LOCKED) $(LOCK_FLAGS) requirements/runtime.in -o requirements/runtime.txt
 	@$(LOCK) $(LOCK_FLAGS) requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) $(LOCK_FLAGS) benchmarks/peers/requirements.in -o benchmarks/peers/requirements.txt
+
+messages: $(DEV) ## Update and compile the message catalogue from the code (shared/i18n/locale)
+	@$(BIN)/python -m scripts.messages
 
 settings: $(RUNTIME) ## Write docs/settings.md from the code
 	@$(BIN)/python -m scripts.write_settings

@@ -26,6 +26,7 @@ from api.models import views as models
 from api.ops import dead_letter_views, docs_views
 from api.ops import views as ops
 from api.pages import files, home
+from api.pages import language as page_language
 from api.sales import views as sales
 from api.transport.fast_path import FastPathMiddleware
 from api.valuations import views as valuations
@@ -71,6 +72,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
             "security": [{}, {"apiKey": []}],
         },
     )
+    page_language.register(app)
     services = services or build_services(settings)
     app.extensions[EXTENSION] = services
     services.health.further["keys"] = authenticator.require_readable

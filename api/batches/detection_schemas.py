@@ -14,13 +14,14 @@ from shared.domain.notes import COLUMN_WITHOUT_EFFECT, MAX_EXAMPLES, AskingSides
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.domain.valuation import CALIBRATION_HORIZON_MONTHS, DATA_OLD, data_age_months
 from shared.fields.car import CAR_FIELDS
+from shared.i18n.languages import Language
 from shared.messages.counted import COUNTED_MESSAGES
 from shared.messages.notices import (
     FRENCH_UNITS,
     NOTICE_MESSAGES,
     NOTICE_SCOPE,
 )
-from shared.messages.texts import UNKNOWN_CODE, Language
+from shared.messages.texts import UNKNOWN_CODE
 from shared.messages.warnings import message_code
 from shared.tabular.column_names import ASKING_PRICE
 

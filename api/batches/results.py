@@ -19,8 +19,9 @@ from shared.domain.errors import (
     TooManyRowsForSheet,
 )
 from shared.domain.exports import STORED, Export
+from shared.i18n.languages import Language
 from shared.logging import get_logger
-from shared.messages.texts import Language, describe_row_error
+from shared.messages.texts import describe_row_error
 from shared.queue.names import TaskName
 from shared.queue.work import SendWork
 from shared.redis.batch_ledger.ledger import BatchLedger

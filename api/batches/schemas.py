@@ -17,7 +17,7 @@ from shared.domain.batch import Batch, BatchOutcome, OnError
 from shared.domain.car import FIELD_NAMES
 from shared.domain.job import JobState
 from shared.fields.car import CAR_FIELDS
-from shared.messages.texts import Language
+from shared.i18n.languages import Language
 from shared.messages.uploads import BATCH_ERROR_MESSAGES
 from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.dialect import DELIMITERS

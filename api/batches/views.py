@@ -32,7 +32,7 @@ from api.webhooks.documentation import webhook_documentation
 from shared.domain.batch import Batch, BatchOptions
 from shared.domain.ids import BatchId
 from shared.domain.job import Callback
-from shared.messages.texts import Language
+from shared.i18n.languages import Language
 
 blueprint = ApiBlueprint("batches", __name__, description="A file of cars, valued row by row.")
 POLL_S = 1

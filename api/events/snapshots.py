@@ -12,7 +12,7 @@ from shared.domain.errors import DomainError
 from shared.domain.ids import BatchId, CallerId, JobId
 from shared.domain.job import JobState
 from shared.domain.valuation import DEFAULT_COVERAGE
-from shared.messages.texts import Language
+from shared.i18n.languages import Language
 
 EVENT_STREAM = "text/event-stream"
 RETRY_MS = 2000

@@ -24,7 +24,7 @@ from api.http.responses import ApiBlueprint, header_parameter, no_content
 from api.middleware.authentication import Scope, require_scope, scope_rechecker
 from shared.domain.batch import Batch
 from shared.domain.ids import BatchId, JobId
-from shared.messages.texts import Language
+from shared.i18n.languages import Language
 
 blueprint = ApiBlueprint("events", __name__, description="Follow a job or a file as it gets on.")
 

@@ -7,7 +7,7 @@ from flask import current_app, g, request
 
 from api.http.requests import preferred_language
 from shared.domain.ids import CallerId
-from shared.messages.texts import Language
+from shared.i18n.languages import Language
 
 if TYPE_CHECKING:
     from api.container import ApiServices

@@ -13,8 +13,9 @@ import orjson
 from api.http.responses import PROBLEM_JSON, HttpResponse
 from shared.domain import errors
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput
+from shared.i18n.languages import Language
 from shared.logging import get_logger
-from shared.messages.texts import Language, describe, describe_problem, format_more_count
+from shared.messages.texts import describe, describe_problem, format_more_count
 
 TYPE_PREFIX = "/docs/problems#"
 RETRY_AFTER_S = 2

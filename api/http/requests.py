@@ -17,7 +17,7 @@ from api.http.members import refuse_repeated_members
 from api.http.problems import BodyTooLarge, UnsupportedEncoding, UnsupportedMediaType
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.valuation import COVERAGES, DEFAULT_COVERAGE, Extra
-from shared.messages.texts import DEFAULT_LANGUAGE, LANGUAGES, Language
+from shared.i18n.languages import DEFAULT_LANGUAGE, Language
 from shared.settings import Settings
 
 IDENTITY = "identity"
@@ -253,7 +253,7 @@ def _preference(accept_language: str) -> Language:
     accepted = parse_accept_header(accept_language, LanguageAccept)
     for tag, quality in accepted:  # by falling quality, `*` last
         wanted = tag.partition("-")[0].casefold()
-        for known in LANGUAGES:
+        for known in ("fr", "en"):
             if wanted == known and quality > 0:
                 return known
     return DEFAULT_LANGUAGE

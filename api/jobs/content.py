@@ -19,7 +19,7 @@ from api.jobs.service import Jobs
 from api.loops.event_loops import EventLoops
 from shared.domain.ids import CallerId, JobId
 from shared.domain.job import Job, QueuePosition
-from shared.messages.texts import Language
+from shared.i18n.languages import Language
 
 T = TypeVar("T")
 

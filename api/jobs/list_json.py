@@ -15,7 +15,7 @@ from shared.domain.lists.estimates import EstimateList
 from shared.domain.lists.requests import RequestList
 from shared.domain.valuation import Valuation, interval_indexes
 from shared.fields.lists.json_text import json_cars, json_numbers, json_text
-from shared.messages.texts import Language
+from shared.i18n.languages import Language
 from shared.vehicles.names import display_names
 
 

@@ -18,7 +18,8 @@ from api.webhooks.callbacks import callback_field
 from shared.domain.ids import ID_PATTERN, ValuationId, is_id
 from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import Valuation
-from shared.messages.texts import Language, describe_problem
+from shared.i18n.languages import Language
+from shared.messages.texts import describe_problem
 
 ModelIdentity: TypeAlias = Callable[[str], Mapping[str, str | None]]
 """`ActiveVersionCache.identity`: what an answer says about the model of a version."""

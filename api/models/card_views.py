@@ -17,7 +17,7 @@ from api.middleware.authentication import Scope, accept_basic_auth, require_scop
 from api.ops.docs_views import html_response
 from model_store.registry.manifest import card_data_file, card_markdown_file
 from shared.domain.errors import ModelNotLoaded
-from shared.messages.texts import LANGUAGES, Language
+from shared.i18n.languages import Language
 
 ACTIVE = "active"
 """Alias of the active version in URLs."""
@@ -57,7 +57,7 @@ class CardQuery(Schema):
     """The language of a card."""
 
     lang = fields.String(
-        validate=OneOf(LANGUAGES, error="one of fr, en"),
+        validate=OneOf(("fr", "en"), error="one of fr, en"),
         metadata={"description": "Instead of `Accept-Language`"},
     )
 
@@ -150,7 +150,7 @@ def _page(version: str, written: Language, wanted: Language) -> Response:
     """The page of a card that is written in one language, with texts around it in another."""
     files = services().registry.get(version).files
     content = orjson.loads(services().registry.card_file(version, card_data_file(written)))
-    others = [one for one in LANGUAGES if one != written and card_data_file(one) in files]
+    others = [one for one in CARD_PAGE if one != written and card_data_file(one) in files]
     return html_response(
         "card.html",
         CARD_CSP,

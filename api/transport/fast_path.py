@@ -37,7 +37,7 @@ from api.transport.wsgi_bridge import Scope as AsgiScope
 from shared.domain.errors import QueueFull
 from shared.domain.ids import is_id
 from shared.heartbeat import Heartbeat
-from shared.messages.texts import Language
+from shared.i18n.languages import Language
 from shared.metrics import PREDICTIONS, observe_http
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from api.transport.wsgi_bridge import Receive
 from api.transport.wsgi_bridge import Scope as AsgiScope
 from shared.domain.errors import RateLimited
 from shared.domain.ids import CallerId
-from shared.messages.texts import Language
+from shared.i18n.languages import Language
 from shared.redis.rate_limits import RateState
 
 FAST_PATH_MAX_BYTES = 16_384

@@ -22,7 +22,7 @@ from api.valuations.schemas import CACHE_STATUS, cache_status, serialize_valuati
 from shared.domain.job import Job
 from shared.domain.valuation import DEFAULT_COVERAGE, CarRequest, Valuation
 from shared.fields.requests import load_car_request
-from shared.messages.texts import Language
+from shared.i18n.languages import Language
 from shared.metrics import observe_http
 
 PATH = "/predict"

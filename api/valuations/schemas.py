@@ -14,8 +14,9 @@ from shared.domain.car import Condition, Fuel, Origin, Owner, SellerType, Transm
 from shared.domain.outlook import DifferenceReason, Pace, SimilarityReason
 from shared.domain.reading import Match
 from shared.domain.valuation import COVERAGES, Valuation, VerdictPosition, interval_of
+from shared.i18n.languages import Language
 from shared.messages.explanations import explain_in_words
-from shared.messages.texts import Language, describe_warning
+from shared.messages.texts import describe_warning
 from shared.vehicles.names import display_names
 
 

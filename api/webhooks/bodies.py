@@ -9,7 +9,8 @@ from api.jobs.schemas import ModelIdentity, dump_summary, iso, serialize_job
 from shared.domain.errors import StorageUnavailable, UnreadableRecord
 from shared.domain.ids import JobId
 from shared.domain.job import JobKind, JobState
-from shared.messages.texts import LANGUAGES, Language, describe_problem
+from shared.i18n.languages import LANGUAGES, Language
+from shared.messages.texts import describe_problem
 from shared.messages.uploads import BATCH_ERROR_MESSAGES
 from shared.redis.job_store.store import JobStore
 from shared.redis.webhooks.records import RecordedEnd

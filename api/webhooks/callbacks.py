@@ -14,8 +14,8 @@ from shared.domain.errors import (
 )
 from shared.domain.job import Callback
 from shared.domain.valuation import DEFAULT_COVERAGE
+from shared.i18n.languages import Language
 from shared.logging import get_logger
-from shared.messages.texts import Language
 from shared.redis.webhooks.records import CALLBACK_PROTOCOL
 from shared.webhooks.addresses import URL_MAX_CHARS, AddressPolicy, CallbackRefusedError
 from shared.webhooks.secret_store import SERVICE, SecretStoreError, WebhookSecrets

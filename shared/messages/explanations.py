@@ -9,8 +9,9 @@ import dataclasses
 from shared.domain.car import CATEGORIES, FIELD_NAMES, CarFeatures
 from shared.domain.valuation import Contribution, Estimate, Explanation
 from shared.fields.car import CAR_FIELDS
+from shared.i18n.languages import Language
 from shared.messages.names import format_city, format_name
-from shared.messages.texts import Language, choice_name
+from shared.messages.texts import choice_name
 from shared.vehicles.names import display_names
 
 ROUNDING_MAD = 100

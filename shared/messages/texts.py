@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from shared.domain.errors import FieldProblem
 from shared.fields.car import CAR_FIELDS
@@ -13,15 +13,11 @@ from shared.fields.kinds.category import MISSPELT, Category
 from shared.fields.kinds.number import Number
 from shared.fields.kinds.text import CarField, FoldedText
 from shared.fields.spellings import FRENCH_CHOICES
+from shared.i18n.languages import Language
 from shared.messages.callbacks import CALLBACK_MESSAGES
 from shared.messages.problems import PROBLEM_MESSAGES
 from shared.messages.uploads import ROW_MESSAGES, UPLOAD_MESSAGES
 from shared.messages.warnings import WARNING_MESSAGES, message_code
-
-Language = Literal["fr", "en"]
-LANGUAGES: tuple[Language, ...] = ("fr", "en")
-DEFAULT_LANGUAGE: Language = "fr"
-"""The reference API answers in French."""
 
 GROUPING_MIN = 10_000
 QUOTED_MAX_CHARS = 60

@@ -20,7 +20,8 @@ from shared.domain.table import Dialect
 from shared.domain.valuation import DEFAULT_COVERAGE, MODEL_UNKNOWN, QUANTILE_LEVELS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds.number import CONVERTED
-from shared.messages.texts import Language, describe_note, describe_row_error, describe_warning
+from shared.i18n.languages import Language
+from shared.messages.texts import describe_note, describe_row_error, describe_warning
 from shared.tabular.sample import key_index
 from worker.batches.model_notes import model_note_sentences
 from worker.batches.names import (

@@ -16,7 +16,8 @@ from shared.domain.notes import (
 from shared.domain.reading import VehicleName
 from shared.domain.valuation import BRAND_UNKNOWN, NO_EFFECT
 from shared.fields.car import CAR_FIELDS
-from shared.messages.texts import Language, describe_model_note
+from shared.i18n.languages import Language
+from shared.messages.texts import describe_model_note
 from worker.batches.names import as_written
 
 

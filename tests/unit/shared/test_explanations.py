@@ -8,9 +8,9 @@ import pytest
 
 from shared.domain.car import CATEGORIES, FIELD_NAMES, CarFeatures, Condition, Fuel, Transmission
 from shared.domain.valuation import Contribution, Estimate, Explanation
+from shared.i18n.languages import LANGUAGES, Language
 from shared.messages import explanations
 from shared.messages.explanations import explain_in_words, explanation_lines
-from shared.messages.texts import LANGUAGES, Language
 
 PRICE = 151_128.0
 CAR = CarFeatures(

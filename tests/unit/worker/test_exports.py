@@ -19,8 +19,8 @@ from api.batches import results
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import TooManyRowsForSheet
 from shared.domain.exports import STORED, Export
+from shared.i18n.languages import Language
 from shared.messages.exports import LOCALIZED_HEADERS, RESULT_HEADERS
-from shared.messages.texts import Language
 from shared.redis.connections import connect
 from shared.tabular.column_names import field_for_header
 from shared.tabular.columns.units import find_prices

@@ -16,7 +16,7 @@ from shared.domain.batch import (
 from shared.domain.notes import AskingSides, ModelNote, NoteCount, NoteCounter
 from shared.domain.reading import Match
 from shared.domain.valuation import audit_names
-from shared.messages.texts import Language
+from shared.i18n.languages import Language
 from shared.tabular.cells import csv_lines, escape_column
 from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.rows.chunk import CellChunk

@@ -17,7 +17,8 @@ from shared.fields.kinds.category import CATEGORY_MAX_CHARS, Category
 from shared.fields.numbers import parse_number
 from shared.fields.requests import MAX_WARNINGS, load_car_request
 from shared.fields.shapes import NAME_MAX_CHARS
-from shared.messages.texts import LANGUAGES, describe, describe_warning, expected
+from shared.i18n.languages import LANGUAGES
+from shared.messages.texts import describe, describe_warning, expected
 
 
 def problems_of(body):

@@ -4,7 +4,8 @@ import pytest
 
 from shared.domain.errors import InvalidInput
 from shared.fields.requests import load_car_request
-from shared.messages.texts import LANGUAGES, describe, describe_warning
+from shared.i18n.languages import LANGUAGES
+from shared.messages.texts import describe, describe_warning
 
 OTHER_CAR = {
     "company": "Seat", "model": "Ibiza", "year": 2017, "fuel": "Petrol",

@@ -16,7 +16,8 @@ from shared.fields.columns import ColumnValidator
 from shared.fields.kinds.category import Category
 from shared.fields.prices import currency_of
 from shared.fields.units import FIELD_UNITS, convert, find_unit
-from shared.messages.texts import LANGUAGES, describe_field_error
+from shared.i18n.languages import LANGUAGES
+from shared.messages.texts import describe_field_error
 
 VALIDATOR = ColumnValidator()
 WORDS = (

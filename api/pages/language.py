@@ -1,0 +1,86 @@
+"""The language of a page: `?lang=`, else the header `Accept-Language`; French without either."""
+
+from urllib.parse import urlencode
+
+from flask import Flask, g, request
+
+from api.http.context import language as preferred_language
+from shared.i18n.catalogue import translate, translate_plural
+from shared.i18n.languages import (
+    LANGUAGE_NAMES,
+    LANGUAGES,
+    Language,
+    as_language,
+    direction,
+)
+
+PARAMETER = "lang"
+
+
+def page_language() -> Language:
+    """The language of the page that answers the current request."""
+    return chosen_language() or preferred_language()
+
+
+def chosen_language() -> Language | None:
+    """The language that the address states; None without one."""
+    if "page_language" not in g:
+        g.page_language = as_language(request.args.get(PARAMETER, ""))
+    chosen: Language | None = g.page_language
+    return chosen
+
+
+def page_url(path: str, **query: str) -> str:
+    """The address of another page, which keeps the chosen language.
+
+    Args:
+        path: without query.
+        query: further parameters.
+    """
+    chosen = chosen_language()
+    if chosen is not None:
+        query[PARAMETER] = chosen
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def gettext(text: str) -> str:
+    """An English text in the language of the page."""
+    return translate(text, page_language())
+
+
+def ngettext(singular: str, plural: str, number: int) -> str:
+    """The form of an English text that `number` takes in the language of the page."""
+    return translate_plural(singular, plural, number, page_language())
+
+
+def register(app: Flask) -> None:
+    """Give the templates `_`, `ngettext`, `{% trans %}`, `page_url` and the language."""
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    # newstyle: `_("... %(name)s ...", name=value)` escapes the values.
+    app.jinja_env.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
+    app.context_processor(_context)
+
+
+def _context() -> dict[str, object]:
+    language = page_language()
+    return {
+        "language": language,
+        "direction": direction(language),
+        "page_url": page_url,
+        "language_links": _language_links(language),
+    }
+
+
+def _language_links(current: Language) -> list[dict[str, object]]:
+    """The addresses of this page in each language; only of pages that can be asked for by GET."""
+    query = request.args.to_dict(flat=False) if request.method in {"GET", "HEAD"} else {}
+    path = request.path if request.method in {"GET", "HEAD"} else "/"
+    return [
+        {
+            "language": one,
+            "name": LANGUAGE_NAMES[one],
+            "url": f"{path}?{urlencode(query | {PARAMETER: [one]}, doseq=True)}",
+            "is_current": one == current,
+        }
+        for one in LANGUAGES
+    ]

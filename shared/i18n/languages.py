@@ -1,0 +1,28 @@
+"""The languages of the service."""
+
+from typing import Final, Literal, get_args
+
+Language = Literal["fr", "ar", "en"]
+LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
+DEFAULT_LANGUAGE: Final[Language] = "fr"
+"""The reference API answers in French."""
+SOURCE_LANGUAGE: Final[Language] = "en"
+"""The texts in the code are English; the catalogue translates them."""
+LANGUAGE_NAMES: Final[dict[Language, str]] = {"fr": "Français", "ar": "العربية", "en": "English"}
+"""Each language as it calls itself."""
+RIGHT_TO_LEFT: Final[frozenset[Language]] = frozenset({"ar"})
+
+
+def direction(language: Language) -> Literal["ltr", "rtl"]:
+    """The writing direction, as HTML's attribute `dir` names it."""
+    return "rtl" if language in RIGHT_TO_LEFT else "ltr"
+
+
+def as_language(tag: str) -> Language | None:
+    """The language of a tag such as `ar-MA`; None if the service does not have it.
+
+    >>> as_language("ar-MA"), as_language("de")
+    ('ar', None)
+    """
+    wanted = tag.replace("_", "-").partition("-")[0].casefold()
+    return next((language for language in LANGUAGES if language == wanted), None)
