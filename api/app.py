@@ -25,8 +25,9 @@ from api.models import card_views
 from api.models import views as models
 from api.ops import dead_letter_views, docs_views
 from api.ops import views as ops
-from api.pages import files, home
 from api.pages import language as page_language
+from api.pages.car import views as car_pages
+from api.pages.files import pages as file_pages
 from api.sales import views as sales
 from api.transport.fast_path import FastPathMiddleware
 from api.valuations import views as valuations
@@ -131,7 +132,7 @@ def _register_routes(app: Flask) -> None:
         dead_letter_views,
     ):
         api.register_blueprint(views.blueprint)
-    for pages_blueprint in (home.blueprint, files.blueprint, docs_views.blueprint):
+    for pages_blueprint in (car_pages.blueprint, file_pages.blueprint, docs_views.blueprint):
         app.register_blueprint(pages_blueprint)
 
 

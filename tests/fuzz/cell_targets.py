@@ -9,7 +9,7 @@ import re
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from api.pages.form import _field
+from api.pages.car.form import _field
 from shared.domain.errors import FieldProblem
 from shared.domain.names import plain_text
 from shared.domain.reading import NamesMissing

@@ -25,7 +25,7 @@ from api.http.uploads import UploadBody
 from api.jobs.schemas import JobListQuery, load_filter
 from api.jobs.views import idempotency_key
 from api.middleware.authentication import _bearer, is_loopback
-from api.pages.file_form import CONSTANT_FIELDS, load_options
+from api.pages.files.upload_form import CONSTANT_FIELDS, load_options
 from api.sales.schemas import load_sale
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import DomainError

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 import pytest
 
 from api.app import create_app
-from api.pages.form import example_values
-from api.pages.home import EXTRAS, PAGE_CSP
+from api.pages.car.form import example_values
+from api.pages.car.views import EXTRAS, PAGE_CSP
 from model_store.registry.bundle import save_bundle
 from model_store.registry.registry import ModelRegistry
 from shared.domain.clock import month_number
@@ -326,7 +326,7 @@ def test_an_oversized_form_is_refused_in_french(page):
 
 
 def test_an_unexpected_failure_shows_a_page_without_details(page, monkeypatch):
-    monkeypatch.setattr("api.pages.home.load_car_request", None)
+    monkeypatch.setattr("api.pages.car.views.load_car_request", None)
     answer = page.post("/", data=CAR)
     assert answer.status_code == 500
     assert "Erreur interne" in answer.text

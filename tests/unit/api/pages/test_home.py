@@ -4,7 +4,7 @@ import pytest
 
 from api.app import create_app
 from api.middleware.security_headers import DENY_ALL_CSP
-from api.pages.home import JSON_GREETING
+from api.pages.car.views import JSON_GREETING
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 

@@ -2,7 +2,7 @@
 
 import re
 
-from api.pages.outlook import BOTTOM, LEFT, RIGHT, TOP, build_comparable, build_outlook
+from api.pages.car.outlook import BOTTOM, LEFT, RIGHT, TOP, build_comparable, build_outlook
 from shared.domain.outlook import (
     Comparable,
     Depreciation,

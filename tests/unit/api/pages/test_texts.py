@@ -8,15 +8,15 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from api.pages import typography
-from api.pages.form import (
+from api.pages.car.form import (
     CAR,
     OMITTED_FIELDS,
     build_form,
     example_values,
     form_values,
 )
-from api.pages.result import build_result
-from api.pages.suggestions import suggestions
+from api.pages.car.result import build_result
+from api.pages.car.suggestions import suggestions
 from shared.domain.car import CATEGORIES
 from shared.domain.errors import InvalidInput
 from shared.domain.names import fold

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from api.pages.reading import UNITS
+from api.pages.car.reading import UNITS
 from api.pages.typography import format_number
 from shared.domain.errors import FieldProblem
 from shared.domain.valuation import CarRequest

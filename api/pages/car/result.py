@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from api.pages.outlook import build_comparable, build_outlook
-from api.pages.reading import (
+from api.pages.car.outlook import build_comparable, build_outlook
+from api.pages.car.reading import (
     NAME_WARNINGS,
     build_reading,
     car_name,

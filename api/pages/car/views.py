@@ -1,14 +1,12 @@
 """The page at `/`: the form, the estimate and the error messages."""
 
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import orjson
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException, NotFound
 
-from api.http.assets import AssetFolder
 from api.http.context import caller_id, services
 from api.http.problems import RETRY_AFTER_S, retry_after_s, status_of
 from api.http.requests import load_query
@@ -21,9 +19,10 @@ from api.middleware.authentication import (
 from api.middleware.cross_site import is_cross_site
 from api.middleware.problems import answer_error, answer_http_error
 from api.ops.docs_views import html_response
-from api.pages.form import build_form, example_values, form_values
-from api.pages.result import build_result, data_age_warnings
-from api.pages.suggestions import Suggestions, suggestions
+from api.pages.car.form import build_form, example_values, form_values
+from api.pages.car.result import build_result, data_age_warnings
+from api.pages.car.suggestions import Suggestions, suggestions
+from api.pages.common import ASSETS, BASIC_CHALLENGE, PAGE_CSP, REFUSAL_STATUSES, prefers_html
 from api.pages.typography import format_month, typographic
 from model_store.registry.manifest import CARD_DATA_FILE
 from shared.domain.car import REQUIRED_FIELDS
@@ -39,33 +38,14 @@ from shared.messages.texts import describe_problem
 
 log = get_logger("pages")
 
-PAGE_CSP = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 REFRESH_S = 1
 """Reload interval of the waiting page."""
 POLL_WAIT_S = 2.0
 """Longest wait of one request for a running estimate."""
-REFUSAL_STATUSES = frozenset(
-    {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST}
-)
-"""With these statuses the body of the request is not read."""
-BASIC_CHALLENGE = 'Basic realm="CarPricePredictor-MA"'
-"""Makes browsers ask for the key, which they send as the password."""
 REQUIRED = frozenset(REQUIRED_FIELDS)
 EXTRAS = (Extra.COMPARABLES, Extra.CONTRIBUTIONS, Extra.DEPRECIATION)
 JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
 """The answer of the reference API at `/`."""
-
-STATIC = Path(__file__).parent / "static"
-ASSETS = AssetFolder(
-    {
-        name: STATIC / name
-        for name in ("page.css", "page.js", "file.js", "upload.js", "icon.svg", "chevron.svg")
-    },
-    "/assets/",
-)
 
 blueprint = Blueprint("pages", __name__)
 blueprint.add_app_template_filter(typographic)
@@ -192,12 +172,6 @@ def _greeting() -> Response:
     except InvalidInput as error:
         return answer_error(error)
     return Response(orjson.dumps(JSON_GREETING), mimetype="application/json")
-
-
-def prefers_html() -> bool:
-    """Whether the client prefers HTML to JSON; `*/*` does not count."""
-    accept = request.accept_mimetypes
-    return accept.quality("text/html") > accept.quality("application/json")
 
 
 def _given_values() -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""The page at `/`: the form of one car and its estimate."""
