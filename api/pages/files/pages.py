@@ -119,7 +119,6 @@ def render(template: str, status: int = 200, **values: Any) -> Response:
         FILES_CSP,
         status=status,
         assets=ASSETS,
-        language="fr",
         address=request.host_url,
         **values,
     )
