@@ -123,7 +123,5 @@ def html_response(
     return response
 
 
-def _page(
-    template: str, csp: str, *, language: str | None = None, **context: object
-) -> Response:
+def _page(template: str, csp: str, *, language: str | None = None, **context: object) -> Response:
     return html_response(template, csp, cache_control="no-cache", language=language, **context)
