@@ -11,7 +11,7 @@ from shared.domain.valuation import Contribution, Estimate, Explanation
 from shared.fields.car import CAR_FIELDS
 from shared.i18n.catalogue import mark, translate
 from shared.i18n.languages import Language
-from shared.i18n.numbers import COMMA, group
+from shared.i18n.numbers import COMMA, group, sign
 from shared.messages.names import format_city, format_name
 from shared.messages.texts import choice_name
 from shared.messages.units import unit_name
@@ -44,7 +44,6 @@ RAISES_PRICE = {"year": True, "km_driven": False}
 """Whether a larger value is worth more; an effect against it is not explained by the average."""
 _COLON: dict[Language, str] = {"fr": "\N{NARROW NO-BREAK SPACE}: ", "ar": ": ", "en": ": "}
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
-_MINUS = "\N{MINUS SIGN}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,8 +109,7 @@ def format_mad(amount_mad: int, language: Language, *, signed: bool = False) -> 
     >>> format_mad(23000, "en", signed=True) == "+23,000" + _NO_BREAK_SPACE + "MAD"
     True
     """
-    sign = _MINUS if amount_mad < 0 else "+" if signed and amount_mad > 0 else ""
-    amount = f"{sign}{_grouped(abs(amount_mad), language)}"
+    amount = f"{sign(amount_mad, language, signed=signed)}{_grouped(abs(amount_mad), language)}"
     return f"{amount}{_NO_BREAK_SPACE}{unit_name('MAD', language)}"
 
 
