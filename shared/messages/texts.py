@@ -301,7 +301,8 @@ def describe_warning(
 def describe_model_note(field: str, code: str, language: Language) -> str:
     """What a model says of a field of a car, with its name: an entry of `row_notes`."""
     label = CAR_FIELDS[field].label(language)
-    return f"{label}{COLON[language]}{translate(WARNING_MESSAGES[message_code(code, field)], language)}"
+    text = translate(WARNING_MESSAGES[message_code(code, field)], language)
+    return f"{label}{COLON[language]}{text}"
 
 
 def format_more_count(count: int, language: Language) -> str:
