@@ -100,9 +100,9 @@ def test_in_english():
 def test_in_arabic_with_signs_to_the_left_of_their_numbers():
     texts = texts_of("ar")
     assert texts[0] == (
-        "ثمن الانطلاق: سيارة متوسطة في السوق، معتادة في كل ما لم يُذكر، 130.800\u00a0درهم"
+        "ثمن الانطلاق: سيارة متوسطة في السوق، معتادة في كل ما لم يُذكر، 130.800\u00a0درهم"  # noqa: RUF001
     )
-    assert texts[2] == "علبة السرعات (يدوي): يخفض الثمن، \u200e\u221218.100\u00a0درهم"
+    assert texts[2] == "علبة السرعات (يدوي): يخفض الثمن، \u200e\u221218.100\u00a0درهم"  # noqa: RUF001
     assert texts[3].startswith("المسافة المقطوعة 25.000\u00a0كلم: أقل من متوسط الإعلانات")
 
 
