@@ -42,7 +42,7 @@ def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page
     contexts, requested, errors = [], [], []
 
     def open_(path: str = "/", **options: Any) -> Page:
-        context = browser.new_context(base_url=service.url, locale="fr-FR", **options)
+        context = browser.new_context(**{"base_url": service.url, "locale": "fr-FR"} | options)
         context.set_default_timeout(TIMEOUT_MS)
         contexts.append(context)
         page = context.new_page()
