@@ -133,6 +133,18 @@ def test_the_error_report_speaks_the_language_of_whoever_reads_it(path: BulkPath
     assert "Year of first registration: expected" in rows_of(path, batch)[0]["row_error"]
 
 
+def test_a_batch_in_arabic_has_arabic_reasons_and_notes(path: BulkPath) -> None:
+    batch = path.run(file_of(GOOD_ROW.replace("25000", "a lot"), BAD_ROW), language="ar")
+    noted, refused = rows_of(path, batch)
+    assert noted["row_notes"].startswith("قيمة مُهملة: الحقل «المسافة المقطوعة»: المنتظر عددًا")
+    assert refused["row_error"].startswith("الحقل «سنة أول تسجيل»: المنتظر عددًا صحيحًا من 1990")
+
+
+def test_a_batch_in_a_language_of_another_version_is_answered_in_french(path: BulkPath) -> None:
+    (row,) = rows_of(path, path.run(file_of(BAD_ROW), language="de"))
+    assert row["row_error"].startswith("Champ « Année »")
+
+
 def test_the_rejected_rows_can_be_corrected_and_uploaded_again(path: BulkPath) -> None:
     batch = path.run(file_of(GOOD_ROW, BAD_ROW))
     (row,) = rows_of(path, batch, "rejected.csv")
