@@ -5,7 +5,8 @@ So `carprice --help` starts fast, and no command loads the code of another.
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import click
@@ -30,22 +31,40 @@ COMMANDS: dict[str, CommandTarget] = {
     "up": CommandTarget("launcher.up:up", mark("Start the whole service here.")),
     "status": CommandTarget("cli.status:status", mark("Tell what runs, and what does not.")),
     "run": CommandTarget("launcher.up:run", mark("Run one process of the service.")),
-    "first-model": CommandTarget("launcher.first_model:first_model", mark("Train unless a model is active.")),
-    "repair-broker": CommandTarget("cli.broker:repair_broker", mark("Repair damaged files of the embedded broker.")),
+    "first-model": CommandTarget(
+        "launcher.first_model:first_model", mark("Train unless a model is active.")
+    ),
+    "repair-broker": CommandTarget(
+        "cli.broker:repair_broker", mark("Repair damaged files of the embedded broker.")
+    ),
     "key": CommandTarget("cli.keys:key", mark("Create, list, change and revoke API keys.")),
     "audit": CommandTarget("cli.audit:audit", mark("Check the audit log.")),
-    "backup": CommandTarget("cli.backups.create:backup", mark("Copy all data, while it is in use.")),
-    "restore": CommandTarget("cli.backups.restore:restore", mark("Put the data of a backup in place.")),
+    "backup": CommandTarget(
+        "cli.backups.create:backup", mark("Copy all data, while it is in use.")
+    ),
+    "restore": CommandTarget(
+        "cli.backups.restore:restore", mark("Put the data of a backup in place.")
+    ),
     "dead": CommandTarget("cli.dead:dead", mark("Replay or drop work that was given up.")),
-    "webhooks": CommandTarget("cli.webhooks:webhooks", mark("List and replay webhooks; their secrets.")),
+    "webhooks": CommandTarget(
+        "cli.webhooks:webhooks", mark("List and replay webhooks; their secrets.")
+    ),
     "outcomes": CommandTarget("cli.sales:outcomes", mark("How right the estimates were.")),
     "predict": CommandTarget("cli.valuations.predict:predict", mark("Value one car.")),
     "batch": CommandTarget("cli.valuations.batch:batch", mark("Value every car of a file.")),
     "train": CommandTarget("cli.training.train:train", mark("Train a model version.")),
-    "retrain": CommandTarget("cli.retraining.retrain:retrain", mark("Train on new listings; activate if better.")),
-    "evaluate": CommandTarget("cli.training.evaluate:evaluate", mark("Measure a model on real listings.")),
-    "recalibrate": CommandTarget("cli.retraining.recalibrate:recalibrate", mark("Recalibrate intervals on later data.")),
-    "drift": CommandTarget("cli.retraining.drift:drift", mark("Compare valued cars with the training data.")),
+    "retrain": CommandTarget(
+        "cli.retraining.retrain:retrain", mark("Train on new listings; activate if better.")
+    ),
+    "evaluate": CommandTarget(
+        "cli.training.evaluate:evaluate", mark("Measure a model on real listings.")
+    ),
+    "recalibrate": CommandTarget(
+        "cli.retraining.recalibrate:recalibrate", mark("Recalibrate intervals on later data.")
+    ),
+    "drift": CommandTarget(
+        "cli.retraining.drift:drift", mark("Compare valued cars with the training data.")
+    ),
     "market": CommandTarget("cli.market:market", mark("Show or rebuild the reference market.")),
     "models": CommandTarget("cli.models:models", mark("List, activate and roll back versions.")),
     "completion": CommandTarget(
@@ -67,10 +86,10 @@ class LazyGroup(click.Group):
         speak(language)
         if (argument := undecodable_argument(given)) is not None:
             refuse_argument(argument)
-        if not options.pop("standalone_mode", True):
-            return super().main(given, *others, standalone_mode=False, **options)
-        call = super().main
-        run_and_exit(lambda: call(given, *others, standalone_mode=False, **options))
+        exits = options.pop("standalone_mode", True)
+        call: Callable[..., Any] = super().main
+        run = partial(call, given, *others, standalone_mode=False, **options)
+        return run_and_exit(run) if exits else run()
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """All names, in the order of the table."""

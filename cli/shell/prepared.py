@@ -37,9 +37,7 @@ def prepared(command: click.Command, path: str) -> click.Command:
 
 def inner_commands(command: click.Command) -> dict[str, click.Command]:
     """The commands in a command, by name."""
-    return {
-        name: other for _, others in _containers(command) for name, other in others.items()
-    }
+    return {name: other for _, others in _containers(command) for name, other in others.items()}
 
 
 def own_texts(command: click.Command) -> Iterator[str]:
