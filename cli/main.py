@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from cli.shell.endings import run_and_exit
 from cli.shell.language import gettext, speak, take_language
-from cli.shell.options import language_option
+from cli.shell.options import LANG_HELP, language_option
 from cli.shell.prepared import prepared
 from cli.streams import accept_any_encoding, refuse_argument, undecodable_argument
 from shared.i18n.catalogue import mark
@@ -113,7 +113,7 @@ class LazyGroup(click.Group):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The options, with `--lang` and its help in the language of the run."""
         option = language_option()
-        option.help = gettext(option.help or "")
+        option.help = gettext(LANG_HELP)
         return [option, *super().get_params(ctx)]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
