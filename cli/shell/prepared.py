@@ -1,6 +1,7 @@
 """Commands as they are run: help in the language of the run, exit codes in it, and `--lang`."""
 
 import copy
+import inspect
 from collections.abc import Iterator
 
 import click
@@ -12,6 +13,8 @@ from shared.i18n.catalogue import mark
 
 _LANG = "lang"
 TITLE = mark("Exit codes:")
+KEPT_LINES = "\b"
+"""click does not wrap the lines of a paragraph that begins with it."""
 
 
 def prepared(command: click.Command, path: str) -> click.Command:
@@ -25,9 +28,7 @@ def prepared(command: click.Command, path: str) -> click.Command:
     made.params = [_translated(parameter) for parameter in command.params]
     if all(parameter.name != _LANG for parameter in made.params):
         made.params.append(_translated(language_option()))
-    made.help = gettext(command.help) if command.help else None
-    if command.short_help:
-        made.short_help = gettext(command.short_help)
+    made.help = _translated_text(command.help) if command.help else None
     made.epilog = _epilog(command, path)
     for name, others in _containers(made):
         inner = {each: prepared(other, f"{path} {each}") for each, other in others.items()}
@@ -42,15 +43,28 @@ def inner_commands(command: click.Command) -> dict[str, click.Command]:
 
 def own_texts(command: click.Command) -> Iterator[str]:
     """The English texts of a command and of the commands in it, for the catalogue."""
-    for text in (command.help, command.short_help, command.epilog):
-        if text:
-            yield text
+    for text in (command.help, command.epilog):
+        yield from filter(_is_translated, paragraphs(text or ""))
     for parameter in command.params:
         for text in (getattr(parameter, "help", None), getattr(parameter, "prompt", None)):
             if isinstance(text, str):
                 yield text
     for other in inner_commands(command).values():
         yield from own_texts(other)
+
+
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a help text, each without its line breaks unless click keeps them."""
+    parts = inspect.cleandoc(text).split("\n\n")
+    return [part if part.startswith(KEPT_LINES) else " ".join(part.split()) for part in parts]
+
+
+def _is_translated(paragraph: str) -> bool:
+    return bool(paragraph) and not paragraph.startswith(KEPT_LINES)
+
+
+def _translated_text(text: str) -> str:
+    return "\n\n".join(gettext(part) if _is_translated(part) else part for part in paragraphs(text))
 
 
 def _containers(command: click.Command) -> list[tuple[str, dict[str, click.Command]]]:
@@ -71,8 +85,8 @@ def _translated(parameter: click.Parameter) -> click.Parameter:
 
 
 def _epilog(command: click.Command, path: str) -> str | None:
-    parts = [gettext(command.epilog)] if command.epilog else []
+    parts = [_translated_text(command.epilog)] if command.epilog else []
     if not isinstance(command, click.Group):
         lines = [f"  {code:<3}  {gettext(text)}" for code, text in exit_codes(path).items()]
-        parts.append("\n".join(["\b", gettext(TITLE), *lines]))
+        parts.append("\n".join([KEPT_LINES, gettext(TITLE), *lines]))
     return "\n\n".join(parts) or None
