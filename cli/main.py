@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from cli.shell.endings import run_and_exit
+from cli.shell.endings import broken_pipe_ends, run_and_exit
 from cli.shell.language import gettext, speak, take_language
 from cli.shell.options import LANG_HELP, language_option
 from cli.shell.prepared import prepared
@@ -90,6 +90,22 @@ class LazyGroup(click.Group):
         call: Callable[..., Any] = super().main
         run = partial(call, given, *others, standalone_mode=False, **options)
         return run_and_exit(run) if exits else run()
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Read the arguments; `--help` writes here."""
+        with broken_pipe_ends():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command whose arguments were read."""
+        with broken_pipe_ends():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """All names, in the order of the table."""

@@ -4,13 +4,22 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import click
 
 from cli.shell.exit_codes import BROKEN_PIPE, DONE, INTERRUPTED, REFUSED
 from cli.shell.language import gettext as _
+
+
+@contextlib.contextmanager
+def broken_pipe_ends() -> Iterator[None]:
+    """End with the code of a broken pipe; click would end with 1, which means something else."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise SystemExit(BROKEN_PIPE) from None
 
 
 def run_and_exit(command: Callable[[], Any]) -> NoReturn:
