@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from cli.valuations import batch as batch_cli
-from cli.valuations import predict, texts
+from cli.valuations import predict, printing, texts
 from cli.valuations.batch_run import BatchRun
 from client import version
 from client.errors import (
@@ -36,6 +36,8 @@ from client.protocol import downloads, repetition
 from client.sync import CarPriceClient
 from client.valuations import Valuation, VehicleName
 from client.work import Batch
+from shared.i18n.catalogue import translate
+from shared.i18n.languages import Language
 
 CAR = {"company": "Toyota", "model": "Corolla"}
 VALUATION = {
@@ -1000,14 +1002,14 @@ def test_an_interruption_shows_how_to_continue(
     assert done.stderr == "\nInterrompu. La même commande reprendra où elle en est.\n"
 
 
-def test_both_languages_have_the_same_messages() -> None:
-    english, french = texts.TEXTS["en"], texts.TEXTS["fr"]
-    assert english.keys() == french.keys()
-    for code, text in english.items():
+@pytest.mark.parametrize("language", ["fr", "ar"])
+def test_messages_have_the_same_values_in_every_language(language: Language) -> None:
+    for text in (*texts.MESSAGES.values(), *printing.TEXTS.values()):
         fields = [
-            {name for _, name, _, _ in Formatter().parse(one)} for one in (text, french[code])
+            {name for _, name, _, _ in Formatter().parse(one)}
+            for one in (text, translate(text, language))
         ]
-        assert fields[0] - {None} == fields[1] - {None}, code
+        assert fields[0] - {None} == fields[1] - {None}, text
 
 
 def test_a_refused_file_is_described_with_each_of_its_faults() -> None:
