@@ -11,6 +11,7 @@ from api import limits
 from api.batches import result_views
 from api.batches import views as batches
 from api.container import ApiServices, build_services
+from api.estimates import views as estimates
 from api.events import views as events
 from api.http.assets import Asset
 from api.http.context import EXTENSION, transferring_caller
@@ -121,6 +122,7 @@ def _register_routes(app: Flask) -> None:
     api.spec.components.schema("CarRequest", schema=CarRequestSchema)
     for views in (
         valuations,
+        estimates,
         sales,
         jobs,
         batches,

@@ -18,6 +18,13 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         ),
         "en": ("Valuation too old", "A sale is reported within {days} days of valuation {id}."),
     },
+    "estimate-expired": {
+        "fr": (
+            "Estimation expirée",
+            "Une estimation se relit pendant {days} jours : ceux de {id} sont passés.",
+        ),
+        "en": ("Estimate expired", "An estimate is kept for {days} days; those of {id} are over."),
+    },
     "job-not-found": {
         "fr": ("Tâche introuvable", "Aucune de vos tâches n'a l'identifiant {id}."),
         "en": ("Job not found", "None of your jobs has the id {id}."),
