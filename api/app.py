@@ -28,6 +28,8 @@ from api.ops import dead_letter_views, docs_views
 from api.ops import views as ops
 from api.pages import language as page_language
 from api.pages.car import views as car_pages
+from api.pages.estimates import comparison as comparison_pages
+from api.pages.estimates import views as estimate_pages
 from api.pages.files import pages as file_pages
 from api.sales import views as sales
 from api.transport.fast_path import FastPathMiddleware
@@ -134,7 +136,13 @@ def _register_routes(app: Flask) -> None:
         dead_letter_views,
     ):
         api.register_blueprint(views.blueprint)
-    for pages_blueprint in (car_pages.blueprint, file_pages.blueprint, docs_views.blueprint):
+    for pages_blueprint in (
+        car_pages.blueprint,
+        estimate_pages.blueprint,
+        comparison_pages.blueprint,
+        file_pages.blueprint,
+        docs_views.blueprint,
+    ):
         app.register_blueprint(pages_blueprint)
 
 

@@ -146,6 +146,19 @@ class EstimateFiles:
         with _storage_errors():
             return self._blobs.size(_folder(estimate_id), SHARED) is not None
 
+    def write_drawing(self, estimate_id: str, name: str, content: bytes) -> None:
+        """Store a file that was drawn of an estimate, so that it is drawn once."""
+        with _storage_errors(), self._blobs.write(_folder(estimate_id), name) as blob:
+            blob.write(content)
+
+    def read_drawing(self, estimate_id: str, name: str) -> bytes | None:
+        """A file that was drawn of an estimate; None if there is none."""
+        try:
+            with _storage_errors(), self._blobs.read(_folder(estimate_id), name) as blob:
+                return blob.read()
+        except FileNotFoundError:
+            return None
+
     def remove(self, estimate_id: str) -> None:
         """Delete an estimate, the record first."""
         with _storage_errors():
