@@ -22,8 +22,17 @@ STATIC = Path(__file__).parent / "static"
 ASSETS = AssetFolder(
     {
         name: STATIC / name
-        for name in ("page.css", "page.js", "file.js", "upload.js", "icon.svg", "chevron.svg",
-                     "estimates.css", "estimates.js", "history.js")
+        for name in (
+            "page.css",
+            "page.js",
+            "file.js",
+            "upload.js",
+            "icon.svg",
+            "chevron.svg",
+            "estimates.css",
+            "estimates.js",
+            "history.js",
+        )
     },
     "/assets/",
 )

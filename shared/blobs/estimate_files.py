@@ -45,7 +45,7 @@ class KeptEstimate:
     caller: CallerId
     request: CarRequest
     model: Mapping[str, str | None]
-    """Identity of the model that answered: `ActiveVersionCache.identity`; empty without estimate."""
+    """Identity of the model that answered (`ActiveVersionCache.identity`); empty without one."""
     estimate: Estimate | None = None
     """None: the job of the same id has not ended yet."""
     cached: bool = False

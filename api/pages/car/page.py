@@ -27,7 +27,7 @@ from shared.messages.texts import describe_problem
 RETRY_PARAMETER = "essai"
 """How often a page that reports an outage has asked again by itself."""
 RETRIES_S = (3, 5, 5, 10, 10, 20, 20, 30, 30, 60, 60)
-"""Pauses before the retries of such a page, seconds; after the last one it waits for the visitor."""
+"""Pauses before the retries of such a page, seconds; after the last one the visitor decides."""
 MAX_LINK_CHARS = 2000
 """Longer entries are not put into an address."""
 

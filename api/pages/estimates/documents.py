@@ -64,7 +64,7 @@ def _draw(content: dict[str, Any]) -> bytes:
     if not _places.acquire(timeout=WAIT_S):
         raise TooManyTransfers
     try:
-        done = subprocess.run(  # noqa: S603 - this interpreter and a module of this package
+        done = subprocess.run(
             [sys.executable, "-m", "api.pages.estimates.drawing"],
             input=orjson.dumps(content),
             capture_output=True,

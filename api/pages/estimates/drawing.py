@@ -43,9 +43,7 @@ class Sheet(FPDF):
         folder = font_folder()
         self.add_font(FONT, "", folder / "DejaVuSans.ttf")
         self.add_font(FONT, "B", folder / "DejaVuSans-Bold.ttf")
-        self.set_text_shaping(
-            use_shaping_engine=True, direction="rtl" if self.is_rtl else "ltr"
-        )
+        self.set_text_shaping(use_shaping_engine=True, direction="rtl" if self.is_rtl else "ltr")
         self.set_lang(content["language"])
         self.set_title(content["car"])
         self.add_page()
@@ -176,9 +174,7 @@ def _foot(sheet: Sheet, content: Mapping[str, Any]) -> None:
     sheet.set_text_shaping(use_shaping_engine=True, direction="ltr")
     for text in (content["model"], content["address"]):
         sheet.set_x(sheet.l_margin)
-        sheet.multi_cell(
-            full - side, 3.6, text, align=sheet.start, new_x="LMARGIN", new_y="NEXT"
-        )
+        sheet.multi_cell(full - side, 3.6, text, align=sheet.start, new_x="LMARGIN", new_y="NEXT")
 
 
 def main() -> None:

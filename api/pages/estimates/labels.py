@@ -8,9 +8,9 @@ from flask import g, request
 
 from api.http.context import services
 from api.middleware.authentication import LOCAL_CALLER
+from api.pages.estimates.summary import interval_sentence, summarize
 from api.pages.language import gettext as _
 from api.pages.language import page_language, page_url
-from api.pages.estimates.summary import interval_sentence, summarize
 from shared.blobs.estimate_files import KeptEstimate
 from shared.domain.clock import DAY_S
 from shared.i18n.languages import Language
