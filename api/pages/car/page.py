@@ -157,7 +157,6 @@ def render(
         has_card=manifest is not None and CARD_DATA_FILE in manifest.files,
         address=request.host_url,
     )
-    response.headers["Content-Language"] = page_language()
     if status in {HTTPStatus.ACCEPTED, HTTPStatus.SERVICE_UNAVAILABLE}:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response

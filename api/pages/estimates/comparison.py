@@ -21,7 +21,7 @@ from api.pages.estimates.labels import LOCALES, format_date, path_of, reference
 from api.pages.estimates.summary import Summary, summarize
 from api.pages.language import chosen_language, page_language, page_url
 from api.pages.language import gettext as _
-from api.pages.typography import format_price
+from api.pages.typography import format_amount, format_price
 from shared.blobs.estimate_files import KeptEstimate, id_in
 from shared.domain.errors import DomainError, ValuationNotFound
 from shared.domain.job import Job
@@ -71,7 +71,6 @@ def compare() -> Response:
         cars=[_head(one, found) for one in found],
         rows=_rows(found) if found else [],
     )
-    response.headers["Content-Language"] = page_language()
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
     if any(one.status == HTTPStatus.UNAUTHORIZED for one in entries):
         response.status_code = HTTPStatus.UNAUTHORIZED
@@ -82,15 +81,14 @@ def compare() -> Response:
 @blueprint.get("/estimations")
 def history() -> Response:
     """The list of the estimates of this browser, which the server does not know."""
-    response = html_response(
+    return html_response(
         "estimates/history.html",
         PAGE_CSP,
         assets=ASSETS,
         days=services().estimates.days,
+        price_pattern=format_amount(0).replace("0", "{amount}"),
         locale=LOCALES[page_language()].replace("_", "-"),
     )
-    response.headers["Content-Language"] = page_language()
-    return response
 
 
 def _entry(typed: str) -> Entry:

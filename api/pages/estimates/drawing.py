@@ -35,7 +35,7 @@ class Sheet(FPDF):
     """
 
     def __init__(self, content: Mapping[str, Any], unit: str, size: Any) -> None:
-        super().__init__(unit=unit, format=size)  # type: ignore[arg-type] # one of its literals
+        super().__init__(unit=unit, format=size)
         self.is_rtl = content["direction"] == "rtl"
         self.start = Align.R if self.is_rtl else Align.L
         self.end = Align.L if self.is_rtl else Align.R

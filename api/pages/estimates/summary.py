@@ -7,7 +7,7 @@ from api.pages.car.form import form_values
 from api.pages.car.reading import car_name, format_value
 from api.pages.language import gettext as _
 from api.pages.language import page_language
-from api.pages.typography import format_number, format_price, round_price
+from api.pages.typography import format_price, round_price
 from shared.blobs.estimate_files import KeptEstimate
 from shared.domain.valuation import Estimate, VerdictPosition
 from shared.fields.car import CAR_FIELDS
@@ -31,7 +31,7 @@ class Summary:
     """Rounded to hundreds."""
     price: str
     low: str
-    """Lower end of the interval, without currency."""
+    """Lower end of the interval."""
     high: str
     asking: str
     """The asking price; empty without one."""
@@ -54,8 +54,8 @@ def summarize(kept: KeptEstimate) -> Summary:
         car=car_name(request, estimate, form_values(request)),
         price_mad=round_price(estimate.price_mad),
         price=format_price(estimate.price_mad),
-        low=format_number(round_price(interval.low_mad)),
-        high=format_number(round_price(interval.high_mad)),
+        low=format_price(interval.low_mad),
+        high=format_price(interval.high_mad),
         asking="" if asking is None else format_price(asking),
         verdict="" if asking is None else _verdict(estimate, asking),
         facts=[
@@ -71,7 +71,7 @@ def summarize(kept: KeptEstimate) -> Summary:
 
 def interval_sentence(summary: Summary) -> str:
     """The interval in words."""
-    text = _("Nine comparable cars in ten are offered between {low} and {high} MAD.")
+    text = _("Nine comparable cars in ten are offered between {low} and {high}.")
     return text.format(low=summary.low, high=summary.high)
 
 
