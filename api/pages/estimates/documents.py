@@ -11,6 +11,7 @@ from api.http.context import services
 from api.pages.estimates.labels import absolute_url, format_date, path_of, reference
 from api.pages.estimates.summary import Summary, interval_sentence, summarize
 from api.pages.language import gettext as _
+from api.pages.typography import typographic
 from shared.blobs.estimate_files import KeptEstimate
 from shared.domain.errors import StorageUnavailable, TooManyTransfers
 from shared.i18n.languages import Language, direction
@@ -51,7 +52,7 @@ def _drawn(kept: KeptEstimate, kind: str, language: Language) -> bytes:
         stored = None
     if stored is not None:
         return stored
-    drawn = _draw({"kind": kind, **_content(kept, language)})
+    drawn = _draw(_typographic({"kind": kind, **_content(kept, language)}))
     try:
         files.write_drawing(kept.id, name, drawn)
     except StorageUnavailable as error:
@@ -102,6 +103,15 @@ def _content(kept: KeptEstimate, language: Language) -> dict[str, Any]:
         "address": absolute_url(path_of(kept.id)),
         "qr": _qr_rows(absolute_url(path_of(kept.id))),
     }
+
+
+def _typographic(content: Any) -> Any:
+    """All texts of a document as they are printed."""
+    if isinstance(content, dict):
+        return {name: _typographic(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_typographic(value) for value in content]
+    return typographic(content) if isinstance(content, str) else content
 
 
 def _verdict_line(summary: Summary) -> str:

@@ -97,10 +97,10 @@ def draw_pdf(content: Mapping[str, Any]) -> bytes:
         sheet.line_of(content["verdict"], 10.5, bold=True)
     _section(sheet, content["facts_title"], has_content=bool(content["facts"]))
     for label, value in content["facts"]:
-        sheet.pair(label, value, 9)
+        sheet.pair(label, value, 10)
     _section(sheet, content["explanation_title"], has_content=bool(content["explanation"]))
     for sentence in content["explanation"]:
-        sheet.line_of(sentence, 9)
+        sheet.line_of(sentence, 10)
     _foot(sheet, content)
     return bytes(sheet.output())
 

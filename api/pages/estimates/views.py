@@ -79,8 +79,12 @@ def estimation(estimate_id: str) -> Response:
 
 @blueprint.get("/estimations/<estimate_id>.pdf")
 def pdf(estimate_id: str) -> Response:
-    """Send a kept estimate as a document of one page."""
-    found = finished(estimate_id)
+    """Send a kept estimate as a document of one page; one that is not made yet is shown instead."""
+    kept = readable(estimate_id)
+    found = complete(kept)
+    if isinstance(found, Job):
+        location = page_url(path_of(kept.id))
+        return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": location})
     response = Response(pdf_of(found, page_language()), mimetype="application/pdf")
     name = f"estimation-{found.id}.pdf"
     response.headers["Content-Disposition"] = f'inline; filename="{name}"'
