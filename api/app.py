@@ -29,6 +29,7 @@ from api.pages import language as page_language
 from api.pages.car import views as car_pages
 from api.pages.files import pages as file_pages
 from api.sales import views as sales
+from api.suggestions import views as suggestions
 from api.transport.fast_path import FastPathMiddleware
 from api.valuations import views as valuations
 from shared.fields.car import CarRequestSchema
@@ -121,6 +122,7 @@ def _register_routes(app: Flask) -> None:
     api.spec.components.schema("CarRequest", schema=CarRequestSchema)
     for views in (
         valuations,
+        suggestions,
         sales,
         jobs,
         batches,

@@ -26,7 +26,7 @@ from model_store.pricing.reasons import DetailEffects, known_fields, list_notes,
 from model_store.pricing.scenarios import ScenarioExpander, widen
 from model_store.pricing.typical_cars import TypicalCarTable
 from model_store.pricing.usual_approximation import reference_km_by_age
-from model_store.pricing.usual_cars import MAX_AGE, UsualStatistics
+from model_store.pricing.usual_cars import KINDS, MAX_AGE, UsualStatistics
 from model_store.registry.manifest import USUAL_FILE_SCHEMA, ModelVersion
 from model_store.registry.self_test import check_prices
 from shared.domain.car import FIELD_NAMES, USUALLY_STATED, CarFeatures, Fuel, Transmission
@@ -259,14 +259,17 @@ class LoadedModel:
     def _usual_car(self, car: CarFeatures) -> CarFeatures:
         """The most frequent fuel and gearbox of a model and year, with their usual kilometres."""
         bare = CarFeatures(company=car.company, model=car.model, year=car.year)
-        kinds: dict[tuple[Fuel | None, Transmission | None], float] = {}
-        for one, weight in self.scenario_cars(bare):
-            kind = (one.fuel, one.transmission)
-            kinds[kind] = kinds.get(kind, 0.0) + weight
-        fuel, transmission = max(kinds, key=lambda kind: kinds[kind])
-        kind = dataclasses.replace(bare, fuel=fuel, transmission=transmission)
-        km = max(KM_STEP * round(self.usual_km(kind) / KM_STEP), KM_STEP)
-        return dataclasses.replace(kind, km_driven=km if self._scenarios.usual.knows_km else None)
+        usual, coded = self._scenarios.usual, self.encoder.code([bare]).cars
+        shares = usual.shares(coded, np.ones((1, len(KINDS)), dtype=np.bool_))[0]
+        place = int(shares.argmax())
+        fuel, transmission = KINDS[place] if usual.knows_kinds else (None, None)
+        km = float(usual.km(coded)[0][0, place]) if usual.knows_km else None
+        return dataclasses.replace(
+            bare,
+            fuel=fuel,
+            transmission=transmission,
+            km_driven=None if km is None else max(KM_STEP * round(km / KM_STEP), KM_STEP),
+        )
 
     def scenario_cars(self, car: CarFeatures) -> list[tuple[CarFeatures, float]]:
         """The complete cars that stand for a car with missing fields, and their shares.
