@@ -110,7 +110,8 @@ def _kilometres(given: Mapping[str, Any], vehicle: str, kind: str, year: int) ->
         return None
     age = min(max(given["year"] - year, 0), len(by_age) - 1)
     factor = given["km_by_vehicle"].get(vehicle, 0.0) + given["km_by_kind"].get(kind, 0.0)
-    return max(KM_STEP * round(by_age[age] * math.exp(factor) / KM_STEP), KM_STEP)
+    km = float(by_age[age]) * math.exp(factor)
+    return max(KM_STEP * round(km / KM_STEP), KM_STEP)
 
 
 @lru_cache(maxsize=2)

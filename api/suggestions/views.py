@@ -1,23 +1,18 @@
 """`GET /suggest` and `GET /suggest/usual`: for forms that value a car."""
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import orjson
 from flask import Response
 
 from api.http.conditional import conditional
-from api.http.context import services
 from api.http.requests import load_query
 from api.http.responses import JSON, NOT_MODIFIED, ApiBlueprint, query_parameters
+from api.suggestions.active import active_folder, find_usual_values
 from api.suggestions.schemas import SuggestionsSchema, SuggestQuery, UsualQuery, UsualSchema
 from api.suggestions.search import suggest_brands, suggest_models, suggest_trims
-from api.suggestions.usual import UsualValues, usual_values
 from api.suggestions.vocabulary import Name
-from shared.domain.names import fold_name
-from shared.domain.reading import NamesMissing
-from shared.vehicles.names import read_names
 
 CACHE_CONTROL = "public, max-age=3600"
 """Names and usual values change with the active model version only."""
@@ -62,21 +57,6 @@ def usual() -> Response:
     """Usual fuel, gearbox, fiscal power and kilometres by the listings; needs no key."""
     query = load_query(UsualQuery)
     return _cacheable(find_usual_values(query["company"], query["model"], query["year"]))
-
-
-def find_usual_values(company: str, model: str, year: int) -> UsualValues:
-    """The usual values by the active version, of names as people write them."""
-    try:
-        reading = read_names(fold_name(company) or None, fold_name(model) or None)
-    except NamesMissing:
-        return UsualValues()
-    return usual_values(active_folder(), reading.company, reading.model, year)
-
-
-def active_folder() -> Path | None:
-    """The folder of the active model version; None without one."""
-    active = services().active_model.version_id()
-    return None if active is None else services().settings.versions_path / active
 
 
 def _suggestion(name: Name) -> dict[str, Any]:

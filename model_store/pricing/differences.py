@@ -50,8 +50,8 @@ def typical_car(
     ]
     differences.sort(key=lambda one: -abs(one.effect_mad))
     return TypicalCar(
-        fuel=_plain(typical.fuel),
-        transmission=_plain(typical.transmission),
+        fuel=typical.fuel and str(typical.fuel),
+        transmission=typical.transmission and str(typical.transmission),
         km_driven=typical.km_driven,
         price_mad=of_span[frozenset()],
         differences=tuple(differences),
@@ -98,10 +98,9 @@ def curve_kilometres(usual: int | None, own: int | None) -> list[int]:
     if furthest <= 0:
         return []
     wanted = furthest / CURVE_STEPS
-    step = next((one for one in _ROUND_STEPS if one >= wanted), None)
-    if step is None:
-        step = round(wanted, -5) or _ROUND_STEPS[-1]
-    return [int(step * number) for number in range(1, CURVE_STEPS + 1)]
+    larger = int(round(wanted, -5)) or _ROUND_STEPS[-1]
+    step = next((one for one in _ROUND_STEPS if one >= wanted), larger)
+    return [step * number for number in range(1, CURVE_STEPS + 1)]
 
 
 def _span(first: int, length: int, count: int) -> frozenset[int]:

@@ -266,8 +266,8 @@ class LoadedModel:
         km = float(usual.km(coded)[0][0, place]) if usual.knows_km else None
         return dataclasses.replace(
             bare,
-            fuel=fuel,
-            transmission=transmission,
+            fuel=fuel and Fuel(fuel),
+            transmission=transmission and Transmission(transmission),
             km_driven=None if km is None else max(KM_STEP * round(km / KM_STEP), KM_STEP),
         )
 

@@ -21,7 +21,6 @@ from api.middleware.problems import answer_error, answer_http_error
 from api.ops.docs_views import html_response
 from api.pages.car.form import build_form, example_values, form_values
 from api.pages.car.result import build_result, data_age_warnings
-from api.pages.car.suggestions import Suggestions, suggestions
 from api.pages.common import ASSETS, BASIC_CHALLENGE, PAGE_CSP, REFUSAL_STATUSES, prefers_html
 from api.pages.typography import format_month, typographic
 from model_store.registry.manifest import CARD_DATA_FILE
@@ -43,7 +42,7 @@ REFRESH_S = 1
 POLL_WAIT_S = 2.0
 """Longest wait of one request for a running estimate."""
 REQUIRED = frozenset(REQUIRED_FIELDS)
-EXTRAS = (Extra.COMPARABLES, Extra.CONTRIBUTIONS, Extra.DEPRECIATION)
+EXTRAS = (Extra.COMPARABLES, Extra.CONTRIBUTIONS, Extra.DEPRECIATION, Extra.TYPICAL)
 JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
 """The answer of the reference API at `/`."""
 
@@ -233,12 +232,10 @@ def _page(
         PAGE_CSP,
         status=status,
         assets=ASSETS,
-        language="fr",
         form=build_form(values, problems or ()),
         result=result,
         notice=notice,
         refresh=refresh,
-        suggestions=_suggestions(active),
         data_as_of=format_month(card.data_as_of) if card else "",
         data_age_months=data_age,
         model_version=version,
@@ -248,9 +245,3 @@ def _page(
     if status in {HTTPStatus.ACCEPTED, HTTPStatus.SERVICE_UNAVAILABLE}:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
-
-
-def _suggestions(active: str | None) -> Suggestions:
-    if active is None:
-        return Suggestions()
-    return suggestions(services().settings.versions_path / active)
