@@ -266,8 +266,8 @@ class LoadedModel:
         km = float(usual.km(coded)[0][0, place]) if usual.knows_km else None
         return dataclasses.replace(
             bare,
-            fuel=fuel and Fuel(fuel),
-            transmission=transmission and Transmission(transmission),
+            fuel=None if fuel is None else Fuel(fuel),
+            transmission=None if transmission is None else Transmission(transmission),
             km_driven=None if km is None else max(KM_STEP * round(km / KM_STEP), KM_STEP),
         )
 
