@@ -3,6 +3,7 @@
 from shared.domain.car import Condition, Fuel, Origin, Owner, SellerType, Transmission
 from shared.domain.names import by_spelling
 from shared.fields.phrases import PhraseReader
+from shared.i18n.catalogue import mark_in_context, translate_in_context
 
 FUEL_SPELLINGS = by_spelling(
     {
@@ -47,7 +48,7 @@ FUEL_PHRASES = PhraseReader(
         ),
         Fuel.LPG: (
             "gpl, lpg, glp, autogas, autogaz, gaz de petrole liquefie, liquefied petroleum gas, "
-            "liquid petroleum gas, gas licuado, gas licuado de petroleo"
+            "liquid petroleum gas, gas licuado, gas licuado de petroleo, غاز البترول المسال"
         ),
         Fuel.CNG: (
             "gnv, cng, gnc, gaz naturel, gas natural, natural gas, compressed natural gas, "
@@ -136,7 +137,8 @@ OWNER_SPELLINGS = by_spelling(
             "zweite hand, يد ثانيه, مالك ثاني"
         ),
         Owner.SECOND_OR_MORE: "deuxieme main ou plus, seconde main ou plus, non, no, false, faux, "
-        "nein, 2 plus, 2 ou plus, 2 et plus, 2 or more, 2eme main ou plus, 2eme main et plus, لا",
+        "nein, 2 plus, 2 ou plus, 2 et plus, 2 or more, 2eme main ou plus, 2eme main et plus, لا, "
+        "يد ثانيه او اكثر",
         Owner.THIRD: (
             "troisieme main, 3eme main, 3e main, third owner, third hand, 3rd owner, 3rd, 3eme, "
             "troisieme, 3eme proprietaire, troisieme proprietaire, 3 owners, 3, 3 0, 3 hand, "
@@ -147,10 +149,10 @@ OWNER_SPELLINGS = by_spelling(
             "4eme main ou plus, fourth, fourth owner, 4th owner, 4th, fourth above owner, "
             "fourth and above owner, fourth and above, 4th and above, 4th above owner, 4th above, "
             "fourth above, 4 or more, 4 et plus, 4 ou plus, 4 owners, 4, 4 0, 4 plus, 5, 5 plus, "
-            "6, يد رابعه"
+            "6, يد رابعه, يد رابعه او اكثر"
         ),
         Owner.TEST_DRIVE: "vehicule de demonstration, voiture de demonstration, demonstration, "
-        "test drive, test drive car owner, demo, vorfuhrwagen",
+        "test drive, test drive car owner, demo, vorfuhrwagen, سياره عرض",
     }
 )
 
@@ -168,7 +170,7 @@ SELLER_SPELLINGS = by_spelling(
             "societe, entreprise, company, haendler, handler, autohaus, gewerblich, business, "
             "trade, مهني, معرض, وكاله, تاجر, شركه"
         ),
-        SellerType.TRUSTMARK_DEALER: "concessionnaire agree, concessionnaire officiel",
+        SellerType.TRUSTMARK_DEALER: "concessionnaire agree, concessionnaire officiel, وكيل معتمد",
     }
 )
 
@@ -216,7 +218,7 @@ ORIGIN_PHRASES = PhraseReader(
         Origin.WW_MOROCCO: (
             "ww, www, w w, w w w, achetee au maroc, achete au maroc, achetee neuve au maroc, "
             "achete neuf au maroc, bought in morocco, bought new in morocco, "
-            "purchased in morocco, neuve au maroc, maison au maroc, acheter au maroc"
+            "purchased in morocco, neuve au maroc, maison au maroc, acheter au maroc, ww بالمغرب"
         ),
         Origin.IMPORTED_NEW: (
             "importee neuve, importe neuf, importee neuf, imported new, new import, "
@@ -237,33 +239,38 @@ ORIGIN_PHRASES = PhraseReader(
 )
 
 
+CHOICE_CONTEXT = "choice"
+CHOICES: tuple[str, ...] = (
+    mark_in_context("choice", "Petrol"),
+    mark_in_context("choice", "Diesel"),
+    mark_in_context("choice", "Hybrid"),
+    mark_in_context("choice", "Electric"),
+    mark_in_context("choice", "LPG"),
+    mark_in_context("choice", "CNG"),
+    mark_in_context("choice", "Manual"),
+    mark_in_context("choice", "Automatic"),
+    mark_in_context("choice", "First"),
+    mark_in_context("choice", "Second"),
+    mark_in_context("choice", "Second or more"),
+    mark_in_context("choice", "Third"),
+    mark_in_context("choice", "Fourth & Above"),
+    mark_in_context("choice", "Test Drive Car"),
+    mark_in_context("choice", "Individual"),
+    mark_in_context("choice", "Dealer"),
+    mark_in_context("choice", "Trustmark Dealer"),
+    mark_in_context("choice", "New"),
+    mark_in_context("choice", "Excellent"),
+    mark_in_context("choice", "Very good"),
+    mark_in_context("choice", "Good"),
+    mark_in_context("choice", "Fair"),
+    mark_in_context("choice", "Damaged"),
+    mark_in_context("choice", "For parts"),
+    mark_in_context("choice", "WW Morocco"),
+    mark_in_context("choice", "Imported new"),
+    mark_in_context("choice", "Customs cleared"),
+    mark_in_context("choice", "Not customs cleared"),
+)
+"""The names of all choices in English, which are their values; `make messages` collects them."""
 FRENCH_CHOICES: dict[str, str] = {
-    Fuel.PETROL: "Essence",
-    Fuel.DIESEL: "Diesel",
-    Fuel.HYBRID: "Hybride",
-    Fuel.ELECTRIC: "Électrique",
-    Fuel.LPG: "GPL",
-    Fuel.CNG: "Gaz naturel (GNV)",
-    Transmission.MANUAL: "Manuelle",
-    Transmission.AUTOMATIC: "Automatique",
-    Owner.FIRST: "Première main",
-    Owner.SECOND: "Deuxième main",
-    Owner.SECOND_OR_MORE: "Deuxième main ou plus",
-    Owner.THIRD: "Troisième main",
-    Owner.FOURTH_AND_ABOVE: "Quatrième main ou plus",
-    Owner.TEST_DRIVE: "Véhicule de démonstration",
-    SellerType.INDIVIDUAL: "Particulier",
-    SellerType.DEALER: "Professionnel",
-    SellerType.TRUSTMARK_DEALER: "Concessionnaire agréé",
-    Condition.NEW: "Neuf",
-    Condition.EXCELLENT: "Excellent",
-    Condition.VERY_GOOD: "Très bon",
-    Condition.GOOD: "Bon",
-    Condition.FAIR: "Correct",
-    Condition.DAMAGED: "Endommagé",
-    Condition.FOR_PARTS: "Pour pièces",
-    Origin.WW_MOROCCO: "WW au Maroc",
-    Origin.IMPORTED_NEW: "Importée neuve",
-    Origin.CUSTOMS_CLEARED: "Dédouanée",
-    Origin.NOT_CUSTOMS_CLEARED: "Pas encore dédouanée",
+    name: translate_in_context(CHOICE_CONTEXT, name, "fr") for name in CHOICES
 }
