@@ -14,9 +14,11 @@ from shared.domain.valuation import Estimate
 from shared.fields.car import CAR_FIELDS
 from shared.i18n.catalogue import mark, translate
 from shared.i18n.languages import Language
-from shared.messages.explanations import FRENCH_UNITS, ROUNDING_MAD, format_mad
+from shared.i18n.numbers import COMMA, group
+from shared.messages.explanations import ROUNDING_MAD, format_mad
 from shared.messages.names import format_city, format_name
 from shared.messages.texts import choice_name
+from shared.messages.units import unit_name
 from shared.vehicles.names import display_names
 
 MAX_LINES = 8
@@ -130,10 +132,8 @@ def _describe(typical: TypicalCar, names: Mapping[str, str], language: Language)
     facts = describe_usual(typical.fuel, typical.transmission, typical.km_driven, language)
     if not facts:
         return translate(_TYPICAL_BARE, language).format(**names)
-    separator = "، " if language == "ar" else ", "
-    return translate(_TYPICAL, language).format(
-        **names, facts=separator.join(_lower(each) for each in facts)
-    )
+    joined = COMMA[language].join(_lower(each) for each in facts)
+    return translate(_TYPICAL, language).format(**names, facts=joined)
 
 
 def _reason(one: Difference, names: Mapping[str, str], language: Language) -> str:
@@ -153,8 +153,7 @@ def _reason(one: Difference, names: Mapping[str, str], language: Language) -> st
 def _small(small: Sequence[Difference], names: Mapping[str, str], language: Language) -> str:
     if len(small) == 1:
         return _reason(small[0], names, language)
-    separator = "، " if language == "ar" else ", "
-    labels = separator.join(_lower(CAR_FIELDS[one.feature].label(language)) for one in small)
+    labels = COMMA[language].join(_lower(CAR_FIELDS[one.feature].label(language)) for one in small)
     return translate(_OTHERS, language).format(names=labels)
 
 
@@ -163,20 +162,15 @@ def _value(one: Difference, language: Language) -> str:
         return _lower(choice_name(str(one.value), language))
     if isinstance(one.value, str):
         return (format_city if one.feature == "city" else format_name)(one.value)
-    unit = CAR_FIELDS[one.feature].unit
-    if language == "fr":
-        unit = FRENCH_UNITS.get(one.feature, unit)
     number = float(one.value or 0)
-    text = f"{number:.0f}" if number.is_integer() else f"{number:.1f}"
-    return f"{text}{_NO_BREAK_SPACE}{unit}".strip()
+    text = group(number, 0 if number.is_integer() else 1, language)
+    return f"{text}{_NO_BREAK_SPACE}{unit_name(CAR_FIELDS[one.feature].unit, language)}".strip()
 
 
 def _distance(km: int, language: Language) -> str:
     """Kilometres, rounded to hundreds unless they are fewer."""
     shown = round(km, -2) or km
-    # The amount without its currency.
-    digits = format_mad(shown, language).rpartition(_NO_BREAK_SPACE)[0]
-    return f"{digits}{_NO_BREAK_SPACE}{translate(mark('km'), language)}"
+    return f"{group(shown, 0, language)}{_NO_BREAK_SPACE}{unit_name('km', language)}"
 
 
 def _shared_out(effects: Sequence[float], total_mad: int) -> list[int]:

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 from api.pages.language import gettext as _
 from api.pages.language import page_language
+from api.pages.typography import format_amount
 from shared.domain.car import CarFeatures
 from shared.domain.valuation import Estimate
 from shared.i18n.languages import direction
-from shared.messages.explanations import explanation_lines, format_mad
+from shared.messages.explanations import explanation_lines
 from shared.messages.typical import explain_by_typical
 
 _HALF = 50.0
@@ -53,12 +54,11 @@ def explanation_table(estimate: Estimate, car: CarFeatures) -> dict[str, Any] | 
 
 
 def _table(caption: str, base: str, base_mad: int, effects: Sequence[Effect]) -> dict[str, Any]:
-    language = page_language()
     scale = _HALF / max([1, *(abs(one.amount_mad) for one in effects)])
     return {
         "caption": caption,
         "base": base,
-        "base_price": format_mad(base_mad, language),
+        "base_price": format_amount(base_mad),
         "effects": [_effect(one, scale) for one in effects],
     }
 
@@ -71,7 +71,7 @@ def _effect(one: Effect, scale: float) -> dict[str, Any]:
     return {
         "text": one.text,
         "reason": one.reason,
-        "amount": format_mad(one.amount_mad, page_language(), signed=True),
+        "amount": format_amount(one.amount_mad, signed=True),
         "is_gain": is_gain,
         "start": _HALF if is_right else round(_HALF - width, 2),
         "width": width,

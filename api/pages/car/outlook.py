@@ -5,7 +5,7 @@ from typing import Any
 from api.pages.car.chart import Point, Tick, line_chart
 from api.pages.car.reading import format_value
 from api.pages.language import gettext as _
-from api.pages.language import ngettext
+from api.pages.language import ngettext, page_language
 from api.pages.typography import format_number, format_price
 from shared.domain.outlook import (
     Comparable,
@@ -17,6 +17,7 @@ from shared.domain.outlook import (
 from shared.domain.typical import TypicalCar
 from shared.domain.valuation import Estimate, interval_of
 from shared.i18n.catalogue import mark
+from shared.i18n.numbers import COMMA
 from shared.vehicles.names import display_names
 
 PACES = {
@@ -93,6 +94,9 @@ def build_mileages(
     every = max(len(points) // KM_TICKS, 1)
     ticks = [Tick(one.at, format_number(one.at)) for one in points[every - 1 :: every]]
     own = None if km_driven is None else Point(km_driven, estimate.price_mad)
+    if own is not None:
+        # The line goes through the car.
+        points = sorted({point.at: point for point in (*points, own)}.values())
     return {
         "chart": line_chart(points, ticks, own),
         "is_marked": own is not None,
@@ -118,8 +122,10 @@ def build_comparable(one: Comparable) -> dict[str, str]:
     return {
         "name": " ".join((*display_names(one.company, one.model), years)),
         "facts": " · ".join(facts),
-        "alike": _(", ").join(_(LIKENESSES[each]) for each in one.alike if each in LIKENESSES),
-        "differs": _(", ").join(_(DIFFERENCES[each]) for each in one.differs),
+        "alike": COMMA[page_language()].join(
+            _(LIKENESSES[each]) for each in one.alike if each in LIKENESSES
+        ),
+        "differs": COMMA[page_language()].join(_(DIFFERENCES[each]) for each in one.differs),
         "price": format_price(one.price_mad),
         "listings": listings.format(number=format_number(one.listings)),
     }

@@ -17,13 +17,10 @@ from shared.fields.car import CAR_FIELDS
 from shared.i18n.catalogue import mark
 from shared.messages.names import format_city, format_name
 from shared.messages.texts import choice_name
+from shared.messages.units import unit_name
 from shared.vehicles.names import display_names
 
 _NAMES = ("company", "model")
-_OWN_UNITS = {"max_power_bhp": mark("hp"), "engine_cc": mark("cc")}
-"""Units as the pages name them."""
-_UNITS = (mark("km"), mark("CV"), mark("Nm"), mark("mpg"), mark("MAD"))
-"""The other units, for the catalogue."""
 _MISSING = {
     "fuel": mark("the fuel"),
     "transmission": mark("the gearbox"),
@@ -94,7 +91,7 @@ def missing_fields(request: CarRequest) -> str:
     return _(
         "Without {fields}, the price is an average of what is usual for this car, and less "
         "certain. Complete the form for a better price."
-    ).format(fields=join_words(missing, _("and")))
+    ).format(fields=join_words(missing))
 
 
 def format_value(name: str, value: str | float) -> str:
@@ -111,8 +108,8 @@ def format_value(name: str, value: str | float) -> str:
 
 def field_unit(name: str) -> str:
     """The unit of a field in the language of the page; empty if it has none."""
-    unit = _OWN_UNITS.get(name, CAR_FIELDS[name].unit)
-    return _(unit) if unit else ""
+    unit = CAR_FIELDS[name].unit
+    return unit_name(unit, page_language()) if unit else ""
 
 
 def _lower(name: str, value: str) -> str:

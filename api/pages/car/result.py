@@ -16,11 +16,10 @@ from api.pages.car.reading import (
 from api.pages.language import gettext as _
 from api.pages.language import ngettext, page_language
 from api.pages.typography import (
-    MINUS,
-    NO_BREAK_SPACE,
-    THIN_SPACE,
+    format_amount,
     format_centimes,
     format_number,
+    format_percent,
     format_price,
     join_words,
     round_price,
@@ -81,6 +80,7 @@ def build_result(
         "missing": missing_fields(request),
         "price_mad": round_price(estimate.price_mad),
         "price": format_number(round_price(estimate.price_mad)),
+        "price_text": format_price(estimate.price_mad),
         "centimes": format_centimes(estimate.price_mad),
         "low": format_number(round_price(interval.low_mad)),
         "high": format_number(round_price(interval.high_mad)),
@@ -145,7 +145,7 @@ def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) 
 
 
 def _verdict(verdict: Verdict, estimate: Estimate) -> dict[str, Any]:
-    asking = f"{format_number(verdict.asking_price_mad)}{NO_BREAK_SPACE}{_('MAD')}"
+    asking = format_amount(verdict.asking_price_mad)
     if verdict.percentile is None:
         return {
             "position": "unknown",
@@ -172,8 +172,7 @@ def _difference(difference_mad: float, price_mad: float) -> str:
     text = _("The price asked is {amount} less than the estimate ({percent}).")
     if difference_mad > 0:
         text = _("The price asked is {amount} more than the estimate ({percent}).")
-    sign = "+" if share > 0 else MINUS
-    percent = f"{sign}{format_number(abs(share))}{THIN_SPACE}%"
+    percent = format_percent(share, signed=True)
     return text.format(amount=format_price(abs(difference_mad)), percent=percent)
 
 
@@ -182,8 +181,8 @@ def _percentile(percentile: float) -> str:
         return _("Almost all comparable cars are offered for more.")
     if percentile >= 97.5:  # noqa: PLR2004 (highest quantile)
         return _("Almost all comparable cars are offered for less.")
-    share = f"{format_number(percentile)}{THIN_SPACE}%"
-    return _("About {share} of comparable cars are offered for less.").format(share=share)
+    text = _("About {share} of comparable cars are offered for less.")
+    return text.format(share=format_percent(percentile))
 
 
 def _warnings(request: CarRequest, estimate: Estimate) -> list[str]:
@@ -196,7 +195,7 @@ def _warnings(request: CarRequest, estimate: Estimate) -> list[str]:
     ]
     without = [one["pointer"].lstrip("/") for one in found if one["code"] == NO_EFFECT]
     if without:
-        names = join_words([CAR_FIELDS[name].label(page_language()) for name in without], _("and"))
+        names = join_words([CAR_FIELDS[name].label(page_language()) for name in without])
         text = ngettext(
             "Without effect on this price: {names}. The model does not know this value.",
             "Without effect on this price: {names}. The model does not know these values.",

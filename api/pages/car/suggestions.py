@@ -5,7 +5,7 @@ from typing import Any
 
 from api.pages.car.reading import format_value
 from api.pages.language import gettext as _
-from api.pages.typography import THIN_SPACE, format_number
+from api.pages.typography import format_percent
 from api.suggestions.active import active_folder, find_usual_values
 from api.suggestions.search import suggest_trims
 from api.suggestions.usual import Share, UsualValues
@@ -60,7 +60,7 @@ def _usual_text(name: str, usual: UsualValues) -> str:
         return "" if usual.km_driven is None else format_value(name, usual.km_driven)
     shares: tuple[Share, ...] = getattr(usual, name)
     texts = [
-        f"{format_value(name, one.value)} ({format_number(100 * one.share)}{THIN_SPACE}%)"
+        f"{format_value(name, one.value)} ({format_percent(100 * one.share)})"
         for one in shares[:MAX_USUAL]
     ]
     return " · ".join(texts)

@@ -174,7 +174,8 @@ function describe(name, usual) {
   if (!Array.isArray(usual)) {
     return usual === null ? "" : named(usual);
   }
-  const percent = (share) => `${Math.round(100 * share)}\u202f%`;
+  const sign = language === "fr" ? "\u202f%" : "%";
+  const percent = (share) => `${Math.round(100 * share)}${sign}`;
   return usual.slice(0, 2).map((one) => `${named(one.value)} (${percent(one.share)})`).join(" · ");
 }
 
