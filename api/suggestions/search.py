@@ -10,6 +10,7 @@ from rapidfuzz.process import extract_iter
 from api.suggestions.vocabulary import Name, Vocabulary, vocabulary
 from shared.domain.names import fold_name
 from shared.domain.reading import NamesMissing
+from shared.vehicles.arabic import to_latin
 from shared.vehicles.catalogue import compact
 from shared.vehicles.names import canonical_brand, read_names
 
@@ -39,7 +40,7 @@ def suggest_models(folder: Path | None, company: str, text: str, limit: int) -> 
     """
     words, written = vocabulary(folder), compact(fold_name(text))
     if company:
-        models: Iterable[Name] = words.models.get(canonical_brand(fold_name(company)), ())
+        models: Iterable[Name] = words.models.get(known_brand(company), ())
     else:
         models = _all_listed(folder)
     has_digits = any(map(str.isdigit, written))
@@ -56,6 +57,11 @@ def suggest_trims(
     found = [*words.trims.get(_vehicle(company, model), ()), *words.trims.get("", ())]
     names = [Name("", one, (compact(fold_name(one)),)) for one in dict.fromkeys(found)]
     return _ranked(names, compact(fold_name(text)), limit)
+
+
+def known_brand(company: str) -> str:
+    """The folded name of a brand in any spelling and script; an unknown one stays as it is."""
+    return canonical_brand(to_latin(fold_name(company)))
 
 
 def _vehicle(company: str, model: str) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from model_store.registry.manifest import ENCODER_FILE
-from shared.domain.names import fold, fold_name
+from shared.domain.names import ARABIC_BRANDS, ARABIC_MODELS, fold, fold_name
 from shared.logging import get_logger
 from shared.messages.names import format_name
-from shared.vehicles.catalogue import catalogue, compact
+from shared.vehicles.catalogue import Brand, catalogue, compact
 from shared.vehicles.names import display_names
 from shared.vehicles.versions import VERSION_WORDS
 
@@ -33,7 +33,7 @@ class Name:
     value: str
     """Usual spelling of the suggestion."""
     spellings: tuple[str, ...]
-    """Folded, without spaces."""
+    """Folded, without spaces, in Latin and Arabic letters."""
     listings: int = 0
     """In the Moroccan market; 0 if fewer than ten."""
     is_generation: bool = False
@@ -74,9 +74,7 @@ def vocabulary(version_folder: Path | None) -> Vocabulary:
     baseline = _baseline(version_folder) if version_folder else {}
     models: dict[str, dict[str, Name]] = {}
     for key, brand in catalogue().brands.items():
-        spellings: dict[str, list[str]] = {}
-        for spelling, model in brand.spellings.items():
-            spellings.setdefault(model, []).append(spelling)
+        spellings = _model_spellings(brand)
         models[key] = {
             name: Name(
                 brand.display,
@@ -100,11 +98,25 @@ def vocabulary(version_folder: Path | None) -> Vocabulary:
     return Vocabulary(_brands(ordered), ordered, _trims(baseline))
 
 
+def _model_spellings(brand: Brand) -> dict[str, list[str]]:
+    """All spellings of the models of a brand, by their names."""
+    found: dict[str, list[str]] = {}
+    for spelling, model in brand.spellings.items():
+        found.setdefault(model, []).append(spelling)
+    for arabic, name in ARABIC_MODELS.items():
+        if (known := brand.spellings.get(compact(name))) is not None:
+            found[known].append(compact(arabic))
+    return found
+
+
 def _brands(models: Mapping[str, tuple[Name, ...]]) -> tuple[Name, ...]:
     known = catalogue()
     aliases: dict[str, list[str]] = {}
     for spelling, name in known.brand_spellings.items():
         aliases.setdefault(name, []).append(spelling)
+    for spelling, name in ARABIC_BRANDS.items():
+        if (company := known.brand_spellings.get(compact(name))) is not None:
+            aliases[company].append(compact(spelling))
     found = []
     for company, of_brand in models.items():
         shown = of_brand[0].company

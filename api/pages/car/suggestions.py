@@ -7,11 +7,9 @@ from api.pages.car.reading import format_value
 from api.pages.language import gettext as _
 from api.pages.typography import format_percent
 from api.suggestions.active import active_folder, find_usual_values
-from api.suggestions.search import suggest_trims
+from api.suggestions.search import known_brand, suggest_trims
 from api.suggestions.usual import Share, UsualValues
 from api.suggestions.vocabulary import Name, vocabulary
-from shared.domain.names import fold_name
-from shared.vehicles.names import canonical_brand
 
 MAX_BRANDS = 140
 MAX_MODELS = 80
@@ -32,7 +30,7 @@ def field_options(values: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
     folder = active_folder()
     words = vocabulary(folder)
     company, model = values.get("company", ""), values.get("model", "")
-    own = words.brand_models(canonical_brand(fold_name(company))) if company else ()
+    own = words.brand_models(known_brand(company)) if company else ()
     models = own or words.listed_models()[:MAX_MODELS]
     trims = suggest_trims(folder, company, model, "", MAX_TRIMS)
     return {

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -145,7 +146,7 @@ def test_any_prices_have_an_axis_that_holds_them(lowest: float, highest: float) 
     ticks = price_ticks(lowest, highest)
     assert ticks[0] <= lowest <= highest <= ticks[-1]
     assert 2 <= len(ticks) <= 8
-    assert len({round(b - a, 6) for a, b in zip(ticks, ticks[1:], strict=False)}) == 1
+    assert len({round(b - a, 6) for a, b in pairwise(ticks)}) == 1
 
 
 def test_a_right_to_left_chart_is_mirrored() -> None:

@@ -48,6 +48,7 @@ def test_without_a_text_the_most_listed_come_first() -> None:
         ("", "golf 7", "Golf 7"),
         ("Peugeot", "20", "208"),
         ("", "كليو", "Clio"),
+        ("داسيا", "ساندي", "Sandero"),
     ],
 )
 def test_a_beginning_or_a_slip_finds_the_model(company: str, text: str, first: str) -> None:
