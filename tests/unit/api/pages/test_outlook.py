@@ -170,5 +170,7 @@ def test_the_car_lies_on_the_line_of_its_price_by_kilometres() -> None:
     own = view["chart"]["marked"]
     assert (own["x"], own["y"]) in places(view["chart"]["curve"])
     assert len(view["rows"]) == len(curve), "the table has the round kilometres"
-    assert build_mileages(TODAY, typical, None)["is_marked"] is False
+    without = build_mileages(TODAY, typical, None)
+    assert without
+    assert without["is_marked"] is False
     assert build_mileages(TODAY, TypicalCar(**EMPTY), 70_000) is None

@@ -19,7 +19,7 @@ def client(tmp_path) -> FlaskClient:
 def suggested(client: FlaskClient, **query: str) -> list[str]:
     answer = client.get(f"/suggest?{urlencode(query)}")
     assert answer.status_code == 200, answer.text
-    return [one["value"] for one in answer.json["suggestions"]]
+    return [one["value"] for one in (answer.json or {})["suggestions"]]
 
 
 def test_models_of_a_brand_are_suggested(client):
