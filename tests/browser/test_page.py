@@ -128,7 +128,9 @@ def test_the_page_shows_contributions_depreciation_and_comparables(open_page: Op
     page = open_page()
     fill(page)
     submit(page)
-    expect(page.get_by_role("row", name="de moins que d’habitude")).to_be_visible()
+    expect(
+        page.get_by_role("row", name="de moins que d\N{RIGHT SINGLE QUOTATION MARK}habitude")
+    ).to_be_visible()
     page.get_by_text("Et dans les prochaines années").click()
     expect(page.get_by_role("row", name="Dans 5 ans")).to_be_visible()
     expect(page.locator("svg.chart polyline").first).to_be_visible()
@@ -146,7 +148,9 @@ def test_the_explanation_names_only_what_was_stated_and_adds_up(open_page: OpenP
     submit(page)
     table = page.locator("details[open] table").first
     expect(table).to_contain_text("Une Toyota Corolla de 2020 typique")
-    expect(table).to_contain_text("de moins que d’habitude pour une Toyota Corolla de 2020")
+    expect(table).to_contain_text(
+        "de moins que d\N{RIGHT SINGLE QUOTATION MARK}habitude pour une Toyota Corolla de 2020"
+    )
     shown = table.locator(".amount").all_inner_texts()
     amounts = [int(re.sub(r"[^-\d]", "", one.replace("\u2212", "-"))) for one in shown]
     assert sum(amounts[:-1]) == amounts[-1]

@@ -13,7 +13,7 @@ from shared.i18n.languages import direction
 
 WIDTH, HEIGHT = 340, 212
 """Size of the drawing; about a pixel per unit at the narrowest."""
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 326.0, 26.0, 160.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 316.0, 26.0, 160.0
 """Borders of the lines; outside are the labels of the axes."""
 TICK_GAP, LABEL_BASE, TITLE_BASE = 6.0, 177.0, 201.0
 """Distance of the price labels from the axis; base lines of the other labels."""
