@@ -8,7 +8,7 @@ from flask import Flask, Response, g, request
 from flask_smorest import Api
 
 from api import limits
-from api.batches import result_views
+from api.batches import result_views, row_views
 from api.batches import views as batches
 from api.container import ApiServices, build_services
 from api.events import views as events
@@ -125,6 +125,7 @@ def _register_routes(app: Flask) -> None:
         jobs,
         batches,
         result_views,
+        row_views,
         events,
         models,
         card_views,

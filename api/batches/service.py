@@ -130,11 +130,13 @@ class Batches:
         admission: Admission | None = None,
         *,
         callback: Callback | None = None,
+        any_row: bool = False,
     ) -> Batch:
         """Receive corrected rows of an ended batch and start the correction, a batch of its own.
 
-        The rows are valued by the model version of the batch, and replace its rejected rows when
-        the correction ends. Rows that a correction rejected again are rows of the batch.
+        The rows are valued by the model version of the batch, and replace its rejected rows (with
+        `any_row` any of its rows) when the correction ends. Rows that a correction rejected again
+        are rows of the batch.
 
         Raises:
             BatchNotFound, BatchExpired: this caller has no such batch.
@@ -150,7 +152,7 @@ class Batches:
             corrected = self.get(corrected.manifest.corrects, caller)
         if not corrected.progress.state.is_terminal:
             raise ResultNotReady(id=batch_id, state=corrected.progress.state)
-        options = correction_options(corrected.manifest)
+        options = correction_options(corrected.manifest, any_row=any_row)
         version = corrected.manifest.model_version
         return self._accept(
             file,

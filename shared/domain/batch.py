@@ -66,6 +66,8 @@ class ExportFormat(StrEnum):
     NDJSON = "ndjson"
     PARQUET = "parquet"
     XLSX = "xlsx"
+    ROW_INDEX = "rows"
+    """`shared.blobs.row_index`: what pages of rows are read by; no caller downloads it."""
 
 
 PRICE_COLUMNS = ("price_mad", "low_mad", "high_mad")
@@ -113,6 +115,9 @@ class BatchOptions:
     """Language of the reasons in result files: `fr` or `en`."""
     expected_header: tuple[str, ...] = ()
     """Header of a file of corrected rows, whose columns need no other meaning; empty otherwise."""
+
+    any_row: bool = False
+    """Of corrections: whether they may replace rows that are not rejected."""
 
     @property
     def given_headers(self) -> tuple[str, ...]:

@@ -115,6 +115,14 @@ class TooManyRowsForSheet(DomainError, code="too-many-rows-for-sheet"):
     """The results have `rows` rows; a sheet of a workbook holds `maximum`."""
 
 
+class TooManyRowsForTable(DomainError, code="too-many-rows-for-table"):
+    """The results have `rows` rows; pages of rows are made of `maximum` at most."""
+
+
+class NothingToRetry(DomainError, code="nothing-to-retry"):
+    """The batch `id` cannot end otherwise if it runs again: its file is refused."""
+
+
 class CorrectionInProgress(DomainError, code="correction-in-progress"):
     """Another correction of the batch `id` was accepted and has not ended, or has just ended."""
 

@@ -365,6 +365,26 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
             "A sheet holds {maximum} rows; there are {rows}: ask for format=csv or parquet.",
         ),
     },
+    "too-many-rows-for-table": {
+        "fr": (
+            "Trop de lignes pour un tableau",
+            "Le tableau montre jusqu'à {maximum} lignes ; il y en a {rows} : téléchargez-les.",
+        ),
+        "en": (
+            "Too many rows for a table",
+            "Pages of rows are made of up to {maximum} rows; there are {rows}: download them.",
+        ),
+    },
+    "nothing-to-retry": {
+        "fr": (
+            "Rien à relancer",
+            "Le lot {id} ne peut pas finir autrement : son fichier est refusé. Envoyez-le corrigé.",
+        ),
+        "en": (
+            "Nothing to retry",
+            "The batch {id} cannot end otherwise: its file is refused. Send it again, corrected.",
+        ),
+    },
     "correction-in-progress": {
         "fr": (
             "Correction en cours",

@@ -6,9 +6,18 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from shared.audit.checkpoints import Checkpoints
-from shared.blobs.batch_files import ERRORS, PARTS, REJECTED, RESULTS, BatchFiles, chunk_of
+from shared.blobs.batch_files import (
+    ERRORS,
+    LINES,
+    PARTS,
+    REJECTED,
+    RESULTS,
+    BatchFiles,
+    chunk_of,
+)
 from shared.blobs.direct_io import drop_from_page_cache
 from shared.blobs.parts import contiguous_parts, decode_part_head, header_lines, read_section
+from shared.blobs.row_lines import encode_runs
 from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
 from shared.domain.ids import BatchId
@@ -148,6 +157,7 @@ class BatchAssembler:
                 files.enter_context(blobs.write(batch_id, name))
                 for name in (RESULTS, ERRORS, REJECTED)
             ]
+            lines = files.enter_context(blobs.write(batch_id, LINES))
             for output, head in zip(outputs, header_lines(manifest), strict=True):
                 output.write(head)
             for number, name in enumerate(names):
@@ -158,6 +168,7 @@ class BatchAssembler:
                     for output, length in zip(outputs, head_of_part.lengths, strict=True):
                         output.write(read_section(part, length))
                     drop_from_page_cache(part)
+                lines.write(encode_runs(head_of_part.line_runs))
                 publish_part_segment(
                     self._audit_folder, blobs, manifest, chunk_of(name), head_of_part
                 )

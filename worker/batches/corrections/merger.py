@@ -9,12 +9,14 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import repeat
 from operator import itemgetter
 from typing import NamedTuple
 
 import orjson
 
 from shared.blobs.batch_files import CORRECTED, BatchFiles, errors_name, table_name
+from shared.blobs.row_lines import lines_of
 from shared.domain.batch import (
     BatchManifest,
     BatchOutcome,
@@ -39,6 +41,12 @@ RENEW_EVERY_ROWS = 100_000
 """Rows between two renewals of the lease."""
 
 
+UNKNOWN_LINE = 0
+"""Stands for the line of a row that is not known."""
+
+_WHOLE = (BatchOutcome.COMPLETE, BatchOutcome.WITH_ERRORS)
+
+
 class CorrectionOutdated(Exception):
     """The batch has changed so that the rows cannot be put into it any more."""
 
@@ -51,8 +59,47 @@ class _Row(NamedTuple):
     """Its line of the results."""
     rejected: bytes
     """Its line of the rejected rows; empty if it is not rejected."""
-    is_failed: bool = False
-    """Whether it could not be valued."""
+    status: RowStatus = RowStatus.VALUED
+    """`valued`, `rejected` or `failed`."""
+
+    @property
+    def counts(self) -> RowCounts:
+        """The row in the counts of its batch."""
+        return RowCounts(
+            valid=self.status is RowStatus.VALUED,
+            invalid=self.status is RowStatus.REJECTED,
+            failed=self.status is RowStatus.FAILED,
+        )
+
+
+class _Replacement:
+    """Replaces rows of a batch by their corrections, both in the order of the file.
+
+    Args:
+        corrected: the rows of the correction.
+    """
+
+    def __init__(self, corrected: Iterator[_Row]) -> None:
+        self._corrected = corrected
+        self.next = next(corrected, None)
+        """The correction whose row has not come yet."""
+        self.lines = array("q")
+        """Lines of the replaced rows."""
+        self.change = RowCounts()
+        """What the replacements add to the counts of the batch."""
+
+    def of(self, row: _Row) -> _Row:
+        """The row, or its correction; a correction that could not be valued changes nothing."""
+        new = self.next
+        if new is None or new.line != row.line:
+            return row
+        self.next = next(self._corrected, None)
+        if new.status is RowStatus.FAILED:
+            return row
+        self.lines.append(row.line)
+        before, after = row.counts, new.counts
+        self.change += RowCounts(*(b - a for a, b in zip(before, after, strict=True)))
+        return new
 
 
 class CorrectionMerger:
@@ -68,7 +115,7 @@ class CorrectionMerger:
         self._ledger = ledger
 
     def merge(self, manifest: BatchManifest, parent_id: BatchId, end: BatchProgress) -> None:
-        """Replace the rejected rows of a batch by their corrections, unless that is done.
+        """Replace rows of a batch by their corrections, unless that is done.
 
         The new result files have other names than the old ones. They become current when the final
         record of the batch is replaced, which names them: readers see all old or all new files.
@@ -79,28 +126,28 @@ class CorrectionMerger:
             end: how the correction ends.
 
         Raises:
-            CorrectionOutdated: the batch is gone, or a row is not rejected any more.
+            CorrectionOutdated: the batch is gone, or has not the corrected row.
         """
         parent, final = self._files.manifest(parent_id), self._files.final(parent_id)
         if parent is None or final is None:
             raise CorrectionOutdated(parent_id)
         if manifest.id in final.corrections:
             return
-        valued = self._write_tables(manifest, parent, final)
+        change = self._write_tables(manifest, parent, final)
         # Another worker may have done the same meanwhile, and another correction have followed.
         current = self._files.final(parent_id)
         if current is not None and manifest.id in current.corrections:
             return
         if current is None or current.revision != final.revision:
             raise CorrectionOutdated(parent_id)
-        self._files.write_final(parent_id, corrected_progress(final, manifest.id, valued, end))
+        self._files.write_final(parent_id, corrected_progress(final, manifest.id, change, end))
         self._remove_older(parent_id, final)
 
     def _write_tables(
         self, manifest: BatchManifest, parent: BatchManifest, final: BatchProgress
-    ) -> int:
-        """Write the three result files with the corrections; return how many rows are valid now."""
-        blobs, valid, replaced = self._files.blobs, 0, array("q")
+    ) -> RowCounts:
+        """Write the three result files with the corrections; return how the counts change."""
+        blobs = self._files.blobs
         with ExitStack() as files:
             results, rejected = (
                 files.enter_context(blobs.write(parent.id, table_name(table, revision=manifest.id)))
@@ -114,33 +161,50 @@ class CorrectionMerger:
                 raise CorrectionOutdated(f"{parent.id} has other columns")
             results.write(heads[0])
             rejected.write(heads[1])
-            lines = iter(read_rejected_lines(self._files, parent, final))
             corrected = _corrected(
                 open_rows(text, manifest.dialect, START),
                 new,
                 new_rejected,
                 manifest.result_delimiter,
             )
-            correction = next(corrected, None)
-            for number, record in enumerate(old):
+            replacement = _Replacement(corrected)
+            for number, row in enumerate(self._old_rows(parent, final, old, old_rejected)):
                 if number % RENEW_EVERY_ROWS == 0:
                     self._ledger.renew(manifest.id, ASSEMBLE)
-                if row_status(record, parent.result_delimiter) != RowStatus.REJECTED:
-                    results.write(record)
-                    continue
-                row = _Row(next(lines), record, next(old_rejected))
-                if correction is not None and correction.line == row.line:
-                    if not correction.is_failed:
-                        row = correction
-                        replaced.append(row.line)
-                        valid += not row.rejected
-                    correction = next(corrected, None)
+                row = replacement.of(row)
                 results.write(row.result)
-                rejected.write(row.rejected)
-            if correction is not None:
-                raise CorrectionOutdated(f"line {correction.line} of {parent.id} is not rejected")
-            self._write_errors(manifest, parent, final, replaced)
-        return valid
+                if row.rejected:
+                    rejected.write(row.rejected)
+            if replacement.next is not None:
+                raise CorrectionOutdated(f"{parent.id} has no line {replacement.next.line}")
+            self._write_errors(manifest, parent, final, replacement.lines)
+        return replacement.change
+
+    def _old_rows(
+        self,
+        parent: BatchManifest,
+        final: BatchProgress,
+        results: Iterator[bytes],
+        rejected: Iterator[bytes],
+    ) -> Iterator["_Row"]:
+        """The rows of the batch before the correction.
+
+        Args:
+            parent: the batch.
+            final: its end.
+            results: records of its results.
+            rejected: records of its rejected rows.
+        """
+        runs = self._files.line_runs(parent.id)
+        rejected_lines = iter(read_rejected_lines(self._files, parent, final))
+        # An older version kept the lines of rejected rows only.
+        lines = lines_of(runs) if runs else repeat(UNKNOWN_LINE)
+        for record, line in zip(results, lines, strict=bool(runs)):
+            status = row_status(record, parent.result_delimiter)
+            if status is RowStatus.REJECTED:
+                yield _Row(next(rejected_lines), record, next(rejected), status)
+            else:
+                yield _Row(line, record, b"", status)
 
     def _records(
         self, manifest: BatchManifest, revision: str, files: ExitStack
@@ -195,21 +259,21 @@ def _revision_of(name: str) -> str:
 
 
 def corrected_progress(
-    final: BatchProgress, correction: BatchId, valued: int, end: BatchProgress
+    final: BatchProgress, correction: BatchId, change: RowCounts, end: BatchProgress
 ) -> BatchProgress:
     """How a batch has ended, after a correction.
 
     Args:
         final: the end before.
         correction: id of the correction.
-        valued: number of its rows that are not rejected any more.
+        change: what it adds to the counts.
         end: the end of the correction.
     """
-    counts = final.counts + RowCounts(valid=valued, invalid=-valued)
+    counts = final.counts + change
     state, outcome = final.state, final.outcome
-    if outcome is BatchOutcome.WITH_ERRORS and not counts.invalid:
-        outcome = BatchOutcome.COMPLETE
-    if outcome is BatchOutcome.PARTIAL and counts.valid:
+    if outcome in _WHOLE or (outcome is BatchOutcome.PARTIAL and not counts.failed):
+        outcome = BatchOutcome.WITH_ERRORS if counts.invalid else BatchOutcome.COMPLETE
+    if final.outcome is BatchOutcome.PARTIAL and counts.valid:
         state = JobState.SUCCEEDED
     return dataclasses.replace(
         final,
@@ -244,13 +308,8 @@ def _corrected(
     """The rows of a correction with their lines in the batch that they correct."""
     for row, record in zip(rows, records, strict=True):
         status = row_status(record, delimiter)
-        is_rejected = status == RowStatus.REJECTED
-        yield _Row(
-            row.line,
-            record,
-            next(rejected) if is_rejected else b"",
-            is_failed=status == RowStatus.FAILED,
-        )
+        is_rejected = status is RowStatus.REJECTED
+        yield _Row(row.line, record, next(rejected) if is_rejected else b"", status)
 
 
 _UNUSUAL = re.compile(b"|".join(each.encode() for each in (RowStatus.REJECTED, RowStatus.FAILED)))

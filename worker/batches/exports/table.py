@@ -30,7 +30,7 @@ class StoredResults:
         is_rejected: bool = False,
     ) -> None:
         self.is_rejected = is_rejected
-        self._open_lines = open_lines
+        self.open_lines = open_lines
         self._delimiter = manifest.result_delimiter
         self.manifest = manifest
         self.export = export
@@ -55,7 +55,7 @@ class StoredResults:
         return len(self.source_indexes)
 
     def _read(self) -> Iterator[list[str]]:
-        return csv.reader(self._open_lines(), delimiter=self._delimiter)
+        return csv.reader(self.open_lines(), delimiter=self._delimiter)
 
     def _localize(self, stored: list[str]) -> list[str]:
         """The header with words for the added columns; all names stay different."""
