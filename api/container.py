@@ -8,6 +8,7 @@ from functools import partial
 
 from api.batches.polls import BatchPolls
 from api.batches.results import BatchResults
+from api.batches.retries import BatchRetries
 from api.batches.rows import BatchRows
 from api.batches.service import Batches
 from api.batches.storage import CallerBatches
@@ -73,6 +74,7 @@ class ApiServices:
     batches: Batches
     dead_letters: DeadLetterService
     batch_results: BatchResults
+    batch_retries: BatchRetries
     batch_rows: BatchRows
     downloads: ConcurrencyLimiter
     listing: Listing
@@ -196,6 +198,7 @@ def build_services(settings: Settings) -> ApiServices:
         job_contents=JobContents(jobs, active_model.identity, loops),
         batch_polls=BatchPolls(batches, waits, loops),
         batch_results=results,
+        batch_retries=BatchRetries(batches=batches),
         batch_rows=BatchRows(results=results),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,

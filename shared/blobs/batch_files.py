@@ -50,6 +50,8 @@ RESULTS = "results.csv"
 ERRORS = "errors.ndjson"
 REJECTED = "rejected.csv"
 LINES = "lines"
+RESULT_PREFIXES = ("results.", "rejected.", "errors.")
+"""Beginnings of the names of result files and their exports."""
 TOMBSTONE = "tombstone.json"
 
 

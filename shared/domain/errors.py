@@ -120,7 +120,7 @@ class TooManyRowsForTable(DomainError, code="too-many-rows-for-table"):
 
 
 class NothingToRetry(DomainError, code="nothing-to-retry"):
-    """The batch `id` cannot end otherwise if it runs again: its file is refused."""
+    """The file of the batch `id` is refused, or is not stored any more."""
 
 
 class CorrectionInProgress(DomainError, code="correction-in-progress"):

@@ -378,11 +378,11 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
     "nothing-to-retry": {
         "fr": (
             "Rien à relancer",
-            "Le lot {id} ne peut pas finir autrement : son fichier est refusé. Envoyez-le corrigé.",
+            "Le fichier du lot {id} est refusé, ou n'est plus conservé. Envoyez-le à nouveau.",
         ),
         "en": (
             "Nothing to retry",
-            "The batch {id} cannot end otherwise: its file is refused. Send it again, corrected.",
+            "The file of the batch {id} is refused, or is not kept any more. Send it again.",
         ),
     },
     "correction-in-progress": {

@@ -109,7 +109,7 @@ class BatchAssembler:
         if self._ledger.finish(batch_id, final):
             BATCHES.labels(state=str(final.state)).inc()
             log.info("batch_ended", batch_id=batch_id, state=final.state, outcome=final.outcome)
-        if not may_be_replayed(manifest, final):
+        if not may_run_again(manifest, final):
             self._files.delete_intermediates(batch_id)
         for each in filter(None, (batch_id, manifest.corrects)):
             self._ledger.record_bytes(each, manifest.caller, self._files.blobs.total_size(each))
@@ -184,10 +184,11 @@ class BatchAssembler:
         return counts, notes.result(), sides
 
 
-def may_be_replayed(manifest: BatchManifest, final: BatchProgress) -> bool:
-    """Whether an ended batch has a dead letter: its chunks and parts are then kept."""
-    has_failed = final.counts.failed > 0 or final.error == ATTEMPTS_EXHAUSTED
-    return has_failed and manifest.corrects is None
+def may_run_again(manifest: BatchManifest, final: BatchProgress) -> bool:
+    """Whether an ended batch can be retried, or has a dead letter: its file and parts are kept."""
+    has_failed = final.counts.failed > 0 or final.error in {ATTEMPTS_EXHAUSTED, ROWS_MISSING}
+    is_cancelled = final.outcome is BatchOutcome.CANCELLED
+    return (has_failed or is_cancelled) and manifest.corrects is None
 
 
 def final_progress(

@@ -15,7 +15,13 @@ from typing import NamedTuple
 
 import orjson
 
-from shared.blobs.batch_files import CORRECTED, BatchFiles, errors_name, table_name
+from shared.blobs.batch_files import (
+    CORRECTED,
+    RESULT_PREFIXES,
+    BatchFiles,
+    errors_name,
+    table_name,
+)
 from shared.blobs.row_lines import lines_of
 from shared.domain.batch import (
     BatchManifest,
@@ -33,9 +39,6 @@ from shared.tabular.csv_reader import START, SourceRow
 from shared.tabular.rows.text import open_rows
 from worker.batches.corrections.importer import read_rejected_lines
 from worker.batches.steps import ASSEMBLE
-
-RESULT_PREFIXES = ("results.", "rejected.", "errors.")
-"""Beginnings of the names of result files."""
 
 RENEW_EVERY_ROWS = 100_000
 """Rows between two renewals of the lease."""
@@ -171,10 +174,9 @@ class CorrectionMerger:
             for number, row in enumerate(self._old_rows(parent, final, old, old_rejected)):
                 if number % RENEW_EVERY_ROWS == 0:
                     self._ledger.renew(manifest.id, ASSEMBLE)
-                row = replacement.of(row)
-                results.write(row.result)
-                if row.rejected:
-                    rejected.write(row.rejected)
+                current = replacement.of(row)
+                results.write(current.result)
+                rejected.write(current.rejected)
             if replacement.next is not None:
                 raise CorrectionOutdated(f"{parent.id} has no line {replacement.next.line}")
             self._write_errors(manifest, parent, final, replacement.lines)
