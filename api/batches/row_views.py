@@ -1,5 +1,6 @@
 """`/batches/{id}/rows`: pages of the results with the reasons of rejected rows."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response
@@ -175,12 +176,15 @@ def dump_page(page: RowPage, query: RowQuery, lang: Language) -> dict[str, Any]:
             "verdicts": {name: count for name, count in head["verdicts"].items() if name},
             "statuses": head["statuses"],
             "brands": dict(zip(head["brands"], head["brand_rows"][1:], strict=False)),
-            "reasons": head["reasons"],
+            "reasons": [
+                {name: reason[name] for name in ("code", "field", "rows")}
+                for reason in head["reasons"]
+            ],
         },
     }
 
 
-def _dump_row(row: ResultRow, columns: list[str] | Any, lang: Language) -> dict[str, Any]:
+def _dump_row(row: ResultRow, columns: Sequence[str], lang: Language) -> dict[str, Any]:
     result: dict[str, Any] = {name: text or None for name, text in row.added.items()}
     for name in NUMBER_COLUMNS & result.keys():
         result[name] = float(row.added[name]) if row.added[name] else None

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
-from api.batches.results import BatchResults, storage_errors
+from api.batches.results import EXPORT_WAIT_S, BatchResults, storage_errors
 from shared.blobs.batch_files import errors_name, table_name
 from shared.blobs.row_index import INDEX_MAX_ROWS, RowFilter, RowIndex, RowOrder, RowPlace
 from shared.domain.batch import Batch, ExportFormat, ResultTable, result_header, source_columns
@@ -74,8 +74,8 @@ class BatchRows:
     results: BatchResults
 
     @storage_errors()
-    def page(self, batch: Batch, query: RowQuery) -> RowPage:
-        """A page of the rows.
+    def page(self, batch: Batch, query: RowQuery, wait_s: float = EXPORT_WAIT_S) -> RowPage:
+        """A page of the rows; the first look waits for the index, `wait_s` seconds at most.
 
         Raises:
             TooManyRowsForTable: the results have too many rows for an index.
@@ -83,7 +83,7 @@ class BatchRows:
             StorageUnavailable: the store does not answer.
         """
         first = (query.page - 1) * PAGE_ROWS
-        with self._index(batch) as index:
+        with self._index(batch, wait_s) as index:
             total, places = index.find(
                 query.order, query.wanted, first, PAGE_ROWS, descending=query.descending
             )
@@ -97,11 +97,11 @@ class BatchRows:
             places = [index.place(each - 1) for each in numbers if 0 < each <= index.rows]
             return list(self._read(batch, places))
 
-    def _index(self, batch: Batch) -> RowIndex:
+    def _index(self, batch: Batch, wait_s: float = EXPORT_WAIT_S) -> RowIndex:
         rows = batch.progress.counts.done
         if rows > INDEX_MAX_ROWS:
             raise TooManyRowsForTable(rows=rows, maximum=INDEX_MAX_ROWS)
-        name = self.results.file(batch, ResultTable.RESULTS, ROW_INDEX).name
+        name = self.results.file(batch, ResultTable.RESULTS, ROW_INDEX, wait_s).name
         return RowIndex(self.results.files.blobs.read(batch.manifest.id, name))
 
     def _read(self, batch: Batch, places: Sequence[RowPlace]) -> Iterator[ResultRow]:

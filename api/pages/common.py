@@ -22,7 +22,15 @@ STATIC = Path(__file__).parent / "static"
 ASSETS = AssetFolder(
     {
         name: STATIC / name
-        for name in ("page.css", "page.js", "file.js", "upload.js", "icon.svg", "chevron.svg")
+        for name in (
+            "page.css",
+            "batch.css",
+            "page.js",
+            "file.js",
+            "upload.js",
+            "icon.svg",
+            "chevron.svg",
+        )
     },
     "/assets/",
 )

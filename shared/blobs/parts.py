@@ -127,7 +127,7 @@ def _part_head(values: Sequence[Any]) -> PartHead:
         PriceHistogram(*histogram[: len(PriceHistogram._fields)]),
         [NoteCount.from_list(each) for each in notes],
         AskingSides(*sides[:3]),
-        [LineRun(*run[:2]) for run in runs],
+        [LineRun(int(run[0]), int(run[1])) for run in runs],
     )
 
 

@@ -18,14 +18,14 @@ class LineRun(NamedTuple):
 
     first: int
     """Line of the first of them."""
-    count: int
+    rows: int
 
 
 def line_runs(lines: Sequence[int]) -> list[LineRun]:
     """The runs of ascending lines.
 
     >>> line_runs([2, 3, 4, 8, 9])
-    [LineRun(first=2, count=3), LineRun(first=8, count=2)]
+    [LineRun(first=2, rows=3), LineRun(first=8, rows=2)]
     """
     count = len(lines)
     if not count:
@@ -49,7 +49,7 @@ def read_runs(blob: BinaryIO) -> list[LineRun]:
 
 def lines_of(runs: Iterable[LineRun]) -> Iterator[int]:
     """The line of each row."""
-    return chain.from_iterable(range(run.first, run.first + run.count) for run in runs)
+    return chain.from_iterable(range(run.first, run.first + run.rows) for run in runs)
 
 
 def all_lines(runs: Iterable[LineRun]) -> "array[int]":

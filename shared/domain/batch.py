@@ -237,6 +237,9 @@ class BatchProgress:
     corrected_at: float | None = None
     """Unix time of the last of them."""
 
+    ahead: int | None = None
+    """Unfinished batches that were accepted before, while this one waits; not stored."""
+
     @property
     def revision(self) -> str:
         """Identifies the content of the result files; empty before the first correction."""
@@ -261,7 +264,9 @@ class BatchProgress:
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
         plain = {"notes": list(map(list, self.notes)), "asking_sides": list(self.asking_sides)}
-        return dataclasses.asdict(self) | plain
+        members = dataclasses.asdict(self) | plain
+        del members["ahead"]
+        return members
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Self:

@@ -163,9 +163,9 @@ def _brands(
 
 def _row_lines(runs: Sequence[LineRun], count: int) -> NDArray[np.int64]:
     """The line of each row; 0 if the lines are not known."""
-    if sum(run.count for run in runs) != count:
+    if sum(run.rows for run in runs) != count:
         return np.zeros(count, dtype=np.int64)
-    parts = [np.arange(run.first, run.first + run.count) for run in runs]
+    parts = [np.arange(run.first, run.first + run.rows) for run in runs]
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
@@ -174,17 +174,21 @@ def _errors(
 ) -> tuple[list[dict[str, Any]], bytes, bytes]:
     """The most frequent reasons, the rows that have entries, and where each one's begin."""
     counts: Counter[tuple[str, str | None]] = Counter()
-    lines, offsets, at = [], [], 0
+    examples: dict[tuple[str, str | None], Any] = {}
+    lines: list[int] = []
+    offsets, at = [], 0
     for entry in entries:
         error = orjson.loads(entry)
-        counts[error["code"], error["field"]] += 1
+        kind = error["code"], error["field"]
+        counts[kind] += 1
+        examples.setdefault(kind, error)
         if not lines or lines[-1] != error["line"]:
             lines.append(error["line"])
             offsets.append(at)
         at += len(entry)
     reasons = [
-        {"code": code, "field": field, "rows": rows}
-        for (code, field), rows in counts.most_common(MAX_REASONS)
+        {"code": kind[0], "field": kind[1], "rows": rows, "example": examples[kind]}
+        for kind, rows in counts.most_common(MAX_REASONS)
     ]
     wanted = np.array(lines, dtype=np.int64)
     rows = np.searchsorted(row_lines, wanted)
