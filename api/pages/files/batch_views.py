@@ -21,6 +21,7 @@ from api.pages.files.upload_form import (
     build_file_form,
     option_values,
 )
+from api.pages.language import page_language
 from api.pages.typography import format_number
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import (
@@ -32,7 +33,7 @@ from shared.domain.errors import (
 from shared.domain.exports import STORED, Export
 from shared.domain.ids import BatchId
 from shared.fields.car import CAR_FIELDS
-from shared.messages.uploads import BATCH_ERROR_MESSAGES
+from shared.messages.texts import describe_batch_error
 
 REFRESH_S = 2
 """Reload interval of the page of a running batch in browsers without JavaScript."""
@@ -158,4 +159,4 @@ def _errors(batch: Batch) -> list[str]:
     code = batch.progress.error
     if code is None:
         return []
-    return [BATCH_ERROR_MESSAGES.get(code, BATCH_ERROR_MESSAGES["attempts-exhausted"])["fr"]]
+    return [describe_batch_error(code, page_language())]

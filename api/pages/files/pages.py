@@ -1,6 +1,5 @@
 """What the pages of files share: the blueprint, the answers to errors, the texts of problems."""
 
-import time
 from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -17,7 +16,7 @@ from api.pages.common import ASSETS, BASIC_CHALLENGE, PAGE_CSP, REFUSAL_STATUSES
 from api.pages.files.upload_form import (
     build_file_form,
 )
-from api.pages.typography import format_number
+from api.pages.typography import format_datetime, format_number
 from shared.domain.errors import (
     BrokerUnavailable,
     DomainError,
@@ -42,17 +41,8 @@ STATES = {
 
 blueprint = Blueprint("files", __name__)
 blueprint.add_app_template_filter(format_number, "whole")
+blueprint.add_app_template_filter(format_datetime, "day")
 blueprint.before_request(accept_basic_auth)
-
-
-@blueprint.app_template_filter("day")
-def format_datetime(at: float) -> str:
-    """A Unix time as date and time of day, in the time zone of this machine.
-
-    >>> format_datetime(0.0)[2:6]
-    '/01/'
-    """
-    return time.strftime("%d/%m/%Y à %H:%M", time.localtime(at))
 
 
 @blueprint.errorhandler(DomainError)
@@ -119,7 +109,6 @@ def render(template: str, status: int = 200, **values: Any) -> Response:
         FILES_CSP,
         status=status,
         assets=ASSETS,
-        language="fr",
         address=request.host_url,
         **values,
     )
