@@ -2,9 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-from werkzeug.datastructures import MultiDict
+from typing import TYPE_CHECKING, Any
 
 from api.batches.rows import ResultRow, own_columns
 from api.pages.files.result_table import STATUS_NAMES, cell_reasons, shown_columns
@@ -14,6 +12,9 @@ from api.pages.typography import format_number
 from shared.domain.batch import Batch
 from shared.fields.car import CAR_FIELDS
 from shared.messages.texts import describe_row_error
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import MultiDict
 
 ROW = "ligne"
 """The parameter that names a row of the form by its number."""

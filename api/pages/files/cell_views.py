@@ -1,4 +1,4 @@
-"""`/fichiers/{id}/lignes`: cells of rows are corrected in a form, and valued again in their batch."""
+"""`/fichiers/{id}/lignes`: cells are corrected in a form, and valued again in their batch."""
 
 from http import HTTPStatus
 from typing import Any

@@ -1,10 +1,9 @@
-"""The table of a batch's rows: sorted and filtered by the address, with reasons beside the cells."""
+"""The table of a batch's rows: sorted and filtered, with reasons beside the cells."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marshmallow import EXCLUDE, ValidationError
-from werkzeug.datastructures import MultiDict
 
 from api.batches.row_views import RowsQuery, row_query
 from api.batches.rows import PAGE_ROWS, ResultRow, RowPage, RowQuery
@@ -16,6 +15,9 @@ from shared.domain.batch import Batch
 from shared.i18n.catalogue import mark
 from shared.i18n.languages import stored_language
 from shared.messages.texts import describe_row_error, quote
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import MultiDict
 
 VERDICT_NAMES = {
     "below_market": mark("Below the market"),
