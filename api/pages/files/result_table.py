@@ -9,7 +9,7 @@ from api.batches.row_views import RowsQuery, row_query
 from api.batches.rows import PAGE_ROWS, ResultRow, RowPage, RowQuery
 from api.pages.language import chosen_language, page_language, page_url
 from api.pages.language import gettext as _
-from api.pages.typography import format_number
+from api.pages.typography import MINUS, format_number
 from shared.blobs.row_index import RowOrder
 from shared.domain.batch import Batch
 from shared.i18n.catalogue import mark
@@ -87,7 +87,7 @@ class TableView:
         self._parameters = parameters
         self._page = page
         self._query: RowQuery = row_query(dict(parameters))
-        self._columns = shown_columns(batch, page.columns)
+        self._columns = self._with_reasons_first(shown_columns(batch, page.columns))
         self._notes_language = stored_language(batch.manifest.options.language)
 
     def dump(self) -> dict[str, Any]:
@@ -117,6 +117,11 @@ class TableView:
             "chosen_language": chosen_language(),
             "notes_language": self._notes_language,
         }
+
+    def _with_reasons_first(self, columns: Sequence[int]) -> list[int]:
+        """Columns of rejected cells first, so that their reasons are seen without scrolling."""
+        names = {error["column"] for row in self._page.rows for error in row.errors}
+        return sorted(columns, key=lambda at: self._page.columns[at] not in names)
 
     @property
     def _has_verdicts(self) -> bool:
@@ -229,5 +234,6 @@ def _amount(text: str) -> str:
 def _signed(text: str) -> str:
     if not text:
         return ""
-    number = format_number(round(float(text)))
-    return number if number.startswith("\N{MINUS SIGN}") else f"+{number}"
+    number = round(float(text))
+    sign = MINUS if number < 0 else "+"
+    return f"{sign}{format_number(abs(number))}"
