@@ -119,7 +119,7 @@ def decode_part_head(blob: BinaryIO) -> PartHead:
 def _part_head(values: Sequence[Any]) -> PartHead:
     # A part of an older version has no notes; further values of a newer one are ignored.
     counts, lengths, recorded, histogram, *later = values
-    notes, sides, runs, *_ = (*later, (), (), ())  # type: ignore[assignment]
+    notes, sides, runs, *_ = (*later, (), (), ())
     return PartHead(
         RowCounts(*counts[:3]),
         tuple(lengths),
@@ -127,7 +127,7 @@ def _part_head(values: Sequence[Any]) -> PartHead:
         PriceHistogram(*histogram[: len(PriceHistogram._fields)]),
         [NoteCount.from_list(each) for each in notes],
         AskingSides(*sides[:3]),
-        [LineRun(first, count) for first, count, *_ in runs],
+        list(map(LineRun.from_list, runs)),
     )
 
 

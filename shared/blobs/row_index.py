@@ -4,8 +4,9 @@ The head is JSON after its length; sections of little-endian numbers follow. `of
 row begins in the stored results, and where the last one ends. `lines` is its line in the file (0:
 not known). For each order `rows.ORDER` has the row numbers from 0 (not for the order of the file),
 and `verdicts.ORDER`, `statuses.ORDER` and `brands.ORDER` the codes of these rows, one byte each.
-`error_rows` and `error_offsets` are the rows with entries in the error report, and where the first
-entry of each begins.
+`prices`, `differences` and `brand_names` (indexes of the head's `names`) are the values themselves:
+a worker makes the index anew of them when rows change. `error_rows` and `error_offsets` are the
+rows with entries in the error report, and where the first entry of each begins.
 
 Workers write it with numpy; the API reads the bytes that a page needs, without numeric libraries.
 """
@@ -116,6 +117,10 @@ class RowIndex:
         lines = self._numbers("lines")
         row = bisect.bisect_left(lines, line)
         return row if row < len(lines) and lines[row] == line else None
+
+    def section(self, name: str) -> bytes:
+        """The content of a section."""
+        return self._bytes(name)
 
     def _codes(self, wanted: RowFilter) -> Iterator[tuple[str, int | None]]:
         if wanted.verdict is not None:

@@ -8,7 +8,7 @@ import struct
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Self
 
 RUN = struct.Struct("<qq")
 
@@ -19,6 +19,12 @@ class LineRun(NamedTuple):
     first: int
     """Line of the first of them."""
     rows: int
+
+    @classmethod
+    def from_list(cls, values: Sequence[int]) -> Self:
+        """Rebuild a run; values that a newer version has added are ignored."""
+        first, rows, *_ = values
+        return cls(first, rows)
 
 
 def line_runs(lines: Sequence[int]) -> list[LineRun]:

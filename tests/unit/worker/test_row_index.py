@@ -173,3 +173,49 @@ def test_a_valued_row_may_become_a_rejected_one_and_return(path: BulkPath) -> No
     assert better.progress.counts == RowCounts(valid=6)
     assert str(better.progress.outcome) == "complete"
     assert page_of(path, better, wanted=RowFilter(status="rejected")).total == 0
+
+
+@pytest.mark.parametrize("revisions", [1, 2])
+def test_spliced_files_are_those_that_are_written_anew(path: BulkPath, revisions: int) -> None:
+    changes = [
+        {1: {"6": "12 000"}, 2: {"3": "2018"}, 5: {"1": "Škoda", "3": "x"}},
+        {2: {"1": "Kia"}},
+    ]
+    states = []
+    for is_indexed in (True, False):
+        batch = path.run(STOCK)
+        for change in changes[:revisions]:
+            rows = BatchRows(results=path.results).rows(path.get(batch.manifest.id), list(change))
+            if not is_indexed:
+                names = path.blobs.names(batch.manifest.id, "results.")
+                indexes = [name for name in names if name.endswith(".rows")]
+                path.blobs.remove(batch.manifest.id, indexes)
+            corrected = [
+                (
+                    row.line,
+                    [change[row.number].get(str(at), cell) for at, cell in enumerate(row.cells)],
+                )
+                for row in rows
+            ]
+            now = path.get(batch.manifest.id)
+            cell_corrections.correct_rows(path.batches, now, corrected, CALLER)
+            path.drain()
+        after = path.get(batch.manifest.id)
+        index = f"results.{after.progress.revision}.rows"
+        assert (path.blobs.size(batch.manifest.id, index) is not None) == is_indexed
+        texts = [
+            path.text(batch, name.format(after.progress.revision))
+            for name in ("results.{}.csv", "rejected.{}.csv", "errors.{}.ndjson")
+        ]
+        pages = [
+            page_of(path, after, order=order, wanted=wanted)
+            for order in RowOrder
+            for wanted in (RowFilter(), RowFilter(brand="Kia"), RowFilter(status="rejected"))
+        ]
+        found = [(page.total, list(page.rows)) for page in pages]
+        sums = {
+            name: pages[0].head[name]
+            for name in ("total_mad", "statuses", "verdicts", "brands", "reasons", "brand_rows")
+        }
+        states.append((after.progress.counts, texts, found, sums))
+    assert states[0] == states[1]

@@ -22,6 +22,7 @@ from shared.blobs.batch_files import (
     errors_name,
     table_name,
 )
+from shared.blobs.row_index import RowIndex
 from shared.blobs.row_lines import lines_of
 from shared.domain.batch import (
     BatchManifest,
@@ -38,6 +39,7 @@ from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.tabular.csv_reader import START, SourceRow
 from shared.tabular.rows.text import open_rows
 from worker.batches.corrections.importer import read_rejected_lines
+from worker.batches.corrections.splice import ROW_INDEX, ResultSplice, csv_records
 from worker.batches.steps import ASSEMBLE
 
 RENEW_EVERY_ROWS = 100_000
@@ -46,6 +48,9 @@ RENEW_EVERY_ROWS = 100_000
 
 UNKNOWN_LINE = 0
 """Stands for the line of a row that is not known."""
+
+SPLICE_MAX_ROWS = 1000
+"""Rows of the largest correction that is spliced into the result files."""
 
 _WHOLE = (BatchOutcome.COMPLETE, BatchOutcome.WITH_ERRORS)
 
@@ -136,7 +141,9 @@ class CorrectionMerger:
             raise CorrectionOutdated(parent_id)
         if manifest.id in final.corrections:
             return
-        change = self._write_tables(manifest, parent, final)
+        change = self._splice(manifest, parent, final, end.counts.done)
+        if change is None:
+            change = self._write_tables(manifest, parent, final)
         # Another worker may have done the same meanwhile, and another correction have followed.
         current = self._files.final(parent_id)
         if current is not None and manifest.id in current.corrections:
@@ -207,6 +214,44 @@ class CorrectionMerger:
                 yield _Row(next(rejected_lines), record, next(rejected), status)
             else:
                 yield _Row(line, record, b"", status)
+
+    def _splice(
+        self, manifest: BatchManifest, parent: BatchManifest, final: BatchProgress, rows: int
+    ) -> RowCounts | None:
+        """As `_write_tables`, for few rows of results with an index: nothing else is parsed.
+
+        Returns:
+            None if there is no index, or the correction has many rows.
+        """
+        name = table_name(ResultTable.RESULTS, ROW_INDEX, final.revision)
+        if rows > SPLICE_MAX_ROWS or self._files.blobs.size(parent.id, name) is None:
+            return None
+        with ExitStack() as files:
+            blobs = self._files.blobs
+            index = files.enter_context(RowIndex(blobs.read(parent.id, name)))
+            new, new_rejected = self._records(manifest, "", files)
+            header, _ = next(new), next(new_rejected)
+            text = files.enter_context(blobs.read(manifest.id, CORRECTED))
+            source = open_rows(text, manifest.dialect, START)
+            corrected = list(_corrected(source, new, new_rejected, manifest.result_delimiter))
+            splice = ResultSplice(self._files, parent, final.revision, manifest.id, index)
+            old = splice.old_records([row.line for row in corrected])
+            if old is None or header != splice.header:
+                return None
+            before = [
+                _Row(row.line, record, b"", row_status(record, parent.result_delimiter))
+                for row, record in zip(corrected, old, strict=True)
+            ]
+            replacement = _Replacement(iter(corrected))
+            after = [replacement.of(row) for row in before]
+            splice.write_results([row.result for row in after])
+            lines = replacement.lines
+            splice.write_rejected(
+                lines, [(row.line, row.rejected) for row in after if row.line in lines]
+            )
+            self._write_errors(manifest, parent, final, lines)
+            splice.write_index()
+        return replacement.change
 
     def _records(
         self, manifest: BatchManifest, revision: str, files: ExitStack
@@ -288,20 +333,6 @@ def corrected_progress(
         corrections=(*final.corrections, correction),
         corrected_at=end.finished_at,
     )
-
-
-def csv_records(lines: Iterable[bytes]) -> Iterator[bytes]:
-    r"""The records of a stored table as bytes: a record ends at a line feed outside of quotes.
-
-    >>> list(csv_records([b"a,b\n", b'1,"x\n', b'y"\n']))
-    [b'a,b\n', b'1,"x\ny"\n']
-    """
-    record = b""
-    for line in lines:
-        record = record + line if record else line
-        if record.count(b'"') % 2 == 0:
-            yield record
-            record = b""
 
 
 def _corrected(

@@ -105,7 +105,7 @@ class BatchExporter:
     def _write_index(self, results: StoredResults, revision: str, target: BlobWriter) -> None:
         """Write the row index of the results."""
         # Imported here: memory that only the index needs.
-        from worker.batches.exports.row_index import RowIndexWriter  # noqa: PLC0415
+        from worker.batches.row_index import RowIndexWriter  # noqa: PLC0415
 
         blobs, manifest = self._files.blobs, results.manifest
         writer = RowIndexWriter(manifest, self._files.line_runs(manifest.id))
