@@ -86,9 +86,8 @@ class BatchRetries:
         # Without final record and ledger it is an unfinished batch whose ledger was lost: should
         # this process die now, the sweep restores it.
         self.batches.ledger.forget(batch_id)
-        results = [
-            name for prefix in RESULT_PREFIXES for name in files.blobs.names(batch_id, prefix)
-        ]
+        names = files.blobs.names(batch_id, "")
+        results = [name for name in names if name.startswith(RESULT_PREFIXES)]
         files.reopen(batch_id)
         files.blobs.remove(batch_id, results)
         self.batches.ledger.restore(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.batches.retries import BatchRetries
+from api.batches.rows import BatchRows, RowQuery
 from shared.domain.batch import Batch, BatchOutcome, ResultTable, RowCounts
 from shared.domain.errors import NothingToRetry
 from shared.domain.exports import STORED
@@ -46,6 +47,9 @@ def test_a_cancelled_batch_runs_on_to_the_same_results(path: BulkPath, steps: in
     batch = cancelled(path, steps)
     assert batch.progress.state is JobState.CANCELLED
     before = batch.progress.counts.done
+    if before:
+        first = BatchRows(results=path.results).page(batch, RowQuery())
+        assert first.total == before
     assert (before > 0) == (steps > 0)
     assert before < 60
     again = retry(path, batch)
@@ -57,6 +61,7 @@ def test_a_cancelled_batch_runs_on_to_the_same_results(path: BulkPath, steps: in
     assert ended.progress.outcome is BatchOutcome.COMPLETE
     assert ended.progress.counts == RowCounts(valid=60)
     assert results(path, ended) == results(path, path.run(STOCK))
+    assert BatchRows(results=path.results).page(ended, RowQuery()).total == 60
     assert retry(path, ended).progress == ended.progress
 
 

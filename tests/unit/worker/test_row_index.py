@@ -187,7 +187,7 @@ def test_spliced_files_are_those_that_are_written_anew(path: BulkPath, revisions
         for change in changes[:revisions]:
             rows = BatchRows(results=path.results).rows(path.get(batch.manifest.id), list(change))
             if not is_indexed:
-                names = path.blobs.names(batch.manifest.id, "results.")
+                names = path.blobs.names(batch.manifest.id, "")
                 indexes = [name for name in names if name.endswith(".rows")]
                 path.blobs.remove(batch.manifest.id, indexes)
             corrected = [
