@@ -22,6 +22,7 @@ from shared.domain.ids import CallerId
 from tests import batch_parts
 from tests.batch_parts import BulkPath
 from tests.conftest import Servers
+from tests.unit.api.pages.arabic_text import assert_arabic
 
 HEADER = "Réf;Marque;Modèle;Année;Carburant;Boîte;Kilométrage;Prix"
 ROWS = [
@@ -222,3 +223,39 @@ def test_the_api_has_the_same_pages(site: Site) -> None:
     assert page["summary"]["statuses"]["rejected"] == 2
     wrong = site.client.get(f"/batches/{batch.manifest.id}/rows?sort=colour")
     assert wrong.status_code == 422
+
+
+def test_arabic_pages_have_no_french_or_english_words(site: Site) -> None:
+    batch_id = site.path.accept(STOCK, language="ar")
+    address = f"/fichiers/{batch_id}"
+    names = (*HEADER.split(";"), *";".join(ROWS).split(";"), "Picanto", "stock.csv")
+    site.path.batches.cancel(batch_id, CALLER)
+    assert_arabic(site.get(f"{address}?lang=ar"), names)
+    site.path.sweep_until_ended(batch_id)
+    assert_arabic(site.get(f"{address}?lang=ar"), names)
+    site.client.post(f"{address}/relancer")
+    site.path.sweep_until_ended(batch_id)
+    page = site.get(f"{address}?lang=ar")
+    assert 'dir="rtl"' in page
+    assert_arabic(page, names)
+    assert_arabic(site.get(f"{address}/lignes?lang=ar&ligne=2&ligne=3"), names)
+    stale = entries(site.get(f"{address}/lignes?lang=ar&ligne=2"))
+    conflict = {**stale, "avant-2-3": "1999", "cellule-2-3": "2017"}
+    answer = site.client.post(f"{address}/lignes?lang=ar", data=conflict)
+    assert_arabic(answer.get_data(as_text=True), names)
+
+
+def test_an_outage_says_what_does_not_answer_and_tries_again(site: Site) -> None:
+    batch_id = site.path.accept(STOCK)
+    folder = site.path.folder / "batches" / batch_id
+    (folder / "manifest.json").rename(folder / "kept")
+    (folder / "manifest.json").mkdir()
+    answer = site.client.get(f"/fichiers/{batch_id}?lang=en")
+    text = answer.get_data(as_text=True)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert "The storage of the files does not answer" in text
+    assert f"url=/fichiers/{batch_id}?lang=en" in text
+    (folder / "manifest.json").rmdir()
+    (folder / "kept").rename(folder / "manifest.json")
+    # No worker has ever announced itself to this broker.
+    assert "No worker is running" in site.get(f"/fichiers/{batch_id}?lang=en")
