@@ -165,6 +165,9 @@ class BatchManifest:
         members = dataclasses.asdict(self) | {"dialect": self.dialect.to_json()}
         if self.callback is None:
             del members["callback"]
+        # Workers of the first release accept no further members.
+        if not self.options.any_row:
+            del members["options"]["any_row"]
         return members if self.schema == 1 else members | {"schema": self.schema}
 
     @classmethod
