@@ -88,8 +88,10 @@ class BatchRetries:
         self.batches.ledger.forget(batch_id)
         names = files.blobs.names(batch_id, "")
         results = [name for name in names if name.startswith(RESULT_PREFIXES)]
-        files.reopen(batch_id)
+        # Results first: should this process die now, another retry is possible, and no export of
+        # the first rows is left.
         files.blobs.remove(batch_id, results)
+        files.reopen(batch_id)
         self.batches.ledger.restore(
             batch_id,
             manifest.accepted_at,

@@ -23,12 +23,7 @@ from api.pages.files.redirects import redirect_to_page
 from api.pages.files.result_table import ANCHOR, kept_query, table_parameters
 from api.pages.language import gettext as _
 from shared.domain.batch import Batch
-from shared.domain.errors import (
-    CorrectionInProgress,
-    DomainError,
-    InvalidInput,
-    RateLimited,
-)
+from shared.domain.errors import DomainError
 from shared.domain.ids import BatchId
 
 FORM_MAX_BYTES = 4_000_000
@@ -81,7 +76,7 @@ def correct_cells(batch_id: str) -> Response:
             caller_id(),
             admission(),
         )
-    except (InvalidInput, CorrectionInProgress, RateLimited) as error:
+    except DomainError as error:  # whatever the reason, the entries are kept
         said = list(reasons(error))
         return _form_page(batch, rows, kept, trouble=said, status=status_of(error))
     return _after(batch, correction, list(kept))

@@ -189,6 +189,7 @@ class TableView:
             "status": added["row_status"],
             "status_name": _(STATUS_NAMES.get(added["row_status"], added["row_status"])),
             "reasons": reasons,
+            "wrong_columns": list(dict.fromkeys(filter(None, (e["column"] for e in row.errors)))),
             "notes": added["row_notes"],
             "cells": list(self._cells(row)),
             "is_correctable": bool(row.line) or row.is_rejected,

@@ -18,7 +18,9 @@ from api.batches.retries import BatchRetries
 from api.batches.rows import BatchRows
 from api.http.context import EXTENSION
 from shared.domain.batch import Batch, RowCounts
+from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import CallerId
+from shared.redis.batch_ledger.ledger import BatchLedger
 from tests import batch_parts
 from tests.batch_parts import BulkPath
 from tests.conftest import Servers
@@ -259,3 +261,22 @@ def test_an_outage_says_what_does_not_answer_and_tries_again(site: Site) -> None
     (folder / "kept").rename(folder / "manifest.json")
     # No worker has ever announced itself to this broker.
     assert "No worker is running" in site.get(f"/fichiers/{batch_id}?lang=en")
+
+
+def test_entries_are_kept_while_the_queue_does_not_answer(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = site.path.run(STOCK)
+    address = f"/fichiers/{batch.manifest.id}/lignes?lang=en"
+    form = {**entries(site.get(f"{address}&ligne=2")), "cellule-2-3": "2017"}
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise BrokerUnavailable(reason="down for the test")
+
+    monkeypatch.setattr(BatchLedger, "ping", unreachable)
+    answer = site.client.post(address, data=form)
+    assert answer.status_code == 503
+    assert entries(answer.get_data(as_text=True))["cellule-2-3"] == "2017"
+    monkeypatch.undo()
+    monkeypatch.setattr(batch_parts, "CALLER", CALLER)
+    assert site.client.post(address, data=entries(answer.get_data(as_text=True))).status_code == 303
