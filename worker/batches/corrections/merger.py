@@ -1,17 +1,13 @@
 """Puts the rows of an ended correction into the result files of the batch that it corrects."""
 
 import bisect
-import csv
 import dataclasses
 import heapq
-import io
-import re
-from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import repeat
 from operator import itemgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -36,11 +32,20 @@ from shared.domain.ids import ID_LENGTH, BatchId
 from shared.domain.job import JobState
 from shared.domain.notes import NoteCounter
 from shared.redis.batch_ledger.ledger import BatchLedger
-from shared.tabular.csv_reader import START, SourceRow
+from shared.tabular.csv_reader import START
 from shared.tabular.rows.text import open_rows
 from worker.batches.corrections.importer import read_rejected_lines
+from worker.batches.corrections.replacement import (
+    MergedRow,
+    Replacement,
+    row_status,
+    rows_of_correction,
+)
 from worker.batches.corrections.splice import ROW_INDEX, ResultSplice, csv_records
 from worker.batches.steps import ASSEMBLE
+
+if TYPE_CHECKING:
+    from array import array
 
 RENEW_EVERY_ROWS = 100_000
 """Rows between two renewals of the lease."""
@@ -57,57 +62,6 @@ _WHOLE = (BatchOutcome.COMPLETE, BatchOutcome.WITH_ERRORS)
 
 class CorrectionOutdated(Exception):
     """The batch has changed so that the rows cannot be put into it any more."""
-
-
-class _Row(NamedTuple):
-    """A row as it stands in the result files."""
-
-    line: int
-    result: bytes
-    """Its line of the results."""
-    rejected: bytes
-    """Its line of the rejected rows; empty if it is not rejected."""
-    status: RowStatus = RowStatus.VALUED
-    """`valued`, `rejected` or `failed`."""
-
-    @property
-    def counts(self) -> RowCounts:
-        """The row in the counts of its batch."""
-        return RowCounts(
-            valid=self.status is RowStatus.VALUED,
-            invalid=self.status is RowStatus.REJECTED,
-            failed=self.status is RowStatus.FAILED,
-        )
-
-
-class _Replacement:
-    """Replaces rows of a batch by their corrections, both in the order of the file.
-
-    Args:
-        corrected: the rows of the correction.
-    """
-
-    def __init__(self, corrected: Iterator[_Row]) -> None:
-        self._corrected = corrected
-        self.next = next(corrected, None)
-        """The correction whose row has not come yet."""
-        self.lines = array("q")
-        """Lines of the replaced rows."""
-        self.change = RowCounts()
-        """What the replacements add to the counts of the batch."""
-
-    def of(self, row: _Row) -> _Row:
-        """The row, or its correction; a correction that could not be valued changes nothing."""
-        new = self.next
-        if new is None or new.line != row.line:
-            return row
-        self.next = next(self._corrected, None)
-        if new.status is RowStatus.FAILED:
-            return row
-        self.lines.append(row.line)
-        before, after = row.counts, new.counts
-        self.change += RowCounts(*(b - a for a, b in zip(before, after, strict=True)))
-        return new
 
 
 class CorrectionMerger:
@@ -171,13 +125,13 @@ class CorrectionMerger:
                 raise CorrectionOutdated(f"{parent.id} has other columns")
             results.write(heads[0])
             rejected.write(heads[1])
-            corrected = _corrected(
+            corrected = rows_of_correction(
                 open_rows(text, manifest.dialect, START),
                 new,
                 new_rejected,
                 manifest.result_delimiter,
             )
-            replacement = _Replacement(corrected)
+            replacement = Replacement(corrected)
             for number, row in enumerate(self._old_rows(parent, final, old, old_rejected)):
                 if number % RENEW_EVERY_ROWS == 0:
                     self._ledger.renew(manifest.id, ASSEMBLE)
@@ -195,7 +149,7 @@ class CorrectionMerger:
         final: BatchProgress,
         results: Iterator[bytes],
         rejected: Iterator[bytes],
-    ) -> Iterator["_Row"]:
+    ) -> Iterator[MergedRow]:
         """The rows of the batch before the correction.
 
         Args:
@@ -211,9 +165,9 @@ class CorrectionMerger:
         for record, line in zip(results, lines, strict=bool(runs)):
             status = row_status(record, parent.result_delimiter)
             if status is RowStatus.REJECTED:
-                yield _Row(next(rejected_lines), record, next(rejected), status)
+                yield MergedRow(next(rejected_lines), record, next(rejected), status)
             else:
-                yield _Row(line, record, b"", status)
+                yield MergedRow(line, record, b"", status)
 
     def _splice(
         self, manifest: BatchManifest, parent: BatchManifest, final: BatchProgress, rows: int
@@ -233,16 +187,18 @@ class CorrectionMerger:
             header, _ = next(new), next(new_rejected)
             text = files.enter_context(blobs.read(manifest.id, CORRECTED))
             source = open_rows(text, manifest.dialect, START)
-            corrected = list(_corrected(source, new, new_rejected, manifest.result_delimiter))
+            corrected = list(
+                rows_of_correction(source, new, new_rejected, manifest.result_delimiter)
+            )
             splice = ResultSplice(self._files, parent, final.revision, manifest.id, index)
             old = splice.old_records([row.line for row in corrected])
             if old is None or header != splice.header:
                 return None
             before = [
-                _Row(row.line, record, b"", row_status(record, parent.result_delimiter))
+                MergedRow(row.line, record, b"", row_status(record, parent.result_delimiter))
                 for row, record in zip(corrected, old, strict=True)
             ]
-            replacement = _Replacement(iter(corrected))
+            replacement = Replacement(iter(corrected))
             after = [replacement.of(row) for row in before]
             splice.write_results([row.result for row in after])
             lines = replacement.lines
@@ -333,32 +289,6 @@ def corrected_progress(
         corrections=(*final.corrections, correction),
         corrected_at=end.finished_at,
     )
-
-
-def _corrected(
-    rows: Iterable[SourceRow], records: Iterator[bytes], rejected: Iterator[bytes], delimiter: str
-) -> Iterator[_Row]:
-    """The rows of a correction with their lines in the batch that they correct."""
-    for row, record in zip(rows, records, strict=True):
-        status = row_status(record, delimiter)
-        is_rejected = status is RowStatus.REJECTED
-        yield _Row(row.line, record, next(rejected) if is_rejected else b"", status)
-
-
-_UNUSUAL = re.compile(b"|".join(each.encode() for each in (RowStatus.REJECTED, RowStatus.FAILED)))
-
-
-def row_status(record: bytes, delimiter: str) -> RowStatus:
-    r"""The status of a row by its line of the results; `valued` unless `rejected` or `failed`.
-
-    >>> row_status(b'rejected,"1,5",valued,\n', ",")
-    <RowStatus.VALUED: 'valued'>
-    """
-    if _UNUSUAL.search(record) is None:  # faster than reading the cells
-        return RowStatus.VALUED
-    cells = next(csv.reader(io.StringIO(record.decode(), newline=""), delimiter=delimiter))
-    status = RowStatus(cells[-2])
-    return status if status in {RowStatus.REJECTED, RowStatus.FAILED} else RowStatus.VALUED
 
 
 def _is_in(line: int, lines: "array[int]") -> bool:
