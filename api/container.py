@@ -8,6 +8,8 @@ from functools import partial
 
 from api.batches.polls import BatchPolls
 from api.batches.results import BatchResults
+from api.batches.retries import BatchRetries
+from api.batches.rows import BatchRows
 from api.batches.service import Batches
 from api.batches.storage import CallerBatches
 from api.estimates.service import Estimates
@@ -74,6 +76,8 @@ class ApiServices:
     batches: Batches
     dead_letters: DeadLetterService
     batch_results: BatchResults
+    batch_retries: BatchRetries
+    batch_rows: BatchRows
     downloads: ConcurrencyLimiter
     listing: Listing
     waits: Waits
@@ -178,6 +182,7 @@ def build_services(settings: Settings) -> ApiServices:
         clock=clock,
         queue_guard=queue_guard,
     )
+    results = BatchResults(files=batch_files, ledger=ledger, waits=thread_waits, send=work.send)
     return ApiServices(
         settings=settings,
         valuations=Valuations(
@@ -195,12 +200,9 @@ def build_services(settings: Settings) -> ApiServices:
         jobs=jobs,
         job_contents=JobContents(jobs, active_model.identity, loops),
         batch_polls=BatchPolls(batches, waits, loops),
-        batch_results=BatchResults(
-            files=batch_files,
-            ledger=ledger,
-            waits=thread_waits,
-            send=work.send,
-        ),
+        batch_results=results,
+        batch_retries=BatchRetries(batches=batches),
+        batch_rows=BatchRows(results=results),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
         dead_letters=open_dead_letters(settings, broker, batch_files, work, clock),

@@ -57,7 +57,7 @@ RANGE_PARAMETERS = [
     header_parameter(
         "If-Range",
         "The `ETag`, so that the range is of the same file.",
-        example='"01m8fqj4f7z0kj5s71amqzvc4r-results.csv"',
+        example='"01m8fqj4f7z0kj5s71amqzvc4r-19ad4c1f2e0-results.csv"',
     ),
 ]
 PARTIAL_NOTE = (
@@ -281,7 +281,8 @@ def _requested_range(size: int, validators: tuple[str, str | None]) -> tuple[int
 def _file_headers(batch: Batch, file: StoredFile) -> dict[str, str]:
     progress = batch.progress
     headers = {
-        "ETag": f'"{batch.manifest.id}-{file.name}"',
+        # A batch that was retried has other content under the same names.
+        "ETag": f'"{batch.manifest.id}-{round((progress.finished_at or 0) * 1000):x}-{file.name}"',
         "Accept-Ranges": "bytes",
         RESULTS_HEADER: "complete",
     }

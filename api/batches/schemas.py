@@ -303,6 +303,14 @@ class BatchSchema(Schema):
     counts = fields.Nested(BatchCountsSchema, required=True)
     rows_per_second = fields.Float(required=True, allow_none=True)
     eta_s = fields.Float(required=True, allow_none=True)
+    queue_position = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "While it waits: unfinished batches that were accepted before, and "
+            "itself. Callers take turns, so it may begin earlier."
+        },
+    )
     created_at = fields.DateTime(required=True)
     started_at = fields.DateTime(required=True, allow_none=True)
     finished_at = fields.DateTime(required=True, allow_none=True)
@@ -380,6 +388,7 @@ def serialize_batch(batch: Batch, now: float, lang: Language) -> dict[str, Any]:
         },
         "rows_per_second": None if speed is None else round(speed, 1),
         "eta_s": None if eta_s is None else round(eta_s, 1),
+        "queue_position": None if progress.ahead is None else progress.ahead + 1,
         "created_at": iso(manifest.accepted_at),
         "started_at": iso(progress.started_at),
         "finished_at": iso(progress.finished_at),

@@ -25,6 +25,7 @@ ASSETS = AssetFolder(
         for name in (
             "page.css",
             "car.css",
+            "batch.css",
             "page.js",
             "file.js",
             "upload.js",

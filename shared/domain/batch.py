@@ -66,6 +66,8 @@ class ExportFormat(StrEnum):
     NDJSON = "ndjson"
     PARQUET = "parquet"
     XLSX = "xlsx"
+    ROW_INDEX = "rows"
+    """`shared.blobs.row_index`: what pages of rows are read by; no caller downloads it."""
 
 
 PRICE_COLUMNS = ("price_mad", "low_mad", "high_mad")
@@ -114,6 +116,9 @@ class BatchOptions:
     expected_header: tuple[str, ...] = ()
     """Header of a file of corrected rows, whose columns need no other meaning; empty otherwise."""
 
+    any_row: bool = False
+    """Of corrections: whether they may replace rows that are not rejected."""
+
     @property
     def given_headers(self) -> tuple[str, ...]:
         """Column names that the file must have, or that the caller names."""
@@ -160,6 +165,9 @@ class BatchManifest:
         members = dataclasses.asdict(self) | {"dialect": self.dialect.to_json()}
         if self.callback is None:
             del members["callback"]
+        # Workers of the first release accept no further members.
+        if not self.options.any_row:
+            del members["options"]["any_row"]
         return members if self.schema == 1 else members | {"schema": self.schema}
 
     @classmethod
@@ -232,6 +240,9 @@ class BatchProgress:
     corrected_at: float | None = None
     """Unix time of the last of them."""
 
+    ahead: int | None = None
+    """Unfinished batches that were accepted before, while this one waits; not stored."""
+
     @property
     def revision(self) -> str:
         """Identifies the content of the result files; empty before the first correction."""
@@ -256,7 +267,9 @@ class BatchProgress:
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
         plain = {"notes": list(map(list, self.notes)), "asking_sides": list(self.asking_sides)}
-        return dataclasses.asdict(self) | plain
+        members = dataclasses.asdict(self) | plain
+        del members["ahead"]
+        return members
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Self:

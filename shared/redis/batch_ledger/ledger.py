@@ -214,8 +214,11 @@ class BatchLedger:
     def progress(self, batch_id: BatchId) -> BatchProgress | None:
         """State and counters of a batch; None if the ledger has no such batch."""
         with broker_errors():
-            stored = self._client.hgetall(keys.batch(batch_id))
-        return _progress(stored) if stored else None
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.hgetall(keys.batch(batch_id))
+            pipeline.zrank(keys.OPEN_BATCHES, batch_id)
+            stored, ahead = pipeline.execute()
+        return _progress(stored, ahead) if stored else None
 
     def begin(self, batch_id: BatchId, step: str) -> StepAttempt:
         """Begin an attempt and renew the step's lease."""
@@ -374,7 +377,7 @@ def _packed(callback: Callback | None) -> bytes:
     return b"" if callback is None else pack_callback(callback)
 
 
-def _progress(stored: dict[bytes, bytes]) -> BatchProgress:
+def _progress(stored: dict[bytes, bytes], ahead: int | None) -> BatchProgress:
     def number(name: bytes) -> int:
         return int(stored.get(name, 0))
 
@@ -392,4 +395,5 @@ def _progress(stored: dict[bytes, bytes]) -> BatchProgress:
             finished_at=seconds(b"finished_at"),
             cancel_requested=stored.get(b"cancel_requested") == b"1",
             error=stored.get(b"error", b"").decode() or None,
+            ahead=ahead if stored[b"state"] == b"QUEUED" else None,
         )

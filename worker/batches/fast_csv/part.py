@@ -138,6 +138,7 @@ def make_part(
         () if prices is None else np.sort(prices[0]).tolist(),
         count_notes(rows, matches, noted, notes, valued.without_effect if valued else ()),
         sides,
+        rows.lines.tolist(),
     )
 
 

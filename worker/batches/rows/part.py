@@ -191,6 +191,7 @@ def make_part(
         prices.price_mad,
         _count_notes(rows, names.counts, prices),
         prices.asking_sides,
+        chunk.lines,
     )
 
 
