@@ -71,7 +71,10 @@ class CardTexts:
 
     def separated(self, text: str) -> str:
         """Numbers in English notation in that of the language."""
-        signs = {",": GROUPS[self.language], ".": DECIMALS[self.language]}
+        signs: dict[str, str | int | None] = {
+            ",": GROUPS[self.language],
+            ".": DECIMALS[self.language],
+        }
         return text.translate(str.maketrans(signs))
 
     def percent(self, value: float, decimals: int = 1, *, signed: bool = False) -> str:
