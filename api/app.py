@@ -19,7 +19,14 @@ from api.http.openapi import complete_document
 from api.http.requests import load_query
 from api.http.responses import JSON
 from api.jobs import views as jobs
-from api.middleware import compression, cors, cross_site, problems, security_headers
+from api.middleware import (
+    compression,
+    content_language,
+    cors,
+    cross_site,
+    problems,
+    security_headers,
+)
 from api.middleware.authentication import EXTENSION as AUTHENTICATOR
 from api.middleware.authentication import Authenticator
 from api.models import card_views
@@ -30,7 +37,7 @@ from api.pages import language as page_language
 from api.pages.car import views as car_pages
 from api.pages.estimates import comparison as comparison_pages
 from api.pages.estimates import views as estimate_pages
-from api.pages.files import pages as file_pages
+from api.pages.files import batch_views, upload_views
 from api.sales import views as sales
 from api.transport.fast_path import FastPathMiddleware
 from api.valuations import views as valuations
@@ -44,7 +51,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 DESCRIPTION = (
     "Prices of used cars in Morocco: how much, how sure, why, and whether an asking price is fair. "
     "One car at once (`/predict`), one or many by submit and poll (`/jobs`), whole files "
-    "(`/batches`). Errors are `application/problem+json`, in French or English by "
+    "(`/batches`). Errors are `application/problem+json`, in French, Arabic or English by "
     "`Accept-Language`."
 )
 
@@ -88,6 +95,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     cors.register(app, settings)
     security_headers.register(app)
     problems.register(app)
+    content_language.register(app)
     limits.register(app, settings.api_threads, transferring_caller)
     return app
 
@@ -136,14 +144,17 @@ def _register_routes(app: Flask) -> None:
         dead_letter_views,
     ):
         api.register_blueprint(views.blueprint)
-    for pages_blueprint in (
-        car_pages.blueprint,
-        estimate_pages.blueprint,
-        comparison_pages.blueprint,
-        file_pages.blueprint,
-        docs_views.blueprint,
-    ):
-        app.register_blueprint(pages_blueprint)
+    # The views of a blueprint may lie in several modules.
+    pages = (
+        car_pages,
+        estimate_pages,
+        comparison_pages,
+        upload_views,
+        batch_views,
+        docs_views,
+    )
+    for blueprint in dict.fromkeys(views.blueprint for views in pages):
+        app.register_blueprint(blueprint)
 
 
 def _measure(app: Flask) -> None:
