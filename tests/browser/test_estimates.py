@@ -22,7 +22,7 @@ def price(page: Page) -> str:
 
 @pytest.mark.parametrize("has_scripts", [True, False])
 def test_the_address_shows_the_same_price_elsewhere_and_no_form_is_sent_twice(
-    open_page: OpenPage, has_scripts: bool
+    open_page: OpenPage, *, has_scripts: bool
 ) -> None:
     page = open_page(viewport=NARROW, java_script_enabled=has_scripts)
     fill(page, km_driven="31 000")
