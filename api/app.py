@@ -39,6 +39,7 @@ from api.pages.estimates import comparison as comparison_pages
 from api.pages.estimates import views as estimate_pages
 from api.pages.files import batch_views, upload_views
 from api.sales import views as sales
+from api.suggestions import views as suggestions
 from api.transport.fast_path import FastPathMiddleware
 from api.valuations import views as valuations
 from shared.fields.car import CarRequestSchema
@@ -133,6 +134,7 @@ def _register_routes(app: Flask) -> None:
     for views in (
         valuations,
         estimates,
+        suggestions,
         sales,
         jobs,
         batches,

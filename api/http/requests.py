@@ -173,9 +173,12 @@ def _schema(kind: type[Schema]) -> Schema:
 
 @lru_cache(maxsize=64)
 def _defaults(kind: type[Schema]) -> dict[str, Any]:
-    """The defaults of all parameters, cached because most requests have no query."""
-    defaults: dict[str, Any] = _schema(kind).load({})
-    return defaults
+    """The defaults of all parameters, cached because most requests have no query.
+
+    Raises:
+        InvalidInput: a parameter is required.
+    """
+    return _load_query(b"", kind)
 
 
 def load_json() -> Any:

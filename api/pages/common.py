@@ -24,6 +24,7 @@ ASSETS = AssetFolder(
         name: STATIC / name
         for name in (
             "page.css",
+            "car.css",
             "page.js",
             "file.js",
             "upload.js",

@@ -24,7 +24,7 @@ PAGE_ITEMS = 100
 
 Car: TypeAlias = Mapping[str, Any]
 """Fields of a car by name: company, model, year, fuel, transmission, km_driven, …"""
-Extra: TypeAlias = Literal["contributions", "depreciation", "comparables"]
+Extra: TypeAlias = Literal["contributions", "depreciation", "comparables", "typical"]
 Kind: TypeAlias = Literal["job", "batch"]
 
 

@@ -12,7 +12,6 @@ from api.http.problems import RETRY_AFTER_S, retry_after_s, status_of
 from api.ops.docs_views import html_response
 from api.pages.car.form import build_form
 from api.pages.car.result import data_age_warnings
-from api.pages.car.suggestions import Suggestions, suggestions
 from api.pages.common import ASSETS, BASIC_CHALLENGE, PAGE_CSP, REFUSAL_STATUSES
 from api.pages.language import gettext as _
 from api.pages.language import page_language, page_url
@@ -150,7 +149,6 @@ def render(
         waiting=content.waiting,
         refresh=content.refresh,
         kept=content.kept,
-        suggestions=_suggestions(active),
         data_as_of=format_month(data_as_of) if data_as_of else "",
         data_age_months=data_age_months(data_as_of, month) if data_as_of else None,
         model_version=version,
@@ -192,9 +190,3 @@ def _retry(values: dict[str, str]) -> Refresh | None:
     query = {**request.args.to_dict(), **query}
     query.pop("lang", None)
     return Refresh(RETRIES_S[number], page_url(request.path, **query))
-
-
-def _suggestions(active: str | None) -> Suggestions:
-    if active is None:
-        return Suggestions()
-    return suggestions(services().settings.versions_path / active)

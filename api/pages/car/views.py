@@ -40,7 +40,7 @@ from shared.logging import get_logger
 log = get_logger("pages")
 
 REQUIRED = frozenset(REQUIRED_FIELDS)
-EXTRAS = (Extra.COMPARABLES, Extra.CONTRIBUTIONS, Extra.DEPRECIATION)
+EXTRAS = (Extra.COMPARABLES, Extra.CONTRIBUTIONS, Extra.DEPRECIATION, Extra.TYPICAL)
 JSON_GREETING = {"message": "CarPricePredictor-MA API", "status": "running"}
 """The answer of the reference API at `/`."""
 RESULT_ANCHOR = "#resultat"
