@@ -190,8 +190,16 @@ function groupThousands(event) {
 for (const field of document.querySelectorAll("[data-suggest]")) {
   new Combobox(field);
 }
+// The lines of the hints are kept free: nothing moves under a pressed button.
+document.documentElement.classList.add("scripted");
+let usualTimer;
 for (const name of ["company", "model", "year"]) {
-  document.getElementById(name)?.addEventListener("change", showUsual);
+  const input = document.getElementById(name);
+  input?.addEventListener("change", showUsual);
+  input?.addEventListener("input", () => {
+    clearTimeout(usualTimer);
+    usualTimer = setTimeout(showUsual, PAUSE_MS);
+  });
 }
 for (const input of document.querySelectorAll("[data-group]")) {
   input.addEventListener("change", groupThousands);
