@@ -30,6 +30,9 @@ ASSETS = AssetFolder(
             "upload.js",
             "icon.svg",
             "chevron.svg",
+            "estimates.css",
+            "estimates.js",
+            "history.js",
         )
     },
     "/assets/",
