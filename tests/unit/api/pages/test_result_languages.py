@@ -58,6 +58,14 @@ COMPARABLES = tuple(
     )
     for count in (1, 2, 5, 27, 100)
 )  # fmt: skip
+DEPRECIATION = Depreciation(
+    km_per_year=12_000,
+    pace=Pace.OWN,
+    points=tuple(
+        DepreciationPoint(year, 75_000 + 12_000 * year, 1e5 - 9e3 * year, QUANTILES)
+        for year in range(1, 6)
+    ),
+)
 FULL = Estimate(
     price_mad=100_000.0,
     quantiles_mad=QUANTILES,
@@ -65,14 +73,7 @@ FULL = Estimate(
     model_known=True,
     typical=TYPICAL,
     comparables=COMPARABLES,
-    depreciation=Depreciation(
-        km_per_year=12_000,
-        pace=Pace.OWN,
-        points=tuple(
-            DepreciationPoint(year, 75_000 + 12_000 * year, 1e5 - 9e3 * year, QUANTILES)
-            for year in range(1, 6)
-        ),
-    ),
+    depreciation=DEPRECIATION,
     explanation=Explanation(95_000.0, (Contribution("year", 2018, 5_000.0),), {"year": 2014.0}),
     unpriced=("engine_cc", "torque_nm"),
     extrapolated=("km_driven",),
@@ -95,7 +96,7 @@ STATES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     ),
     "market pace": (
         {},
-        {"depreciation": dataclasses.replace(FULL.depreciation, pace=Pace.MARKET)},
+        {"depreciation": dataclasses.replace(DEPRECIATION, pace=Pace.MARKET)},
     ),
 }
 
