@@ -131,6 +131,10 @@ UPLOAD_MESSAGES: dict[str, Texts] = {
         "fr": "Le lot {batch}, dont ce sont des lignes, n'existe plus.",
         "en": "Batch {batch}, whose rows these are, is gone.",
     },
+    "unknown-header-row": {
+        "fr": "Il n'y a pas de titres en ligne {row} ; lignes remplies au début : {found}.",
+        "en": "There is no header in row {row}; filled rows at the start: {found}.",
+    },
     "unknown-key-column": {
         "fr": "key_column : pas de colonne « {column} ». Titres trouvés : {found}.",
         "en": "key_column: there is no column {column}. Headers found: {found}.",

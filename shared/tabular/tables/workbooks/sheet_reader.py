@@ -157,15 +157,16 @@ class SheetRows:
         with self._reader:
             yield from self._reader.rows(iter(self._cutter))
 
-    def table(self, given: Sequence[str]) -> TitledTable | None:
+    def table(self, given: Sequence[str], header_row: int | None = None) -> TitledTable | None:
         """The titles, the header and the rows with merged cells filled; None for a blank sheet.
 
         Args:
             given: column names from the caller's options; they count as known.
+            header_row: number of the row that the caller names as the header.
         """
         rows = iter(self)
-        first = list(islice(rows, TITLE_ROWS_MAX))
-        table = split_titles(iter(self._merged.fill_down(first)), given)
+        first = list(islice(rows, max(TITLE_ROWS_MAX, header_row or 0)))
+        table = split_titles(iter(self._merged.fill_down(first)), given, header_row)
         if table is None:
             return None
         header_at = len(table.titles)
