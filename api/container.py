@@ -6,6 +6,7 @@ import threading
 import time
 from functools import partial
 
+from api.batches.drafts import Drafts
 from api.batches.polls import BatchPolls
 from api.batches.results import BatchResults
 from api.batches.service import Batches
@@ -35,6 +36,7 @@ from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog, Fsync
 from shared.blobs.batch_files import BatchFiles
+from shared.blobs.draft_files import DraftFiles
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_job_store
 from shared.domain.ids import new_id
@@ -70,6 +72,7 @@ class ApiServices:
     job_contents: JobContents
     batch_polls: BatchPolls
     batches: Batches
+    drafts: Drafts
     dead_letters: DeadLetterService
     batch_results: BatchResults
     downloads: ConcurrencyLimiter
@@ -200,6 +203,14 @@ def build_services(settings: Settings) -> ApiServices:
         ),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
+        drafts=Drafts(
+            files=DraftFiles(batch_files.blobs),
+            ledger=ledger,
+            batches=batches,
+            send=sender.send,
+            clock=clock,
+            max_bytes=settings.upload_max_bytes,
+        ),
         dead_letters=open_dead_letters(settings, broker, batch_files, work, clock),
         listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
         waits=waits,

@@ -119,6 +119,7 @@ def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter
         "sheets": [each.name for each in workbook.sheets][:SHEETS_LISTED],
         "has_macros": workbook.has_macros,
         "cut_rows": writer.cut_rows,
+        **({"first": rows.first} if writer.max_rows is not None else {}),
         **rows.report(len(table.header) if table is not None else 0),
     }
 

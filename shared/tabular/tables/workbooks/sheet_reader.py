@@ -21,6 +21,9 @@ from shared.tabular.tables.workbooks.pieces import BLOCK_BYTES, Piece, SheetCutt
 
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+SHOWN_MAX_CHARS, SHOWN_CELLS = 30, 12
+"""Of the cells of the first rows that `SheetRows.first` repeats."""
+
 _SHEET = "xl/worksheets/sheet1.xml"
 _PARTS = {
     "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types"/>',
@@ -147,6 +150,8 @@ class SheetRows:
         self._reader = reader
         self._merged = merged
         self._header_row = 0
+        self.first: list[tuple[int, list[str]]] = []
+        """Beginnings of the first rows, from which the header may be chosen."""
 
     def __iter__(self) -> Iterator[NumberedRow]:
         """The rows as they are in the sheet, once.
@@ -166,6 +171,10 @@ class SheetRows:
         """
         rows = iter(self)
         first = list(islice(rows, max(TITLE_ROWS_MAX, header_row or 0)))
+        self.first = [
+            (number, [cell[:SHOWN_MAX_CHARS] for cell in cells[:SHOWN_CELLS]])
+            for number, cells in first
+        ]
         table = split_titles(iter(self._merged.fill_down(first)), given, header_row)
         if table is None:
             return None
