@@ -16,7 +16,9 @@ from api.http.context import caller_id, services
 from api.http.problems import status_of
 from api.http.responses import json_response
 from api.middleware.authentication import Scope, require_scope
-from api.pages.files.pages import STATES, blueprint, reasons, redirect_to, render, sentences
+from api.pages.files.pages import STATES, blueprint, reasons, redirect_to, render
+from api.pages.files.sentences import problem_sentences
+from api.pages.language import gettext as _
 from api.pages.files.upload_form import (
     build_file_form,
     option_values,
@@ -127,7 +129,7 @@ def _view(batch: Batch) -> dict[str, Any]:
     counts = dump_batch(batch, time.time())["counts"]
     found = dump_input(batch, "fr")
     columns = [(CAR_FIELDS[field].label_fr, name) for field, name in found["columns"].items()]
-    state = STATES[str(progress.state)]
+    state = _(STATES[str(progress.state)])
     return {
         "id": batch.manifest.id,
         "name": batch.manifest.file_name or "Votre fichier",
@@ -154,7 +156,7 @@ def _form_of_refused(batch: Batch) -> dict[str, Any] | None:
 def _errors(batch: Batch) -> list[str]:
     """Why a batch ended early; empty if it did not."""
     if batch.refusal:
-        return sentences(batch.refusal)
+        return problem_sentences(batch.refusal)
     code = batch.progress.error
     if code is None:
         return []
