@@ -28,6 +28,8 @@ KEYWORDS = {
     "mark": None,
     "translate": None,
     "translate_plural": (1, 2),
+    "mark_in_context": ((1, "c"), 2),
+    "translate_in_context": ((1, "c"), 2),
 }
 NO_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 """Dates in the files' headers would change with every update."""

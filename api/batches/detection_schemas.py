@@ -14,14 +14,14 @@ from shared.domain.notes import COLUMN_WITHOUT_EFFECT, MAX_EXAMPLES, AskingSides
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.domain.valuation import CALIBRATION_HORIZON_MONTHS, DATA_OLD, data_age_months
 from shared.fields.car import CAR_FIELDS
+from shared.fields.units import THOUSAND_KM
+from shared.i18n.catalogue import translate
 from shared.i18n.languages import Language
+from shared.i18n.numbers import COMMA
 from shared.messages.counted import COUNTED_MESSAGES
-from shared.messages.notices import (
-    FRENCH_UNITS,
-    NOTICE_MESSAGES,
-    NOTICE_SCOPE,
-)
+from shared.messages.notices import NOTICE_MESSAGES, NOTICE_SCOPE
 from shared.messages.texts import UNKNOWN_CODE
+from shared.messages.units import unit_name
 from shared.messages.warnings import message_code
 from shared.tabular.column_names import ASKING_PRICE
 
@@ -199,21 +199,21 @@ def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language)
     """A notice with its sentence, which states whether only the first rows were examined."""
     column = columns.get(notice.field or "")
     if notice.count is None:
-        messages = NOTICE_MESSAGES.get(notice.code, UNKNOWN_CODE)
+        text = NOTICE_MESSAGES.get(notice.code, UNKNOWN_CODE)
     else:
         code = message_code(notice.code, notice.field or "")
-        messages = COUNTED_MESSAGES.get(code, COUNTED_MESSAGES[UNREADABLE_CELLS])
+        text = COUNTED_MESSAGES.get(code, COUNTED_MESSAGES[UNREADABLE_CELLS])
     field = CAR_FIELDS.get(notice.field or "")
-    detail = messages[language].format(
+    detail = translate(text, language).format(
         column=column or (field.label(language) if field else ""),
         label=field.label(language) if field else "",
         unit=field.unit if field else "",
-        values=", ".join(_in_words(notice.values, language)),
+        values=COMMA[language].join(_in_words(notice.values, language)),
         count=notice.count,
         code=notice.code,
     )
     if notice.rows is not None:
-        detail += NOTICE_SCOPE[language].format(rows=notice.rows)
+        detail += translate(NOTICE_SCOPE, language).format(rows=notice.rows)
     return {
         "code": notice.code,
         "field": notice.field,
@@ -226,8 +226,8 @@ def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language)
 
 
 def _in_words(values: Sequence[str], language: Language) -> Sequence[str]:
-    """The values of a notice with the names of units in the language."""
-    return values if language == "en" else [FRENCH_UNITS.get(value, value) for value in values]
+    """The values of a notice; a unit that is named in words is in those of the language."""
+    return [unit_name(value, language) if value == THOUSAND_KM else value for value in values]
 
 
 def _matches(dialect: Dialect) -> dict[str, ColumnMatch]:

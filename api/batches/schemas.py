@@ -18,7 +18,7 @@ from shared.domain.car import FIELD_NAMES
 from shared.domain.job import JobState
 from shared.fields.car import CAR_FIELDS
 from shared.i18n.languages import Language
-from shared.messages.uploads import BATCH_ERROR_MESSAGES
+from shared.messages.texts import describe_batch_error
 from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.columns.given_units import read_given_unit, unit_choices
 from shared.tabular.dialect import DELIMITERS
@@ -458,8 +458,8 @@ def serialize_batch(batch: Batch, now: float, lang: Language) -> dict[str, Any]:
         "links": _links(batch),
     }
     if progress.error is not None:
-        texts = BATCH_ERROR_MESSAGES.get(progress.error, BATCH_ERROR_MESSAGES["attempts-exhausted"])
-        answer["error"] = {"code": progress.error, "detail": texts[lang]}
+        detail = describe_batch_error(progress.error, lang)
+        answer["error"] = {"code": progress.error, "detail": detail}
         if batch.refusal:
             places = [dump_field_problem(place, lang) for place in batch.refusal]
             answer["error"]["errors"] = places

@@ -37,5 +37,5 @@ def admission() -> "Admission":
 
 
 def language() -> Language:
-    """French or English, by `Accept-Language`; French when the caller has no preference."""
+    """The language of the request, by `Accept-Language`; French if it states no preference."""
     return preferred_language(request.headers.get("Accept-Language"))

@@ -17,7 +17,7 @@ from api.http.members import refuse_repeated_members
 from api.http.problems import BodyTooLarge, UnsupportedEncoding, UnsupportedMediaType
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.valuation import COVERAGES, DEFAULT_COVERAGE, Extra
-from shared.i18n.languages import DEFAULT_LANGUAGE, Language
+from shared.i18n.languages import DEFAULT_LANGUAGE, Language, as_language
 from shared.settings import Settings
 
 IDENTITY = "identity"
@@ -241,7 +241,7 @@ def resolve_wait_s(prefer: str, settings: Settings) -> float:
 
 
 def preferred_language(accept_language: str | None) -> Language:
-    """French or English, by the `Accept-Language` header; French without the header."""
+    """The language that an `Accept-Language` header prefers; French without the header."""
     if accept_language is None:
         return DEFAULT_LANGUAGE
     if len(accept_language) <= CACHED_HEADER_MAX_CHARS:
@@ -252,10 +252,8 @@ def preferred_language(accept_language: str | None) -> Language:
 def _preference(accept_language: str) -> Language:
     accepted = parse_accept_header(accept_language, LanguageAccept)
     for tag, quality in accepted:  # by falling quality, `*` last
-        wanted = tag.partition("-")[0].casefold()
-        for known in ("fr", "en"):
-            if wanted == known and quality > 0:
-                return known
+        if quality > 0 and (known := as_language(tag)) is not None:
+            return known
     return DEFAULT_LANGUAGE
 
 

@@ -62,13 +62,13 @@ ASSETS = AssetFolder(_paths(), "/docs/static/", URL_REPLACEMENTS)
 @blueprint.get("/docs")
 def swagger() -> Response:
     """Show Swagger UI."""
-    return _page("swagger.html", SWAGGER_CSP)
+    return _page("swagger.html", SWAGGER_CSP, language="en")
 
 
 @blueprint.get("/redoc")
 def redoc() -> Response:
     """Show ReDoc."""
-    return _page("redoc.html", REDOC_CSP)
+    return _page("redoc.html", REDOC_CSP, language="en")
 
 
 @blueprint.get("/docs/problems")
@@ -110,7 +110,7 @@ def html_response(
         csp: Content-Security-Policy.
         status: HTTP status.
         assets: static files of the page, for the template's `asset_url`.
-        language: of the text, if it is always the same.
+        language: of the text, if it is not that of the request.
         cache_control: Cache-Control.
         context: variables of the template.
     """
@@ -123,5 +123,5 @@ def html_response(
     return response
 
 
-def _page(template: str, csp: str, **context: object) -> Response:
-    return html_response(template, csp, cache_control="no-cache", **context)
+def _page(template: str, csp: str, *, language: str | None = None, **context: object) -> Response:
+    return html_response(template, csp, cache_control="no-cache", language=language, **context)

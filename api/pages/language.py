@@ -2,7 +2,7 @@
 
 from urllib.parse import urlencode
 
-from flask import Flask, g, request
+from flask import Flask, Response, g, request
 
 from api.http.context import language as preferred_language
 from shared.i18n.catalogue import translate, translate_plural
@@ -59,9 +59,21 @@ def register(app: Flask) -> None:
     # newstyle: `_("... %(name)s ...", name=value)` escapes the values.
     app.jinja_env.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
     app.context_processor(_context)
+    app.after_request(_state_language)
+
+
+def _state_language(response: Response) -> Response:
+    """State the language of a page; a view that knows better has already done so."""
+    if g.get("is_page") and response.mimetype == "text/html":
+        if "Content-Language" not in response.headers:
+            response.headers["Content-Language"] = page_language()
+        response.vary.add("Accept-Language")
+    return response
 
 
 def _context() -> dict[str, object]:
+    """The variables of every template."""
+    g.is_page = True
     language = page_language()
     return {
         "language": language,
@@ -78,6 +90,7 @@ def _language_links(current: Language) -> list[dict[str, object]]:
     return [
         {
             "language": one,
+            "direction": direction(one),
             "name": LANGUAGE_NAMES[one],
             "url": f"{path}?{urlencode(query | {PARAMETER: [one]}, doseq=True)}",
             "is_current": one == current,

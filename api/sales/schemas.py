@@ -12,6 +12,7 @@ from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.sale import Sale, SaleAccuracy, SaleReport
 from shared.domain.valuation import DEFAULT_COVERAGE
 from shared.fields.kinds.number import Price
+from shared.i18n.catalogue import mark_in_context
 
 MIN_SALE_PRICE_MAD, MAX_SALE_PRICE_MAD = 1_000, 100_000_000
 _CODES = {"sale_price_mad": "sale-price", "sold_at": "sold-at"}
@@ -30,8 +31,7 @@ class SaleSchema(Schema):
         unknown = RAISE
 
     sale_price_mad = Price(
-        label_fr="Prix de vente",
-        label_en="Sale price",
+        label=mark_in_context("field", "Sale price"),
         example=142_000,
         unit="MAD",
         minimum=MIN_SALE_PRICE_MAD,

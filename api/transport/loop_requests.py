@@ -225,7 +225,7 @@ class LoopRequests:
 
 
 def language_of(headers: Mapping[bytes, bytes]) -> Language:
-    """French or English, by `Accept-Language`."""
+    """The language of a request, by `Accept-Language`."""
     language = headers.get(b"accept-language")
     return preferred_language(None if language is None else language.decode("latin-1"))
 

@@ -1,7 +1,7 @@
 """Bodies of webhooks: the end of a job or batch, in the terms of the API."""
 
 import dataclasses
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -9,9 +9,8 @@ from api.jobs.schemas import ModelIdentity, dump_summary, iso, serialize_job
 from shared.domain.errors import StorageUnavailable, UnreadableRecord
 from shared.domain.ids import JobId
 from shared.domain.job import JobKind, JobState
-from shared.i18n.languages import LANGUAGES, Language
-from shared.messages.texts import describe_problem
-from shared.messages.uploads import BATCH_ERROR_MESSAGES
+from shared.i18n.languages import Language, stored_language
+from shared.messages.texts import describe_batch_error, describe_problem
 from shared.redis.job_store.store import JobStore
 from shared.redis.webhooks.records import RecordedEnd
 
@@ -41,8 +40,7 @@ class WebhookBodies:
             BrokerUnavailable: the result cannot be read now.
         """
         summary = end.summary
-        lang: Language = cast("Language", end.callback.language)
-        lang = lang if lang in LANGUAGES else "fr"
+        lang = stored_language(end.callback.language)
         data: dict[str, Any] = dump_summary(summary)
         if summary.kind is JobKind.BATCH:
             data["outcome"] = end.outcome
@@ -74,8 +72,7 @@ class WebhookBodies:
 def _error(end: RecordedEnd, lang: Language) -> dict[str, str]:
     """Why the job or batch failed."""
     if end.summary.kind is JobKind.BATCH:
-        texts = BATCH_ERROR_MESSAGES.get(end.error, BATCH_ERROR_MESSAGES["attempts-exhausted"])
-        title, detail = texts[lang], texts[lang]
+        title = detail = describe_batch_error(end.error, lang)
     else:
         title, detail = describe_problem(end.error, {"id": end.summary.id}, lang)
     return {"code": end.error, "title": title, "detail": detail}

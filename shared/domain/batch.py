@@ -118,7 +118,7 @@ class BatchOptions:
     sheet: str | None = None
     """Name of the sheet of a workbook, or its number from 1; None: chosen by its columns."""
     language: str = "fr"
-    """Language of the reasons in result files: `fr` or `en`."""
+    """Language of the reasons in result files: `fr`, `ar` or `en`."""
     expected_header: tuple[str, ...] = ()
     """Header of a file of corrected rows, whose columns need no other meaning; empty otherwise."""
 

@@ -27,6 +27,7 @@ from shared.fields.spellings import (
     TRANSMISSION_PHRASES,
     TRANSMISSION_SPELLINGS,
 )
+from shared.i18n.catalogue import mark_in_context
 
 
 class CarSchema(Schema):
@@ -37,16 +38,14 @@ class CarSchema(Schema):
 
     company = FoldedText(
         required=True,
-        label_fr="Marque",
-        label_en="Brand",
+        label=mark_in_context("field", "Brand"),
         example="Toyota",
         translations=ARABIC_BRANDS,
         aliases=("marque", "brand", "make", "constructeur", "fabricant"),
     )
     model = FoldedText(
         required=True,
-        label_fr="Modèle",
-        label_en="Model",
+        label=mark_in_context("field", "Model"),
         example="Corolla",
         is_name=True,
         takes_numbers=True,
@@ -55,8 +54,7 @@ class CarSchema(Schema):
     )
     year = Year(
         required=True,
-        label_fr="Année",
-        label_en="Year of first registration",
+        label=mark_in_context("field", "Year of first registration"),
         example=2020,
         minimum=MIN_YEAR,
         maximum=next_year,
@@ -72,8 +70,7 @@ class CarSchema(Schema):
         ),
     )
     fuel = Category(
-        label_fr="Carburant",
-        label_en="Fuel",
+        label=mark_in_context("field", "Fuel"),
         example="Petrol",
         enum=Fuel,
         spellings=FUEL_SPELLINGS,
@@ -82,8 +79,7 @@ class CarSchema(Schema):
         aliases=("carburant", "energie", "type de carburant", "fuel type", "motorisation"),
     )
     transmission = Category(
-        label_fr="Boîte de vitesses",
-        label_en="Gearbox",
+        label=mark_in_context("field", "Gearbox"),
         example="Manual",
         enum=Transmission,
         spellings=TRANSMISSION_SPELLINGS,
@@ -99,8 +95,7 @@ class CarSchema(Schema):
         ),
     )
     km_driven = Number(
-        label_fr="Kilométrage",
-        label_en="Odometer",
+        label=mark_in_context("field", "Odometer"),
         example=25000,
         unit="km",
         minimum=0,
@@ -110,32 +105,28 @@ class CarSchema(Schema):
         aliases=("kilometrage", "km", "kms", "kilometres", "mileage km", "odometer"),
     )
     edition = FoldedText(
-        label_fr="Version",
-        label_en="Edition or trim",
+        label=mark_in_context("field", "Edition or trim"),
         example="1.6 VVT-i",
         max_length=120,
         takes_numbers=True,
         aliases=("version", "finition", "trim", "variant"),
     )
     owner = Category(
-        label_fr="Main",
-        label_en="Owner",
+        label=mark_in_context("field", "Owner"),
         example="First",
         enum=Owner,
         spellings=OWNER_SPELLINGS,
         aliases=("main", "premiere main", "proprietaire", "nombre de mains", "owner type"),
     )
     seller_type = Category(
-        label_fr="Vendeur",
-        label_en="Seller",
+        label=mark_in_context("field", "Seller"),
         example="Individual",
         enum=SellerType,
         spellings=SELLER_SPELLINGS,
         aliases=("vendeur", "type de vendeur", "seller"),
     )
     mileage_mpg = Number(  # fuel economy; the odometer is `km_driven`
-        label_fr="Autonomie par gallon",
-        label_en="Fuel economy",
+        label=mark_in_context("field", "Fuel economy"),
         example=40.0,
         unit="mpg",
         minimum=1,
@@ -144,8 +135,7 @@ class CarSchema(Schema):
         aliases=("mpg", "fuel economy"),
     )
     engine_cc = Number(
-        label_fr="Cylindrée",
-        label_en="Displacement",
+        label=mark_in_context("field", "Displacement"),
         example=1600,
         unit="cc",
         minimum=50,
@@ -155,8 +145,7 @@ class CarSchema(Schema):
         aliases=("cylindree", "engine", "engine size", "cc", "displacement"),
     )
     max_power_bhp = Number(
-        label_fr="Puissance réelle",
-        label_en="Power",
+        label=mark_in_context("field", "Power"),
         example=120,
         unit="bhp",
         minimum=1,
@@ -166,8 +155,7 @@ class CarSchema(Schema):
         aliases=("puissance", "puissance ch", "max power", "power", "bhp"),
     )
     torque_nm = Number(
-        label_fr="Couple",
-        label_en="Torque",
+        label=mark_in_context("field", "Torque"),
         example=160,
         unit="Nm",
         minimum=1,
@@ -177,8 +165,7 @@ class CarSchema(Schema):
         aliases=("couple", "torque"),
     )
     fiscal_power_cv = Number(
-        label_fr="Puissance fiscale",
-        label_en="Fiscal power",
+        label=mark_in_context("field", "Fiscal power"),
         example=7,
         unit="CV",
         minimum=1,
@@ -188,15 +175,13 @@ class CarSchema(Schema):
         aliases=("puissance fiscale", "cv", "chevaux fiscaux", "fiscal power"),
     )
     city = FoldedText(
-        label_fr="Ville",
-        label_en="City",
+        label=mark_in_context("field", "City"),
         example="Casablanca",
         translations=ARABIC_CITIES,
         aliases=("ville", "localite"),
     )
     condition = Category(
-        label_fr="État",
-        label_en="Condition",
+        label=mark_in_context("field", "Condition"),
         example="Excellent",
         enum=Condition,
         unpriced=frozenset({Condition.FOR_PARTS}),
@@ -205,8 +190,7 @@ class CarSchema(Schema):
         aliases=("etat", "etat du vehicule"),
     )
     origin = Category(
-        label_fr="Origine",
-        label_en="Origin",
+        label=mark_in_context("field", "Origin"),
         example="WW Morocco",
         enum=Origin,
         spellings=ORIGIN_SPELLINGS,
@@ -214,8 +198,7 @@ class CarSchema(Schema):
         aliases=("origine", "provenance"),
     )
     doors = Number(
-        label_fr="Portes",
-        label_en="Doors",
+        label=mark_in_context("field", "Doors"),
         example=5,
         minimum=1,
         maximum=9,
@@ -229,8 +212,7 @@ class CarRequestSchema(CarSchema):
     """A car, and optionally the price asked for it."""
 
     asking_price_mad = Price(
-        label_fr="Prix demandé",
-        label_en="Asking price",
+        label=mark_in_context("field", "Asking price"),
         example=145000,
         unit="MAD",
         minimum=500,

@@ -3,6 +3,7 @@
 from shared.domain.car import Condition, Fuel, Origin, Owner, SellerType, Transmission
 from shared.domain.names import by_spelling
 from shared.fields.phrases import PhraseReader
+from shared.i18n.catalogue import mark_in_context, translate_in_context
 
 FUEL_SPELLINGS = by_spelling(
     {
@@ -237,33 +238,38 @@ ORIGIN_PHRASES = PhraseReader(
 )
 
 
+CHOICE_CONTEXT = "choice"
+CHOICES: tuple[str, ...] = (
+    mark_in_context("choice", "Petrol"),
+    mark_in_context("choice", "Diesel"),
+    mark_in_context("choice", "Hybrid"),
+    mark_in_context("choice", "Electric"),
+    mark_in_context("choice", "LPG"),
+    mark_in_context("choice", "CNG"),
+    mark_in_context("choice", "Manual"),
+    mark_in_context("choice", "Automatic"),
+    mark_in_context("choice", "First"),
+    mark_in_context("choice", "Second"),
+    mark_in_context("choice", "Second or more"),
+    mark_in_context("choice", "Third"),
+    mark_in_context("choice", "Fourth & Above"),
+    mark_in_context("choice", "Test Drive Car"),
+    mark_in_context("choice", "Individual"),
+    mark_in_context("choice", "Dealer"),
+    mark_in_context("choice", "Trustmark Dealer"),
+    mark_in_context("choice", "New"),
+    mark_in_context("choice", "Excellent"),
+    mark_in_context("choice", "Very good"),
+    mark_in_context("choice", "Good"),
+    mark_in_context("choice", "Fair"),
+    mark_in_context("choice", "Damaged"),
+    mark_in_context("choice", "For parts"),
+    mark_in_context("choice", "WW Morocco"),
+    mark_in_context("choice", "Imported new"),
+    mark_in_context("choice", "Customs cleared"),
+    mark_in_context("choice", "Not customs cleared"),
+)
+"""The names of all choices in English, which are their values; `make messages` collects them."""
 FRENCH_CHOICES: dict[str, str] = {
-    Fuel.PETROL: "Essence",
-    Fuel.DIESEL: "Diesel",
-    Fuel.HYBRID: "Hybride",
-    Fuel.ELECTRIC: "Électrique",
-    Fuel.LPG: "GPL",
-    Fuel.CNG: "Gaz naturel (GNV)",
-    Transmission.MANUAL: "Manuelle",
-    Transmission.AUTOMATIC: "Automatique",
-    Owner.FIRST: "Première main",
-    Owner.SECOND: "Deuxième main",
-    Owner.SECOND_OR_MORE: "Deuxième main ou plus",
-    Owner.THIRD: "Troisième main",
-    Owner.FOURTH_AND_ABOVE: "Quatrième main ou plus",
-    Owner.TEST_DRIVE: "Véhicule de démonstration",
-    SellerType.INDIVIDUAL: "Particulier",
-    SellerType.DEALER: "Professionnel",
-    SellerType.TRUSTMARK_DEALER: "Concessionnaire agréé",
-    Condition.NEW: "Neuf",
-    Condition.EXCELLENT: "Excellent",
-    Condition.VERY_GOOD: "Très bon",
-    Condition.GOOD: "Bon",
-    Condition.FAIR: "Correct",
-    Condition.DAMAGED: "Endommagé",
-    Condition.FOR_PARTS: "Pour pièces",
-    Origin.WW_MOROCCO: "WW au Maroc",
-    Origin.IMPORTED_NEW: "Importée neuve",
-    Origin.CUSTOMS_CLEARED: "Dédouanée",
-    Origin.NOT_CUSTOMS_CLEARED: "Pas encore dédouanée",
+    name: translate_in_context(CHOICE_CONTEXT, name, "fr") for name in CHOICES
 }

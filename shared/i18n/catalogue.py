@@ -4,7 +4,7 @@
 templates, adds them to the `.po` files, and compiles these.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 
@@ -12,8 +12,11 @@ from shared.i18n.languages import SOURCE_LANGUAGE, Language
 
 LOCALE = Path(__file__).parent / "locale"
 DOMAIN = "messages"
+KEPT_TEXTS = 4096
+"""Translations that are kept ready: more than the code has."""
 
 
+@lru_cache(maxsize=KEPT_TEXTS)
 def translate(text: str, language: Language) -> str:
     """An English text of the code in `language`.
 
@@ -28,6 +31,18 @@ def translate_plural(singular: str, plural: str, number: int, language: Language
     Arabic has six forms, French uses the singular for zero.
     """
     return _translations(language).ngettext(singular, plural, number)
+
+
+@lru_cache(maxsize=KEPT_TEXTS)
+def translate_in_context(context: str, text: str, language: Language) -> str:
+    """An English text that has several meanings, in `language`: the context tells them apart."""
+    return _translations(language).pgettext(context, text) if text else ""
+
+
+def mark_in_context(context: str, text: str) -> str:
+    """As `mark`, for `translate_in_context`."""
+    del context
+    return text
 
 
 def mark(text: str) -> str:

@@ -26,3 +26,12 @@ def as_language(tag: str) -> Language | None:
     """
     wanted = tag.replace("_", "-").partition("-")[0].casefold()
     return next((language for language in LANGUAGES if language == wanted), None)
+
+
+def stored_language(name: str) -> Language:
+    """The language that a record names; French if this version does not have it.
+
+    >>> stored_language("ar"), stored_language("de")
+    ('ar', 'fr')
+    """
+    return as_language(name) or DEFAULT_LANGUAGE

@@ -1,1 +1,1 @@
-"""The texts of every problem, in French and English."""
+"""The texts of every problem: English, translated by `shared.i18n.catalogue`."""

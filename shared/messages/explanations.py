@@ -1,4 +1,4 @@
-"""Explanations of prices in words, in French and English.
+"""Explanations of prices in words.
 
 The amounts of the lines are rounded to hundreds, the precision of an estimate, and add up to the
 rounded price: the rounding differences are in the first line.
@@ -9,9 +9,12 @@ import dataclasses
 from shared.domain.car import CATEGORIES, FIELD_NAMES, CarFeatures
 from shared.domain.valuation import Contribution, Estimate, Explanation
 from shared.fields.car import CAR_FIELDS
+from shared.i18n.catalogue import mark, translate
 from shared.i18n.languages import Language
+from shared.i18n.numbers import COMMA, group, sign
 from shared.messages.names import format_city, format_name
 from shared.messages.texts import choice_name
+from shared.messages.units import unit_name
 from shared.vehicles.names import display_names
 
 ROUNDING_MAD = 100
@@ -20,53 +23,27 @@ MAX_LINES = 8
 SMALL_SHARE = 0.005
 """Effects below this share of the price share a line."""
 
-BASE: dict[Language, str] = {
-    "fr": "Prix de départ : une voiture moyenne du marché",
-    "en": "Starting price: an average car of the market",
-}
-BASE_WITH_USUAL: dict[Language, str] = {
-    "fr": "Prix de départ : une voiture moyenne du marché, habituelle pour ce qui n'est pas "
-    "précisé",
-    "en": "Starting price: an average car of the market, usual in what is not stated",
-}
-OTHERS: dict[Language, str] = {
-    "fr": "Autres caractéristiques ({names})",
-    "en": "Other features ({names})",
-}
-PRICE: dict[Language, str] = {"fr": "Prix estimé", "en": "Estimated price"}
-UP: dict[Language, str] = {"fr": "fait monter le prix", "en": "raises the price"}
-DOWN: dict[Language, str] = {"fr": "fait baisser le prix", "en": "lowers the price"}
-COMPARED: dict[str, tuple[dict[Language, str], dict[Language, str]]] = {
+BASE = mark("Starting price: an average car of the market")
+BASE_WITH_USUAL = mark("Starting price: an average car of the market, usual in what is not stated")
+OTHERS = mark("Other features ({names})")
+PRICE = mark("Estimated price")
+UP = mark("raises the price")
+DOWN = mark("lowers the price")
+COMPARED: dict[str, tuple[str, str]] = {
     "year": (
-        {
-            "fr": "plus récente que la moyenne ({usual})",
-            "en": "newer than the average ({usual})",
-        },
-        {
-            "fr": "plus ancienne que la moyenne ({usual})",
-            "en": "older than the average ({usual})",
-        },
+        mark("newer than the average ({usual})"),
+        mark("older than the average ({usual})"),
     ),
     "km_driven": (
-        {
-            "fr": "plus que la moyenne des annonces ({usual})",
-            "en": "more than the average of the listings ({usual})",
-        },
-        {
-            "fr": "moins que la moyenne des annonces ({usual})",
-            "en": "less than the average of the listings ({usual})",
-        },
+        mark("more than the average of the listings ({usual})"),
+        mark("less than the average of the listings ({usual})"),
     ),
 }
 """Texts of a value above and below the market's average, by field."""
 RAISES_PRICE = {"year": True, "km_driven": False}
 """Whether a larger value is worth more; an effect against it is not explained by the average."""
-FRENCH_UNITS = {"max_power_bhp": "ch", "engine_cc": "cm³"}
-"""Units with another name in French."""
-_COLON: dict[Language, str] = {"fr": "\N{NARROW NO-BREAK SPACE}: ", "en": ": "}
-_SEPARATOR: dict[Language, str] = {"fr": "\N{NARROW NO-BREAK SPACE}", "en": ","}
+_COLON: dict[Language, str] = {"fr": "\N{NARROW NO-BREAK SPACE}: ", "ar": ": ", "en": ": "}
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
-_MINUS = "\N{MINUS SIGN}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,11 +76,14 @@ def explanation_lines(
     if len(small) == 1 and rest:
         lines.append(_line(small[0], explanation, car, language))
     elif rest:
-        names = ", ".join(_lower(CAR_FIELDS[one.feature].label(language)) for one in small)
-        lines.append(ExplanationLine(text=OTHERS[language].format(names=names), amount_mad=rest))
+        names = COMMA[language].join(
+            _lower(CAR_FIELDS[one.feature].label(language)) for one in small
+        )
+        text = translate(OTHERS, language).format(names=names)
+        lines.append(ExplanationLine(text=text, amount_mad=rest))
     is_usual = any(getattr(car, name) is None for name in FIELD_NAMES)
     base = _rounded(estimate.price_mad) - sum(line.amount_mad for line in lines)
-    text = (BASE_WITH_USUAL if is_usual else BASE)[language]
+    text = translate(BASE_WITH_USUAL if is_usual else BASE, language)
     if language == "fr":
         text = text.replace(" : ", _COLON["fr"])
     return [ExplanationLine(text=text, amount_mad=base), *lines]
@@ -114,13 +94,13 @@ def explain_in_words(
 ) -> list[str]:
     """The lines of `explanation_lines` as texts with their amounts, then the price."""
     first, *effects = explanation_lines(estimate, explanation, car, language)
-    texts = [f"{first.text}, {format_mad(first.amount_mad, language)}"]
+    texts = [f"{first.text}{COMMA[language]}{format_mad(first.amount_mad, language)}"]
     for line in effects:
         amount = format_mad(line.amount_mad, language, signed=True)
-        said = f"{line.reason}, {amount}" if line.reason else amount
+        said = f"{line.reason}{COMMA[language]}{amount}" if line.reason else amount
         texts.append(f"{line.text}{_COLON[language]}{said}")
     price = format_mad(_rounded(estimate.price_mad), language)
-    return [*texts, f"{PRICE[language]}{_COLON[language]}{price}"]
+    return [*texts, f"{translate(PRICE, language)}{_COLON[language]}{price}"]
 
 
 def format_mad(amount_mad: int, language: Language, *, signed: bool = False) -> str:
@@ -129,15 +109,15 @@ def format_mad(amount_mad: int, language: Language, *, signed: bool = False) -> 
     >>> format_mad(23000, "en", signed=True) == "+23,000" + _NO_BREAK_SPACE + "MAD"
     True
     """
-    sign = _MINUS if amount_mad < 0 else "+" if signed and amount_mad > 0 else ""
-    return f"{sign}{_grouped(abs(amount_mad), language)}{_NO_BREAK_SPACE}MAD"
+    amount = f"{sign(amount_mad, language, signed=signed)}{_grouped(abs(amount_mad), language)}"
+    return f"{amount}{_NO_BREAK_SPACE}{unit_name('MAD', language)}"
 
 
 def _line(
     one: Contribution, explanation: Explanation, car: CarFeatures, language: Language
 ) -> ExplanationLine:
     comparison = _comparison(one, explanation, language)
-    direction = (UP if one.effect_mad > 0 else DOWN)[language]
+    direction = translate(UP if one.effect_mad > 0 else DOWN, language)
     return ExplanationLine(
         text=_subject(one, car, language),
         reason=comparison or direction,
@@ -170,25 +150,21 @@ def _comparison(one: Contribution, explanation: Explanation, language: Language)
     explains = (one.effect_mad > 0) == (is_more == RAISES_PRICE[one.feature])
     if one.value == shown or not explains:
         return ""
-    return texts[0 if is_more else 1][language].format(usual=_number(one.feature, shown, language))
+    text = translate(texts[0 if is_more else 1], language)
+    return text.format(usual=_number(one.feature, shown, language))
 
 
 def _number(feature: str, value: float, language: Language) -> str:
     """A number with its unit."""
     if feature == "year":
         return str(round(value))
-    unit = CAR_FIELDS[feature].unit
-    if language == "fr":
-        unit = FRENCH_UNITS.get(feature, unit)
+    unit = unit_name(CAR_FIELDS[feature].unit, language)
     return f"{_grouped(value, language)}{_NO_BREAK_SPACE}{unit}".strip()
 
 
 def _grouped(value: float, language: Language) -> str:
     """A number with the thousands and decimal separators of a language."""
-    text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
-    if language == "en":
-        return text
-    return text.replace(",", _SEPARATOR["fr"]).replace(".", ",")
+    return group(value, 0 if float(value).is_integer() else 1, language)
 
 
 def _lower(text: str) -> str:

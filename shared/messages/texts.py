@@ -1,9 +1,9 @@
-"""Messages about fields, inputs and warnings, in French and English, by code."""
+"""Messages about fields, inputs and warnings, by code."""
 
 import json
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from shared.domain.errors import FieldProblem
@@ -12,290 +12,197 @@ from shared.fields.columns import READ_CODES
 from shared.fields.kinds.category import MISSPELT, Category
 from shared.fields.kinds.number import Number
 from shared.fields.kinds.text import CarField, FoldedText
-from shared.fields.spellings import FRENCH_CHOICES
-from shared.i18n.languages import Language
+from shared.fields.spellings import CHOICE_CONTEXT
+from shared.i18n.catalogue import mark, mark_in_context, translate, translate_in_context
+from shared.i18n.languages import RIGHT_TO_LEFT, SOURCE_LANGUAGE, Language
+from shared.i18n.numbers import COMMA, group
 from shared.messages.callbacks import CALLBACK_MESSAGES
 from shared.messages.problems import PROBLEM_MESSAGES
-from shared.messages.uploads import ROW_MESSAGES, UPLOAD_MESSAGES
+from shared.messages.units import unit_name
+from shared.messages.uploads import BATCH_ERROR_MESSAGES, ROW_MESSAGES, UPLOAD_MESSAGES
 from shared.messages.warnings import WARNING_MESSAGES, message_code
 
 GROUPING_MIN = 10_000
 QUOTED_MAX_CHARS = 60
 """Invalid values are quoted up to this length."""
 
-_EXPECTED: dict[Language, str] = {
-    "fr": "Champ « {label} » : attendu {expected} (reçu : {value}).",
-    "en": "{label}: expected {expected} (got {value}).",
-}
-FIELD_MESSAGES: dict[str, dict[Language, str]] = {
-    "required": {
-        "fr": "Champ « {label} » obligatoire : attendu {expected}.",
-        "en": "{label} is required: expected {expected}.",
-    },
+_EXPECTED = mark("{label}: expected {expected} (got {value}).")
+FIELD_MESSAGES: dict[str, str] = {
+    "required": mark("{label} is required: expected {expected}."),
     "not-text": _EXPECTED,
-    "too-long": {
-        "fr": "Champ « {label} » trop long : attendu {expected}.",
-        "en": "{label} is too long: expected {expected}.",
-    },
+    "too-long": mark("{label} is too long: expected {expected}."),
     "not-a-number": _EXPECTED,
-    "not-whole": {
-        "fr": "Champ « {label} » : attendu {expected}, sans décimales (reçu : {value}).",
-        "en": "{label}: expected {expected}, without decimals (got {value}).",
-    },
+    "not-whole": mark("{label}: expected {expected}, without decimals (got {value})."),
     "out-of-range": _EXPECTED,
     "unknown-category": _EXPECTED,
-    "names-in-one": {
-        "fr": "Champ « {label} » obligatoire : {value} semble contenir la marque et le modèle ; "
-        "mettez-les dans « Marque » (company) et « Modèle » (model).",
-        "en": "{label} is required: {value} seems to hold brand and model; write the brand in "
-        "company and the model in model.",
-    },
-    "brand-not-found": {
-        "fr": "Champ « {label} » : aucune marque connue dans {value} ; écrivez-la avant le modèle.",
-        "en": "{label}: no known brand in {value}; write it before the model.",
-    },
-    "model-not-found": {
-        "fr": "Champ « {label} » : aucun modèle dans {value} ; écrivez-le après la marque.",
-        "en": "{label}: no model in {value}; write it after the brand.",
-    },
-    "several-values": {
-        "fr": "Champ « {label} » : plusieurs valeurs possibles ; attendu {expected}, une seule "
-        "(reçu : {value}).",
-        "en": "{label}: several values are possible; expected {expected}, a single one "
-        "(got {value}).",
-    },
-    "unclear-amount": {
-        "fr": "Champ « {label} » : montant en ryals, centimes ou millions, ou hors taxe ; attendu "
-        "{expected}, TTC (reçu : {value}).",
-        "en": "{label}: an amount in ryals, centimes or millions, or before tax; expected "
-        "{expected}, tax included (got {value}).",
-    },
-    "foreign-currency": {
-        "fr": "Champ « {label} » : devise étrangère ; attendu {expected} (reçu : {value}).",
-        "en": "{label}: a foreign currency; expected {expected} (got {value}).",
-    },
-    "unknown-unit": {
-        "fr": "Champ « {label} » : l'unité est absente ou inconnue ; attendu {expected} (reçu : "
-        "{value}).",
-        "en": "{label}: its unit is missing or not known; expected {expected} (got {value}).",
-    },
-    "object": {
-        "fr": "Champ « {label} » : attendu {expected}, ou un texte avec son unité, comme "
-        "{example} ; pas un objet (reçu : {value}).",
-        "en": "{label}: expected {expected}, or a text with its unit, such as {example}; not an "
-        "object (got {value}).",
-    },
-    "converted": {
-        "fr": "Champ « {label} » : {value} converti à partir de l'unité indiquée.",
-        "en": "{label}: {value} was converted from the unit that it states.",
-    },
-    "unpriced": {
-        "fr": "Champ « {label} » : {value} estimé au mieux comme endommagé, faute d'annonces "
-        "comparables ; une telle voiture vaut moins.",
-        "en": "{label}: {value} is valued as damaged at best, for lack of comparable listings; "
-        "such a car is worth less.",
-    },
-    "misspelt": {
-        "fr": "Champ « {label} » : {value} lu comme {read_as}, faute de frappe supposée.",
-        "en": "{label}: {value} was read as {read_as}; taken for a typing error.",
-    },
-    "open-range": {
-        "fr": "Champ « {label} » : tranche ouverte {value}, lue comme sa borne.",
-        "en": "{label}: the open range {value} was read as its bound.",
-    },
-    "km-high": {
-        "fr": "Champ « {label} » : {value} km, très élevé pour l'âge de la voiture ; à vérifier : "
-        "l'estimation est peu fiable.",
-        "en": "{label}: {value} km, very high for the car's age; please check: the estimate is "
-        "not reliable.",
-    },
-    "km-low": {
-        "fr": "Champ « {label} » : {value} km, très bas pour l'âge de la voiture ; à vérifier : "
-        "sont-ce des milliers ?",
-        "en": "{label}: {value} km, very low for the car's age; please check: are these thousands?",
-    },
-    "invalid": {
-        "fr": "Champ « {label} » : valeur refusée (reçu : {value}).",
-        "en": "{label}: refused value (got {value}).",
-    },
+    "names-in-one": mark(
+        "{label} is required: {value} seems to hold brand and model; write the brand in "
+        "company and the model in model."
+    ),
+    "brand-not-found": mark("{label}: no known brand in {value}; write it before the model."),
+    "model-not-found": mark("{label}: no model in {value}; write it after the brand."),
+    "several-values": mark(
+        "{label}: several values are possible; expected {expected}, a single one (got {value})."
+    ),
+    "unclear-amount": mark(
+        "{label}: an amount in ryals, centimes or millions, or before tax; expected "
+        "{expected}, tax included (got {value})."
+    ),
+    "foreign-currency": mark("{label}: a foreign currency; expected {expected} (got {value})."),
+    "unknown-unit": mark(
+        "{label}: its unit is missing or not known; expected {expected} (got {value})."
+    ),
+    "object": mark(
+        "{label}: expected {expected}, or a text with its unit, such as {example}; not an "
+        "object (got {value})."
+    ),
+    "converted": mark("{label}: {value} was converted from the unit that it states."),
+    "unpriced": mark(
+        "{label}: {value} is valued as damaged at best, for lack of comparable listings; "
+        "such a car is worth less."
+    ),
+    "misspelt": mark("{label}: {value} was read as {read_as}; taken for a typing error."),
+    "open-range": mark("{label}: the open range {value} was read as its bound."),
+    "km-high": mark(
+        "{label}: {value} km, very high for the car's age; please check: the estimate is "
+        "not reliable."
+    ),
+    "km-low": mark(
+        "{label}: {value} km, very low for the car's age; please check: are these thousands?"
+    ),
+    "invalid": mark("{label}: refused value (got {value})."),
 }
 
-INPUT_MESSAGES: dict[str, dict[Language, str]] = UPLOAD_MESSAGES | {
+INPUT_MESSAGES: dict[str, str] = UPLOAD_MESSAGES | {
     **CALLBACK_MESSAGES,
-    "not-an-object": {
-        "fr": "Un objet JSON décrivant une voiture est attendu.",
-        "en": "A JSON object that describes a car is expected.",
-    },
-    "list-of-cars": {
-        "fr": "Un seul objet JSON est attendu ici ; POST /jobs prend une liste de voitures.",
-        "en": "A single JSON object is expected here; POST /jobs takes a list of cars.",
-    },
-    "wrapped-cars": {
-        "fr": "Membre inattendu : envoyez l'objet de la voiture lui-même, sans rien autour ; "
-        "POST /jobs prend aussi une liste de voitures.",
-        "en": "Unexpected member: send the object of the car itself, with nothing around it; "
-        "POST /jobs also takes a list of cars.",
-    },
-    "misnamed-member": {
-        "fr": "Membre inconnu : le champ s'appelle « {expected} ».",
-        "en": "Unknown member: the field is called `{expected}`.",
-    },
-    "not-a-car-or-list": {
-        "fr": "Un objet JSON décrivant une voiture, ou une liste de voitures, est attendu.",
-        "en": "A JSON object that describes a car, or a list of cars, is expected.",
-    },
-    "sale-price": {
-        "fr": "Prix de vente en MAD attendu : un nombre de 1 000 à 100 000 000 (reçu : {value}).",
-        "en": "Expected the sale price in MAD, a number from 1,000 to 100,000,000 (got {value}).",
-    },
-    "sold-at": {
-        "fr": "Date de vente attendue : AAAA-MM-JJ, au plus tard aujourd'hui (reçu : {value}).",
-        "en": "Expected the date of the sale, YYYY-MM-DD, today at the latest (got {value}).",
-    },
-    "sold-long-before": {
-        "fr": "Date de vente attendue : au plus un an avant l'estimation (reçu : {value}), dont le "
-        "prix est celui du marché de son jour.",
-        "en": "Expected a date of sale at most a year before the estimate (got {value}), whose "
-        "price is that of its own day's market.",
-    },
-    "only-the-sale": {
-        "fr": "Seuls le prix et la date de la vente sont acceptés ; rien d'autre n'est conservé.",
-        "en": "Only price and date of the sale are accepted; nothing else is kept.",
-    },
-    "empty-list": {
-        "fr": "La liste doit contenir de 1 à {maximum} voitures.",
-        "en": "The list must hold 1 to {maximum} cars.",
-    },
-    "too-many-cars": {
-        "fr": "Au plus {maximum} voitures par tâche (reçu : {count}) ; utilisez /batches.",
-        "en": "At most {maximum} cars a job (got {count}); use /batches.",
-    },
-    "repeated-member": {
-        "fr": "Membre donné deux fois : laquelle de ses valeurs compte ? Gardez-en une.",
-        "en": "Member given twice: which of its values counts? Keep one.",
-    },
-    "empty-body": {
-        "fr": "Le corps de la requête est vide ; un objet JSON est attendu.",
-        "en": "The body is empty; a JSON object is expected.",
-    },
-    "truncated-body": {
-        "fr": "Le corps est plus court que Content-Length ne l'annonce ; renvoyez-le.",
-        "en": "The body is shorter than Content-Length says; send it again.",
-    },
-    "not-utf-8": {
-        "fr": "Le corps n'est pas en UTF-8 ; enregistrez ou envoyez le JSON dans cet encodage.",
-        "en": "The body is not in UTF-8; save or send the JSON in this encoding.",
-    },
-    "not-json": {
-        "fr": "Le corps n'est pas du JSON valable : {reason}.",
-        "en": "The body is not valid JSON: {reason}.",
-    },
-    "unknown-parameter": {
-        "fr": "Paramètre inconnu ; connus : {known}.",
-        "en": "Unknown query parameter; known are {known}.",
-    },
-    "invalid-parameter": {
-        "fr": "Valeur refusée ; attendu : {expected} (reçu : {value}).",
-        "en": "Refused value; expected {expected} (got {value}).",
-    },
-    "repeated-parameter": {
-        "fr": "Paramètre donné {count} fois ; une seule est permise.",
-        "en": "Query parameter given {count} times; once is allowed.",
-    },
-    "invalid-header": {
-        "fr": "En-tête refusé ; attendu : {expected}.",
-        "en": "Refused header; expected {expected}.",
-    },
+    "not-an-object": mark("A JSON object that describes a car is expected."),
+    "list-of-cars": mark("A single JSON object is expected here; POST /jobs takes a list of cars."),
+    "wrapped-cars": mark(
+        "Unexpected member: send the object of the car itself, with nothing around it; "
+        "POST /jobs also takes a list of cars."
+    ),
+    "misnamed-member": mark("Unknown member: the field is called `{expected}`."),
+    "not-a-car-or-list": mark(
+        "A JSON object that describes a car, or a list of cars, is expected."
+    ),
+    "sale-price": mark(
+        "Expected the sale price in MAD, a number from 1,000 to 100,000,000 (got {value})."
+    ),
+    "sold-at": mark(
+        "Expected the date of the sale, YYYY-MM-DD, today at the latest (got {value})."
+    ),
+    "sold-long-before": mark(
+        "Expected a date of sale at most a year before the estimate (got {value}), whose "
+        "price is that of its own day's market."
+    ),
+    "only-the-sale": mark("Only price and date of the sale are accepted; nothing else is kept."),
+    "empty-list": mark("The list must hold 1 to {maximum} cars."),
+    "too-many-cars": mark("At most {maximum} cars a job (got {count}); use /batches."),
+    "repeated-member": mark("Member given twice: which of its values counts? Keep one."),
+    "empty-body": mark("The body is empty; a JSON object is expected."),
+    "truncated-body": mark("The body is shorter than Content-Length says; send it again."),
+    "not-utf-8": mark("The body is not in UTF-8; save or send the JSON in this encoding."),
+    "not-json": mark("The body is not valid JSON: {reason}."),
+    "unknown-parameter": mark("Unknown query parameter; known are {known}."),
+    "invalid-parameter": mark("Refused value; expected {expected} (got {value})."),
+    "repeated-parameter": mark("Query parameter given {count} times; once is allowed."),
+    "invalid-header": mark("Refused header; expected {expected}."),
 }
 
 
-UNKNOWN_CODE: dict[Language, str] = {
-    "fr": "Remarque « {code} » d'une version plus récente du service.",
-    "en": "Remark '{code}' of a newer version of the service.",
-}
+UNKNOWN_CODE = mark("Remark '{code}' of a newer version of the service.")
 """Text of a stored code that this version does not know."""
 
 
 def expected(field: CarField, language: Language) -> str:
     """The allowed values of a field as text."""
     if isinstance(field, Category):
-        if language == "fr":
-            return "une valeur parmi " + ", ".join(FRENCH_CHOICES[name] for name in field.choices)
-        return "one of " + ", ".join(field.choices)
+        names = COMMA[language].join(choice_name(name, language) for name in field.choices)
+        return translate(_CHOICES, language).format(names=names)
     if isinstance(field, Number):
-        return _expected_number(field, language)
+        limits = field.minimum, field.maximum
+        return _number_between(limits, field.unit, language, is_whole=field.whole)
     if isinstance(field, FoldedText):
-        if language == "fr":
-            return f"un texte de 1 à {field.max_length} caractères"
-        return f"a text of 1 to {field.max_length} characters"
-    return "une valeur" if language == "fr" else "a value"
+        return translate(_TEXT, language).format(maximum=field.max_length)
+    return translate(_ANY, language)
 
 
-def _expected_number(field: Number, language: Language) -> str:
-    limits = field.minimum, field.maximum
-    return _number_between(limits, field.unit, language, is_whole=field.whole)
+_CHOICES = mark("one of {names}")
+_TEXT = mark("a text of 1 to {maximum} characters")
+_ANY = mark("a value")
+_NUMBER = mark("a number from {low} to {high}")
+_WHOLE_NUMBER = mark("a whole number from {low} to {high}")
 
 
 @lru_cache(maxsize=256)
 def _number_between(
     limits: tuple[float, float], unit: str, language: Language, *, is_whole: bool
 ) -> str:
-    unit = f" {unit}" if unit else ""
+    # In French and English, limits name the unit as the API's fields do.
+    shown = unit_name(unit, language) if language in RIGHT_TO_LEFT else unit
+    text = translate(_WHOLE_NUMBER if is_whole else _NUMBER, language)
     low, high = f"{limits[0]:g}", _format_thousands(limits[1], language)
-    if language == "fr":
-        return f"un nombre {'entier ' if is_whole else ''}de {low} à {high}{unit}"
-    return f"a {'whole ' if is_whole else ''}number from {low} to {high}{unit}"
+    return text.format(low=low, high=f"{high} {shown}".strip())
 
 
 def _format_thousands(number: float, language: Language) -> str:
     """A number with thousands separators from `GROUPING_MIN` on, so that years have none."""
-    if number < GROUPING_MIN:
-        return f"{number:.0f}"
-    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}" if language == "fr" else ",")
+    return f"{number:.0f}" if number < GROUPING_MIN else group(number, 0, language)
 
 
-FRENCH_RULES = (
-    (re.compile(r"\b(?:one|any) of "), "une valeur parmi "),
-    (re.compile(r"\bseconds from (\d+) to (\d+)"), r"de \1 à \2 secondes"),
-    (re.compile(r"\b(\d+)-(\d+) characters"), r"de \1 à \2 caractères"),
-    (re.compile(r" or "), " ou "),
-    (re.compile(r"\bnone with "), "aucune valeur avec "),
-    (re.compile(r"\bYYYY-MM-DD\b"), "AAAA-MM-JJ"),
+RULES = (
+    (re.compile(r"\b(?:one|any) of "), mark("one of ")),
+    (re.compile(r"\bseconds from (\d+) to (\d+)"), mark("seconds from {0} to {1}")),
+    (re.compile(r"\b(\d+)-(\d+) characters"), mark("{0}-{1} characters")),
+    (re.compile(r" or "), mark(" or ")),
+    (re.compile(r"\bnone with "), mark("none with ")),
+    (re.compile(r"\bYYYY-MM-DD\b"), mark("YYYY-MM-DD")),
 )
-"""Translation of the English rules of query parameters into French."""
+"""Parts of the English rules of query parameters, and what to translate in their place."""
 _JSON_ERROR_POSITION = re.compile(r"line (\d+) column (\d+)")
+_POSITION = mark("line {line}, column {column}")
+_NO_PARAMETERS = mark_in_context("parameters", "none")
 
 
 def _translated(name: str, text: Any, language: Language) -> Any:
     """A message parameter, translated from English into the language of the message."""
-    if language == "en" or not isinstance(text, str):
+    if language == SOURCE_LANGUAGE or not isinstance(text, str):
         return text
     if name == "reason" and (place := _JSON_ERROR_POSITION.search(text)):
-        return f"ligne {place[1]}, colonne {place[2]}"
-    if name == "known" and text == "none":
-        return "aucun"
+        return translate(_POSITION, language).format(line=place[1], column=place[2])
+    if name == "known" and text == _NO_PARAMETERS:
+        return translate_in_context("parameters", _NO_PARAMETERS, language)
     if name == "expected":
-        for rule, french in FRENCH_RULES:
-            text = rule.sub(french, text)
+        for rule, translation in RULES:
+            text = rule.sub(partial(_fill, translate(translation, language)), text)
     return text
+
+
+def _fill(translation: str, found: re.Match[str]) -> str:
+    """A translation with the groups of what it replaces."""
+    return translation.format(*found.groups())
+
+
+_QUOTED: dict[Language, str] = {"fr": "« {} »", "ar": "«{}»", "en": "'{}'"}
 
 
 def quote(value: Any, language: Language) -> str:
     """An invalid value, quoted and shortened for a message."""
     if value is None:
-        return "rien" if language == "fr" else "nothing"
+        return translate(_NOTHING, language)
     is_json = isinstance(value, bool | list | dict)
     text = json.dumps(value, ensure_ascii=False) if is_json else str(value)
     if len(text) > QUOTED_MAX_CHARS:
         text = text[: QUOTED_MAX_CHARS - 1] + "…"
-    if not isinstance(value, str):
-        return text
-    return f"« {text} »" if language == "fr" else f"'{text}'"
+    return _QUOTED[language].format(text) if isinstance(value, str) else text
+
+
+_NOTHING = mark("nothing")
 
 
 def describe_field_error(field: CarField, code: str, value: Any, language: Language) -> str:
     """The message about an invalid field."""
-    return FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])[language].format(
+    return translate(FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"]), language).format(
         label=field.label(language),
         expected=expected(field, language),
         value=quote(value, language),
@@ -309,8 +216,8 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
     if error["field"] is not None:
         field = CAR_FIELDS[error["field"]]
         return describe_field_error(field, error["code"], error["value"], language)
-    texts = ROW_MESSAGES.get(error["code"], UNKNOWN_CODE)
-    return texts[language].format_map(_Quoted(error, language))
+    text = ROW_MESSAGES.get(error["code"], UNKNOWN_CODE)
+    return translate(text, language).format_map(_Quoted(error, language))
 
 
 def describe_note(field: str, code: str, value: str, language: Language) -> str:
@@ -329,7 +236,7 @@ def _corrected_word(field: CarField, value: str, language: Language) -> str:
 
 def choice_name(choice: str, language: Language) -> str:
     """A value of a category for people."""
-    return FRENCH_CHOICES[choice] if language == "fr" else choice
+    return translate_in_context(CHOICE_CONTEXT, choice, language)
 
 
 _VALUE, _READ_AS = "\0", "\1"
@@ -340,7 +247,8 @@ _VALUE, _READ_AS = "\0", "\1"
 def _note_template(field: str, code: str, language: Language) -> str:
     """The note on a cell of an optional field, whose bounds never change."""
     car_field = CAR_FIELDS[field]
-    message = FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])[language].format(
+    text = FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])
+    message = translate(text, language).format(
         label=car_field.label(language),
         expected=expected(car_field, language),
         value=_VALUE,
@@ -348,7 +256,10 @@ def _note_template(field: str, code: str, language: Language) -> str:
     )
     if code in READ_CODES:
         return message
-    return f"Valeur ignorée : {message}" if language == "fr" else f"Value ignored: {message}"
+    return translate(_IGNORED, language).format(message=message)
+
+
+_IGNORED = mark("Value ignored: {message}")
 
 
 def describe(problem: FieldProblem, language: Language) -> str:
@@ -356,9 +267,9 @@ def describe(problem: FieldProblem, language: Language) -> str:
     field = CAR_FIELDS.get(problem.params.get("field", ""))
     if field is not None:
         return describe_field_error(field, problem.code, problem.params.get("value"), language)
-    texts = INPUT_MESSAGES.get(problem.code, UNKNOWN_CODE)
+    text = INPUT_MESSAGES.get(problem.code, UNKNOWN_CODE)
     params = {"code": problem.code, **problem.params}
-    return texts[language].format_map(_Quoted(params, language))
+    return translate(text, language).format_map(_Quoted(params, language))
 
 
 def describe_warning(
@@ -383,15 +294,15 @@ def describe_warning(
     if model_known and code == "name-ambiguous":
         code = "name-partly-read"
     # A stored warning may have a code of a newer version.
-    texts = WARNING_MESSAGES.get(code, UNKNOWN_CODE)
-    return texts[language].format_map(_Quoted(params, language))
+    text = WARNING_MESSAGES.get(code, UNKNOWN_CODE)
+    return translate(text, language).format_map(_Quoted(params, language))
 
 
 def describe_model_note(field: str, code: str, language: Language) -> str:
     """What a model says of a field of a car, with its name: an entry of `row_notes`."""
     label = CAR_FIELDS[field].label(language)
     colon = " : " if language == "fr" else ": "
-    return f"{label}{colon}{WARNING_MESSAGES[message_code(code, field)][language]}"
+    return f"{label}{colon}{translate(WARNING_MESSAGES[message_code(code, field)], language)}"
 
 
 def format_more_count(count: int, language: Language) -> str:
@@ -402,16 +313,23 @@ def format_more_count(count: int, language: Language) -> str:
     """
     if not count:
         return ""
-    if language == "fr":
-        return f" (Et {count} de plus : voir « errors ».)"
-    return f" (And {count} more: see errors.)"
+    return translate(_MORE, language).format(count=count)
+
+
+_MORE = mark(" (And {count} more: see errors.)")
 
 
 def describe_problem(code: str, params: Mapping[str, Any], language: Language) -> tuple[str, str]:
     """Title and detail of a problem document."""
-    texts = PROBLEM_MESSAGES.get(code, PROBLEM_MESSAGES["internal-error"])
-    title, detail = texts[language]
-    return title, detail.format_map(_Quoted(params, language))
+    title, detail = PROBLEM_MESSAGES.get(code, PROBLEM_MESSAGES["internal-error"])
+    sentence = translate(detail, language).format_map(_Quoted(params, language))
+    return translate(title, language), sentence
+
+
+def describe_batch_error(code: str, language: Language) -> str:
+    """Why a batch ended early."""
+    text = BATCH_ERROR_MESSAGES.get(code, BATCH_ERROR_MESSAGES["attempts-exhausted"])
+    return translate(text, language)
 
 
 class _Quoted(dict[str, Any]):

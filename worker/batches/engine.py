@@ -20,7 +20,7 @@ from shared.domain.table import Dialect
 from shared.domain.valuation import DEFAULT_COVERAGE, MODEL_UNKNOWN, QUANTILE_LEVELS
 from shared.fields.columns import ColumnValidator
 from shared.fields.kinds.number import CONVERTED
-from shared.i18n.languages import Language
+from shared.i18n.languages import Language, stored_language
 from shared.messages.texts import describe_note, describe_row_error, describe_warning
 from shared.tabular.sample import key_index
 from worker.batches.model_notes import model_note_sentences
@@ -141,7 +141,7 @@ def key_column(manifest: BatchManifest) -> int | None:
 
 def batch_language(manifest: BatchManifest) -> Language:
     """The language of the reasons and notes in the results of a batch."""
-    return "en" if manifest.options.language == "en" else "fr"
+    return stored_language(manifest.options.language)
 
 
 def constant_values(dialect: Dialect, validator: ColumnValidator) -> dict[str, Any]:

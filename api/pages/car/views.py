@@ -233,7 +233,6 @@ def _page(
         PAGE_CSP,
         status=status,
         assets=ASSETS,
-        language="fr",
         form=build_form(values, problems or ()),
         result=result,
         notice=notice,

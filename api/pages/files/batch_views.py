@@ -18,11 +18,12 @@ from api.http.responses import json_response
 from api.middleware.authentication import Scope, require_scope
 from api.pages.files.pages import STATES, blueprint, reasons, redirect_to, render
 from api.pages.files.sentences import problem_sentences
-from api.pages.language import gettext as _
 from api.pages.files.upload_form import (
     build_file_form,
     option_values,
 )
+from api.pages.language import gettext as _
+from api.pages.language import page_language
 from api.pages.typography import format_number
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import (
@@ -34,7 +35,7 @@ from shared.domain.errors import (
 from shared.domain.exports import STORED, Export
 from shared.domain.ids import BatchId
 from shared.fields.car import CAR_FIELDS
-from shared.messages.uploads import BATCH_ERROR_MESSAGES
+from shared.messages.texts import describe_batch_error
 
 REFRESH_S = 2
 """Reload interval of the page of a running batch in browsers without JavaScript."""
@@ -160,4 +161,4 @@ def _errors(batch: Batch) -> list[str]:
     code = batch.progress.error
     if code is None:
         return []
-    return [BATCH_ERROR_MESSAGES.get(code, BATCH_ERROR_MESSAGES["attempts-exhausted"])["fr"]]
+    return [describe_batch_error(code, page_language())]

@@ -1,6 +1,5 @@
 """What the pages of files share: the blueprint, the answers to errors, rendering."""
 
-import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -18,7 +17,7 @@ from api.pages.files.sentences import problem_sentences
 from api.pages.files.upload_form import build_file_form
 from api.pages.language import gettext as _
 from api.pages.language import page_language, page_url
-from api.pages.typography import format_number
+from api.pages.typography import format_datetime, format_number
 from shared.domain.errors import (
     BrokerUnavailable,
     DomainError,
@@ -43,17 +42,8 @@ STATES = {
 
 blueprint = Blueprint("files", __name__)
 blueprint.add_app_template_filter(format_number, "whole")
+blueprint.add_app_template_filter(format_datetime, "day")
 blueprint.before_request(accept_basic_auth)
-
-
-@blueprint.app_template_filter("day")
-def format_datetime(at: float) -> str:
-    """A Unix time as date and time of day, in the time zone of this machine.
-
-    >>> format_datetime(0.0)[2:6]
-    '/01/'
-    """
-    return time.strftime("%d/%m/%Y %H:%M", time.localtime(at))
 
 
 @blueprint.errorhandler(DomainError)
@@ -139,7 +129,6 @@ def render(template: str, status: int = 200, **values: Any) -> Response:
         FILES_CSP,
         status=status,
         assets=ASSETS,
-        language=page_language(),
         address=request.host_url,
         **values,
     )

@@ -9,7 +9,11 @@ from marshmallow import ValidationError, fields
 
 from shared.domain.names import fold, fold_name, fold_script
 from shared.fields.blanks import is_blank, is_blank_word
+from shared.i18n.catalogue import translate_in_context
+from shared.i18n.languages import LANGUAGES, Language
 
+LABEL_CONTEXT = "field"
+"""Tells the names of fields from the same words elsewhere, in the message catalogue."""
 _RULES = (
     "not-text too-long not-a-number not-whole out-of-range unknown-category several-values "
     "unclear-amount foreign-currency unknown-unit object"
@@ -31,7 +35,7 @@ class CarField(fields.Field[Any]):
     """A field of the car with its labels, unit and aliases.
 
     Args:
-        label_fr, label_en: its name for people.
+        label: its name for people in English, marked with `LABEL_CONTEXT`.
         example: a value for the documentation.
         unit: the unit of the value, empty if it has none.
         aliases: folded column headers that mean this field.
@@ -42,8 +46,7 @@ class CarField(fields.Field[Any]):
     def __init__(
         self,
         *,
-        label_fr: str,
-        label_en: str,
+        label: str,
         example: Any,
         unit: str = "",
         aliases: tuple[str, ...] = (),
@@ -54,23 +57,27 @@ class CarField(fields.Field[Any]):
             options.setdefault("load_default", None)
         super().__init__(**options)
         self.metadata = {
-            "description": label_en + (f", {unit}" if unit else ""),
+            "description": label + (f", {unit}" if unit else ""),
             "example": example,
         }
-        self.label_fr = label_fr
-        self.label_en = label_en
+        self.label_en = label
         self.example = example
         self.unit = unit
         self.aliases = aliases
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The aliases, then both labels."""
-        return (*self.aliases, self.label_fr, self.label_en)
+        """The aliases, then the labels in every language."""
+        return (*self.aliases, *(self.label(language) for language in LANGUAGES))
 
-    def label(self, language: str) -> str:
-        """The field's name in `fr` or `en`."""
-        return self.label_fr if language == "fr" else self.label_en
+    @property
+    def label_fr(self) -> str:
+        """The field's name in French."""
+        return self.label("fr")
+
+    def label(self, language: Language) -> str:
+        """The field's name for people."""
+        return translate_in_context(LABEL_CONTEXT, self.label_en, language)
 
     def make_error(self, key: str, **options: Any) -> ValidationError:
         """As marshmallow's, without filling in a text: the message of an error is its code."""

@@ -19,6 +19,7 @@ from api.batches import results
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import TooManyRowsForSheet
 from shared.domain.exports import STORED, Export
+from shared.i18n.catalogue import translate
 from shared.i18n.languages import Language
 from shared.messages.exports import LOCALIZED_HEADERS, RESULT_HEADERS
 from shared.redis.connections import connect
@@ -112,7 +113,12 @@ def test_decimal_commas_stand_in_the_added_numbers_only(path: BulkPath) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "name"), [("fr", "Prix estimé (MAD)"), ("en", "Estimated price (MAD)")]
+    ("language", "name"),
+    [
+        ("fr", "Prix estimé (MAD)"),
+        ("ar", "الثمن المقدر (درهم)"),
+        ("en", "Estimated price (MAD)"),
+    ],
 )
 def test_headers_are_words_in_the_language_of_the_batch(
     path: BulkPath, language: Language, name: str
@@ -127,7 +133,9 @@ def test_headers_are_words_in_the_language_of_the_batch(
         assert words[1:] == plain[1:]
         assert words[0][:11] == plain[0][:11]
         assert words[0][plain[0].index("price_mad")] == name
-        assert words[0][11:] == [RESULT_HEADERS[each][language] for each in plain[0][11:]]
+        assert words[0][11:] == [
+            translate(RESULT_HEADERS[each], language) for each in plain[0][11:]
+        ]
 
 
 def test_a_word_that_the_file_has_itself_is_not_repeated(path: BulkPath) -> None:

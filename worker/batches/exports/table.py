@@ -8,6 +8,8 @@ from itertools import islice
 from shared.blobs.stores import BlobWriter
 from shared.domain.batch import BatchManifest, number_columns, source_columns
 from shared.domain.exports import Export
+from shared.i18n.catalogue import translate
+from shared.i18n.languages import stored_language
 from shared.messages.exports import RESULT_HEADERS
 
 
@@ -59,11 +61,11 @@ class StoredResults:
 
     def _localize(self, stored: list[str]) -> list[str]:
         """The header with words for the added columns; all names stay different."""
-        is_english = self.manifest.options.language == "en"
+        language = stored_language(self.manifest.options.language)
         names = stored[: len(self.source_indexes)]
         for column in stored[len(names) :]:
-            texts = RESULT_HEADERS.get(column.split("carprice_")[-1])
-            name = column if texts is None else texts["en" if is_english else "fr"]
+            text = RESULT_HEADERS.get(column.split("carprice_")[-1])
+            name = column if text is None else translate(text, language)
             while name in names:
                 name = f"carprice {name}"
             names.append(name)

@@ -71,7 +71,7 @@ def test_each_example_and_each_absence_is_loaded_as_by_the_schema(name):
     "option", [{"validate": validate.Length(max=3)}, {"data_key": "x"}, {"attribute": "x"}]
 )
 def test_a_field_with_more_than_its_own_rules_is_refused_at_once(option):
-    field = FoldedText(label_fr="x", label_en="x", example="x", **option)
+    field = FoldedText(label="x", example="x", **option)
     with pytest.raises(ValueError, match="not known here"):
         QuickLoader({"name": field})
 
