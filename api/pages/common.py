@@ -22,7 +22,16 @@ STATIC = Path(__file__).parent / "static"
 ASSETS = AssetFolder(
     {
         name: STATIC / name
-        for name in ("page.css", "page.js", "file.js", "upload.js", "icon.svg", "chevron.svg")
+        for name in (
+            "page.css",
+            "page.js",
+            "file.js",
+            "files.css",
+            "draft.js",
+            "upload.js",
+            "icon.svg",
+            "chevron.svg",
+        )
     },
     "/assets/",
 )

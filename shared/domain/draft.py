@@ -53,6 +53,7 @@ class Draft:
 
 
 def choices_digest(options: BatchOptions) -> str:
-    """Identifies the choices that a preview was made for."""
-    digest = hashlib.sha256(orjson.dumps(options.to_json(), option=orjson.OPT_SORT_KEYS))
+    """Identifies the choices that a preview was made for; it holds codes, in no language."""
+    members = {**options.to_json(), "language": "", "dry_run": False}
+    digest = hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS))
     return digest.hexdigest()[:32]

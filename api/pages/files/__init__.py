@@ -3,6 +3,6 @@
 Importing the package registers its views.
 """
 
-from api.pages.files import batch_views, upload_views
+from api.pages.files import batch_views, draft_views, upload_views
 
-__all__ = ["batch_views", "upload_views"]
+__all__ = ["batch_views", "draft_views", "upload_views"]

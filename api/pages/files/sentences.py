@@ -34,7 +34,9 @@ def _sentence(problem: FieldProblem, ambiguous: Collection[str]) -> str | None:
         label = CAR_FIELDS[params["meaning"]].label(page_language())
         return text.format(other=params["other"], column=params["column"], label=label)
     if problem.code == "duplicate-column":
-        text = _("Columns {first} and {other} are both called “{name}”. Choose the right one below.")
+        text = _(
+            "Columns {first} and {other} are both called “{name}”. Choose the right one below."
+        )
         return text.format(
             first=params["first"], other=params["position"], name=params["column"]
         )

@@ -154,6 +154,7 @@ def _fields_of(problem: FieldProblem) -> Sequence[str]:
 
 
 def translated_choices(labels: Mapping[str, str], value: str) -> list[dict[str, Any]]:
+    """The options of a select, from English labels by their values."""
     return [
         {"value": each, "label": _(label), "selected": each == value}
         for each, label in labels.items()
@@ -161,6 +162,7 @@ def translated_choices(labels: Mapping[str, str], value: str) -> list[dict[str, 
 
 
 def constant_entry(name: str, value: str) -> dict[str, Any]:
+    """The input, or the select, of a value that holds for all rows."""
     field = CAR_FIELDS[name]
     choices: dict[str, str] = {}
     if isinstance(field, Category):
