@@ -191,7 +191,7 @@ class UploadQuery(Schema):
             "example": "3",
             "description": "Whether the first row names the columns, or the number of the row that "
             "does (line of a text, row of a sheet; `#1` for the first); detected if not given. Without a header the columns are found by their cells, or named in `columns` by their "
-            "positions."
+            "positions.",
         },
     )
     constants = ConstantsField(
@@ -224,7 +224,6 @@ class UploadQuery(Schema):
             "visible one with columns of cars, else the first."
         },
     )
-
 
     @post_load
     def split_header(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:

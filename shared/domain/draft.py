@@ -30,7 +30,7 @@ class Draft:
     """Its kind, and the encoding of a text; the columns are found anew for each preview."""
     charset: str | None = None
     """Of the file's Content-Type."""
-    options: BatchOptions = BatchOptions()
+    options: BatchOptions = dataclasses.field(default_factory=BatchOptions)
     """The choices that the preview was last asked for."""
     batch_id: BatchId | None = None
     """The batch that was started from it; its file is deleted then."""

@@ -122,9 +122,7 @@ def _headers(preview: Mapping[str, Any], chosen: str) -> list[dict[str, Any]]:
     if chosen.startswith("#") and chosen not in dict(rows):
         rows.append((chosen, chosen.removeprefix("#")))
     rows = [*rows[:HEADER_ROWS_MAX], ("no", _("None: the first row is a car"))] if rows else []
-    return [
-        {"value": value, "label": label, "selected": value == chosen} for value, label in rows
-    ]
+    return [{"value": value, "label": label, "selected": value == chosen} for value, label in rows]
 
 
 class _Columns:

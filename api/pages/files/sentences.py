@@ -37,9 +37,7 @@ def _sentence(problem: FieldProblem, ambiguous: Collection[str]) -> str | None:
         text = _(
             "Columns {first} and {other} are both called “{name}”. Choose the right one below."
         )
-        return text.format(
-            first=params["first"], other=params["position"], name=params["column"]
-        )
+        return text.format(first=params["first"], other=params["position"], name=params["column"])
     if problem.code == "preview-too-slow":
         return _("Reading the beginning of this file takes too long. You can value it without it.")
     return str(dump_field_problem(problem, page_language())["detail"])

@@ -25,9 +25,7 @@ NO_COLUMN = "-"
 MAPPED_FIRST = (*REQUIRED_FIELDS, *USUALLY_STATED, ASKING_PRICE)
 MAPPED_LATER = tuple(name for name in FIELD_NAMES if name not in MAPPED_FIRST)
 CONSTANT_FIELDS = (*REQUIRED_FIELDS, "fuel", "transmission")
-UNIT_FIELDS = tuple(
-    name for name in (*MAPPED_FIRST, *MAPPED_LATER) if len(unit_choices(name)) > 1
-)
+UNIT_FIELDS = tuple(name for name in (*MAPPED_FIRST, *MAPPED_LATER) if len(unit_choices(name)) > 1)
 """Fields whose numbers may be in several units, and the asking price."""
 OPTIONS = ("sheet", "encoding", "header")
 FORM_FIELDS = frozenset(

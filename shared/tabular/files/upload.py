@@ -177,6 +177,7 @@ class _EncodingSniffer(_CsvSniffer):
     """Detects the encoding of a text file only; its columns may still be unknown."""
 
     def _detect(self, *, whole: bool) -> Dialect:
+        del whole
         if not self._head:
             raise UnreadableUpload.of("empty-file")
         encoding = detect_encoding(

@@ -107,9 +107,7 @@ def _open_table(source: BinaryIO, draft: Draft, spool: Path, max_bytes: int) -> 
     found: dict[str, Any] = {}
     try:
         found = read_table(source, target, request, spool, lambda: time.monotonic() < until)
-        dialect = table_dialect(
-            target.getvalue()[:HEAD_BYTES], found, options, draft.dialect.kind
-        )
+        dialect = table_dialect(target.getvalue()[:HEAD_BYTES], found, options, draft.dialect.kind)
     except UnreadableUpload as error:
         is_lost = not found and (options.sheet is not None or options.header_row is not None)
         if is_lost:

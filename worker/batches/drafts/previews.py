@@ -18,7 +18,6 @@ from shared.domain.table import Dialect
 from shared.fields.columns import ColumnValidator
 from shared.logging import get_logger
 from shared.redis.batch_ledger.ledger import BatchLedger
-from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.columns.missing_columns import list_columns
 from shared.tabular.columns.units import price_columns
 from shared.tabular.csv_reader import START
@@ -179,5 +178,3 @@ def _manifest_of(draft: Draft, dialect: Dialect) -> BatchManifest:
         sha256="",
         size_bytes=draft.size_bytes,
     )
-
-
