@@ -1,4 +1,4 @@
-"""Drafts: store an uploaded file, have its first rows read, start its batch without a new upload."""
+"""Drafts: store an uploaded file, have its first rows read, start its batch from it."""
 
 import contextlib
 import dataclasses

@@ -190,7 +190,8 @@ class UploadQuery(Schema):
             "type": "string",
             "example": "3",
             "description": "Whether the first row names the columns, or the number of the row that "
-            "does (line of a text, row of a sheet; `#1` for the first); detected if not given. Without a header the columns are found by their cells, or named in `columns` by their "
+            "does (line of a text, row of a sheet; `#1` for the first); detected if not given. "
+            "Without a header the columns are found by their cells, or named in `columns` by their "
             "positions.",
         },
     )

@@ -1,5 +1,6 @@
 """`/fichiers/brouillons/{id}`: look at a stored file, choose how it is read, start its batch."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -77,10 +78,8 @@ def start(draft_id: str) -> Response:
 @require_scope(Scope.BULK)
 def delete_draft(draft_id: str) -> Response:
     """Delete a draft and its file."""
-    try:
+    with contextlib.suppress(BatchExpired, BatchNotFound):  # it is deleted already
         services().drafts.delete(services().drafts.get(draft_id, caller_id()))
-    except (BatchExpired, BatchNotFound):
-        pass  # it is deleted already
     return see_other("/fichiers")
 
 
@@ -148,8 +147,8 @@ def _preview(draft: Draft) -> tuple[Mapping[str, Any] | None, str]:
             return preview, ""
         if not services().health.workers.live_counts().get(QueueName.CONTROL):
             return None, _(
-                "No worker is running, so the file cannot be read now. It is kept, and read as soon "
-                "as one is."
+                "No worker is running, so the file cannot be read now. It is kept, and read as "
+                "soon as one is."
             )
     except BrokerUnavailable:
         return None, _(
