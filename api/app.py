@@ -18,7 +18,14 @@ from api.http.openapi import complete_document
 from api.http.requests import load_query
 from api.http.responses import JSON
 from api.jobs import views as jobs
-from api.middleware import compression, cors, cross_site, problems, security_headers
+from api.middleware import (
+    compression,
+    content_language,
+    cors,
+    cross_site,
+    problems,
+    security_headers,
+)
 from api.middleware.authentication import EXTENSION as AUTHENTICATOR
 from api.middleware.authentication import Authenticator
 from api.models import card_views
@@ -41,7 +48,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 DESCRIPTION = (
     "Prices of used cars in Morocco: how much, how sure, why, and whether an asking price is fair. "
     "One car at once (`/predict`), one or many by submit and poll (`/jobs`), whole files "
-    "(`/batches`). Errors are `application/problem+json`, in French or English by "
+    "(`/batches`). Errors are `application/problem+json`, in French, Arabic or English by "
     "`Accept-Language`."
 )
 
@@ -85,6 +92,7 @@ def create_app(settings: Settings, services: ApiServices | None = None) -> Flask
     cors.register(app, settings)
     security_headers.register(app)
     problems.register(app)
+    content_language.register(app)
     limits.register(app, settings.api_threads, transferring_caller)
     return app
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 from flask import current_app, g, request
 
 from api.http.requests import preferred_language
+from api.http.responses import ACCEPT_LANGUAGE
 from shared.domain.ids import CallerId
 from shared.i18n.languages import Language
 
@@ -38,4 +39,5 @@ def admission() -> "Admission":
 
 def language() -> Language:
     """The language of the request, by `Accept-Language`; French if it states no preference."""
-    return preferred_language(request.headers.get("Accept-Language"))
+    g.depends_on_language = True  # the response says so: see `api.middleware.content_language`
+    return preferred_language(request.headers.get(ACCEPT_LANGUAGE))

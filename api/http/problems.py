@@ -14,6 +14,7 @@ from api.http.responses import PROBLEM_JSON, HttpResponse
 from shared.domain import errors
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput
 from shared.i18n.languages import Language
+from shared.i18n.numbers import COLON
 from shared.logging import get_logger
 from shared.messages.texts import describe, describe_problem, format_more_count
 
@@ -186,8 +187,7 @@ def problem_response(
 def _first_sentence(place: dict[str, Any], language: Language) -> str:
     """The sentence of an entry of `errors`, with the parameter or header that it is about."""
     name = place.get("parameter") or place.get("header")
-    colon = " : " if language == "fr" else ": "
-    return f"{name}{colon}{place['detail']}" if name else str(place["detail"])
+    return f"{name}{COLON[language]}{place['detail']}" if name else str(place["detail"])
 
 
 def status_of(error: DomainError) -> int:

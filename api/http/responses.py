@@ -11,11 +11,13 @@ from flask_smorest import Blueprint
 from marshmallow import Schema, fields
 
 from shared.domain.clock import DAY_S
+from shared.i18n.languages import Language
 from shared.keys.entries import KeyLimits
 from shared.redis.rate_limits import RateState
 
 View = TypeVar("View", bound=Callable[..., Any])
 JSON = "application/json"
+ACCEPT_LANGUAGE = "Accept-Language"
 PROBLEM_JSON = "application/problem+json"
 
 
@@ -29,6 +31,16 @@ class HttpResponse(NamedTuple):
     def to_flask(self) -> Response:
         """Convert it to a response of Flask."""
         return Response(self.body, self.status, self.headers)
+
+
+def with_language(response: HttpResponse, language: Language) -> HttpResponse:
+    """A response that depends on the language of the request, and says so."""
+    if response.status == HTTPStatus.NO_CONTENT or "Content-Language" in dict(response.headers):
+        return response
+    headers = with_vary(response.headers, ACCEPT_LANGUAGE)
+    if response.status != HTTPStatus.NOT_MODIFIED:
+        headers.append(("Content-Language", language))
+    return response._replace(headers=headers)
 
 
 def with_vary(headers: Sequence[tuple[str, str]], name: str) -> list[tuple[str, str]]:
@@ -159,7 +171,7 @@ class PlaceSchema(Schema):
 
 
 class ProblemSchema(Schema):
-    """What went wrong and what to do, in French or English by `Accept-Language`."""
+    """What went wrong and what to do, in French, Arabic or English by `Accept-Language`."""
 
     type = fields.String(required=True)
     title = fields.String(required=True)

@@ -1,5 +1,6 @@
 """The language of a page: `?lang=`, else the header `Accept-Language`; French without either."""
 
+import re
 from urllib.parse import urlencode
 
 from flask import Flask, Response, g, request
@@ -15,6 +16,8 @@ from shared.i18n.languages import (
 )
 
 PARAMETER = "lang"
+_TRACKING = re.compile("utm_|fbclid$|gclid$")
+"""Parameters that other sites add to links, which ours do not pass on."""
 
 
 def page_language() -> Language:
@@ -58,6 +61,7 @@ def register(app: Flask) -> None:
     app.jinja_env.add_extension("jinja2.ext.i18n")
     # newstyle: `_("... %(name)s ...", name=value)` escapes the values.
     app.jinja_env.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]
+    app.add_template_filter(gettext, "translated")
     app.context_processor(_context)
     app.after_request(_state_language)
 
@@ -65,9 +69,7 @@ def register(app: Flask) -> None:
 def _state_language(response: Response) -> Response:
     """State the language of a page; a view that knows better has already done so."""
     if g.get("is_page") and response.mimetype == "text/html":
-        if "Content-Language" not in response.headers:
-            response.headers["Content-Language"] = page_language()
-        response.vary.add("Accept-Language")
+        response.headers.setdefault("Content-Language", page_language())
     return response
 
 
@@ -85,8 +87,10 @@ def _context() -> dict[str, object]:
 
 def _language_links(current: Language) -> list[dict[str, object]]:
     """The addresses of this page in each language; only of pages that can be asked for by GET."""
-    query = request.args.to_dict(flat=False) if request.method in {"GET", "HEAD"} else {}
-    path = request.path if request.method in {"GET", "HEAD"} else "/"
+    is_read = request.method in {"GET", "HEAD"}
+    path = request.path if is_read else "/"
+    query = request.args.to_dict(flat=False) if is_read else {}
+    query = {name: texts for name, texts in query.items() if not _TRACKING.match(name)}
     return [
         {
             "language": one,

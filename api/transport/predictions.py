@@ -9,7 +9,7 @@ import orjson
 from api.container import ApiServices
 from api.http.problems import error_response
 from api.http.requests import parse_json, resolve_wait_s
-from api.http.responses import JSON, HttpResponse
+from api.http.responses import ACCEPT_LANGUAGE, JSON, HttpResponse
 from api.jobs.schemas import accepted_response
 from api.loops.ticks import TickBatcher
 from api.transport.admission import AdmittedRequest
@@ -22,7 +22,7 @@ from api.valuations.schemas import CACHE_STATUS, cache_status, serialize_valuati
 from shared.domain.job import Job
 from shared.domain.valuation import DEFAULT_COVERAGE, CarRequest, Valuation
 from shared.fields.requests import load_car_request
-from shared.i18n.languages import Language
+from shared.i18n.languages import LANGUAGES, Language
 from shared.metrics import observe_http
 
 PATH = "/predict"
@@ -35,7 +35,15 @@ _seen: set[int] = set()
 """Hashes of bodies: a car is kept when its body comes again. Those that come once would survive
 several garbage collections if they were kept."""
 
-_OK_HEADERS = [(b"content-type", JSON.encode()), *SECURITY_HEADERS]
+_OK_HEADERS = {
+    language: [
+        (b"content-type", JSON.encode()),
+        (b"vary", ACCEPT_LANGUAGE.encode()),
+        (b"content-language", language.encode()),
+        *SECURITY_HEADERS,
+    ]
+    for language in LANGUAGES
+}
 _CACHE_STATUS = CACHE_STATUS.lower().encode()
 
 
@@ -79,7 +87,7 @@ class PredictionRoute:
             await self._responder.send(error_response(error, request.language, PATH), request, send)
             return
         headers = [
-            *_OK_HEADERS,
+            *_OK_HEADERS[request.language],
             (b"content-length", b"%d" % len(answer)),
             (_CACHE_STATUS, cache_status(result).encode()),
         ]

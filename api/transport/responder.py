@@ -19,7 +19,7 @@ from api.http.compression import (
     choose_coding,
     compress,
 )
-from api.http.responses import HttpResponse, with_vary
+from api.http.responses import HttpResponse, with_language, with_vary
 from api.loops.event_loops import EventLoops
 from api.loops.ticks import TickBatcher
 from api.middleware.cors import response_headers
@@ -67,12 +67,14 @@ class Responder:
 
     async def send(self, response: HttpResponse, request: LoopRequest, send: Send) -> None:
         """Send a whole response, compressed if it is large."""
+        response = with_language(response, request.language)
         response = await self._encode(self._with_cors(response, request), request)
         await self._start(response, request, send, length=len(response.body))
         await send({"type": "http.response.body", "body": response.body})
 
     async def start(self, response: HttpResponse, request: LoopRequest, send: Send) -> None:
         """Send the head of a response whose body follows in parts, and count it."""
+        response = with_language(response, request.language)
         await self._start(self._with_cors(response, request), request, send)
 
     def observe(self, request: LoopRequest, status: int) -> None:

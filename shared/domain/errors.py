@@ -1,6 +1,6 @@
 """Domain errors; `api.http.problems` maps each to its HTTP status.
 
-Every class has a problem `code`; `shared.messages` has its French and English texts under that
+Every class has a problem `code`; `shared.messages` has its texts in every language under that
 code, with gaps for the error's `params`.
 """
 

@@ -48,7 +48,7 @@ FUEL_PHRASES = PhraseReader(
         ),
         Fuel.LPG: (
             "gpl, lpg, glp, autogas, autogaz, gaz de petrole liquefie, liquefied petroleum gas, "
-            "liquid petroleum gas, gas licuado, gas licuado de petroleo"
+            "liquid petroleum gas, gas licuado, gas licuado de petroleo, غاز البترول المسال"
         ),
         Fuel.CNG: (
             "gnv, cng, gnc, gaz naturel, gas natural, natural gas, compressed natural gas, "
@@ -137,7 +137,8 @@ OWNER_SPELLINGS = by_spelling(
             "zweite hand, يد ثانيه, مالك ثاني"
         ),
         Owner.SECOND_OR_MORE: "deuxieme main ou plus, seconde main ou plus, non, no, false, faux, "
-        "nein, 2 plus, 2 ou plus, 2 et plus, 2 or more, 2eme main ou plus, 2eme main et plus, لا",
+        "nein, 2 plus, 2 ou plus, 2 et plus, 2 or more, 2eme main ou plus, 2eme main et plus, لا, "
+        "يد ثانيه او اكثر",
         Owner.THIRD: (
             "troisieme main, 3eme main, 3e main, third owner, third hand, 3rd owner, 3rd, 3eme, "
             "troisieme, 3eme proprietaire, troisieme proprietaire, 3 owners, 3, 3 0, 3 hand, "
@@ -148,10 +149,10 @@ OWNER_SPELLINGS = by_spelling(
             "4eme main ou plus, fourth, fourth owner, 4th owner, 4th, fourth above owner, "
             "fourth and above owner, fourth and above, 4th and above, 4th above owner, 4th above, "
             "fourth above, 4 or more, 4 et plus, 4 ou plus, 4 owners, 4, 4 0, 4 plus, 5, 5 plus, "
-            "6, يد رابعه"
+            "6, يد رابعه, يد رابعه او اكثر"
         ),
         Owner.TEST_DRIVE: "vehicule de demonstration, voiture de demonstration, demonstration, "
-        "test drive, test drive car owner, demo, vorfuhrwagen",
+        "test drive, test drive car owner, demo, vorfuhrwagen, سياره عرض",
     }
 )
 
@@ -169,7 +170,7 @@ SELLER_SPELLINGS = by_spelling(
             "societe, entreprise, company, haendler, handler, autohaus, gewerblich, business, "
             "trade, مهني, معرض, وكاله, تاجر, شركه"
         ),
-        SellerType.TRUSTMARK_DEALER: "concessionnaire agree, concessionnaire officiel",
+        SellerType.TRUSTMARK_DEALER: "concessionnaire agree, concessionnaire officiel, وكيل معتمد",
     }
 )
 
@@ -217,7 +218,7 @@ ORIGIN_PHRASES = PhraseReader(
         Origin.WW_MOROCCO: (
             "ww, www, w w, w w w, achetee au maroc, achete au maroc, achetee neuve au maroc, "
             "achete neuf au maroc, bought in morocco, bought new in morocco, "
-            "purchased in morocco, neuve au maroc, maison au maroc, acheter au maroc"
+            "purchased in morocco, neuve au maroc, maison au maroc, acheter au maroc, ww بالمغرب"
         ),
         Origin.IMPORTED_NEW: (
             "importee neuve, importe neuf, importee neuf, imported new, new import, "

@@ -9,6 +9,7 @@ GROUPS: Final[dict[Language, str]] = {"fr": "\N{NARROW NO-BREAK SPACE}", "ar": "
 DECIMALS: Final[dict[Language, str]] = {"fr": ",", "ar": ",", "en": "."}
 COMMA: Final[dict[Language, str]] = {"fr": ", ", "ar": "، ", "en": ", "}
 """Between the words of a list."""
+COLON: Final[dict[Language, str]] = {"fr": " : ", "ar": ": ", "en": ": "}
 MINUS: Final = "\N{MINUS SIGN}"
 _LEFT_TO_RIGHT: Final = "\N{LEFT-TO-RIGHT MARK}"
 _SWAPPED: Final = {

@@ -15,7 +15,7 @@ from shared.fields.kinds.text import CarField, FoldedText
 from shared.fields.spellings import CHOICE_CONTEXT
 from shared.i18n.catalogue import mark, mark_in_context, translate, translate_in_context
 from shared.i18n.languages import RIGHT_TO_LEFT, SOURCE_LANGUAGE, Language
-from shared.i18n.numbers import COMMA, group
+from shared.i18n.numbers import COLON, COMMA, group
 from shared.messages.callbacks import CALLBACK_MESSAGES
 from shared.messages.problems import PROBLEM_MESSAGES
 from shared.messages.units import unit_name
@@ -301,8 +301,8 @@ def describe_warning(
 def describe_model_note(field: str, code: str, language: Language) -> str:
     """What a model says of a field of a car, with its name: an entry of `row_notes`."""
     label = CAR_FIELDS[field].label(language)
-    colon = " : " if language == "fr" else ": "
-    return f"{label}{colon}{translate(WARNING_MESSAGES[message_code(code, field)], language)}"
+    text = translate(WARNING_MESSAGES[message_code(code, field)], language)
+    return f"{label}{COLON[language]}{text}"
 
 
 def format_more_count(count: int, language: Language) -> str:

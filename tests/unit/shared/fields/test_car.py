@@ -220,7 +220,7 @@ def test_each_message_says_what_is_expected(car, language):
         load_car_request(car | {"year": 1800, "fuel": 7})
     texts = [describe(problem, language) for problem in caught.value.problems]
     assert any("1990" in text and "1800" in text for text in texts)
-    petrol = {"fr": "Essence", "en": "Petrol"}[language]
+    petrol = {"fr": "Essence", "ar": "بنزين", "en": "Petrol"}[language]
     assert any(petrol in text and "7" in text for text in texts)
 
 

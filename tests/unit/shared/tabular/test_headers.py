@@ -5,6 +5,7 @@ import pytest
 from shared.domain.car import FIELD_NAMES
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.fields.car import CAR_FIELDS
+from shared.i18n.languages import LANGUAGES
 from shared.tabular.column_names import ASKING_PRICE, field_for_header, read_name
 from shared.tabular.headers import MatchedColumns, match_columns
 
@@ -89,8 +90,7 @@ def test_every_field_is_recognised_by_its_own_name_and_labels() -> None:
         field = CAR_FIELDS[name]
         assert {
             field_for_header(name),
-            field_for_header(field.label_fr),
-            field_for_header(field.label_en),
+            *(field_for_header(field.label(language)) for language in LANGUAGES),
         } == {name}
 
 
