@@ -10,10 +10,10 @@ from api.batches.results import storage_errors
 from api.batches.service import Batches, FileSource
 from api.middleware.key_limits import Admission
 from shared.blobs.batch_files import SOURCE
-from shared.blobs.draft_files import DraftFiles
+from shared.blobs.draft_files import DraftFiles, choices_digest
 from shared.domain.batch import BatchOptions
 from shared.domain.clock import Clock
-from shared.domain.draft import DRAFT_TTL_S, Draft, choices_digest
+from shared.domain.draft import DRAFT_TTL_S, Draft
 from shared.domain.errors import (
     BatchExpired,
     BatchNotFound,

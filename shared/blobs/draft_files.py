@@ -7,12 +7,14 @@ preview.json      what its first rows are read as, for one set of choices
 A folder without a manifest is no batch; the sweep deletes it a day after its id was made.
 """
 
+import hashlib
 from typing import Any
 
 import orjson
 
 from shared.blobs.batch_files import SOURCE
 from shared.blobs.stores import BlobStore
+from shared.domain.batch import BatchOptions
 from shared.domain.draft import Draft
 from shared.domain.errors import record_errors
 from shared.domain.ids import BatchId
@@ -65,3 +67,10 @@ class DraftFiles:
         except FileNotFoundError:
             return None
         return members
+
+
+def choices_digest(options: BatchOptions) -> str:
+    """Identifies the choices that a preview was made for; it holds codes, in no language."""
+    members = {**options.to_json(), "language": "", "dry_run": False}
+    digest = hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS))
+    return digest.hexdigest()[:32]

@@ -1,11 +1,8 @@
 """A draft: an uploaded file that is looked at before it is valued."""
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Self
-
-import orjson
 
 from shared.domain.batch import BatchOptions
 from shared.domain.ids import BatchId, CallerId
@@ -50,10 +47,3 @@ class Draft:
             "options": BatchOptions.from_json(members["options"]),
         }
         return cls(**known_members(cls, members) | parsed)
-
-
-def choices_digest(options: BatchOptions) -> str:
-    """Identifies the choices that a preview was made for; it holds codes, in no language."""
-    members = {**options.to_json(), "language": "", "dry_run": False}
-    digest = hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS))
-    return digest.hexdigest()[:32]

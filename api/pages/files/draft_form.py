@@ -101,6 +101,7 @@ def build_draft_form(
             else []
         ),
         "headers": _headers(preview, chosen.get("header", "")),
+        "header_found": _header_found(preview),
         "mapping": mapping,
         "constants": [
             constant_entry(name, chosen.get(CONSTANT + name, "")) for name in CONSTANT_FIELDS
@@ -123,6 +124,14 @@ def _headers(preview: Mapping[str, Any], chosen: str) -> list[dict[str, Any]]:
         rows.append((chosen, chosen.removeprefix("#")))
     rows = [*rows[:HEADER_ROWS_MAX], ("no", _("None: the first row is a car"))] if rows else []
     return [{"value": value, "label": label, "selected": value == chosen} for value, label in rows]
+
+
+def _header_found(preview: Mapping[str, Any]) -> str:
+    """The label of the choice that leaves it to the service to find the header."""
+    row = preview["header_row"]
+    if row is None:
+        return _("Recognised automatically")
+    return _("Recognised automatically: row {row}").format(row=row)
 
 
 class _Columns:

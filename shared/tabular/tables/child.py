@@ -114,6 +114,7 @@ def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter
     return {
         "sheet": sheet.name,
         "is_hidden": sheet.is_hidden,
+        "header_row": table.number if table is not None else None,
         "titles": table.titles if table is not None else [],
         "others": others[:NOTICE_SHEETS],
         "sheets": [each.name for each in workbook.sheets][:SHEETS_LISTED],

@@ -12,7 +12,8 @@ from shared.blobs.stores import BlobStore
 from shared.domain.draft import Draft
 from shared.domain.errors import UnreadableUpload
 from shared.domain.table import Detection, Dialect, FileKind
-from shared.tabular.dialect import HEAD_BYTES, detect_dialect
+from shared.tabular.csv_reader import CsvStyle
+from shared.tabular.dialect import HEAD_BYTES, detect_dialect, sample_rows
 from shared.tabular.encoding import EncodingDetector
 from shared.tabular.tables.dialect import table_dialect
 from shared.tabular.tables.process import TableReadRequest, read_table
@@ -41,6 +42,8 @@ class Opened:
     sheet: str = ""
     lines: Sequence[tuple[int, str]] = ()
     """The first lines or rows, cut short, with their numbers."""
+    header_row: int | None = None
+    """The line or row that is read as the header."""
 
 
 class _KnownEncoding(EncodingDetector):
@@ -89,7 +92,16 @@ def _open_text(source: BinaryIO, draft: Draft) -> Opened:
         dialect = detect_dialect(head, detector, draft.options, whole=is_whole)
     except UnreadableUpload as error:
         return Opened(dialect=None, text=source, problems=error.problems, lines=shown)
-    return Opened(dialect=dialect, text=source, lines=shown)
+    return Opened(dialect=dialect, text=source, lines=shown, header_row=_header_line(head, dialect))
+
+
+def _header_line(head: bytes, dialect: Dialect) -> int | None:
+    """The line of a text that is its header."""
+    if not dialect.has_header:
+        return None
+    style = CsvStyle(dialect.quoted_lines, dialect.skip_initial_space, dialect.misread_as)
+    rows = sample_rows(head, dialect.encoding, dialect.delimiter, style)
+    return rows[dialect.titles].line if dialect.titles < len(rows) else None
 
 
 def _open_table(source: BinaryIO, draft: Draft, spool: Path, max_bytes: int) -> Opened:
@@ -135,4 +147,9 @@ def _choices(found: dict[str, Any]) -> dict[str, Any]:
         (number, " | ".join(cells)[:LINE_MAX_CHARS]) for number, cells in found.get("first", ())
     ]
     sheets = found.get("sheets", ())
-    return {"sheets": sheets, "sheet": found.get("sheet", ""), "lines": lines[:LINES_SHOWN]}
+    return {
+        "sheets": sheets,
+        "sheet": found.get("sheet", ""),
+        "lines": lines[:LINES_SHOWN],
+        "header_row": found.get("header_row"),
+    }

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.blobs.draft_files import DraftFiles
+from shared.blobs.draft_files import DraftFiles, choices_digest
 from shared.domain.batch import BatchManifest
-from shared.domain.draft import Draft, choices_digest
+from shared.domain.draft import Draft
 from shared.domain.errors import BrokerUnavailable, FieldProblem
 from shared.domain.ids import BatchId
 from shared.domain.table import Dialect
@@ -101,6 +101,7 @@ def make_preview(draft: Draft, opened: Opened) -> dict[str, Any]:
         "sheets": list(opened.sheets),
         "sheet": opened.sheet,
         "lines": list(map(list, opened.lines)),
+        "header_row": opened.header_row,
         "dialect": None,
         "rows": [],
         "samples": [],
