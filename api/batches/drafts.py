@@ -31,7 +31,7 @@ from shared.tabular.files.upload import Upload
 
 PREVIEW_CLAIM = "preview"
 """Name of the claim of a preview in the ledger: one is made at a time per draft."""
-PREVIEW_WAIT_S, PREVIEW_POLL_S = 4.0, 0.05
+PREVIEW_WAIT_S, PREVIEW_POLL_S = 2.0, 0.05
 """Longest wait for a preview; then the page refreshes itself until it is there."""
 BLOCK_BYTES = 1 << 18
 

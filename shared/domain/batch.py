@@ -145,10 +145,10 @@ class BatchOptions:
         )
 
 
-MANIFEST_SCHEMA = 3
+MANIFEST_SCHEMA = 5
 """Version that a reader of the manifest must know: 1, which is not stated because workers of the
-first release accept no further members, 2 for files with columns of units, or 3 for options that
-name the row of the header, or units."""
+first release accept no further members, 2 for files with columns of units, or 5 for options that
+name the row of the header, or units. These are numbers of `shared.redis.workers.PROTOCOL`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,7 +180,7 @@ class BatchManifest:
     def schema(self) -> int:
         """Version that a reader must know; also the `WorkerRegistry.protocol` that it takes."""
         if any(getattr(self.options, name) for name in LATER_OPTIONS):
-            return 3
+            return MANIFEST_SCHEMA
         return 2 if self.dialect.has_later_members else 1
 
     def to_json(self) -> dict[str, Any]:

@@ -143,7 +143,20 @@ class _Columns:
         samples: Sequence[Sequence[str]],
         found: Mapping[str, tuple[int, str]],
         units: Mapping[str, str],
+        *,
+        are_read: bool = True,
     ) -> None:
+        """Keep what the selects show.
+
+        Args:
+            header: the names of the columns.
+            samples: the first cells of each column.
+            found: index and confidence of the columns of fields.
+            units: units by field that are not the field's own.
+            are_read: whether the columns are read so without a choice; otherwise they are
+                suggestions, which count once the form is sent.
+        """
+        self._are_read = are_read
         self._header = header
         self._samples = samples
         self._found = found
@@ -159,7 +172,7 @@ class _Columns:
             if listed is None:
                 return None
             found = {field: (index, "unsure") for field, index in listed["matched"].items()}
-            return cls(listed["header"], listed["samples"], found, {})
+            return cls(listed["header"], listed["samples"], found, {}, are_read=False)
         dialect = Dialect.from_json(preview["dialect"])
         matches = dict(dialect.columns)
         if dialect.asking is not None:
@@ -196,7 +209,7 @@ class _Columns:
             "field": name,
             "name": COLUMN + name,
             "label": CAR_FIELDS[name].label(page_language()),
-            "shown": shown,
+            "shown": shown if self._are_read else "",
             "no_column": NO_COLUMN if shown else "",
             "columns": columns,
             "confidence": confidence,

@@ -142,20 +142,18 @@ def _page(
 def _preview(draft: Draft) -> tuple[Mapping[str, Any] | None, str]:
     """The preview if it is there, and otherwise why it may not come soon."""
     try:
-        preview = services().drafts.preview(draft)
-        if preview is not None:
-            return preview, ""
-        if not services().health.workers.live_counts().get(QueueName.CONTROL):
+        preview = services().drafts.preview(draft, 0.0)
+        if preview is None and not services().health.workers.live_counts()[QueueName.CONTROL]:
             return None, _(
                 "No worker is running, so the file cannot be read now. It is kept, and read as "
                 "soon as one is."
             )
+        return preview or services().drafts.preview(draft), ""
     except BrokerUnavailable:
         return None, _(
             "The queue does not answer, so the file cannot be read now. It is kept, and read as "
             "soon as the queue is back."
         )
-    return None, ""
 
 
 def _gone(error: DomainError) -> Response:
