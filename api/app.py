@@ -34,7 +34,7 @@ from api.ops import dead_letter_views, docs_views
 from api.ops import views as ops
 from api.pages import language as page_language
 from api.pages.car import views as car_pages
-from api.pages.files import pages as file_pages
+from api.pages.files import batch_views, draft_views, upload_views
 from api.sales import views as sales
 from api.transport.fast_path import FastPathMiddleware
 from api.valuations import views as valuations
@@ -140,8 +140,10 @@ def _register_routes(app: Flask) -> None:
         dead_letter_views,
     ):
         api.register_blueprint(views.blueprint)
-    for pages_blueprint in (car_pages.blueprint, file_pages.blueprint, docs_views.blueprint):
-        app.register_blueprint(pages_blueprint)
+    # The views of a blueprint may lie in several modules.
+    pages = (car_pages, upload_views, draft_views, batch_views, docs_views)
+    for blueprint in dict.fromkeys(views.blueprint for views in pages):
+        app.register_blueprint(blueprint)
 
 
 def _measure(app: Flask) -> None:
