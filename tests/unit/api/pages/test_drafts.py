@@ -19,6 +19,7 @@ from shared.domain.ids import BatchId, new_id
 from shared.redis.batch_ledger.ledger import make_ledger
 from shared.redis.connections import connect
 from shared.redis.workers import WorkerRegistry
+from tests.unit.api.pages.arabic_text import assert_arabic
 from tests.unit.model_store import small_models
 from worker.batches.drafts.previews import DraftPreviewer
 
@@ -281,3 +282,19 @@ def test_drafts_count_with_what_their_caller_stores(page, servers) -> None:
     assert servers.broker.hget(name, draft_id_of(address)) == str(len(BRITISH)).encode()
     page.post(f"{address}/supprimer")
     assert servers.broker.hget(name, draft_id_of(address)) is None
+
+
+def test_arabic_pages_hold_no_other_language(page, work) -> None:
+    arabic = "الماركة;الموديل;السنة;الكيلومترات\nداسيا;لوغان;2018;120000\nداسيا;لوغان;1018;كثير\n"
+    names = ["UTF-", "Windows-", "ISO", "Latin-", "Mac", "Roman", "DOS", "utf-"]
+    assert_arabic(shown(page, "/fichiers?lang=ar"), names=names)
+    refused = page.post("/fichiers?lang=ar", data={"file": (io.BytesIO(b""), "a.csv")})
+    assert_arabic(refused.get_data(as_text=True), names=names)
+    address = upload(page, arabic, query="?lang=ar")
+    assert_arabic(shown(page, address), names=names)
+    work(address)
+    assert_arabic(shown(page, address), names=names)
+    wrong = upload(page, "ا;ب\n1;2\n", query="?lang=ar")
+    work(wrong)
+    assert_arabic(shown(page, wrong), names=names)
+    assert_arabic(shown(page, f"/fichiers/brouillons/{new_id()}?lang=ar", 404), names=names)
