@@ -9,7 +9,7 @@ from api.http.assets import AssetFolder
 
 PAGE_CSP = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 REFUSAL_STATUSES = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST}
@@ -24,6 +24,7 @@ ASSETS = AssetFolder(
         name: STATIC / name
         for name in (
             "page.css",
+            "car.css",
             "page.js",
             "file.js",
             "files.css",
@@ -31,6 +32,9 @@ ASSETS = AssetFolder(
             "upload.js",
             "icon.svg",
             "chevron.svg",
+            "estimates.css",
+            "estimates.js",
+            "history.js",
         )
     },
     "/assets/",

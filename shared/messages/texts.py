@@ -183,7 +183,7 @@ def _fill(translation: str, found: re.Match[str]) -> str:
     return translation.format(*found.groups())
 
 
-_QUOTED: dict[Language, str] = {"fr": "« {} »", "ar": "«{}»", "en": "'{}'"}
+_QUOTES: dict[Language, tuple[str, str]] = {"fr": ("« ", " »"), "ar": ("«", "»"), "en": ("'", "'")}
 
 
 def quote(value: Any, language: Language) -> str:
@@ -194,7 +194,10 @@ def quote(value: Any, language: Language) -> str:
     text = json.dumps(value, ensure_ascii=False) if is_json else str(value)
     if len(text) > QUOTED_MAX_CHARS:
         text = text[: QUOTED_MAX_CHARS - 1] + "…"
-    return _QUOTED[language].format(text) if isinstance(value, str) else text
+    if not isinstance(value, str):
+        return text
+    opening, closing = _QUOTES[language]
+    return f"{opening}{text}{closing}"
 
 
 _NOTHING = mark("nothing")
