@@ -37,7 +37,7 @@ from api.pages import language as page_language
 from api.pages.car import views as car_pages
 from api.pages.estimates import comparison as comparison_pages
 from api.pages.estimates import views as estimate_pages
-from api.pages.files import batch_views, cell_views, upload_views
+from api.pages.files import batch_views, cell_views, draft_views, upload_views
 from api.sales import views as sales
 from api.suggestions import views as suggestions
 from api.transport.fast_path import FastPathMiddleware
@@ -153,6 +153,7 @@ def _register_routes(app: Flask) -> None:
         estimate_pages,
         comparison_pages,
         upload_views,
+        draft_views,
         batch_views,
         cell_views,
         docs_views,

@@ -6,6 +6,7 @@ import threading
 import time
 from functools import partial
 
+from api.batches.drafts import Drafts
 from api.batches.polls import BatchPolls
 from api.batches.results import BatchResults
 from api.batches.retries import BatchRetries
@@ -38,6 +39,7 @@ from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog, Fsync
 from shared.blobs.batch_files import BatchFiles
+from shared.blobs.draft_files import DraftFiles
 from shared.blobs.estimate_files import EstimateFiles
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_estimate_store, open_job_store
@@ -74,6 +76,7 @@ class ApiServices:
     job_contents: JobContents
     batch_polls: BatchPolls
     batches: Batches
+    drafts: Drafts
     dead_letters: DeadLetterService
     batch_results: BatchResults
     batch_retries: BatchRetries
@@ -205,6 +208,14 @@ def build_services(settings: Settings) -> ApiServices:
         batch_rows=BatchRows(results=results),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
+        drafts=Drafts(
+            files=DraftFiles(batch_files.blobs),
+            ledger=ledger,
+            batches=batches,
+            send=sender.send,
+            clock=clock,
+            max_bytes=settings.upload_max_bytes,
+        ),
         dead_letters=open_dead_letters(settings, broker, batch_files, work, clock),
         listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
         waits=waits,

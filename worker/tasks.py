@@ -94,6 +94,11 @@ def _register_batch_tasks(app: Celery, process: WorkerProcess) -> None:
         with process.services.work.carried_out(_message_id(app)):
             process.services.split.run(BatchId(batch_id))
 
+    @app.task(name=str(TaskName.PREVIEW_DRAFT), soft_time_limit=90, time_limit=120)
+    def preview(draft_id: str, **_: Any) -> None:
+        """Read the beginning of an uploaded file."""
+        process.services.previews.run(BatchId(draft_id))
+
     @app.task(name=str(TaskName.VALUE_CHUNK))
     def value_chunk(batch_id: str, chunk: int, enqueued_at: float, **_: Any) -> None:
         """Value the rows of one chunk."""

@@ -122,6 +122,12 @@ def dump_input(batch: Batch, language: Language) -> dict[str, Any]:
     }
 
 
+def file_notices(dialect: Dialect, language: Language) -> list[str]:
+    """The sentences of what was noticed in the first rows of a file."""
+    columns = {field: dialect.header[match.index] for field, match in _matches(dialect).items()}
+    return [_dump_notice(notice, columns, language)["detail"] for notice in dialect.notices]
+
+
 def _dump_notices(
     batch: Batch, columns: Mapping[str, str], language: Language
 ) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """A batch: a file of cars that is valued row by row, in chunks, in the background."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
@@ -91,6 +91,10 @@ STALE_COLUMNS = (REJECTED_COLUMNS, (*NAME_COLUMNS, *STATUS_COLUMNS), STATUS_COLU
 """Last columns of an earlier result: ignored when a corrected file is uploaded again."""
 
 
+LATER_OPTIONS = ("header_row", "units")
+"""Options that readers of schema 2 would ignore; left out of the manifest if they say nothing."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BatchOptions:
     """The caller's options."""
@@ -107,6 +111,10 @@ class BatchOptions:
     """Pairs of a field and the header (or `#3`, the position) of its column; "": it has none."""
     header: bool | None = None
     """Whether the file has a header row; None: detected."""
+    header_row: int | None = None
+    """Line of a text, or row of a sheet, that is the header, from 1; None: detected."""
+    units: tuple[tuple[str, str], ...] = ()
+    """Pairs of a field and the unit of its column (`shared.tabular.columns.given_units`)."""
     constants: tuple[tuple[str, str], ...] = ()
     """Pairs of a field and the text that holds for all rows, as a cell would state it."""
     sheet: str | None = None
@@ -124,10 +132,28 @@ class BatchOptions:
         """Column names that the file must have, or that the caller names."""
         return self.expected_header or tuple(column for _, column in self.columns)
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready members; the inverse of `from_json`."""
+        members = dataclasses.asdict(self)
+        unused = [name for name in LATER_OPTIONS if not members[name]]
+        return {name: value for name, value in members.items() if name not in unused}
 
-MANIFEST_SCHEMA = 2
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> Self:
+        """Rebuild the options from `to_json`'s members; those of a newer version are ignored."""
+        given = known_members(cls, members)
+        names = ("columns", "constants", "units")
+        pairs = {name: tuple(map(tuple, given.get(name, ()))) for name in names}
+        expected = tuple(given.get("expected_header", ()))
+        return cls(
+            **given | {"on_error": OnError(given["on_error"]), "expected_header": expected, **pairs}
+        )
+
+
+MANIFEST_SCHEMA = 5
 """Version that a reader of the manifest must know: 1, which is not stated because workers of the
-first release accept no further members, or 2 for files with columns of units."""
+first release accept no further members, 2 for files with columns of units, or 5 for options that
+name the row of the header, or units. These are numbers of `shared.redis.workers.PROTOCOL`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,11 +184,14 @@ class BatchManifest:
     @property
     def schema(self) -> int:
         """Version that a reader must know; also the `WorkerRegistry.protocol` that it takes."""
-        return MANIFEST_SCHEMA if self.dialect.has_later_members else 1
+        if any(getattr(self.options, name) for name in LATER_OPTIONS):
+            return MANIFEST_SCHEMA
+        return 2 if self.dialect.has_later_members else 1
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
-        members = dataclasses.asdict(self) | {"dialect": self.dialect.to_json()}
+        options = self.options.to_json()
+        members = dataclasses.asdict(self) | {"dialect": self.dialect.to_json(), "options": options}
         if self.callback is None:
             del members["callback"]
         # Workers of the first release accept no further members.
@@ -178,12 +207,7 @@ class BatchManifest:
             NewerRecord: it can only be read by a newer version.
         """
         check_schema(members.get("schema", 1), MANIFEST_SCHEMA)
-        given = known_members(BatchOptions, members["options"])
-        pairs = {name: tuple(map(tuple, given.get(name, ()))) for name in ("columns", "constants")}
-        expected = tuple(given.get("expected_header", ()))
-        options = BatchOptions(
-            **given | {"on_error": OnError(given["on_error"]), "expected_header": expected, **pairs}
-        )
+        options = BatchOptions.from_json(members["options"])
         dialect = Dialect.from_json(members["dialect"])
         reported = members.get("callback")
         callback = None if reported is None else Callback.from_wire(reported)

@@ -10,8 +10,8 @@ from api.batches.row_views import row_query
 from api.batches.schemas import serialize_batch
 from api.http.context import services
 from api.pages.files.cell_views import DONE, describe_correction
-from api.pages.files.pages import sentences
 from api.pages.files.result_table import TableView, table_parameters
+from api.pages.files.sentences import problem_sentences
 from api.pages.files.summary import build_summary
 from api.pages.files.upload_form import build_file_form, option_values
 from api.pages.language import gettext as _
@@ -159,7 +159,7 @@ def _form_of_refused(batch: Batch) -> dict[str, Any] | None:
 def _errors(batch: Batch) -> list[str]:
     """Why a batch ended early; empty if it did not."""
     if batch.refusal:
-        return list(sentences(batch.refusal))
+        return list(problem_sentences(batch.refusal))
     code = batch.progress.error
     return [] if code is None else [describe_batch_error(code, page_language())]
 

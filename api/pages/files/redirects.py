@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from urllib.parse import urlencode
 
-from flask import Response
+from flask import Response, url_for
 
 from api.pages.language import PARAMETER, chosen_language
 
@@ -25,3 +25,8 @@ def redirect_to_page(
         parameters[PARAMETER] = language
     address = f"{path}?{urlencode(parameters, doseq=True)}" if parameters else path
     return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": address + anchor})
+
+
+def redirect_to_batch(batch_id: str) -> Response:
+    """Send the browser to the page of a batch."""
+    return redirect_to_page(url_for("files.show", batch_id=batch_id))

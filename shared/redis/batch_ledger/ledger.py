@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
+from shared.domain.draft import DRAFT_TTL_S
 from shared.domain.errors import BrokerUnavailable, record_errors
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import Callback, JobState
@@ -153,6 +154,16 @@ class BatchLedger:
         names = [keys.batches_by_caller(caller), keys.batch_bytes_of(caller)]
         with broker_errors():
             self._record_bytes(keys=names, args=[batch_id, size])
+
+    def record_draft_bytes(self, draft_id: BatchId, caller: CallerId, size: int) -> None:
+        """Record what a draft takes up, bytes; it is in no list of batches."""
+        name = keys.batch_bytes_of(caller)
+        with broker_errors(), self._client.pipeline() as pipeline:
+            pipeline.hset(name, draft_id, size)
+            # Later than the draft, and never sooner than the batches in the same hash.
+            pipeline.expire(name, DRAFT_TTL_S, nx=True)
+            pipeline.expire(name, DRAFT_TTL_S, gt=True)
+            pipeline.execute()
 
     def has_bytes(self, batch_id: BatchId, caller: CallerId) -> bool:
         """Whether it is recorded what a batch takes up."""

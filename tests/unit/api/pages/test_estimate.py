@@ -11,7 +11,7 @@ import pytest
 from api.app import create_app
 from api.pages.car.form import example_values
 from api.pages.car.views import EXTRAS
-from api.pages.common import PAGE_CSP
+from api.pages.policy import PAGE_CSP
 from model_store.registry.bundle import save_bundle
 from model_store.registry.registry import ModelRegistry
 from shared.domain.clock import month_number

@@ -28,6 +28,8 @@ ASSETS = AssetFolder(
             "batch.css",
             "page.js",
             "file.js",
+            "files.css",
+            "draft.js",
             "upload.js",
             "icon.svg",
             "chevron.svg",
