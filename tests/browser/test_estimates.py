@@ -50,7 +50,7 @@ def test_no_page_of_estimates_is_wider_than_the_phone(
     for year in ("2017", "2019"):
         page.goto(f"/?lang={language}")
         fill(page, year=year)
-        page.locator("form.main [type=submit]").click()
+        page.locator("form.main .actions [type=submit]").click()
         page.wait_for_url(ADDRESS)
         assert page.evaluate(WIDTH) == NARROW["width"]
     page.goto(f"/estimations?lang={language}")
@@ -105,7 +105,7 @@ def test_a_form_waits_for_a_service_that_is_gone(open_page: OpenPage) -> None:
     page = open_page()
     fill(page, km_driven="77 000")
     page.route("**/*", lambda route: route.abort())
-    page.locator("form.main [type=submit]").click()
+    page.locator("form.main .actions [type=submit]").click()
     expect(page.locator("form.main .gone")).to_contain_text("ne répond pas")
     expect(page.locator("#km_driven")).to_have_value(re.compile("77"))
     page.unroute_all()
