@@ -127,7 +127,7 @@ def fail(text: str) -> NoReturn:
 @click.option(
     "--include",
     multiple=True,
-    type=click.Choice(["contributions", "depreciation", "comparables"]),
+    type=click.Choice(["contributions", "depreciation", "comparables", "typical"]),
     help="Also show what each field adds to the price, the prices of the next years, or typical "
     "cars near it; may be given several times.",
 )

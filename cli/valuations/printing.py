@@ -115,6 +115,8 @@ def valuation_lines(valuation: Valuation, language: Language) -> Iterator[str]:
     yield from _reading_lines(valuation, language)
     for line in valuation.raw.get("explanation", ()):
         yield f"  {line}"
+    for line in (valuation.raw.get("typical") or {}).get("explanation", ()):
+        yield f"  {line}"
     if "depreciation" in valuation.raw:
         yield from _depreciation_lines(valuation.raw, language)
     if "comparables" in valuation.raw:

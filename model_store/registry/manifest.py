@@ -23,6 +23,7 @@ USUAL_FILE_SCHEMA = 5
 MANIFEST_FILE = "manifest.json"
 ENCODER_FILE = "encoder.json"
 CALIBRATION_FILE = "calibration.json"
+USUAL_FILE = "usual.json"
 CARD_DATA_FILE, CARD_MARKDOWN_FILE = "card.json", "card.md"
 """Files of a model card in English: data of the page, and text."""
 

@@ -1017,3 +1017,22 @@ def test_a_refused_file_is_described_with_each_of_its_faults() -> None:
     error = {"code": "unreadable-table", "detail": "No table of cars.", "errors": faults}
     refused = Batch.of(batch("FAILED") | {"error": error})
     assert str(refused.error) == "No table of cars.\n  year is missing."
+
+
+def test_a_kept_valuation_is_read_again_and_waited_for() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path}?{request.url.query.decode()}")
+        if request.method == "POST":
+            return httpx.Response(202, json={"id": "v1", "state": "QUEUED"})
+        if request.url.path == "/jobs/v1":
+            return httpx.Response(200, json={"id": "v1", "state": "SUCCEEDED", "result": VALUATION})
+        return httpx.Response(200, json=VALUATION)
+
+    assert client_of(answer).value(CAR, keep=True, coverage=0.5).id == "v1"
+    assert asked[0] == "POST /predict?coverage=0.5&keep=true"
+    assert asked[-1] == "GET /valuations/v1?coverage=0.5"
+    assert client_of(lambda _: httpx.Response(201, json=VALUATION)).value(CAR, keep=True).id == "v1"
+    with pytest.raises(ExpiredError):
+        client_of(lambda _: problem(410)).valuation("v1")
