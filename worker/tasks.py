@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 
 from shared.domain.batch import ResultTable
-from shared.domain.exports import Export
+from shared.domain.files.exports import Export
 from shared.domain.ids import BatchId, JobId
 from shared.metrics import QUEUE_WAIT
 from shared.queue.celery_app import LONG_TASK_TIME_LIMIT_S

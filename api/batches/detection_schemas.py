@@ -10,7 +10,7 @@ from api.http.context import services
 from api.http.responses import described
 from shared.domain.batch import Batch, BatchManifest
 from shared.domain.clock import month_at
-from shared.domain.notes import COLUMN_WITHOUT_EFFECT, MAX_EXAMPLES, AskingSides, NoteCount
+from shared.domain.files.notes import COLUMN_WITHOUT_EFFECT, MAX_EXAMPLES, AskingSides, NoteCount
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.domain.valuation import CALIBRATION_HORIZON_MONTHS, DATA_OLD, data_age_months
 from shared.fields.car import CAR_FIELDS

@@ -13,7 +13,6 @@ from shared.blobs.batch_files import SOURCE
 from shared.blobs.draft_files import DraftFiles, choices_digest
 from shared.domain.batch import BatchOptions
 from shared.domain.clock import Clock
-from shared.domain.draft import DRAFT_TTL_S, Draft
 from shared.domain.errors import (
     BatchExpired,
     BatchNotFound,
@@ -21,6 +20,7 @@ from shared.domain.errors import (
     IdempotencyConflict,
     StorageUnavailable,
 )
+from shared.domain.files.draft import DRAFT_TTL_S, Draft
 from shared.domain.ids import BatchId, CallerId, id_timestamp, is_id, new_id
 from shared.domain.table import FileKind
 from shared.logging import get_logger

@@ -30,7 +30,7 @@ from api.middleware.authentication import Scope, require_scope
 from api.middleware.problems import answer_error
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import FieldProblem, InvalidInput, PartialResultIsCsv
-from shared.domain.exports import STORED, Export
+from shared.domain.files.exports import STORED, Export
 
 blueprint = ApiBlueprint("results", __name__, description="Results of batches.")
 PLAIN_TEXT = "text/plain"

@@ -18,7 +18,7 @@ from shared.domain.errors import (
     StorageUnavailable,
     TooManyRowsForSheet,
 )
-from shared.domain.exports import STORED, Export
+from shared.domain.files.exports import STORED, Export
 from shared.i18n.languages import Language
 from shared.logging import get_logger
 from shared.messages.texts import describe_row_error

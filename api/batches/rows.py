@@ -13,7 +13,7 @@ from shared.blobs.batch_files import errors_name, table_name
 from shared.blobs.row_index import INDEX_MAX_ROWS, RowFilter, RowIndex, RowOrder, RowPlace
 from shared.domain.batch import Batch, ExportFormat, ResultTable, result_header, source_columns
 from shared.domain.errors import TooManyRowsForTable
-from shared.domain.exports import Export
+from shared.domain.files.exports import Export
 
 PAGE_ROWS = 50
 """Rows of a page."""

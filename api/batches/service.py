@@ -38,7 +38,7 @@ from shared.domain.errors import (
     UploadTooLarge,
     check_schema,
 )
-from shared.domain.exports import result_delimiter
+from shared.domain.files.exports import result_delimiter
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
 from shared.domain.job import TOMBSTONE_TTL_FACTOR, Callback
 from shared.domain.table import Dialect, FileKind

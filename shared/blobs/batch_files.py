@@ -30,7 +30,7 @@ from shared.blobs.row_lines import LineRun, read_runs
 from shared.blobs.stores import BlobStore
 from shared.domain.batch import BatchManifest, BatchProgress, ResultTable
 from shared.domain.errors import FieldProblem, record_errors
-from shared.domain.exports import STORED, Export
+from shared.domain.files.exports import STORED, Export
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.table import Dialect, FileKind, known_members
 

@@ -15,8 +15,8 @@ import orjson
 from shared.blobs.batch_files import SOURCE
 from shared.blobs.stores import BlobStore
 from shared.domain.batch import BatchOptions
-from shared.domain.draft import Draft
 from shared.domain.errors import record_errors
+from shared.domain.files.draft import Draft
 from shared.domain.ids import BatchId
 
 DRAFT = "draft.json"

@@ -24,8 +24,8 @@ from shared.domain.batch import (
     source_columns,
 )
 from shared.domain.errors import record_errors
+from shared.domain.files.notes import AskingSides, NoteCount
 from shared.domain.ids import BatchId
-from shared.domain.notes import AskingSides, NoteCount
 from shared.metrics import PriceHistogram
 from shared.tabular.cells import csv_lines, escape_header
 

@@ -6,9 +6,9 @@ from enum import StrEnum
 from typing import Any, Self
 
 from shared.domain.errors import FieldProblem, check_schema
+from shared.domain.files.notes import NO_ASKING_PRICES, AskingSides, NoteCount
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.job import Callback, JobState
-from shared.domain.notes import NO_ASKING_PRICES, AskingSides, NoteCount
 from shared.domain.table import Dialect, known_members
 
 

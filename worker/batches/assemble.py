@@ -20,9 +20,9 @@ from shared.blobs.parts import contiguous_parts, decode_part_head, header_lines,
 from shared.blobs.row_lines import encode_runs
 from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
+from shared.domain.files.notes import AskingSides, NoteCount, NoteCounter
 from shared.domain.ids import BatchId
 from shared.domain.job import JobState
-from shared.domain.notes import AskingSides, NoteCount, NoteCounter
 from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision

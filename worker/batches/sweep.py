@@ -8,8 +8,8 @@ from shared.blobs.draft_files import DraftFiles
 from shared.blobs.parts import read_part_head
 from shared.domain.batch import BatchManifest
 from shared.domain.clock import Clock
-from shared.domain.draft import DRAFT_TTL_S
 from shared.domain.errors import BrokerUnavailable, UnreadableRecord
+from shared.domain.files.draft import DRAFT_TTL_S
 from shared.domain.ids import BatchId, id_timestamp
 from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.logging import describe, get_logger

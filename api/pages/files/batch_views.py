@@ -31,7 +31,7 @@ from shared.domain.errors import (
     StorageUnavailable,
     UnsupportedUpload,
 )
-from shared.domain.exports import STORED, Export
+from shared.domain.files.exports import STORED, Export
 from shared.domain.ids import BatchId
 
 REFRESH_S = 2

@@ -20,7 +20,7 @@ from api.pages.files.upload_form import (
 from api.pages.language import gettext as _
 from api.pages.language import page_language
 from shared.domain.batch import BatchOptions
-from shared.domain.draft import Draft
+from shared.domain.files.draft import Draft
 from shared.domain.table import ColumnMatch, Dialect, FileKind
 from shared.fields.car import CAR_FIELDS
 from shared.fields.prices import DIRHAM, THOUSAND_DIRHAM

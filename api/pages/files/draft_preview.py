@@ -7,8 +7,8 @@ from api.batches.detection_schemas import file_notices
 from api.pages.files.sentences import problem_sentences
 from api.pages.language import gettext as _
 from api.pages.language import page_language
-from shared.domain.draft import Draft
 from shared.domain.errors import FieldProblem
+from shared.domain.files.draft import Draft
 from shared.domain.reading import Match
 from shared.domain.table import Dialect, FileKind
 from shared.fields.car import CAR_FIELDS

@@ -19,13 +19,13 @@ from api.pages.files.upload_form import load_options
 from api.pages.language import gettext as _
 from api.pages.language import page_language
 from shared.domain.batch import BatchOptions
-from shared.domain.draft import DRAFT_TTL_S, Draft
 from shared.domain.errors import (
     BatchExpired,
     BatchNotFound,
     BrokerUnavailable,
     DomainError,
 )
+from shared.domain.files.draft import DRAFT_TTL_S, Draft
 from shared.queue.names import QueueName
 
 REFRESH_S = 3

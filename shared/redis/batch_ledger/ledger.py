@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
-from shared.domain.draft import DRAFT_TTL_S
 from shared.domain.errors import BrokerUnavailable, record_errors
+from shared.domain.files.draft import DRAFT_TTL_S
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import Callback, JobState
 from shared.redis import keys

@@ -15,9 +15,9 @@ from shared.blobs.batch_files import part_name
 from shared.domain.batch import RESULT_COLUMNS, Batch, BatchOutcome, RowCounts
 from shared.domain.clock import DAY_S, month_at
 from shared.domain.errors import BatchExpired, BatchNotFound, BrokerUnavailable
+from shared.domain.files.notes import NoteCount
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.job import JobState
-from shared.domain.notes import NoteCount
 from shared.queue.names import TaskName
 from tests.batch_parts import BAD_ROW, CALLER, GOOD_ROW, HEADER, BulkPath, cars_csv
 from tests.conftest import Servers

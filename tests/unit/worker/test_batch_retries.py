@@ -9,7 +9,7 @@ from api.batches.retries import BatchRetries
 from api.batches.rows import BatchRows, RowQuery
 from shared.domain.batch import Batch, BatchOutcome, ResultTable, RowCounts
 from shared.domain.errors import NothingToRetry
-from shared.domain.exports import STORED
+from shared.domain.files.exports import STORED
 from shared.domain.job import JobState
 from tests.batch_parts import CALLER, BulkPath
 from tests.conftest import Servers

@@ -11,7 +11,7 @@ from api.batches import cell_corrections
 from api.batches.rows import BatchRows, ResultRow, RowPage, RowQuery
 from shared.blobs.row_index import RowFilter, RowOrder
 from shared.domain.batch import Batch, ResultTable, RowCounts
-from shared.domain.exports import STORED
+from shared.domain.files.exports import STORED
 from tests.batch_parts import CALLER, BulkPath
 from tests.conftest import Servers
 

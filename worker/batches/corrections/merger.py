@@ -28,9 +28,9 @@ from shared.domain.batch import (
     RowCounts,
     RowStatus,
 )
+from shared.domain.files.notes import NoteCounter
 from shared.domain.ids import ID_LENGTH, BatchId
 from shared.domain.job import JobState
-from shared.domain.notes import NoteCounter
 from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.tabular.csv_reader import START
 from shared.tabular.rows.text import open_rows

@@ -11,7 +11,7 @@ from shared.blobs.parts import BLOCK_BYTES
 from shared.blobs.row_index import RowIndex, RowPlace
 from shared.blobs.stores import BlobWriter
 from shared.domain.batch import BatchManifest, ExportFormat, ResultTable
-from shared.domain.exports import Export
+from shared.domain.files.exports import Export
 from shared.domain.ids import BatchId
 from shared.tabular.corrections import rejected_lines
 

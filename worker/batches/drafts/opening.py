@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 
 from shared.blobs.batch_files import SOURCE
 from shared.blobs.stores import BlobStore
-from shared.domain.draft import Draft
 from shared.domain.errors import UnreadableUpload
+from shared.domain.files.draft import Draft
 from shared.domain.table import Detection, Dialect, FileKind
 from shared.tabular.csv_reader import CsvStyle
 from shared.tabular.dialect import HEAD_BYTES, detect_dialect, sample_rows

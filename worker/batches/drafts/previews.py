@@ -11,8 +11,8 @@ from typing import Any
 
 from shared.blobs.draft_files import DraftFiles, choices_digest
 from shared.domain.batch import BatchManifest
-from shared.domain.draft import Draft
 from shared.domain.errors import BrokerUnavailable, FieldProblem
+from shared.domain.files.draft import Draft
 from shared.domain.ids import BatchId
 from shared.domain.table import Dialect
 from shared.fields.columns import ColumnValidator

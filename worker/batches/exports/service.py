@@ -13,7 +13,7 @@ from shared.blobs.batch_files import BatchFiles, errors_name, table_name
 from shared.blobs.stores import BlobWriter
 from shared.domain.batch import ExportFormat, ResultTable
 from shared.domain.errors import BrokerUnavailable
-from shared.domain.exports import STORED, Export
+from shared.domain.files.exports import STORED, Export
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from shared.redis.batch_ledger.ledger import BatchLedger

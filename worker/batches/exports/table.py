@@ -7,7 +7,7 @@ from itertools import islice
 
 from shared.blobs.stores import BlobWriter
 from shared.domain.batch import BatchManifest, number_columns, source_columns
-from shared.domain.exports import Export
+from shared.domain.files.exports import Export
 from shared.i18n.catalogue import translate
 from shared.i18n.languages import SOURCE_LANGUAGE, Language, stored_language
 from shared.messages.exports import RESULT_HEADERS

@@ -14,7 +14,7 @@ from model_store.registry.bundle import save_bundle
 from model_store.registry.registry import ModelRegistry
 from shared.blobs.draft_files import DraftFiles
 from shared.blobs.stores import open_blob_store
-from shared.domain.draft import DRAFT_TTL_S
+from shared.domain.files.draft import DRAFT_TTL_S
 from shared.domain.ids import BatchId, new_id
 from shared.redis.batch_ledger.ledger import make_ledger
 from shared.redis.connections import connect
