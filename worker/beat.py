@@ -15,6 +15,9 @@ from shared.logging import get_logger
 TICK_FILE = "run/beat-tick"
 """File in the home whose time of modification is that of the last tick."""
 
+CONNECTION_PAUSES = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 1.0}
+"""Seconds between two attempts to connect to the broker, as kombu names them."""
+
 log = get_logger("beat")
 
 
@@ -29,6 +32,14 @@ class MemoryScheduler(Scheduler):
             with contextlib.suppress(OSError):
                 Path(home, TICK_FILE).touch()
         return wait_s
+
+    def _ensure_connected(self) -> Any:
+        """Connect, with pauses that do not grow to half a minute while a failover lasts."""
+
+        def report(error: Exception, interval_s: float) -> None:
+            log.warning("broker_not_reached", error=str(error), again_in_s=interval_s)
+
+        return self.connection.ensure_connection(report, None, **CONNECTION_PAUSES)
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Send one task."""

@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,6 +35,7 @@ from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.owners import BEAT_INTERVAL_S, Owner
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
+from worker.beat import CONNECTION_PAUSES
 from worker.delivery import OwnedChannel
 from worker.direct_tasks import DirectTasks
 from worker.kernel_cache import fill_kernel_cache
@@ -232,6 +234,11 @@ class EventBatchingConsumer(Consumer):
 
     _flush_events: Callable[[], None]
     _is_flush_due = False
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, with pauses that do not grow to half a minute while a failover lasts."""
+        conn.ensure_connection = partial(conn.ensure_connection, **CONNECTION_PAUSES)
+        return super().ensure_connected(conn)
 
     def create_task_handler(self, *args: Any) -> Callable[[Message], None]:
         """Return the function that is called with each message."""
