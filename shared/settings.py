@@ -29,9 +29,7 @@ class TextRule:
 ORIGIN = r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#@,*\s]+/?"
 
 SERVER_URL = TextRule(
-    pattern=re.compile(
-        r"(rediss?://[^/?#\s]+|unix://\S|sentinels?://[^/?#\s]+/[^/?#\s]+)\S*"
-    ),
+    pattern=re.compile(r"(rediss?://[^/?#\s]+|unix://\S|sentinels?://[^/?#\s]+/[^/?#\s]+)\S*"),
     expected="an address that starts with redis://, rediss:// or unix://, or sentinels like "
     "sentinel://host:26379,host:26379/service (sentinels:// with TLS)",
     is_secret=True,

@@ -11,12 +11,10 @@ from typing import Any
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 
 from shared.logging import get_logger
+from worker.broker_channel import CONNECTION_PAUSES
 
 TICK_FILE = "run/beat-tick"
 """File in the home whose time of modification is that of the last tick."""
-
-CONNECTION_PAUSES = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 1.0}
-"""Seconds between two attempts to connect to the broker, as kombu names them."""
 
 log = get_logger("beat")
 
@@ -39,7 +37,8 @@ class MemoryScheduler(Scheduler):
         def report(error: Exception, interval_s: float) -> None:
             log.warning("broker_not_reached", error=str(error), again_in_s=interval_s)
 
-        return self.connection.ensure_connection(report, None, **CONNECTION_PAUSES)
+        connection: Any = self.connection  # its annotations know no endless retries
+        return connection.ensure_connection(report, None, **CONNECTION_PAUSES)
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Send one task."""

@@ -16,6 +16,11 @@ from shared.redis import keys
 from shared.redis.addresses import parse_address
 from shared.redis.primaries import make_pool
 
+_KOMBU: Any = kombu_redis.Channel
+CONNECTION_PAUSES = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 1.0}
+"""Seconds between two attempts to connect to the broker, as kombu names them: by default they grow
+to half a minute."""
+
 _SOCKET_OPTIONS = ("socket_connect_timeout", "socket_keepalive", "socket_keepalive_options")
 """Options of TCP connections."""
 
@@ -25,7 +30,9 @@ class _NamespaceClient(redis.Redis):
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
         """As redis-py's."""
-        found = super().parse_response(connection, command_name, **options)
+        found = super().parse_response(  # type: ignore[no-untyped-call]
+            connection, command_name, **options
+        )
         if command_name == "BRPOP" and found:
             return bytes_to_str(found[0]).removeprefix(keys.NAMESPACE), found[1]
         return found
@@ -41,14 +48,10 @@ class BrokerChannel(kombu_redis.Channel):
         name for name in kombu_redis.Channel.from_transport_options if name != "global_keyprefix"
     )
 
-    keyprefix_queue = f"{keys.NAMESPACE}{kombu_redis.Channel.keyprefix_queue}"
-    keyprefix_fanout = f"{keys.NAMESPACE}{kombu_redis.Channel.keyprefix_fanout}"
-    keyprefix_binding_deadlines = (
-        f"{keys.NAMESPACE}{kombu_redis.Channel.keyprefix_binding_deadlines}"
-    )
-    keyprefix_binding_permanent = (
-        f"{keys.NAMESPACE}{kombu_redis.Channel.keyprefix_binding_permanent}"
-    )
+    keyprefix_queue = f"{keys.NAMESPACE}{_KOMBU.keyprefix_queue}"
+    keyprefix_fanout = f"{keys.NAMESPACE}{_KOMBU.keyprefix_fanout}"
+    keyprefix_binding_deadlines = f"{keys.NAMESPACE}{_KOMBU.keyprefix_binding_deadlines}"
+    keyprefix_binding_permanent = f"{keys.NAMESPACE}{_KOMBU.keyprefix_binding_permanent}"
 
     def _q_for_pri(self, queue: str, pri: int) -> str:
         return keys.queue(super()._q_for_pri(queue, pri))  # type: ignore[misc]

@@ -101,8 +101,8 @@ class OwnedChannel(BrokerChannel):
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
         self.client.connection.send_command(
-            "BLMOVE", keys.queue(self._moved_from), keys.popped(self.deliveries.owner), "RIGHT", "LEFT",
-            timeout or self.brpop_timeout or 0,
+            "BLMOVE", keys.queue(self._moved_from), keys.popped(self.deliveries.owner),
+            "RIGHT", "LEFT", timeout or self.brpop_timeout or 0,
         )  # fmt: skip
 
     def _brpop_read(self, **options: Any) -> Any:

@@ -35,7 +35,7 @@ from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.owners import BEAT_INTERVAL_S, Owner
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
-from worker.beat import CONNECTION_PAUSES
+from worker.broker_channel import CONNECTION_PAUSES
 from worker.delivery import OwnedChannel
 from worker.direct_tasks import DirectTasks
 from worker.kernel_cache import fill_kernel_cache

@@ -1,7 +1,7 @@
 """Addresses of Redis servers: one server, or a service that sentinels name."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from redis.connection import parse_url
@@ -55,8 +55,7 @@ def parse_address(url: str) -> ServerAddress:
     """
     scheme = urlsplit(url).scheme
     if scheme not in SENTINEL_SCHEMES:
-        options = cast("dict[str, Any]", parse_url(url))
-        options.pop("connection_class", None)
+        options = _options_of(url)
         return ServerAddress(scheme, {**_verification(scheme), **_with_flags(options)})
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
@@ -67,9 +66,8 @@ def parse_address(url: str) -> ServerAddress:
     query = dict(parse_qsl(parts.query))
     own = {name: query.pop(key) for key, name in _SENTINEL_LOGIN.items() if key in query}
     server = f"{SENTINEL_SCHEMES[scheme]}://{login}@-/?{urlencode(query)}"
-    options = cast("dict[str, Any]", parse_url(server))
-    for name in ("connection_class", "host", "port"):
-        options.pop(name, None)
+    options = _options_of(server)
+    options.pop("host")
     options = {**_verification(scheme), **_with_flags(options)}
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
     if scheme in TLS_SCHEMES:
@@ -102,6 +100,13 @@ def server_location(url: str) -> str:
         return str(address.options["path"])
     places = ", ".join(f"{host}:{port}" for host, port in address.places)
     return f"{address.service} of the sentinels {places}" if address.sentinels else places
+
+
+def _options_of(url: str) -> dict[str, Any]:
+    """Arguments of the connections to one server."""
+    options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    options.pop("connection_class", None)
+    return options
 
 
 def _verification(scheme: str) -> dict[str, Any]:

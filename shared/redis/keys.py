@@ -18,7 +18,6 @@ ESTIMATE_SCHEMA = 5
 """Version of the stored form of estimates, so that no process reads another form."""
 
 
-
 def queue(name: str) -> str:
     """List of the messages of a Celery queue."""
     return f"{NAMESPACE}{name}"

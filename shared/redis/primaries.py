@@ -113,7 +113,7 @@ class _SentinelConnection(SentinelManagedConnection):
     def connect_to(self, address: tuple[str, int]) -> None:
         """Connect to the server that the sentinels name."""
         self._primary.found(address)
-        super().connect_to(address)
+        super().connect_to(address)  # type: ignore[no-untyped-call]
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         return super(SentinelManagedConnection, self).read_response(*args, **options)
@@ -149,8 +149,10 @@ def make_pool(url: str, address: ServerAddress, **options: Any) -> ConnectionPoo
         pool = ConnectionPool(connection_class=wrap(kind), **options)
     else:
         kind = SentinelTLSConnection if is_tls else SentinelConnection
-        pool = SentinelConnectionPool(
-            address.service, make_sentinels(address), connection_class=wrap(kind), **options
+        options["connection_class"] = wrap(kind)
+        sentinels = make_sentinels(address)
+        pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            address.service, sentinels, **options
         )
     primary.add(pool)
     return pool
@@ -158,7 +160,7 @@ def make_pool(url: str, address: ServerAddress, **options: Any) -> ConnectionPoo
 
 def make_sentinels(address: ServerAddress) -> Sentinel:
     """The sentinels of an address, each asked once and for a short time."""
-    return Sentinel(
+    return Sentinel(  # type: ignore[no-untyped-call]
         list(address.sentinels),
         sentinel_kwargs={
             "socket_connect_timeout": SENTINEL_TIMEOUT_S,
