@@ -207,9 +207,7 @@ def make_certificates(folder: Path, name: str) -> Certificates:
         return signed.public_bytes(serialization.Encoding.PEM)
 
     ca = (x509.BasicConstraints(ca=True, path_length=None), True)
-    files = Certificates(
-        folder / f"{name}-ca.pem", folder / f"{name}.pem", folder / f"{name}.key"
-    )
+    files = Certificates(folder / f"{name}-ca.pem", folder / f"{name}.pem", folder / f"{name}.key")
     files.authority.write_bytes(sign(issuer, authority_key.public_key(), ca))
     files.certificate.write_bytes(sign(subject, key.public_key(), (loopback, False)))
     files.key.write_bytes(

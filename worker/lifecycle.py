@@ -33,6 +33,7 @@ from shared.queue.names import QueueName
 from shared.redis.connections import connect
 from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.owners import BEAT_INTERVAL_S, Owner
+from shared.redis.primaries import NotPrimary
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
 from worker.broker_channel import CONNECTION_PAUSES
@@ -45,6 +46,9 @@ from worker.owners import WorkerOwners
 PUSH_INTERVAL_S = 15.0
 EVENT_FLUSH_INTERVAL_S = 0.5
 """Delay of task events, which carry the times at which they happened."""
+
+REFUSAL_PAUSE_S = 0.5
+"""Pause before a new connection if the server refuses writes."""
 
 TIMER_PURGE_INTERVAL_S = 10.0
 """How often the timers of ended tasks are dropped."""
@@ -278,10 +282,13 @@ class EventBatchingConsumer(Consumer):
             self.hub.call_later(EVENT_FLUSH_INTERVAL_S, self._flush_buffered_events)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Do as Celery does, without its warning about a later version."""
+        """Do as Celery does, without its warning about a later version; pause after a refusal."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
+        if isinstance(exc, NotPrimary):
+            # The server accepts connections, so without a pause they would follow one another.
+            time.sleep(REFUSAL_PAUSE_S)
 
     def stop(self) -> None:
         """Send the remaining events, then stop."""

@@ -30,6 +30,9 @@ CLUSTER_REFUSALS = ("CLUSTERDOWN", "MOVED", "ASK", "TRYAGAIN", "CROSSSLOT")
 class NotPrimary(redis.ConnectionError):
     """The server refuses writes because it is no primary, or has lost its replicas."""
 
+    is_refusal = True
+    """Logged without its stack (`shared.logging`)."""
+
 
 class Primary:
     """What the connections of this process to one server have in common."""
