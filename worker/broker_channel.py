@@ -56,6 +56,11 @@ class BrokerChannel(kombu_redis.Channel):
     def _q_for_pri(self, queue: str, pri: int) -> str:
         return keys.queue(super()._q_for_pri(queue, pri))  # type: ignore[misc]
 
+    def _handle_message(self, client: Any, r: Any) -> dict[str, Any]:
+        """A message of a channel, whose name kombu expects to begin with a slash."""
+        found: dict[str, Any] = super()._handle_message(client, r)  # type: ignore[misc]
+        return {**found, "channel": bytes_to_str(found["channel"]).removeprefix(keys.NAMESPACE)}
+
     def _get_client(self) -> type[redis.Redis]:
         return _NamespaceClient if keys.NAMESPACE else redis.Redis
 
