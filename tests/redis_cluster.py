@@ -6,10 +6,10 @@ import ipaddress
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -161,7 +161,7 @@ def _answers(server: RedisServer) -> bool:
 def _sentinels_agree(service: SentinelService) -> bool:
     """Whether each sentinel knows the others and both replicas, so that it can fail over."""
     for sentinel in service.sentinels:
-        found = sentinel.client.sentinel_master(SERVICE)
+        found: Any = sentinel.client.sentinel_master(SERVICE)
         if found["num-other-sentinels"] != 2 or found["num-slaves"] != 2:
             return False
     return True
@@ -218,9 +218,3 @@ def make_certificates(folder: Path, name: str) -> Certificates:
         )
     )
     return files
-
-
-def settled(service: SentinelService) -> None:
-    """Wait until a failover is over and all servers are in step again."""
-    wait_until(service.replicas_in_step, DEADLINE_S, "replicas in step")
-    time.sleep(0)

@@ -42,6 +42,7 @@ class BrokerChannel(kombu_redis.Channel):
     """A channel to the server of `server_url`, with all keys in the namespace of the project."""
 
     server_url: ClassVar[str] = ""
+    """As `shared.redis.connections.connect` takes it; "": the address of kombu's connection."""
 
     # Kombu's own option prefixes some commands only. It remains for Flower, which reads it.
     from_transport_options = tuple(
@@ -65,6 +66,8 @@ class BrokerChannel(kombu_redis.Channel):
         return _NamespaceClient if keys.NAMESPACE else redis.Redis
 
     def _get_pool(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - as kombu's
+        if not self.server_url:
+            return super()._get_pool(asynchronous)  # type: ignore[misc]
         address = parse_address(self.server_url)
         names = ["max_connections", "socket_timeout", "health_check_interval", "client_name"]
         if "path" not in address.options:

@@ -154,8 +154,8 @@ def test_two_services_share_a_server(folder: Path, models_path: Path) -> None:
             running_service(one, models_path, REDIS_URL=url, REDIS_PREFIX="one:") as first,
             running_service(two, models_path, REDIS_URL=url, REDIS_PREFIX="two:") as second,
         ):
-            jobs = [job_of(first, 1), job_of(second, 2)]
-            for service, own, other in ((first, *jobs), (second, *reversed(jobs))):
+            mine, theirs = job_of(first, 1), job_of(second, 2)
+            for service, own, other in ((first, mine, theirs), (second, theirs, mine)):
                 with service.client() as client:
                     assert client.get(f"/jobs/{own}").status_code == 200
                     assert client.get(f"/jobs/{other}").status_code == 404
