@@ -8,9 +8,10 @@ from flask import Flask, Response, g, request
 from flask_smorest import Api
 
 from api import limits
-from api.batches import result_views
+from api.batches import result_views, row_views
 from api.batches import views as batches
 from api.container import ApiServices, build_services
+from api.estimates import views as estimates
 from api.events import views as events
 from api.http.assets import Asset
 from api.http.context import EXTENSION, transferring_caller
@@ -34,8 +35,11 @@ from api.ops import dead_letter_views, docs_views
 from api.ops import views as ops
 from api.pages import language as page_language
 from api.pages.car import views as car_pages
-from api.pages.files import batch_views, upload_views
+from api.pages.estimates import comparison as comparison_pages
+from api.pages.estimates import views as estimate_pages
+from api.pages.files import batch_views, cell_views, draft_views, upload_views
 from api.sales import views as sales
+from api.suggestions import views as suggestions
 from api.transport.fast_path import FastPathMiddleware
 from api.valuations import views as valuations
 from shared.fields.car import CarRequestSchema
@@ -129,10 +133,13 @@ def _register_routes(app: Flask) -> None:
     api.spec.components.schema("CarRequest", schema=CarRequestSchema)
     for views in (
         valuations,
+        estimates,
+        suggestions,
         sales,
         jobs,
         batches,
         result_views,
+        row_views,
         events,
         models,
         card_views,
@@ -141,7 +148,16 @@ def _register_routes(app: Flask) -> None:
     ):
         api.register_blueprint(views.blueprint)
     # The views of a blueprint may lie in several modules.
-    pages = (car_pages, upload_views, batch_views, docs_views)
+    pages = (
+        car_pages,
+        estimate_pages,
+        comparison_pages,
+        upload_views,
+        draft_views,
+        batch_views,
+        cell_views,
+        docs_views,
+    )
     for blueprint in dict.fromkeys(views.blueprint for views in pages):
         app.register_blueprint(blueprint)
 

@@ -8,8 +8,10 @@ from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog
 from shared.audit.retention import AuditRetention
 from shared.blobs.batch_files import BatchFiles
+from shared.blobs.draft_files import DraftFiles
+from shared.blobs.estimate_files import EstimateFiles
 from shared.blobs.job_payloads import JobPayloads
-from shared.blobs.stores import open_blob_store, open_job_store
+from shared.blobs.stores import open_blob_store, open_estimate_store, open_job_store
 from shared.domain.clock import Clock
 from shared.queue.lost_work import LostWorkSweeper
 from shared.queue.names import QueueName
@@ -27,6 +29,7 @@ from shared.redis.rate_limits import RateLimits
 from shared.settings import Settings
 from worker.batches.assemble import BatchAssembler
 from worker.batches.corrections.importer import CorrectionImporter
+from worker.batches.drafts.previews import DraftPreviewer
 from worker.batches.exports.service import BatchExporter
 from worker.batches.split import BatchSplitter
 from worker.batches.steps import BatchStepSender
@@ -38,6 +41,7 @@ from worker.model_watch.schedule import RetrainingSchedule
 from worker.model_watch.watch import ModelWatch
 from worker.shadow import ShadowEvaluator, ShadowRuntime
 from worker.valuations.claims import RedisClaims
+from worker.valuations.estimate_sweep import EstimateSweeper
 from worker.valuations.payload_sweep import JobPayloadSweeper
 from worker.valuations.service import ValuationService
 from worker.valuations.steps import ValuationSteps
@@ -53,11 +57,18 @@ class WorkerServices:
     value: BatchValuation
     assemble: BatchAssembler
     exports: BatchExporter
+    previews: DraftPreviewer
     work: WorkSender
     model_watch: ModelWatch
     retraining: RetrainingSchedule
     sweepers: tuple[
-        LostWorkSweeper, JobSweeper, BatchSweeper, JobPayloadSweeper, WorkSender, AuditRetention
+        LostWorkSweeper,
+        JobSweeper,
+        BatchSweeper,
+        JobPayloadSweeper,
+        WorkSender,
+        AuditRetention,
+        EstimateSweeper,
     ]
     """In the order in which they run: what is found lost is sent in the same sweep."""
 
@@ -159,6 +170,12 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             checkpoints=checkpoints,
         ),
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
+        previews=DraftPreviewer(
+            DraftFiles(files.blobs),
+            ledger,
+            spool=settings.home / "spool",
+            max_bytes=settings.upload_max_bytes,
+        ),
         work=work,
         model_watch=ModelWatch(settings, ModelFiguresStore(broker), clock),
         retraining=RetrainingSchedule(settings, clock),
@@ -179,6 +196,12 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             work,
             AuditRetention(
                 settings.audit_folder, checkpoints, clock, days=settings.audit_retention_days
+            ),
+            EstimateSweeper(
+                EstimateFiles(open_estimate_store(settings)),
+                broker,
+                clock,
+                days=settings.estimate_days,
             ),
         ),
     )

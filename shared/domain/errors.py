@@ -67,6 +67,10 @@ class ValuationExpired(DomainError, code="valuation-expired"):
     """The valuation is too old for a sale to be reported."""
 
 
+class EstimateExpired(DomainError, code="estimate-expired"):
+    """The estimate was kept under its address for `days` days, which are over."""
+
+
 class JobNotFound(DomainError, code="job-not-found"):
     """No job of this caller has this id."""
 
@@ -113,6 +117,14 @@ class ExportNotReady(ResultNotReady, code="form-not-ready"):
 
 class TooManyRowsForSheet(DomainError, code="too-many-rows-for-sheet"):
     """The results have `rows` rows; a sheet of a workbook holds `maximum`."""
+
+
+class TooManyRowsForTable(DomainError, code="too-many-rows-for-table"):
+    """The results have `rows` rows; pages of rows are made of `maximum` at most."""
+
+
+class NothingToRetry(DomainError, code="nothing-to-retry"):
+    """The file of the batch `id` is refused, or is not stored any more."""
 
 
 class CorrectionInProgress(DomainError, code="correction-in-progress"):

@@ -13,6 +13,10 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         mark("Valuation too old"),
         mark("A sale is reported within {days} days of valuation {id}."),
     ),
+    "estimate-expired": (
+        mark("Estimate expired"),
+        mark("An estimate is kept for {days} days; those of {id} are over."),
+    ),
     "job-not-found": (mark("Job not found"), mark("None of your jobs has the id {id}.")),
     "job-expired": (mark("Job expired"), mark("The retention time of job {id} is over.")),
     "job-already-ended": (
@@ -195,6 +199,14 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
     "too-many-rows-for-sheet": (
         mark("Too many rows for a workbook"),
         mark("A sheet holds {maximum} rows; there are {rows}: ask for format=csv or parquet."),
+    ),
+    "too-many-rows-for-table": (
+        mark("Too many rows for a table"),
+        mark("Pages of rows are made of up to {maximum} rows; there are {rows}: download them."),
+    ),
+    "nothing-to-retry": (
+        mark("Nothing to retry"),
+        mark("The file of batch {id} is refused, or is not kept any more. Send it again."),
     ),
     "correction-in-progress": (
         mark("Correction in progress"),
