@@ -16,7 +16,7 @@ from api.transport.connections import (
     allow_descriptors,
 )
 from shared.logging import configure_logging
-from shared.redis.servers import with_server_urls
+from shared.redis.servers import refuse_cluster, with_server_urls
 from shared.settings import Settings
 
 GC_THRESHOLD = 20_000
@@ -24,6 +24,7 @@ GC_THRESHOLD = 20_000
 
 settings = with_server_urls(Settings.from_env())
 configure_logging(settings.log_level, "api")
+refuse_cluster(settings.redis_url, settings.cache_url)
 app = create_asgi_app(create_app(settings))
 descriptors = allow_descriptors(settings.api_connections + OTHER_DESCRIPTORS)
 IdleConnectionCloser(
