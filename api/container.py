@@ -54,7 +54,7 @@ from shared.redis.webhooks.store import WebhookStore
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
 from shared.webhooks.addresses import AddressPolicy
-from shared.webhooks.secret_store import WebhookSecrets
+from shared.webhooks.shared_secrets import open_webhook_secrets
 
 WAITS_SHARE = 3
 """Quarters of the connections that long polls and event streams may hold."""
@@ -238,7 +238,7 @@ def build_services(settings: Settings) -> ApiServices:
         ),
         callbacks=Callbacks(
             addresses=AddressPolicy.of(settings.webhook_allowed_networks),
-            secrets=WebhookSecrets.of(settings),
+            secrets=open_webhook_secrets(settings),
             protocol=workers.protocol,
         ),
     )

@@ -8,6 +8,7 @@ import click
 
 from cli.console import print_json
 from shared.keys.entries import KeyEntry, KeyLimits, Scope, new_key, validate_caller
+from shared.keys.shared_store import open_key_store
 from shared.keys.store import FileKeyStore, KeyStoreError, close_folder
 from shared.settings import Settings
 
@@ -110,7 +111,7 @@ def _store() -> FileKeyStore:
     settings = Settings.from_env()
     if settings.home.is_dir():
         close_folder(settings.home)
-    return FileKeyStore.of(settings)
+    return open_key_store(settings)
 
 
 def _change(change: Callable[[Sequence[KeyEntry]], Sequence[KeyEntry]]) -> FileKeyStore:

@@ -10,7 +10,8 @@ import click
 
 from cli.console import as_json_option, print_json
 from shared.domain.errors import DomainError
-from shared.keys.store import FileKeyStore, KeyStoreError
+from shared.keys.shared_store import open_key_store
+from shared.keys.store import KeyStoreError
 from shared.logging import log_errors_only
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
@@ -19,6 +20,7 @@ from shared.redis.webhooks.store import WebhookStore
 from shared.settings import Settings, SettingsError
 from shared.webhooks.addresses import parse_address
 from shared.webhooks.secret_store import SERVICE, WebhookSecret, WebhookSecrets
+from shared.webhooks.shared_secrets import open_webhook_secrets
 from shared.webhooks.signing import new_secret, secret_bytes
 
 LIST_LIMIT = 1000
@@ -188,8 +190,11 @@ def rotate(owner: str, keep_hours: int, given: str | None) -> None:
 @as_json_option
 def list_secrets(*, as_json: bool) -> None:
     """List owners and times of the secrets; the secrets themselves are not shown."""
+    store = _secrets()
     try:
-        found = _secrets().load()
+        with contextlib.suppress(OSError):  # the copy is what this host knows
+            store.pull()
+        found = store.load()
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     rows = [
@@ -235,7 +240,7 @@ def _check_owner(owner: str) -> None:
     if owner == SERVICE:
         return
     try:
-        entries = FileKeyStore.of(Settings.from_env()).load() or ()
+        entries = open_key_store(Settings.from_env()).load() or ()
     except KeyStoreError as error:
         raise click.ClickException(str(error)) from None
     if owner not in {entry.id for entry in entries}:
@@ -243,7 +248,7 @@ def _check_owner(owner: str) -> None:
 
 
 def _secrets() -> WebhookSecrets:
-    return WebhookSecrets.of(Settings.from_env())
+    return open_webhook_secrets(Settings.from_env())
 
 
 def _change(store: WebhookSecrets, change: Any) -> None:

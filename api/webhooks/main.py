@@ -27,7 +27,7 @@ from shared.redis.servers import with_server_urls
 from shared.redis.webhooks.store import WebhookStore
 from shared.settings import Settings
 from shared.webhooks.addresses import AddressPolicy
-from shared.webhooks.secret_store import WebhookSecrets
+from shared.webhooks.shared_secrets import open_webhook_secrets
 
 LEASE_MARGIN_S = 30.0
 """How much longer the lease of a webhook is than its attempt: time to write how that ended."""
@@ -70,7 +70,7 @@ def build_deliverer(
             lease_s=settings.webhook_timeout_s + LEASE_MARGIN_S,
         ),
         WebhookBodies(jobs, ActiveVersionCache(settings.versions_path).identity),
-        WebhookSecrets.of(settings),
+        open_webhook_secrets(settings),
         sender.send,
         clock=clock,
         beat=heartbeat.beat,
