@@ -31,6 +31,7 @@ from api.valuations.micro_batches import MicroBatchDispatcher
 from api.valuations.queue_guard import QueueGuard
 from api.valuations.service import Valuations
 from api.webhooks.callbacks import Callbacks
+from model_store.registry.hosts import SHARED_CHECK_INTERVAL_S, Activations, open_registry
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog, Fsync
@@ -78,6 +79,7 @@ class ApiServices:
     thread_waits: ThreadWaits
     loops: EventLoops
     registry: ModelRegistry
+    activations: Activations
     active_model: ActiveVersionCache
     health: Health
     cache: EstimateCache
@@ -91,7 +93,8 @@ def build_services(settings: Settings) -> ApiServices:
     """Build the services; connections open and threads start at their first use."""
     clock = time.time
     broker = connect(settings.redis_url)
-    active_model = ActiveVersionCache(settings.versions_path)
+    interval_s = SHARED_CHECK_INTERVAL_S if settings.state_url else 1.0
+    active_model = ActiveVersionCache(settings.versions_path, interval_s=interval_s)
     cache = EstimateCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S),
         settings.cache_ttl_s,
@@ -205,9 +208,8 @@ def build_services(settings: Settings) -> ApiServices:
         waits=waits,
         thread_waits=thread_waits,
         loops=loops,
-        registry=ModelRegistry(
-            settings.versions_path, self_test=partial(run_self_test, settings.versions_path)
-        ),
+        registry=open_registry(settings, partial(run_self_test, settings.versions_path)),
+        activations=Activations.of(settings),
         active_model=active_model,
         health=Health(
             active_model=active_model,

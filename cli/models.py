@@ -8,12 +8,15 @@ import click
 from cli.console import describe_os_error
 from cli.streams import echo_json
 from cli.training.compare import compare
+from model_store.registry.hosts import Activations, open_registry, publish_version, pull_models
 from model_store.registry.manifest import ModelVersion, card_markdown_file
 from model_store.registry.registry import ModelRegistry, ShadowPointer
+from model_store.registry.shared_models import SharedModels
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
 from shared.domain.errors import ActivePointerLost, DomainError
 from shared.messages.texts import describe_problem
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
 
@@ -50,7 +53,9 @@ def shadow(version: str | None, share: float, *, off: bool) -> None:
     """
     if off and version is not None:
         raise click.UsageError("give either VERSION or --off")
-    pointer = ShadowPointer(Settings.from_env().versions_path)
+    settings = Settings.from_env()
+    pull_models(settings)
+    pointer = ShadowPointer(settings.versions_path, SharedModels.of(settings))
     if off:
         pointer.clear()
     elif version is not None:
@@ -104,14 +109,28 @@ def show(version: str) -> None:
 @models.command()
 @click.argument("version")
 def activate(version: str) -> None:
-    """Make VERSION the active one; running workers take it within two seconds."""
-    click.echo(f"Active: {_checked_registry().activate(version, by=_user()).id}")
+    """Make VERSION the active one; running workers take it within two seconds.
+
+    With `STATE_URL`, the command waits until all processes of all hosts serve it.
+    """
+    _echo_active(_checked_registry().activate(version, by=_user()))
+
+
+@models.command()
+@click.argument("version")
+def publish(version: str) -> None:
+    """Let the other hosts list and activate VERSION (needs `STATE_URL`)."""
+    settings = Settings.from_env()
+    if not settings.state_url:
+        raise click.UsageError("STATE_URL names no store that hosts share")
+    publish_version(settings, _resolve_version(_registry(), version))
+    click.echo(f"Published: {version}")
 
 
 @models.command()
 def rollback() -> None:
     """Return to the version that was active before this one."""
-    click.echo(f"Active: {_checked_registry().rollback(by=_user()).id}")
+    _echo_active(_checked_registry().rollback(by=_user()))
 
 
 @models.command()
@@ -245,7 +264,8 @@ def _table(rows: list[tuple[str, ...]]) -> str:
 
 
 def _registry() -> ModelRegistry:
-    return ModelRegistry(Settings.from_env().versions_path)
+    pull_models(Settings.from_env())
+    return open_registry(Settings.from_env())
 
 
 def _checked_registry() -> ModelRegistry:
@@ -253,8 +273,17 @@ def _checked_registry() -> ModelRegistry:
     # Importing the bundle loads the compiled kernels; reading the registry needs none.
     from model_store.registry.bundle import load_model  # noqa: PLC0415
 
-    path = Settings.from_env().versions_path
-    return ModelRegistry(path, self_test=lambda version: load_model(path, version))
+    settings = Settings.from_env()
+    path = settings.versions_path
+    return open_registry(settings, self_test=lambda version: load_model(path, version))
+
+
+def _echo_active(version: ModelVersion) -> None:
+    """Print the active version, and the processes of all hosts that do not serve it yet."""
+    click.echo(f"Active: {version.id}")
+    settings = with_server_urls(Settings.from_env())
+    for name in Activations.of(settings).not_serving(version.id):
+        click.echo(f"does not serve it yet: {name}", err=True)
 
 
 def _versions_in_use(settings: Settings) -> set[str]:

@@ -15,6 +15,7 @@ from api.webhooks.bodies import WebhookBodies
 from api.webhooks.connections import SystemResolver
 from api.webhooks.deliverer import WebhookDeliverer
 from api.webhooks.sender import WebhookSender
+from model_store.registry.hosts import refresh_copies
 from model_store.registry.registry import ActiveVersionCache
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_job_store
@@ -96,6 +97,7 @@ def main() -> None:
     configure_logging(settings.log_level, "webhooks")
     if settings.metrics_port:
         start_http_server(settings.metrics_port, registry=host_registry())
+    refresh_copies(settings)
     asyncio.run(deliver(settings))
 
 

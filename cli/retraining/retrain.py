@@ -16,6 +16,8 @@ from cli.console import (
     click_errors,
     print_json,
 )
+from model_store.registry.hosts import pull_models
+from model_store.registry.shared_models import SharedModels
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ def retrain(
         from model_store.retraining.retrain import Retraining  # noqa: PLC0415
         from model_store.retraining.rollback import AUTOMATIC  # noqa: PLC0415
 
+        pull_models(settings)
         with tqdm(desc="Training", unit="step", disable=True if scheduled else None) as progress:
             retraining = Retraining(
                 versions_path=settings.versions_path,
@@ -84,6 +87,7 @@ def retrain(
                 is_scheduled=scheduled,
                 jobs=1 if scheduled else len(os.sched_getaffinity(0)),
                 on_progress=lambda step: _show(progress, step),
+                shared=SharedModels.of(settings),
             )
             result = _run(retraining, listings)
     if as_json:

@@ -131,7 +131,13 @@ class SharedModels:
 
     def ensure(self, version: str) -> None:
         """Have intact files of a version on this host; see `VersionStore.ensure`."""
-        self._versions.ensure(version, self.versions().get(version))
+        digest = self.versions().get(version)
+        if digest is None and not (self._path / version).is_dir():
+            # Another host may have published it a moment ago.
+            with contextlib.suppress(ModelVersionNotFound, ModelRefused, SharedModelsMissing):
+                self.pull()
+            digest = self.versions().get(version)
+        self._versions.ensure(version, digest)
 
     def versions(self) -> dict[str, str]:
         """The shared versions as of the last `pull`, with the digests of their manifests."""
@@ -242,9 +248,8 @@ class SharedModels:
                 self._objects.replace(DOCUMENT, changed.to_bytes(), etag)
             except StateConflict:
                 continue
-            with contextlib.suppress(
-                ModelVersionNotFound, ModelRefused
-            ):  # the next pull reports it
+            # If this host lacks a version and cannot fetch it, the next pull reports it.
+            with contextlib.suppress(ModelVersionNotFound, ModelRefused):
                 self.pull()
             return changed
         raise OSError(f"state store: {DOCUMENT} is changed by others all the time")

@@ -31,7 +31,7 @@ class CopyRefresher:
     def __init__(
         self,
         lock: Path,
-        pulls: Sequence[Callable[[], None]],
+        pulls: Sequence[Callable[[], object]],
         *,
         interval_s: float = INTERVAL_S,
         on_round: Callable[[int], None] = lambda _: None,
