@@ -31,7 +31,12 @@ from api.valuations.micro_batches import MicroBatchDispatcher
 from api.valuations.queue_guard import QueueGuard
 from api.valuations.service import Valuations
 from api.webhooks.callbacks import Callbacks
-from model_store.registry.hosts import SHARED_CHECK_INTERVAL_S, Activations, open_registry
+from model_store.registry.hosts import (
+    SHARED_CHECK_INTERVAL_S,
+    Activations,
+    check_copies,
+    open_registry,
+)
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog, Fsync
@@ -220,6 +225,7 @@ def build_services(settings: Settings) -> ApiServices:
             webhooks=WebhookStore(broker, clock, retry_s=settings.webhook_retry_s),
             audit_folder=settings.audit_folder,
             storage_folder=None if settings.blob_url else settings.batches_path,
+            copies=partial(check_copies, settings) if settings.state_url else None,
             audit_flushes=(audit.check, sale_reports.check),
         ),
         cache=cache,

@@ -5,9 +5,10 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from model_store.registry.pointer_files import is_version_id
 from model_store.registry.registry import ModelRegistry
 from model_store.registry.shared_models import SharedModels
-from shared.domain.errors import BrokerUnavailable, DomainError
+from shared.domain.errors import BrokerUnavailable, DomainError, StorageUnavailable
 from shared.keys.shared_store import open_key_store
 from shared.redis.connections import connect
 from shared.redis.serving import ServingReporter, ServingVersions
@@ -21,8 +22,13 @@ ACTIVATION_WAIT_S = 10.0
 """Longest wait until every process serves an activated version."""
 POLL_S = 0.1
 BROKER_SILENT = "unknown, because the broker does not answer"
-KEYS_LOCK, MODELS_LOCK = "state-keys.lock", "state-models.lock"
-"""In the folder `run` of the home: one process of a host refreshes its copies."""
+BROKER_WAIT_S = 2.0
+"""Longest wait for a broker that has not answered at all."""
+KEYS, MODELS = "state-keys", "state-models"
+"""Files in the folder `run` of the home: `.lock`, held by the process of this host that refreshes
+the copies, and `.current`, whose time is that of the last round in which all were up to date."""
+CURRENT_FOR_S = 30.0
+"""Copies that were not up to date for this time are reported."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +55,19 @@ def pull_models(settings: Settings) -> None:
             shared.pull()
         except (OSError, DomainError) as error:
             logger.warning("state_copy_not_refreshed: %s", error)
+
+
+def ensure_version(settings: Settings, version: str) -> None:
+    """Fetch a version that only other hosts have, for a command that loads it.
+
+    Raises:
+        ModelVersionNotFound: nobody has it.
+        ModelRefused: it is damaged in the state store.
+        OSError: the state store is unreachable.
+    """
+    shared = SharedModels.of(settings)
+    if shared is not None and is_version_id(version):
+        shared.ensure(version)
 
 
 def publish_version(settings: Settings, version: str) -> None:
@@ -88,8 +107,26 @@ def refresh_copies(settings: Settings) -> None:
     run = settings.home / "run"
     # Two threads: fetching a model takes seconds, and a revoked key must not wait for it.
     keys, secrets = open_key_store(settings), open_webhook_secrets(settings)
-    CopyRefresher(run / KEYS_LOCK, (keys.pull, secrets.pull)).start()
-    CopyRefresher(run / MODELS_LOCK, (shared.pull,)).start()
+    for name, pulls in ((KEYS, (keys.pull, secrets.pull)), (MODELS, (shared.pull,))):
+        stamp = run / f"{name}.current"
+        CopyRefresher(run / f"{name}.lock", pulls, on_current=stamp.touch).start()
+
+
+def check_copies(settings: Settings) -> None:
+    """Return if the copies of this host are up to date, or no state is shared.
+
+    Raises:
+        StorageUnavailable: the state store is unreachable or has lost or damaged something.
+    """
+    if not settings.state_url:
+        return
+    for name in (KEYS, MODELS):
+        try:
+            age_s = time.time() - (settings.home / "run" / f"{name}.current").stat().st_mtime
+        except FileNotFoundError:
+            age_s = float("inf")
+        if age_s > CURRENT_FOR_S:
+            raise StorageUnavailable(reason=f"the copies of {name} are not up to date")
 
 
 class Activations:
@@ -119,10 +156,12 @@ class Activations:
         if self._serving is None:
             return ()
         missing: Sequence[str] = (BROKER_SILENT,)
-        until = time.monotonic() + wait_s
+        until = time.monotonic() + min(wait_s, BROKER_WAIT_S)
         while True:
             with contextlib.suppress(BrokerUnavailable):
                 live = self._serving.live()
+                if BROKER_SILENT in missing:
+                    until += wait_s - min(wait_s, BROKER_WAIT_S)
                 missing = sorted(name for name, found in live.items() if found != version)
             if not missing or time.monotonic() >= until:
                 return missing

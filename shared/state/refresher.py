@@ -1,5 +1,6 @@
 """Keeps the copies of this host up to date: one process of each host asks the state store."""
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -25,7 +26,7 @@ class CopyRefresher:
         lock: file of the lock; its folder is created.
         pulls: each brings one copy up to date, and raises if it cannot.
         interval_s: time between two rounds.
-        on_round: called after each round with the number of copies that are not up to date.
+        on_current: called after each round in which all copies were brought up to date.
     """
 
     def __init__(
@@ -34,12 +35,12 @@ class CopyRefresher:
         pulls: Sequence[Callable[[], object]],
         *,
         interval_s: float = INTERVAL_S,
-        on_round: Callable[[int], None] = lambda _: None,
+        on_current: Callable[[], object] = lambda: None,
     ) -> None:
         self._lock = lock
         self._pulls = pulls
         self._interval_s = interval_s
-        self._on_round = on_round
+        self._on_current = on_current
         self._stop = threading.Event()
         self._reported: dict[int, tuple[str, float]] = {}
 
@@ -51,9 +52,13 @@ class CopyRefresher:
         """End the thread within an interval."""
         self._stop.set()
 
-    def run_once(self) -> int:
-        """Bring every copy up to date; return the number of those that could not be."""
-        return sum(not self._pull(number) for number in range(len(self._pulls)))
+    def run_once(self) -> bool:
+        """Bring every copy up to date; return whether all are."""
+        failed = sum(not self._pull(number) for number in range(len(self._pulls)))
+        if not failed:
+            with contextlib.suppress(OSError):  # a full disk must not end the thread
+                self._on_current()
+        return not failed
 
     def _run(self) -> None:
         self._lock.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +66,7 @@ class CopyRefresher:
         try:
             while not self._stop.wait(self._interval_s):
                 if _acquire(handle):
-                    self._on_round(self.run_once())
+                    self.run_once()
         finally:
             os.close(handle)
 
