@@ -11,6 +11,7 @@ from api import limits
 from api.batches import result_views
 from api.batches import views as batches
 from api.container import ApiServices, build_services
+from api.estimates import views as estimates
 from api.events import views as events
 from api.http.assets import Asset
 from api.http.context import EXTENSION, transferring_caller
@@ -34,8 +35,11 @@ from api.ops import dead_letter_views, docs_views
 from api.ops import views as ops
 from api.pages import language as page_language
 from api.pages.car import views as car_pages
+from api.pages.estimates import comparison as comparison_pages
+from api.pages.estimates import views as estimate_pages
 from api.pages.files import batch_views, upload_views
 from api.sales import views as sales
+from api.suggestions import views as suggestions
 from api.transport.fast_path import FastPathMiddleware
 from api.valuations import views as valuations
 from shared.fields.car import CarRequestSchema
@@ -129,6 +133,8 @@ def _register_routes(app: Flask) -> None:
     api.spec.components.schema("CarRequest", schema=CarRequestSchema)
     for views in (
         valuations,
+        estimates,
+        suggestions,
         sales,
         jobs,
         batches,
@@ -141,7 +147,14 @@ def _register_routes(app: Flask) -> None:
     ):
         api.register_blueprint(views.blueprint)
     # The views of a blueprint may lie in several modules.
-    pages = (car_pages, upload_views, batch_views, docs_views)
+    pages = (
+        car_pages,
+        estimate_pages,
+        comparison_pages,
+        upload_views,
+        batch_views,
+        docs_views,
+    )
     for blueprint in dict.fromkeys(views.blueprint for views in pages):
         app.register_blueprint(blueprint)
 

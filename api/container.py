@@ -10,6 +10,7 @@ from api.batches.polls import BatchPolls
 from api.batches.results import BatchResults
 from api.batches.service import Batches
 from api.batches.storage import CallerBatches
+from api.estimates.service import Estimates
 from api.events.changes import StateChanges
 from api.events.thread_waits import ThreadWaits
 from api.events.waits import Waits
@@ -41,8 +42,9 @@ from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog, Fsync
 from shared.blobs.batch_files import BatchFiles
+from shared.blobs.estimate_files import EstimateFiles
 from shared.blobs.job_payloads import JobPayloads
-from shared.blobs.stores import open_blob_store, open_job_store
+from shared.blobs.stores import open_blob_store, open_estimate_store, open_job_store
 from shared.domain.ids import new_id
 from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
@@ -92,6 +94,7 @@ class ApiServices:
     sale_reports: SaleReports
     submission_limits: SubmissionLimits
     callbacks: Callbacks
+    estimates: Estimates
 
 
 def build_services(settings: Settings) -> ApiServices:
@@ -248,5 +251,12 @@ def build_services(settings: Settings) -> ApiServices:
             addresses=AddressPolicy.of(settings.webhook_allowed_networks),
             secrets=open_webhook_secrets(settings),
             protocol=workers.protocol,
+        ),
+        estimates=Estimates(
+            files=EstimateFiles(open_estimate_store(settings)),
+            jobs=store,
+            identity=active_model.identity,
+            clock=clock,
+            days=settings.estimate_days,
         ),
     )

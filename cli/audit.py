@@ -3,9 +3,15 @@
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
+from cli.shell.exit_codes import INCOMPLETE, REFUSED, UNUSABLE
+from cli.shell.language import gettext as _
+from cli.shell.language import ngettext
+from cli.shell.options import json_option
+from cli.streams import echo_json
 from shared.audit.checkpoints import Checkpoints, is_log_file
 from shared.audit.erasure import erase_caller
 from shared.audit.file_state import CheckpointError
@@ -14,9 +20,6 @@ from shared.audit.retention import remove_before
 from shared.audit.verification import Report, verify_log
 from shared.logging import log_errors_only
 from shared.settings import Settings
-
-INCOMPLETE = 3
-"""Exit code: the chains hold, but there are no checkpoints that show that nothing is missing."""
 
 
 @click.group()
@@ -41,40 +44,35 @@ def audit() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Key of the checkpoints; beside them if not given.",
 )
-def verify(folder: Path | None, checkpoints: Path | None, key_file: Path | None) -> None:
-    """Find changed, missing, added and reordered records and files.
-
-    Exit code 1 if there are any, 2: no log, 3: nothing was found, but without checkpoints it is
-    unknown whether files or the last records of files are missing.
-    """
+@json_option
+def verify(
+    folder: Path | None, checkpoints: Path | None, key_file: Path | None, *, as_json: bool
+) -> None:
+    """Find changed, missing, added and reordered records and files."""
     settings = Settings.from_env()
     log = folder or settings.audit_folder
     if not log.is_dir():
-        click.echo(f"carprice: no audit log at {log}: is CARPRICE_HOME right?", err=True)
-        raise SystemExit(2)
+        text = _("no audit log at {folder}: is CARPRICE_HOME right?").format(folder=log)
+        click.echo(f"carprice: {text}", err=True)
+        raise SystemExit(UNUSABLE)
     checkpoints, key_file = _checkpoint_paths(settings, log, checkpoints, key_file)
     report = verify_log(log, checkpoints, key_file)
     for fault in report.faults:
         click.echo(fault, err=True)
-    click.echo(
-        f"{report.records} records in {report.files} files are whole, {report.broken} files are not"
-    )
-    for remark in report.torn:
-        click.echo(f"{remark}; nothing that was recorded is missing")
-    if report.uncovered:
-        click.echo(
-            f"{report.uncovered} records are after the last checkpoint of their file: its process"
-            " runs, was killed within that second, or somebody added them"
-        )
-    _describe_inventory(report, checkpoints)
+    if as_json:
+        echo_json(_members(report))
+    else:
+        _describe_records(report)
+        _describe_inventory(report, checkpoints)
     if report.broken:
-        raise SystemExit(1)
+        raise SystemExit(REFUSED)
     if report.since is None:
         raise SystemExit(INCOMPLETE)
 
 
 @audit.command()
-def adopt() -> None:
+@json_option
+def adopt(*, as_json: bool) -> None:
     """List the files of processes of an earlier release in the inventory, after an update.
 
     Each file is then protected as it is now.
@@ -90,34 +88,60 @@ def adopt() -> None:
     ]
     with _failures_reported():
         checkpoints.list_files(paths, Kind.ADOPTED)
+    if as_json:
+        echo_json({"adopted": [path.name for path in paths]})
+        return
     for path in paths:
         click.echo(path.name)
-    click.echo(f"{len(paths)} files were added to the inventory")
+    click.echo(
+        ngettext(
+            "{number} file was added to the inventory",
+            "{number} files were added to the inventory",
+            len(paths),
+        ).format(number=len(paths))
+    )
 
 
 @audit.command()
 @click.option("--before", metavar="YYYY-MM-DD", help="Delete all records of earlier days.")
 @click.option("--caller", help="Delete the records of one caller, of all days before today.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(before: str | None, caller: str | None, yes: bool) -> None:  # noqa: FBT001 - click
+@json_option
+def delete(*, before: str | None, caller: str | None, yes: bool, as_json: bool) -> None:
     """Delete records; the inventory notes it, so that the rest stays verifiable."""
     if (before is None) == (caller is None):
-        raise click.UsageError("give either --before or --caller")
+        raise click.UsageError(_("give either --before or --caller"))
     settings = Settings.from_env()
     today = datetime.now(UTC).date().isoformat()
     if not yes:
-        click.confirm(f"Delete records from {settings.audit_folder}?", abort=True)
+        question = _("Delete records from {folder}?").format(folder=settings.audit_folder)
+        click.confirm(question, abort=True, err=True)
     checkpoints = Checkpoints.of(settings, time.time)
     with _failures_reported():
         if before is not None:
             day = min(_day(before), today)
             count = remove_before(settings.audit_folder, day, checkpoints)
-            click.echo(f"{count} files of days before {day} were deleted")
-        elif caller is not None:
+            result: dict[str, Any] = {"before": day, "files": count}
+            text = ngettext(
+                "{number} file of days before {day} was deleted",
+                "{number} files of days before {day} were deleted",
+                count,
+            ).format(number=count, day=day)
+        else:
+            erased = str(caller)
             count = erase_caller(
-                settings.audit_folder, caller, today, Checkpoints.of(settings, time.time)
+                settings.audit_folder, erased, today, Checkpoints.of(settings, time.time)
             )
-            click.echo(f"{count} records of {caller} before {today} were deleted")
+            result = {"caller": erased, "before": today, "records": count}
+            text = ngettext(
+                "{number} record of {caller} before {day} was deleted",
+                "{number} records of {caller} before {day} were deleted",
+                count,
+            ).format(number=count, caller=erased, day=today)
+    if as_json:
+        echo_json(result)
+    else:
+        click.echo(text)
 
 
 def _checkpoint_paths(
@@ -132,25 +156,60 @@ def _checkpoint_paths(
     return checkpoints or default, key_file or default_key
 
 
+def _members(report: Report) -> dict[str, Any]:
+    """The JSON document of a verification."""
+    return {
+        "whole": not report.broken,
+        "records": report.records,
+        "files": report.files,
+        "broken_files": report.broken,
+        "faults": list(map(str, report.faults)),
+        "torn": list(map(str, report.torn)),
+        "uncovered_records": report.uncovered,
+        "inventory_since": None if report.since is None else _time(report.since),
+        "adopted_files": report.adopted,
+        "open_segments": report.open_segments,
+    }
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _describe_records(report: Report) -> None:
+    text = _("{records} records in {files} files are whole, {broken} files are not")
+    click.echo(text.format(records=report.records, files=report.files, broken=report.broken))
+    for remark in report.torn:
+        click.echo(_("{remark}; nothing that was recorded is missing").format(remark=remark))
+    if report.uncovered:
+        text = _(
+            "{number} records are after the last checkpoint of their file: its process runs, was"
+            " killed within that second, or somebody added them"
+        )
+        click.echo(text.format(number=report.uncovered))
+
+
 def _describe_inventory(report: Report, checkpoints: Path) -> None:
     if report.since is None:
-        click.echo(
-            f"no inventory at {checkpoints}: it is unknown whether files, or the last records of"
-            " files, are missing",
-            err=True,
+        text = _(
+            "no inventory at {folder}: it is unknown whether files, or the last records of files,"
+            " are missing"
         )
+        click.echo(text.format(folder=checkpoints), err=True)
         return
-    since = datetime.fromtimestamp(report.since, UTC).isoformat(timespec="seconds")
-    click.echo(f"inventory since {since}; {report.adopted} files were listed as they were found")
+    text = _("inventory since {time}; {number} files were listed as they were found")
+    click.echo(text.format(time=_time(report.since), number=report.adopted))
     if report.open_segments:
-        click.echo(f"{report.open_segments} files belong to batches that have not ended")
+        text = _("{number} files belong to batches that have not ended")
+        click.echo(text.format(number=report.open_segments))
 
 
 def _day(text: str) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:
-        raise click.UsageError(f"--before {text}: expected YYYY-MM-DD") from None
+        message = _("--before {text}: expected YYYY-MM-DD").format(text=text)
+        raise click.UsageError(message) from None
 
 
 class _failures_reported:  # noqa: N801 - used as a statement
@@ -160,5 +219,5 @@ class _failures_reported:  # noqa: N801 - used as a statement
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OSError | CheckpointError):
+        if isinstance(error, OSError | CheckpointError) and not isinstance(error, BrokenPipeError):
             raise click.ClickException(str(error)) from error

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.shell.language import gettext as _
+from cli.shell.language import language
+from cli.shell.options import json_option
 from cli.streams import echo_json
 from model_store.registry.manifest import MEASURED
 from shared.domain.errors import DomainError
+from shared.i18n.catalogue import mark
 from shared.messages.texts import describe_problem
 from shared.settings import Settings
 
@@ -25,17 +29,20 @@ DEFAULT_SEED = 42
 ACTIVE_FILE = "ACTIVE"
 _NEW_VERSION = ".new-"
 """Prefix of the folder of a version that is being written."""
-_NO_SPACE = "free some space, or set MODELS_PATH to a folder with more, and repeat the command"
-_NO_ACCESS = "permit this user to write there, or name another folder, and repeat the command"
+_NO_SPACE = mark(
+    "free some space, or set MODELS_PATH to a folder with more, and repeat the command"
+)
+_NO_ACCESS = mark("permit this user to write there, or name another folder, and repeat the command")
+_NO_FOLDER = mark("a part of this path is a file: name a folder, and repeat the command")
 _ADVICE = {
     errno.ENOSPC: _NO_SPACE,
     errno.EDQUOT: _NO_SPACE,
     errno.EACCES: _NO_ACCESS,
     errno.EPERM: _NO_ACCESS,
     errno.EROFS: _NO_ACCESS,
-    errno.ENOENT: "name a folder that exists, and repeat the command",
-    errno.ENOTDIR: "a part of this path is a file: name a folder, and repeat the command",
-    errno.EEXIST: "a part of this path is a file: name a folder, and repeat the command",
+    errno.ENOENT: mark("name a folder that exists, and repeat the command"),
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EEXIST: _NO_FOLDER,
 }
 """What to do, by the number of the error."""
 _MANY_SUSPECTS = 0.02
@@ -52,9 +59,7 @@ data_option = functools.partial(
 """`--data`, once for each file or folder."""
 
 
-as_json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object, with the report on the file."
-)
+as_json_option = json_option
 
 
 class BadInputError(click.ClickException):
@@ -72,12 +77,16 @@ def warn_of_suspects(report: "LoadReport", consequence: str) -> None:
     """
     share = report.suspects / report.rows_kept
     if share >= _MANY_SUSPECTS:
-        click.echo(
-            f"  warning   {share:.1%} of the prices are probably typing errors: {consequence}, and"
-            " figures such as `mape`, `r2` and `coverage_90` are measured on them, too; correct the"
-            " file",
-            err=True,
-        )
+        text = _(
+            "{share} of the prices are probably typing errors: {consequence}, and figures such as"
+            " `mape`, `r2` and `coverage_90` are measured on them, too; correct the file"
+        ).format(share=f"{share:.1%}", consequence=_(consequence))
+        say("warning", text)
+
+
+def say(kind: str, text: str) -> None:
+    """Write a line on standard error, after a word that says what it is: `warning` or `note`."""
+    click.echo(f"  {_(kind):<9} {text}", err=True)
 
 
 def print_json(value: Any) -> None:
@@ -93,13 +102,17 @@ def interval_note(training: Mapping[str, Any]) -> str:
     """
     growth = training["interval_growth"]
     if growth["source"] == MEASURED:
-        basis = f"as {growth['listings']:,} listings after {growth['origins'][0]} show"
+        text = _("intervals widen with the age of the data as {number} listings after {month} show")
+        text = text.format(number=f"{growth['listings']:,}", month=growth["origins"][0])
     else:
-        basis = f"by the reference growth, because {growth['reason']}"
-    lines = [f"  intervals widen with the age of the data {basis}"]
+        text = _(
+            "intervals widen with the age of the data by the reference growth, because {reason}"
+        ).format(reason=growth["reason"])
+    lines = [f"  {text}"]
     until = growth.get("data_until", training["data_as_of"])
     if until != training["data_as_of"]:
-        lines.append(f"  the age counts from {until}: few listings are later")
+        text = _("the age counts from {month}: few listings are later").format(month=until)
+        lines.append(f"  {text}")
     return "\n".join(lines)
 
 
@@ -112,11 +125,14 @@ def click_errors() -> Iterator[None]:
     try:
         yield
     except DomainError as error:
-        raise BadInputError(describe_problem(error.code, error.params, "en")[1]) from None
+        raise BadInputError(describe_problem(error.code, error.params, language())[1]) from None
     except ListingsError as error:
         raise BadInputError(str(error)) from None
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise BadInputError(describe_os_error(error, "; the active version is unchanged")) from None
+        consequence = _("the active version is unchanged")
+        raise BadInputError(describe_os_error(error, f"; {consequence}")) from None
 
 
 def describe_os_error(error: OSError, consequence: str = "") -> str:
@@ -127,10 +143,13 @@ def describe_os_error(error: OSError, consequence: str = "") -> str:
         consequence: stands after the reason.
     """
     advice = _ADVICE.get(error.errno or 0)
+    advice = advice and _(advice)
     models = Settings.from_env().versions_path
     reason = error.strerror or str(error)
     if error.filename is None and advice is not None:
-        place = f"models are stored in {models}, temporary files in {tempfile.gettempdir()}"
+        place = _("models are stored in {models}, temporary files in {temporary}").format(
+            models=models, temporary=tempfile.gettempdir()
+        )
         return f"{reason} ({place}){consequence}: {advice}"
     if error.filename is None:
         return f"{reason}{consequence}"

@@ -7,6 +7,10 @@ from datetime import UTC, datetime
 
 import click
 
+from cli.shell.exit_codes import REFUSED, UNUSABLE
+from cli.shell.language import gettext as _
+from cli.shell.options import json_option
+from cli.streams import echo_json
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
 from shared.domain.errors import DeadLetterNotFound, DeadLetterNotReplayable, DomainError
@@ -25,38 +29,55 @@ def dead() -> None:
 
 
 @dead.command("list")
-def list_letters() -> None:
+@json_option
+def list_letters(*, as_json: bool) -> None:
     """List the work that failed the maximum number of times, newest first."""
     with _service() as letters:
-        found = letters.list()
-    for letter in found:
-        at = datetime.fromtimestamp(letter.failed_at, UTC).isoformat(timespec="seconds")
-        click.echo(f"{letter.id}\t{at}\t{letter.caller}\t{letter.attempts}\t{letter.reason}")
-    if not found:
-        click.echo("nothing was given up", err=True)
+        rows = [
+            {
+                "id": letter.id,
+                "failed_at": datetime.fromtimestamp(letter.failed_at, UTC).isoformat(
+                    timespec="seconds"
+                ),
+                "caller": letter.caller,
+                "attempts": letter.attempts,
+                "reason": letter.reason,
+            }
+            for letter in letters.list()
+        ]
+    if as_json:
+        echo_json(rows)
+        return
+    for row in rows:
+        click.echo("\t".join(map(str, row.values())))
+    if not rows:
+        click.echo(_("nothing was given up"), err=True)
 
 
 @dead.command()
 @click.argument("ids", nargs=-1, metavar="ID...")
 @click.option("--all", "is_all", is_flag=True, help="Everything that is listed.")
-def replay(ids: tuple[str, ...], *, is_all: bool) -> None:
+@json_option
+def replay(ids: tuple[str, ...], *, is_all: bool, as_json: bool) -> None:
     """Carry the work out again, with all its attempts."""
-    _apply("replay", ids, is_all=is_all)
+    _apply("replay", ids, is_all=is_all, as_json=as_json)
 
 
 @dead.command()
 @click.argument("ids", nargs=-1, metavar="ID...")
 @click.option("--all", "is_all", is_flag=True, help="Everything that is listed.")
-def drop(ids: tuple[str, ...], *, is_all: bool) -> None:
+@json_option
+def drop(ids: tuple[str, ...], *, is_all: bool, as_json: bool) -> None:
     """Forget the work: its job stays failed, its rows stay without a price."""
-    _apply("drop", ids, is_all=is_all)
+    _apply("drop", ids, is_all=is_all, as_json=as_json)
 
 
-def _apply(action: str, ids: tuple[str, ...], *, is_all: bool) -> None:
+def _apply(action: str, ids: tuple[str, ...], *, is_all: bool, as_json: bool) -> None:
     """Replay or drop each; exit code 1 if that is not possible for one of them."""
     if bool(ids) == is_all:
-        raise click.UsageError("name the ids, or use --all")
-    failed = False
+        raise click.UsageError(_("name the ids, or use --all"))
+    applied: list[str] = []
+    failed: list[str] = []
     with _service() as letters:
         found = [letter.id for letter in letters.list()] if is_all else list(ids)
         while found:
@@ -64,21 +85,25 @@ def _apply(action: str, ids: tuple[str, ...], *, is_all: bool) -> None:
             try:
                 done = _apply_to(letters, action, letter_id, with_batch=is_all)
             except DeadLetterNotFound:
-                failed = True
-                click.echo(f"carprice: {letter_id} is not listed", err=True)
+                failed.append(letter_id)
+                text = _("{id} is not listed: `carprice dead list` shows what is")
+                click.echo(f"carprice: {text.format(id=letter_id)}", err=True)
             except DeadLetterNotReplayable:
-                failed = True
-                click.echo(
-                    f"carprice: {letter_id} cannot be replayed: its data are gone, or its batch "
-                    "runs or was corrected since",
-                    err=True,
+                failed.append(letter_id)
+                text = _(
+                    "{id} cannot be replayed: its data are gone, or its batch runs or was corrected"
+                    " since"
                 )
+                click.echo(f"carprice: {text.format(id=letter_id)}", err=True)
             else:
-                for each in done:
+                applied += done
+                for each in () if as_json else done:
                     click.echo(f"{each}\t{action}")
                 found = [each for each in found if each not in done]
+    if as_json:
+        echo_json({"action": action, "done": applied, "failed": failed})
     if failed:
-        raise SystemExit(1)
+        raise SystemExit(REFUSED)
 
 
 def _apply_to(
@@ -101,6 +126,9 @@ def _service() -> Iterator[DeadLetterService]:
         yield open_dead_letters(
             settings, broker, files, make_work_sender(broker, time.time), time.time
         )
+    except BrokenPipeError:
+        raise
     except (DomainError, OSError) as error:
-        click.echo(f"carprice: {error}; is the service running?", err=True)
-        raise SystemExit(2) from None
+        text = _("{error}: is the service running? (`carprice status`)").format(error=error)
+        click.echo(f"carprice: {text}", err=True)
+        raise SystemExit(UNUSABLE) from None

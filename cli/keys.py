@@ -6,7 +6,9 @@ from typing import Any, TypeVar
 
 import click
 
-from cli.console import print_json
+from cli.shell.language import gettext as _
+from cli.shell.options import json_option
+from cli.streams import echo_json
 from shared.keys.entries import KeyEntry, KeyLimits, Scope, new_key, validate_caller
 from shared.keys.shared_store import open_key_store
 from shared.keys.store import FileKeyStore, KeyStoreError, close_folder
@@ -34,9 +36,10 @@ class _Expiry(click.ParamType):  # type: ignore[type-arg] # generic in stubs onl
                 day = dt.date.fromisoformat(value)
                 at = dt.datetime.combine(day, dt.time(), dt.UTC) + dt.timedelta(days=1)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r}: expected a day like 2027-01-31, 90d or never", param, ctx)
+            text = _("{value!r}: expected a day like 2027-01-31, 90d or never")
+            self.fail(text.format(value=value), param, ctx)
         if at <= now:
-            self.fail(f"{value!r} is in the past", param, ctx)
+            self.fail(_("{value!r} is in the past").format(value=value), param, ctx)
         return at
 
 
@@ -55,12 +58,14 @@ class _Limit(click.ParamType):  # type: ignore[type-arg] # as above
         try:
             number = self._kind(value)
         except ValueError:
-            self.fail(f"{value!r}: expected a positive number or none", param, ctx)
+            text = _("{value!r}: expected a positive number or none")
+            self.fail(text.format(value=value), param, ctx)
         try:
             KeyLimits.from_json({self._limit: number})
         except ValueError as error:
             reason = str(error).partition(": ")[2]
-            self.fail(f"{value!r}: {reason}, or none", param, ctx)
+            text = _("{value!r}: {reason}, or none").format(value=value, reason=reason)
+            self.fail(text, param, ctx)
         return number
 
 
@@ -143,7 +148,10 @@ def key() -> None:
     help="What the key allows; repeat for several.",
 )
 @_with_limits
-def create(caller: str, scopes: tuple[str, ...], expires: Any, **limits: Any) -> None:
+@json_option
+def create(
+    caller: str, scopes: tuple[str, ...], expires: Any, *, as_json: bool, **limits: Any
+) -> None:
     """Make a key for CALLER and print it once."""
     secret, entry = new_key(
         caller,
@@ -155,17 +163,21 @@ def create(caller: str, scopes: tuple[str, ...], expires: Any, **limits: Any) ->
 
     def add(entries: Sequence[KeyEntry]) -> Sequence[KeyEntry]:
         if any(entry.id == other.id for other in entries):
-            raise click.ClickException("the new key has the id of another one: try again")
+            raise click.ClickException(_("the new key has the id of another one: try again"))
         return [*entries, entry]
 
     store = _change(add)
-    click.echo(secret)
-    click.echo(f"key {entry.id} stored (hashed) in {store.path}", err=True)
+    if as_json:
+        echo_json({"key": secret, **_public(entry, None)})
+    else:
+        click.echo(secret)
+    text = _("key {id} stored (hashed) in {path}").format(id=entry.id, path=store.path)
+    click.echo(text, err=True)
 
 
 @key.command("list")
-@click.option("--json", "is_json", is_flag=True, help="Print JSON.")
-def list_keys(*, is_json: bool) -> None:
+@json_option
+def list_keys(*, as_json: bool) -> None:
     """List the keys: id, caller, scopes, created, expires, last used, limits."""
     store = _store()
     try:
@@ -173,8 +185,8 @@ def list_keys(*, is_json: bool) -> None:
     except KeyStoreError as error:
         raise click.ClickException(str(error)) from error
     used = store.last_used()
-    if is_json:
-        print_json([_public(entry, used.get(entry.id)) for entry in entries])
+    if as_json:
+        echo_json([_public(entry, used.get(entry.id)) for entry in entries])
         return
     for entry in entries:
         shown = _public(entry, used.get(entry.id))
@@ -201,10 +213,12 @@ def _public(entry: KeyEntry, used_at: float | None) -> dict[str, Any]:
 @key.command(epilog=NOTICE)
 @click.argument("ids", nargs=-1, metavar="ID...")
 @click.option("--all-of", metavar="CALLER", help="Revoke every key of a caller.")
-def revoke(ids: tuple[str, ...], all_of: str | None) -> None:
+@json_option
+def revoke(ids: tuple[str, ...], all_of: str | None, *, as_json: bool) -> None:
     """Revoke keys by their ids; the name of a caller that has one key will do."""
     if not ids and all_of is None:
-        raise click.UsageError("name the ID of a key (`carprice key list`), or --all-of CALLER")
+        text = _("name the ID of a key (`carprice key list`), or --all-of CALLER")
+        raise click.UsageError(text)
     removed: list[KeyEntry] = []
 
     def remove(entries: Sequence[KeyEntry]) -> Sequence[KeyEntry]:
@@ -212,47 +226,59 @@ def revoke(ids: tuple[str, ...], all_of: str | None) -> None:
         if all_of is not None:
             own = [entry for entry in entries if entry.caller == all_of]
             if not own:
-                raise click.ClickException(f"{all_of} has no key")
+                raise click.ClickException(_("{caller} has no key").format(caller=all_of))
             removed.extend(own)
         return [entry for entry in entries if entry not in removed]
 
     _change(remove)
-    for entry in dict.fromkeys(removed):
-        click.echo(f"revoked: key {entry.id} of {entry.caller}", err=True)
+    revoked = list(dict.fromkeys(removed))
+    if as_json:
+        echo_json({"revoked": [{"id": entry.id, "caller": entry.caller} for entry in revoked]})
+    for entry in revoked:
+        text = _("revoked: key {id} of {caller}").format(id=entry.id, caller=entry.caller)
+        click.echo(text, err=True)
 
 
 @key.command(epilog=NOTICE)
 @click.argument("name", metavar="ID")
 @_with_limits
-def change(name: str, expires: Any, **limits: Any) -> None:
+@json_option
+def change(name: str, expires: Any, *, as_json: bool, **limits: Any) -> None:
     """Change expiry and limits of a key; `none` removes a limit."""
+    changed: list[KeyEntry] = []
 
     def replace(entries: Sequence[KeyEntry]) -> Sequence[KeyEntry]:
         old = _one(entries, name)
         members = {**old.to_json(), "limits": _limits(old.limits, limits).to_json()}
         if expires is not None:
             members["expires_at"] = None if expires == NEVER else expires.isoformat()
-        return [KeyEntry.from_json(members) if entry is old else entry for entry in entries]
+        changed[:] = [KeyEntry.from_json(members)]
+        return [changed[0] if entry is old else entry for entry in entries]
 
     _change(replace)
+    if as_json:
+        echo_json(_public(changed[0], None))
 
 
 @key.command()
 @click.confirmation_option(
     prompt="Remove all keys? After a restart anyone on this machine may call with all rights"
 )
-def disable() -> None:
+@json_option
+def disable(*, as_json: bool) -> None:
     """Remove all keys; a service on loopback is open again after a restart."""
     try:
         _store().disable()
     except KeyStoreError as error:
         raise click.ClickException(str(error)) from error
+    if as_json:
+        echo_json({"disabled": True})
     if Settings.from_env().api_keys_file is not None:
-        click.echo(
+        text = _(
             "API_KEYS_FILE names a file, which must exist: unset it before the restart, or every "
-            "request is refused",
-            err=True,
+            "request is refused"
         )
+        click.echo(text, err=True)
 
 
 def _limits(old: KeyLimits, given: dict[str, Any]) -> KeyLimits:
@@ -266,8 +292,10 @@ def _one(entries: Sequence[KeyEntry], name: str) -> KeyEntry:
     found = [entry for entry in entries if entry.id == name]
     found = found or [entry for entry in entries if entry.caller == name]
     if not found:
-        raise click.ClickException(f"there is no key with the id {name}, and {name} has no key")
+        text = _("there is no key with the id {name}, and {name} has no key")
+        raise click.ClickException(text.format(name=name))
     if len(found) > 1:
         ids = ", ".join(entry.id for entry in found)
-        raise click.ClickException(f"{name} has several keys: name one of {ids}")
+        text = _("{name} has several keys: name one of {ids}").format(name=name, ids=ids)
+        raise click.ClickException(text)
     return found[0]

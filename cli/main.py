@@ -5,12 +5,19 @@ So `carprice --help` starts fast, and no command loads the code of another.
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
+from cli.shell.endings import broken_pipe_ends, run_and_exit
+from cli.shell.language import gettext, speak, take_language
+from cli.shell.options import LANG_HELP, language_option
+from cli.shell.prepared import prepared
 from cli.streams import accept_any_encoding, refuse_argument, undecodable_argument
+from shared.i18n.catalogue import mark
 
 
 class CommandTarget(NamedTuple):
@@ -21,38 +28,48 @@ class CommandTarget(NamedTuple):
 
 
 COMMANDS: dict[str, CommandTarget] = {
-    "up": CommandTarget("launcher.up:up", "Start the whole service here."),
-    "run": CommandTarget("launcher.up:run", "Run one process of the service."),
+    "up": CommandTarget("launcher.up:up", mark("Start the whole service here.")),
+    "status": CommandTarget("cli.status:status", mark("Tell what runs, and what does not.")),
+    "run": CommandTarget("launcher.up:run", mark("Run one process of the service.")),
     "first-model": CommandTarget(
-        "launcher.first_model:first_model", "Train unless a model is active."
+        "launcher.first_model:first_model", mark("Train unless a model is active.")
     ),
     "repair-broker": CommandTarget(
-        "cli.broker:repair_broker", "Repair damaged files of the embedded broker."
+        "cli.broker:repair_broker", mark("Repair damaged files of the embedded broker.")
     ),
-    "key": CommandTarget("cli.keys:key", "Create, list, change and revoke API keys."),
-    "audit": CommandTarget("cli.audit:audit", "Check the audit log."),
-    "backup": CommandTarget("cli.backups.create:backup", "Copy all data, while it is in use."),
-    "restore": CommandTarget("cli.backups.restore:restore", "Put the data of a backup in place."),
-    "dead": CommandTarget("cli.dead:dead", "Replay or drop work that was given up."),
-    "webhooks": CommandTarget("cli.webhooks:webhooks", "List and replay webhooks; their secrets."),
-    "outcomes": CommandTarget("cli.sales:outcomes", "How right the estimates were."),
-    "predict": CommandTarget("cli.valuations.predict:predict", "Value one car."),
-    "batch": CommandTarget("cli.valuations.batch:batch", "Value every car of a file."),
-    "train": CommandTarget("cli.training.train:train", "Train a model version."),
+    "key": CommandTarget("cli.keys:key", mark("Create, list, change and revoke API keys.")),
+    "audit": CommandTarget("cli.audit:audit", mark("Check the audit log.")),
+    "backup": CommandTarget(
+        "cli.backups.create:backup", mark("Copy all data, while it is in use.")
+    ),
+    "restore": CommandTarget(
+        "cli.backups.restore:restore", mark("Put the data of a backup in place.")
+    ),
+    "dead": CommandTarget("cli.dead:dead", mark("Replay or drop work that was given up.")),
+    "webhooks": CommandTarget(
+        "cli.webhooks:webhooks", mark("List and replay webhooks; their secrets.")
+    ),
+    "outcomes": CommandTarget("cli.sales:outcomes", mark("How right the estimates were.")),
+    "predict": CommandTarget("cli.valuations.predict:predict", mark("Value one car.")),
+    "batch": CommandTarget("cli.valuations.batch:batch", mark("Value every car of a file.")),
+    "train": CommandTarget("cli.training.train:train", mark("Train a model version.")),
     "retrain": CommandTarget(
-        "cli.retraining.retrain:retrain", "Train on new listings; activate if better."
+        "cli.retraining.retrain:retrain", mark("Train on new listings; activate if better.")
     ),
     "evaluate": CommandTarget(
-        "cli.training.evaluate:evaluate", "Measure a model on real listings."
+        "cli.training.evaluate:evaluate", mark("Measure a model on real listings.")
     ),
     "recalibrate": CommandTarget(
-        "cli.retraining.recalibrate:recalibrate", "Recalibrate intervals on later data."
+        "cli.retraining.recalibrate:recalibrate", mark("Recalibrate intervals on later data.")
     ),
     "drift": CommandTarget(
-        "cli.retraining.drift:drift", "Compare valued cars with the training data."
+        "cli.retraining.drift:drift", mark("Compare valued cars with the training data.")
     ),
-    "market": CommandTarget("cli.market:market", "Show or rebuild the reference market."),
-    "models": CommandTarget("cli.models:models", "List, activate and roll back versions."),
+    "market": CommandTarget("cli.market:market", mark("Show or rebuild the reference market.")),
+    "models": CommandTarget("cli.models:models", mark("List, activate and roll back versions.")),
+    "completion": CommandTarget(
+        "cli.shell.completion:completion", mark("Complete commands in bash, zsh and fish.")
+    ),
 }
 
 PACKAGE = "carpricepredictor-ma"
@@ -65,10 +82,30 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
         """Run the command line, whatever the encoding of its output and its arguments."""
         accept_any_encoding()
-        given = sys.argv[1:] if args is None else args
+        language, given = take_language(sys.argv[1:] if args is None else args)
+        speak(language)
         if (argument := undecodable_argument(given)) is not None:
             refuse_argument(argument)
-        return super().main(args, *others, **options)
+        exits = options.pop("standalone_mode", True)
+        call: Callable[..., Any] = super().main
+        run = partial(call, given, *others, standalone_mode=False, **options)
+        return run_and_exit(run) if exits else run()
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Read the arguments; `--help` writes here."""
+        with broken_pipe_ends():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command whose arguments were read."""
+        with broken_pipe_ends():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """All names, in the order of the table."""
@@ -76,16 +113,44 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return prepared(load(cmd_name), cmd_name) if cmd_name in COMMANDS else None
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help in the language of the run, without importing the commands."""
+        self.help = gettext(HELP)
+        super().format_help(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the help section of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, place.short_help) for name, place in COMMANDS.items()])
+        with formatter.section(gettext("Commands")):
+            rows = [(name, gettext(place.short_help)) for name, place in COMMANDS.items()]
+            formatter.write_dl(rows)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The options, with `--lang` and its help in the language of the run."""
+        option = language_option()
+        option.help = gettext(LANG_HELP)
+        return [option, *super().get_params(ctx)]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command without importing it."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=gettext(place.short_help))
+            for name, place in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+
+
+def load(name: str) -> click.Command:
+    """Import a command, with its English texts."""
+    module, _, attribute = COMMANDS[name].target.partition(":")
+    command: click.Command = getattr(importlib.import_module(module), attribute)
+    return command
+
+
+HELP = mark("Prices of used cars in Morocco.")
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -12,6 +12,8 @@ from cli.console import (
     click_errors,
     print_json,
 )
+from cli.shell.language import gettext as _
+from cli.shell.options import json_option
 from cli.training.data import report_dates
 from data.hedonic.model import SEPARATOR
 from data.listings.loading import load_listings_of
@@ -77,18 +79,20 @@ def calibrate(
             }
         )
         return
+    text = _("{file}: {models} models from {listings} listings, prices of {month}")
     click.echo(
-        f"{output}: {models} models from {found.listings} listings, prices of {found.data_as_of}"
+        text.format(file=output, models=models, listings=found.listings, month=found.data_as_of)
     )
     if new_prices is not None:
-        click.echo(f"  {new_models} models with a price when new, of {found.new_cars.as_of}")
+        text = _("{models} models with a price when new, of {month}")
+        click.echo(f"  {text.format(models=new_models, month=found.new_cars.as_of)}")
 
 
 @market.command()
 @click.option(
     "--from", "path", type=FILE, default=REFERENCE_MARKET, help="Statistics file to show."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def show(path: Path, *, as_json: bool) -> None:
     """What the statistics cover: brands, models, months and the price level."""
     with click_errors():
@@ -115,14 +119,19 @@ def show(path: Path, *, as_json: bool) -> None:
 @click.option("-o", "--output", type=FILE, required=True, help="CSV file to write.")
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Same seed, same file.")
 @click.option("--gaps", is_flag=True, help="Also omit required fields, as real listings do.")
-def generate(rows: int, output: Path, seed: int, *, gaps: bool) -> None:
+@json_option
+def generate(rows: int, output: Path, seed: int, *, gaps: bool, as_json: bool) -> None:
     """Draw listings from the reference market: a file that `carprice batch` prices."""
     from data.market.generator import generate as generate_listings  # noqa: PLC0415 - as above
 
     with click_errors():
         table = generate_listings(ReferenceMarket.load(), rows, seed=seed, gaps=gaps)
         table.to_csv(output, index=False)
-    click.echo(f"{output}: {rows} listings")
+    if as_json:
+        print_json({"file": str(output), "listings": rows, "seed": seed})
+    else:
+        text = _("{file}: {number} listings").format(file=output, number=rows)
+        click.echo(text)
 
 
 def _models_by_brand(found: ReferenceMarket) -> dict[str, list[str]]:
@@ -139,16 +148,21 @@ def _summary(
 ) -> list[str]:
     first = min(index, default="-")
     lines = [
-        f"{found.listings:,} listings, {first} to {found.data_as_of}; {found.basis}",
-        f"{sum(map(len, brands.values()))} models of {len(brands)} brands",
+        _("{number} listings, {first} to {last}; {basis}").format(
+            number=f"{found.listings:,}", first=first, last=found.data_as_of, basis=found.basis
+        ),
+        _("{models} models of {brands} brands").format(
+            models=sum(map(len, brands.values())), brands=len(brands)
+        ),
         "",
     ]
     for brand, models in list(brands.items())[:_MAX_BRANDS_SHOWN]:
         more = f", … ({len(models)})" if len(models) > _MAX_MODELS_SHOWN else ""
         lines.append(f"  {brand:<16} {', '.join(models[:_MAX_MODELS_SHOWN])}{more}")
     if len(brands) > _MAX_BRANDS_SHOWN:
-        lines.append(f"  … and {len(brands) - _MAX_BRANDS_SHOWN} more brands")
-    lines += ["", "Price level by month (cars of the same year of registration):"]
+        text = _("… and {number} more brands").format(number=len(brands) - _MAX_BRANDS_SHOWN)
+        lines.append(f"  {text}")
+    lines += ["", _("Price level by month (cars of the same year of registration):")]
     january = [month for month in index if month.endswith("-01")]
     lines += [f"  {month}  {index[month]:.3f}" for month in dict.fromkeys([first, *january])]
     if found.data_as_of in index and found.data_as_of not in january:

@@ -1,20 +1,27 @@
 """`carprice models`: list, inspect, activate, roll back and prune model versions."""
 
 import getpass
+import json
 from typing import Any
 
 import click
 
 from cli.console import describe_os_error
+from cli.shell.language import gettext as _
+from cli.shell.language import language
+from cli.shell.options import json_option
 from cli.streams import echo_json
 from cli.training.compare import compare
+from model_store.cards.written import written_language
 from model_store.registry.hosts import Activations, open_registry, publish_version, pull_models
-from model_store.registry.manifest import ModelVersion, card_markdown_file
+from model_store.registry.manifest import ModelVersion, card_data_file, card_markdown_file
 from model_store.registry.registry import ModelRegistry, ShadowPointer
 from model_store.registry.shared_models import SharedModels
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
 from shared.domain.errors import ActivePointerLost, DomainError
+from shared.i18n.catalogue import mark
+from shared.i18n.languages import LANGUAGES, Language
 from shared.messages.texts import describe_problem
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
@@ -28,7 +35,7 @@ class _RegistryGroup(click.Group):
         try:
             return super().invoke(ctx)
         except DomainError as error:
-            title, detail = describe_problem(error.code, error.params, "en")
+            title, detail = describe_problem(error.code, error.params, language())
             raise click.ClickException(f"{title}: {detail}") from error
         except BrokenPipeError:
             raise
@@ -46,13 +53,14 @@ class _RegistryGroup(click.Group):
     help="Of the valued cars that VERSION values too.",
 )
 @click.option("--off", is_flag=True, help="No shadow any more.")
-def shadow(version: str | None, share: float, *, off: bool) -> None:
+@json_option
+def shadow(version: str | None, share: float, *, off: bool, as_json: bool) -> None:
     """Let VERSION value a share of the cars in the background; without VERSION, tell which does.
 
     Its prices reach nobody: they are compared with the active version's in the metrics.
     """
     if off and version is not None:
-        raise click.UsageError("give either VERSION or --off")
+        raise click.UsageError(_("give either VERSION or --off"))
     settings = Settings.from_env()
     pull_models(settings)
     pointer = ShadowPointer(settings.versions_path, SharedModels.of(settings))
@@ -61,9 +69,11 @@ def shadow(version: str | None, share: float, *, off: bool) -> None:
     elif version is not None:
         pointer.point_to(version, share)
     found = pointer.read()
-    click.echo(
-        f"Shadow: {found.version} on {found.share:.0%} of the cars" if found else "No shadow"
-    )
+    if as_json:
+        _print_json({"shadow": {"version": found.version, "share": found.share} if found else None})
+        return
+    text = _("Shadow: {version} on {share} of the cars") if found else _("No shadow")
+    click.echo(text.format(version=found.version, share=f"{found.share:.0%}") if found else text)
 
 
 MAX_DIFFERENCE = 1e-6
@@ -76,7 +86,7 @@ def models() -> None:
 
 
 @models.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@json_option
 def list_versions(*, as_json: bool) -> None:
     """All versions, the newest first; the active one has a star.
 
@@ -88,19 +98,20 @@ def list_versions(*, as_json: bool) -> None:
     if as_json:
         _print_json([{**each.to_json(), "active": each.id == active} for each in versions])
     elif not versions:
-        click.echo("No version yet: `carprice train --activate` makes one.")
+        click.echo(_("No version yet: `carprice train --activate` makes one."))
     else:
-        click.echo(_table([_HEADER, *(_row(each, active) for each in versions)]))
+        click.echo(_table([("", *map(_, _HEADER)), *(_row(each, active) for each in versions)]))
     try:
         registry.known_active_version()
     except ActivePointerLost as error:
-        detail = describe_problem(error.code, error.params, "en")[1]
-        click.echo(f"warning: {detail}", err=True)
+        detail = describe_problem(error.code, error.params, language())[1]
+        click.echo(_("warning: {text}").format(text=detail), err=True)
 
 
 @models.command()
 @click.argument("version")
-def show(version: str) -> None:
+@json_option
+def show(version: str, *, as_json: bool) -> None:  # noqa: ARG001 - JSON either way
     """The whole manifest of VERSION ("active" for the active one), as JSON."""
     registry = _registry()
     _print_json(registry.get(_resolve_version(registry, version)).to_json())
@@ -108,40 +119,57 @@ def show(version: str) -> None:
 
 @models.command()
 @click.argument("version")
-def activate(version: str) -> None:
-    """Make VERSION the active one; running workers take it within two seconds.
-
-    With `STATE_URL`, the command waits until all processes of all hosts serve it.
-    """
-    _echo_active(_checked_registry().activate(version, by=_user()))
+@json_option
+def activate(version: str, *, as_json: bool) -> None:
+    """Make VERSION the active one; running workers take it within two seconds."""
+    _tell_active(_checked_registry().activate(version, by=_user()).id, as_json=as_json)
 
 
 @models.command()
 @click.argument("version")
-def publish(version: str) -> None:
-    """Let the other hosts list and activate VERSION (needs `STATE_URL`)."""
+@json_option
+def publish(version: str, *, as_json: bool) -> None:
+    """Let other hosts list and activate VERSION, if STATE_URL names a store that hosts share."""
     settings = Settings.from_env()
     if not settings.state_url:
-        raise click.UsageError("STATE_URL names no store that hosts share")
-    publish_version(settings, _resolve_version(_registry(), version))
-    click.echo(f"Published: {version}")
+        raise click.UsageError(_("STATE_URL names no store that hosts share"))
+    version = _resolve_version(_registry(), version)
+    publish_version(settings, version)
+    if as_json:
+        _print_json({"published": version})
+    else:
+        click.echo(_("Published: {version}").format(version=version))
 
 
 @models.command()
-def rollback() -> None:
+@json_option
+def rollback(*, as_json: bool) -> None:
     """Return to the version that was active before this one."""
-    _echo_active(_checked_registry().rollback(by=_user()))
+    _tell_active(_checked_registry().rollback(by=_user()).id, as_json=as_json)
+
+
+def _tell_active(version: str, *, as_json: bool) -> None:
+    """Print the active version, and the processes of all hosts that do not serve it yet."""
+    activations = Activations.of(with_server_urls(Settings.from_env()))
+    missing = list(activations.not_serving(version))
+    if as_json:
+        more = {"not_serving": missing} if activations.are_shared else {}
+        _print_json({"active": version} | more)
+        return
+    click.echo(_("Active: {version}").format(version=version))
+    for name in missing:
+        click.echo(_("does not serve it yet: {name}").format(name=name), err=True)
 
 
 @models.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@json_option
 def history(*, as_json: bool) -> None:
     """Who activated what and when, the oldest first."""
     changes = _registry().history()
     if as_json:
         _print_json([change.to_json() for change in changes])
         return
-    header = ("AT", "ACTION", "VERSION", "BEFORE", "BY")
+    header = (_("AT"), _("ACTION"), _("VERSION"), _("BEFORE"), _("BY"))
     rows = [
         (change.at, str(change.action), change.version, change.previous or "-", change.by)
         for change in changes
@@ -151,24 +179,30 @@ def history(*, as_json: bool) -> None:
 
 @models.command()
 @click.argument("version")
-@click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True)
-def card(version: str, lang: str) -> None:
+@click.option(
+    "--lang", type=click.Choice(LANGUAGES), default=language, help="Language of the card."
+)
+@json_option
+def card(version: str, lang: Language, *, as_json: bool) -> None:
     """The model card of VERSION ("active" for the active one), as Markdown."""
     registry = _registry()
     version = _resolve_version(registry, version)
-    name = card_markdown_file(lang)
-    if name not in registry.get(version).files and lang != "en":
-        click.echo("This version's card is in English only", err=True)
-        name = card_markdown_file("en")
-    text = registry.card_file(version, name).decode()
+    written = written_language(registry.get(version), lang)
+    if written != lang:
+        click.echo(_("This version's card does not exist in this language"), err=True)
+    if as_json:
+        content = json.loads(registry.card_file(version, card_data_file(written)))
+        _print_json({"version": version, "language": written, **content})
+    else:
+        name = card_markdown_file(written)
+        click.echo(registry.card_file(version, name).decode(), nl=False)
     folder = registry.folder(version)
-    click.echo(text, nl=False)
-    click.echo(f"Its plots lie in {folder}", err=True)
+    click.echo(_("Its plots lie in {folder}").format(folder=folder), err=True)
 
 
 @models.command()
 @click.option("--keep", type=click.IntRange(1), required=True, help="So many of the newest stay.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@json_option
 def prune(keep: int, *, as_json: bool) -> None:
     """Remove old versions for good.
 
@@ -180,12 +214,14 @@ def prune(keep: int, *, as_json: bool) -> None:
     if as_json:
         _print_json(list(removed))
     else:
-        click.echo("\n".join(f"Removed: {version}" for version in removed) or "Nothing to remove.")
+        lines = [_("Removed: {version}").format(version=version) for version in removed]
+        click.echo("\n".join(lines) or _("Nothing to remove."))
 
 
 @models.command()
 @click.argument("version")
-def verify(version: str) -> None:
+@json_option
+def verify(version: str, *, as_json: bool) -> None:
     """Check the digests of VERSION, its self-test, and its forest against scikit-learn's."""
     # Only this command needs a forest; importing it loads the compiled kernels.
     from model_store.registry.bundle import load_estimator, load_model, max_abs_difference  # noqa: PLC0415
@@ -193,22 +229,29 @@ def verify(version: str) -> None:
     registry, settings = _registry(), Settings.from_env()
     version = _resolve_version(registry, version)
     registry.check(version)
-    click.echo("digests, schema, libraries: right")
+    tell = (lambda _text: None) if as_json else click.echo
+    tell(_("digests, schema, libraries: right"))
     model = load_model(settings.versions_path, version)
-    click.echo(f"self-test: {len(model.version.self_test)} prices found again")
+    prices = len(model.version.self_test)
+    tell(_("self-test: {number} prices found again").format(number=prices))
     estimator = load_estimator(settings.versions_path, version)
     difference = max_abs_difference(model.forest, estimator)
     if difference > MAX_DIFFERENCE:
-        raise click.ClickException(f"the packed forest is off by {difference:.2g} on the log scale")
-    click.echo(f"packed forest: equals {model.version.estimator} within {difference:.1g}")
+        text = _("the packed forest is off by {difference} on the log scale")
+        raise click.ClickException(text.format(difference=f"{difference:.2g}"))
+    text = _("packed forest: equals {estimator} within {difference}")
+    tell(text.format(estimator=model.version.estimator, difference=f"{difference:.1g}"))
+    if as_json:
+        found = {"version": version, "self_test_prices": prices}
+        _print_json({**found, "max_abs_difference": float(difference)})
 
 
 models.add_command(shadow)
 models.add_command(compare)
 
 _HEADER = (
-    "", "VERSION", "CREATED", "DATA", "LISTED", "AS OF", "ROWS", "MEDIAN ERROR", "COVERAGE 90",
-    "FOREST", "TREES", "NODES",
+    mark("VERSION"), mark("CREATED"), mark("DATA"), mark("LISTED"), mark("AS OF"), mark("ROWS"),
+    mark("MEDIAN ERROR"), mark("COVERAGE 90"), mark("FOREST"), mark("TREES"), mark("NODES"),
 )  # fmt: skip
 
 
@@ -232,7 +275,8 @@ def _data(version: ModelVersion) -> str:
     """Name of the training data, and of what the version was recalibrated on."""
     name = str(version.training.get("name", "-"))
     facts = version.calibrated_on
-    return name if facts is None else f"{name}, recalibrated: {facts.get('name', '-')}"
+    text = _("{name}, recalibrated: {other}")
+    return name if facts is None else text.format(name=name, other=facts.get("name", "-"))
 
 
 def _figures(version: ModelVersion) -> tuple[str, str]:
@@ -247,7 +291,8 @@ def _figures(version: ModelVersion) -> tuple[str, str]:
 def _period(version: ModelVersion) -> str:
     """First and last month of the training listings."""
     months = version.training.get("months")
-    return f"{months[0]} to {months[1]}" if months else "-"
+    text = _("{first} to {last}")
+    return text.format(first=months[0], last=months[1]) if months else "-"
 
 
 def _percent(figure: float | None, form: str) -> str:
@@ -270,20 +315,16 @@ def _registry() -> ModelRegistry:
 
 def _checked_registry() -> ModelRegistry:
     """The registry; runs the self-test before it activates a version."""
-    # Importing the bundle loads the compiled kernels; reading the registry needs none.
-    from model_store.registry.bundle import load_model  # noqa: PLC0415
-
     settings = Settings.from_env()
     path = settings.versions_path
-    return open_registry(settings, self_test=lambda version: load_model(path, version))
 
+    def self_test(version: str) -> object:
+        # Importing the bundle loads the compiled kernels; to refuse a version needs none.
+        from model_store.registry.bundle import load_model  # noqa: PLC0415
 
-def _echo_active(version: ModelVersion) -> None:
-    """Print the active version, and the processes of all hosts that do not serve it yet."""
-    click.echo(f"Active: {version.id}")
-    settings = with_server_urls(Settings.from_env())
-    for name in Activations.of(settings).not_serving(version.id):
-        click.echo(f"does not serve it yet: {name}", err=True)
+        return load_model(path, version)
+
+    return open_registry(settings, self_test=self_test)
 
 
 def _versions_in_use(settings: Settings) -> set[str]:
@@ -306,7 +347,7 @@ def _resolve_version(registry: ModelRegistry, version: str) -> str:
         return version
     active = registry.known_active_version()
     if active is None:
-        raise click.ClickException("no version is active; `carprice models list` shows what is")
+        raise click.ClickException(_("no version is active; `carprice models list` shows what is"))
     return active
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from cli.shell.language import gettext as _
+
 EXIT_USAGE = 2
 LOOK_ALIKE = "carprice-look-alike"
 """Error handler that writes what an encoding lacks by characters that look like it."""
@@ -88,7 +90,8 @@ def refuse_argument(argument: str) -> None:
     """Exit with one line about an argument that cannot be decoded."""
     shown = os.fsencode(argument).decode(errors="backslashreplace")
     encoding = sys.getfilesystemencoding().upper()
-    click.echo(f"carprice: '{shown}' is not {encoding}: write it in {encoding}", err=True)
+    text = _("'{argument}' is not {encoding}: write it in {encoding}")
+    click.echo(f"carprice: {text.format(argument=shown, encoding=encoding)}", err=True)
     sys.exit(EXIT_USAGE)
 
 

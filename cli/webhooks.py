@@ -8,7 +8,10 @@ from typing import Any
 
 import click
 
-from cli.console import as_json_option, print_json
+from cli.shell.exit_codes import REFUSED, UNUSABLE
+from cli.shell.language import gettext as _
+from cli.shell.options import json_option
+from cli.streams import echo_json
 from shared.domain.errors import DomainError
 from shared.keys.shared_store import open_key_store
 from shared.keys.store import KeyStoreError
@@ -38,7 +41,7 @@ def webhooks() -> None:
 @click.option("--pending", "states", flag_value="pending", help="Only those that are tried.")
 @click.option("--given-up", "states", flag_value="given-up", help="Only those that were given up.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=LIST_LIMIT, show_default=True)
-@as_json_option
+@json_option
 def list_webhooks(*, states: str | None, limit: int, as_json: bool) -> None:
     """List webhooks that are not delivered: id, state, event, receiver, attempts, last outcome.
 
@@ -55,12 +58,12 @@ def list_webhooks(*, states: str | None, limit: int, as_json: bool) -> None:
         for webhook_id, delivery in deliveries.items()
     ]
     if as_json:
-        print_json(rows)
+        echo_json(rows)
         return
     for row in rows:
         click.echo("\t".join(str("-" if value is None else value) for value in row.values()))
     if not rows:
-        click.echo("no webhook is pending or was given up", err=True)
+        click.echo(_("no webhook is pending or was given up"), err=True)
 
 
 def _public(webhook_id: str, state: str, delivery: Delivery) -> dict[str, Any]:
@@ -87,24 +90,29 @@ def _time(at: float | None) -> str | None:
 @webhooks.command()
 @click.argument("ids", nargs=-1, metavar="ID...")
 @click.option("--all", "is_all", is_flag=True, help="Every webhook that was given up.")
-def replay(ids: tuple[str, ...], *, is_all: bool) -> None:
+@json_option
+def replay(ids: tuple[str, ...], *, is_all: bool, as_json: bool) -> None:
     """Send webhooks again now, with all their time; pending ones are sent at once.
 
     They keep their ids, so that a receiver that has one already recognises it.
     """
     if bool(ids) == is_all:
-        raise click.UsageError("name the ids, or use --all")
-    missing = []
+        raise click.UsageError(_("name the ids, or use --all"))
+    sent: list[str] = []
+    missing: list[str] = []
     with _store() as store:
         for webhook_id in store.failed(LIST_LIMIT * 10) if is_all else ids:
-            if store.replay(webhook_id):
+            known = store.replay(webhook_id)
+            (sent if known else missing).append(webhook_id)
+            if known and not as_json:
                 click.echo(f"{webhook_id}\treplay")
-            else:
-                missing.append(webhook_id)
+    if as_json:
+        echo_json({"action": "replay", "done": sent, "failed": missing})
     for webhook_id in missing:
-        click.echo(f"carprice: {webhook_id} is neither pending nor given up", err=True)
+        text = _("{id} is neither pending nor given up").format(id=webhook_id)
+        click.echo(f"carprice: {text}", err=True)
     if missing:
-        raise SystemExit(1)
+        raise SystemExit(REFUSED)
 
 
 @contextlib.contextmanager
@@ -113,9 +121,12 @@ def _store() -> Iterator[WebhookStore]:
     broker = connect(settings.redis_url)
     try:
         yield WebhookStore(broker, time.time, retry_s=settings.webhook_retry_s)
+    except BrokenPipeError:
+        raise
     except (DomainError, OSError) as error:
-        click.echo(f"carprice: {error}; is the service running?", err=True)
-        raise SystemExit(2) from None
+        text = _("{error}: is the service running? (`carprice status`)").format(error=error)
+        click.echo(f"carprice: {text}", err=True)
+        raise SystemExit(UNUSABLE) from None
 
 
 @webhooks.group(epilog=NOTICE)
@@ -129,7 +140,8 @@ OWNER = click.argument("owner", default=SERVICE, metavar="[KEY_ID]")
 @secret.command(epilog=NOTICE)
 @OWNER
 @click.option("--import", "given", metavar="SECRET", help="Use this one, `whsec_…`.")
-def create(owner: str, given: str | None) -> None:
+@json_option
+def create(owner: str, given: str | None, *, as_json: bool) -> None:
     """Make the secret of an API key (`carprice key list`), or of a service without keys.
 
     It is printed on standard output: give it to whoever runs the receiver.
@@ -140,12 +152,17 @@ def create(owner: str, given: str | None) -> None:
 
     def add(secrets: Sequence[WebhookSecret]) -> Sequence[WebhookSecret]:
         if any(each.owner == owner for each in secrets):
-            raise click.ClickException(f"{owner} has a secret: rotate it, or remove it first")
+            text = _("{owner} has a secret: rotate it, or remove it first")
+            raise click.ClickException(text.format(owner=owner))
         return [*secrets, made]
 
     _change(store, add)
-    click.echo(made.secret)
-    click.echo(f"secret of {owner} stored in {store.path}", err=True)
+    if as_json:
+        echo_json(made.to_json())
+    else:
+        click.echo(made.secret)
+    text = _("secret of {owner} stored in {path}").format(owner=owner, path=store.path)
+    click.echo(text, err=True)
 
 
 @secret.command(epilog=NOTICE)
@@ -158,7 +175,8 @@ def create(owner: str, given: str | None) -> None:
     help="How long the former secret signs, too.",
 )
 @click.option("--import", "given", metavar="SECRET", help="Use this one, `whsec_…`.")
-def rotate(owner: str, keep_hours: int, given: str | None) -> None:
+@json_option
+def rotate(owner: str, keep_hours: int, given: str | None, *, as_json: bool) -> None:
     """Replace a secret; until the former one ends, both sign, and receivers may know either."""
     store, made = _secrets(), _new(owner, given)
     until = made.created_at + dt.timedelta(hours=keep_hours)
@@ -166,7 +184,8 @@ def rotate(owner: str, keep_hours: int, given: str | None) -> None:
     def replace(secrets: Sequence[WebhookSecret]) -> Sequence[WebhookSecret]:
         own = [each for each in secrets if each.owner == owner]
         if not own:
-            raise click.ClickException(f"{owner} has no secret: create one")
+            text = _("{owner} has no secret: create one").format(owner=owner)
+            raise click.ClickException(text)
         kept = [
             WebhookSecret.from_json({**each.to_json(), "expires_at": until.isoformat()})
             if each.expires_at is None or each.expires_at > until
@@ -177,17 +196,18 @@ def rotate(owner: str, keep_hours: int, given: str | None) -> None:
         return [each for each in secrets if each.owner != owner] + [*kept, made]
 
     _change(store, replace)
-    click.echo(made.secret)
-    click.echo(
-        f"the former secret signs until {until.isoformat(timespec='seconds')}"
-        if keep_hours
-        else "the former secret is removed",
-        err=True,
-    )
+    if as_json:
+        former = until.isoformat(timespec="seconds") if keep_hours else None
+        echo_json({**made.to_json(), "former_expires_at": former})
+    else:
+        click.echo(made.secret)
+    text = _("the former secret signs until {time}") if keep_hours else ""
+    text = text or _("the former secret is removed")
+    click.echo(text.format(time=until.isoformat(timespec="seconds")), err=True)
 
 
 @secret.command("list")
-@as_json_option
+@json_option
 def list_secrets(*, as_json: bool) -> None:
     """List owners and times of the secrets; the secrets themselves are not shown."""
     store = _secrets()
@@ -202,7 +222,7 @@ def list_secrets(*, as_json: bool) -> None:
         for each in found
     ]
     if as_json:
-        print_json(rows)
+        echo_json(rows)
         return
     for row in rows:
         click.echo("\t".join(str(value or "-") for value in row.values()))
@@ -210,18 +230,21 @@ def list_secrets(*, as_json: bool) -> None:
 
 @secret.command(epilog=NOTICE)
 @OWNER
-def remove(owner: str) -> None:
+@json_option
+def remove(owner: str, *, as_json: bool) -> None:
     """Remove the secrets of an owner: its pending webhooks wait for a new one."""
     store = _secrets()
 
     def drop(secrets: Sequence[WebhookSecret]) -> Sequence[WebhookSecret]:
         kept = [each for each in secrets if each.owner != owner]
         if len(kept) == len(secrets):
-            raise click.ClickException(f"{owner} has no secret")
+            raise click.ClickException(_("{owner} has no secret").format(owner=owner))
         return kept
 
     _change(store, drop)
-    click.echo(f"removed: secret of {owner}", err=True)
+    if as_json:
+        echo_json({"removed": owner})
+    click.echo(_("removed: secret of {owner}").format(owner=owner), err=True)
 
 
 def _new(owner: str, given: str | None) -> WebhookSecret:
@@ -244,7 +267,8 @@ def _check_owner(owner: str) -> None:
     except KeyStoreError as error:
         raise click.ClickException(str(error)) from None
     if owner not in {entry.id for entry in entries}:
-        raise click.ClickException(f"there is no key with the id {owner}: see `carprice key list`")
+        text = _("there is no key with the id {id}: see `carprice key list`")
+        raise click.ClickException(text.format(id=owner))
 
 
 def _secrets() -> WebhookSecrets:

@@ -84,11 +84,19 @@ class AsyncCarPriceClient:
         *,
         include: Sequence[Extra] = (),
         coverage: float | None = None,
+        keep: bool = False,
         timeout: float | None = None,
     ) -> Valuation:
         """Value one car."""
-        options = ValuationOptions(include=include, coverage=coverage)
+        options = ValuationOptions(include=include, coverage=coverage, keep=keep)
         return await self._run(self._cars.value(car, options, self._limit(timeout)))
+
+    async def valuation(
+        self, valuation_id: str, *, coverage: float | None = None, timeout: float | None = None
+    ) -> Valuation:
+        """Read a valuation that the service keeps, as it was answered."""
+        limit = self._limit(timeout)
+        return await self._run(self._cars.valuation(valuation_id, coverage, limit))
 
     async def value_many(
         self,

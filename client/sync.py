@@ -91,6 +91,7 @@ class CarPriceClient:
         *,
         include: Sequence[Extra] = (),
         coverage: float | None = None,
+        keep: bool = False,
         timeout: float | None = None,
     ) -> Valuation:
         """Value one car.
@@ -99,14 +100,28 @@ class CarPriceClient:
             car: fields of the car; with `asking_price_mad` the valuation has a verdict.
             include: parts of the valuation that are computed on request.
             coverage: of the interval: 0.5, 0.8, 0.9 or 0.95.
+            keep: whether the service keeps the valuation, to be read again by `valuation`.
             timeout: total seconds; that of the client if None.
 
         Raises:
             InvalidInputError: a field is missing or invalid.
             CarPriceError: any other failure.
         """
-        options = ValuationOptions(include=include, coverage=coverage)
+        options = ValuationOptions(include=include, coverage=coverage, keep=keep)
         return self._run(self._cars.value(car, options, self._limit(timeout)))
+
+    def valuation(
+        self, valuation_id: str, *, coverage: float | None = None, timeout: float | None = None
+    ) -> Valuation:
+        """Read a valuation that the service keeps, as it was answered.
+
+        Raises:
+            NotFoundError: none is kept under this id, or another caller has it.
+            ExpiredError: it is not kept any more.
+            CarPriceError: any other failure.
+        """
+        limit = self._limit(timeout)
+        return self._run(self._cars.valuation(valuation_id, coverage, limit))
 
     def value_many(
         self,

@@ -193,6 +193,43 @@ class Comparable:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """A field in which a car differs from the typical one, and its signed share of the price."""
+
+    feature: str
+    """Name of the field."""
+    value: str | float | None
+    """Of the car; None: not stated."""
+    usual: str | float | None
+    """Of the typical car; None: it states none."""
+    effect_mad: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MileagePrice:
+    """The price of the car if it had been driven this far."""
+
+    km_driven: int
+    price_mad: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TypicalCar:
+    """The typical car of a model and year; its price and all effects add up to the car's price."""
+
+    price_mad: float
+    fuel: str | None = None
+    transmission: str | None = None
+    km_driven: int | None = None
+    differences: tuple[Difference, ...] = ()
+    """By decreasing size of the effect."""
+    explanation: tuple[str, ...] = ()
+    """The same in sentences."""
+    mileages: tuple[MileagePrice, ...] = ()
+    """Prices of the car at other kilometres."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Valuation:
     """The estimated price of a car."""
 
@@ -225,6 +262,8 @@ class Valuation:
     """With `depreciation`."""
     comparables: tuple[Comparable, ...] | None = None
     """The nearest first."""
+    typical: TypicalCar | None = None
+    """None as well if the model is not in the data, or its listings do not cover the year."""
     raw: Mapping[str, Any] = dataclasses.field(repr=False, compare=False)
 
     @property
@@ -266,6 +305,7 @@ class Valuation:
             depreciation=_depreciation(answer.get("depreciation")),
             depreciation_pace=None if pace is None else read_members(DepreciationPace, pace),
             comparables=_comparables(answer.get("comparables")),
+            typical=_typical(answer.get("typical")),
             raw=answer,
         )
 
@@ -287,6 +327,18 @@ def _depreciation(
     return tuple(
         read_members(DepreciationPoint, each, interval=read_members(Interval, each["interval"]))
         for each in answers
+    )
+
+
+def _typical(answer: Mapping[str, Any] | None) -> TypicalCar | None:
+    if answer is None:
+        return None
+    return read_members(
+        TypicalCar,
+        answer,
+        differences=read_all(Difference, answer.get("differences")) or (),
+        explanation=tuple(answer.get("explanation", ())),
+        mileages=read_all(MileagePrice, answer.get("mileages")) or (),
     )
 
 

@@ -1,5 +1,6 @@
 """Training of the default model on the first start."""
 
+import json
 import os
 import subprocess
 import sys
@@ -117,13 +118,22 @@ def train_default_model(
 
 
 @click.command(name="first-model")
-def first_model() -> None:
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON on standard output, and nothing else there.",
+)
+def first_model(*, as_json: bool) -> None:
     """Train and activate the default model, unless one is active."""
     try:
         is_needed = needs_default_model(Settings.from_env())
     except CannotStartError as error:
         raise click.ClickException(str(error)) from error
     if not is_needed:
-        click.echo("a model is active")
+        active = ModelRegistry(Settings.from_env().versions_path).known_active_version()
+        found = {"version": active, "active": True, "trained": False}
+        click.echo(json.dumps(found) if as_json else "a model is active")
         return
-    os.execv(sys.executable, [sys.executable, "-m", "cli.main", "train", "--activate"])  # noqa: S606
+    more = ["--json"] if as_json else []
+    os.execv(sys.executable, [sys.executable, "-m", "cli.main", "train", "--activate", *more])  # noqa: S606

@@ -5,6 +5,7 @@ import datetime as dt
 import json
 import logging
 import logging.handlers
+import os
 import re
 import sys
 import time
@@ -137,7 +138,11 @@ class Output:
             terminal: standard output if not given.
         """
         self._terminal = sys.stdout if terminal is None else terminal
-        self._printer = Printer(self._terminal, width=max(map(len, [SUPERVISOR_NAME, *names])))
+        self._printer = Printer(
+            self._terminal,
+            width=max(map(len, [SUPERVISOR_NAME, *names])),
+            colour=not os.environ.get("NO_COLOR"),
+        )
         self._colours = dict(zip(names, get_colours(), strict=False))
         self._files = {
             name: _log_file(folder / f"{name}.log") for name in [SUPERVISOR_NAME, *names]

@@ -1,10 +1,13 @@
 """`carprice up`: runs the whole service. `carprice run KIND`: one process, for containers."""
 
+import json
 import os
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -62,10 +65,40 @@ LISTENER_CHECKS = {"api": check_keys, "flower": check_flower}
 """Checks of the processes that listen on a port, by kind."""
 
 
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print events as JSON lines on standard output; all other output goes to standard error.",
+)
+
+
+def report_events() -> Callable[[dict[str, Any]], None]:
+    """Send what this process and its children write to standard error.
+
+    Returns:
+        A function that writes an event as a JSON line on what was standard output.
+    """
+    sys.stdout.flush()
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def write(event: dict[str, Any]) -> None:
+        print(json.dumps(event), file=events, flush=True)
+
+    return write
+
+
+def _no_events(_: dict[str, Any]) -> None:
+    """Without `--json` events are not written."""
+
+
 @click.command()
 @click.argument("kind", type=click.Choice(list(read_procfile(CODE_ROOT / "Procfile"))))
-def run(kind: str) -> None:
+@json_option
+def run(kind: str, *, as_json: bool) -> None:
     """Run one process of the service in the foreground; end with it, or if it hangs."""
+    report = report_events() if as_json else _no_events
     try:
         settings = with_absolute_paths(Settings.from_env())
         LISTENER_CHECKS.get(kind, lambda _: None)(settings)
@@ -75,6 +108,7 @@ def run(kind: str) -> None:
         sys.exit(2)
     metrics = metrics_folder(settings, os.environ)
     wipe_metrics(metrics)
+    report({"event": "starting", "kind": kind, "address": _probed_address(settings, kind) or None})
     os.chdir(CODE_ROOT)
     os.umask(0o077)
     line = read_procfile(CODE_ROOT / "Procfile")[kind]
@@ -103,8 +137,10 @@ def _probed_address(settings: Settings, kind: str) -> str:
 @click.option(
     "--with-parent", is_flag=True, help="Stop when the program that started this one ends."
 )
-def up(*, with_parent: bool) -> None:
+@json_option
+def up(*, with_parent: bool, as_json: bool) -> None:
     """Start the whole service here; Ctrl-C stops it."""
+    report = report_events() if as_json else _no_events
     if with_parent and not die_with_parent():
         sys.exit(1)
     try:
@@ -120,7 +156,7 @@ def up(*, with_parent: bool) -> None:
         sys.exit(2)
     metrics = metrics_folder(settings, os.environ)
     wipe_metrics(metrics)
-    code = ServiceRun(settings, lock).run_until_stopped()
+    code = ServiceRun(settings, lock, report).run_until_stopped()
     if metrics.parent == SHARED_MEMORY:
         shutil.rmtree(metrics, ignore_errors=True)
     sys.exit(code)
@@ -133,13 +169,17 @@ def _say(text: str) -> None:
 class ServiceRun:
     """One run of the service."""
 
-    def __init__(self, settings: Settings, lock: int) -> None:
+    def __init__(
+        self, settings: Settings, lock: int, report: Callable[[dict[str, Any]], None] = _no_events
+    ) -> None:
         """Prepare; nothing starts yet.
 
         Args:
             settings: with absolute paths.
             lock: descriptor of the lock of the home, held until the last process has exited.
+            report: takes an event, when the service is ready and when it has stopped.
         """
+        self._report = report
         self._settings = settings
         self._env = single_host_environment(settings, os.environ)
         self._embedded = embedded_urls(settings)
@@ -183,6 +223,7 @@ class ServiceRun:
             self._systemd.stopping()
             supervisor.stop(TIER_STOP_TIMEOUTS_S)
         self._output.say(final_message)
+        self._report({"event": "stopped", "exit_code": exit_code, "reason": final_message})
         return exit_code
 
     def _hang_detector(self) -> HangDetector | None:
@@ -243,6 +284,9 @@ class ServiceRun:
         if ready:
             self._systemd.ready()
             self._output.announce(welcome(self._settings, address))
+            flower = local_address(self._settings.flower_address, self._settings.flower_port)
+            addresses = {"api": f"http://{address}", "flower": f"http://{flower}"}
+            self._report({"event": "ready", "addresses": addresses})
 
 
 def welcome(settings: Settings, address: str) -> str:

@@ -14,6 +14,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from cli.help_texts import help_texts
 from shared.i18n.catalogue import DOMAIN, LOCALE
 from shared.i18n.languages import LANGUAGES, SOURCE_LANGUAGE
 
@@ -50,6 +51,8 @@ def collect() -> Catalog:
                 auto_comments=comments,
                 context=context,
             )
+    for text, file in help_texts():
+        template.add(text, locations=[(file, 0)])
     return template
 
 

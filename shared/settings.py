@@ -263,6 +263,12 @@ class Settings:
     batch_window: int = setting(
         "BATCH_WINDOW", 4, "Chunks of one batch in progress at once.", minimum=1
     )
+    estimate_days: int = setting(
+        "ESTIMATE_DAYS",
+        365,
+        "How long an estimate can be read again under its address; 0: none is kept.",
+        "days",
+    )
     batch_retention_s: int = setting(
         "BATCH_RETENTION_S", 7 * 86_400, "How long a finished batch can be read.", "s", minimum=1
     )

@@ -9,8 +9,9 @@ from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog
 from shared.audit.retention import AuditRetention
 from shared.blobs.batch_files import BatchFiles
+from shared.blobs.estimate_files import EstimateFiles
 from shared.blobs.job_payloads import JobPayloads
-from shared.blobs.stores import open_blob_store, open_job_store
+from shared.blobs.stores import open_blob_store, open_estimate_store, open_job_store
 from shared.domain.clock import Clock
 from shared.queue.lost_work import LostWorkSweeper
 from shared.queue.names import QueueName
@@ -39,6 +40,7 @@ from worker.model_watch.schedule import RetrainingSchedule
 from worker.model_watch.watch import ModelWatch
 from worker.shadow import ShadowEvaluator, ShadowRuntime
 from worker.valuations.claims import RedisClaims
+from worker.valuations.estimate_sweep import EstimateSweeper
 from worker.valuations.payload_sweep import JobPayloadSweeper
 from worker.valuations.service import ValuationService
 from worker.valuations.steps import ValuationSteps
@@ -58,7 +60,13 @@ class WorkerServices:
     model_watch: ModelWatch
     retraining: RetrainingSchedule
     sweepers: tuple[
-        LostWorkSweeper, JobSweeper, BatchSweeper, JobPayloadSweeper, WorkSender, AuditRetention
+        LostWorkSweeper,
+        JobSweeper,
+        BatchSweeper,
+        JobPayloadSweeper,
+        WorkSender,
+        AuditRetention,
+        EstimateSweeper,
     ]
     """In the order in which they run: what is found lost is sent in the same sweep."""
 
@@ -181,6 +189,12 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             work,
             AuditRetention(
                 settings.audit_folder, checkpoints, clock, days=settings.audit_retention_days
+            ),
+            EstimateSweeper(
+                EstimateFiles(open_estimate_store(settings)),
+                broker,
+                clock,
+                days=settings.estimate_days,
             ),
         ),
     )

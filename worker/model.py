@@ -271,6 +271,7 @@ def _with_extras(model: "LoadedModel", request: CarRequest, estimate: Estimate) 
         explanation=model.explain(car) if Extra.CONTRIBUTIONS in wanted else None,
         depreciation=model.depreciation(car) if Extra.DEPRECIATION in wanted else None,
         comparables=model.comparables(car, price_mad) if Extra.COMPARABLES in wanted else None,
+        typical=model.typical(car, estimate) if Extra.TYPICAL in wanted else None,
     )
 
 

@@ -62,6 +62,7 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.InvalidInput: 422,
     errors.ValuationNotFound: 404,
     errors.ValuationExpired: 410,
+    errors.EstimateExpired: 410,
     errors.JobNotFound: 404,
     errors.JobExpired: 410,
     errors.JobDeleted: 410,

@@ -46,7 +46,23 @@ def _check_coverage(value: float) -> None:
         raise ValidationError(f"one of {', '.join(map(str, COVERAGES))}")
 
 
-class ValuationQuery(Schema):
+class CoverageQuery(Schema):
+    """Query parameters of requests that read a valuation."""
+
+    coverage = fields.Float(
+        load_default=DEFAULT_COVERAGE,
+        validate=_check_coverage,
+        error_messages={"invalid": f"one of {', '.join(map(str, COVERAGES))}"},
+        metadata={
+            "description": "Coverage of the price interval: "
+            f"one of {', '.join(map(str, COVERAGES))}.",
+            "minimum": min(COVERAGES),
+            "maximum": max(COVERAGES),
+        },
+    )
+
+
+class ValuationQuery(CoverageQuery):
     """Query parameters of requests for a valuation."""
 
     include = ExtrasField(
@@ -58,15 +74,17 @@ class ValuationQuery(Schema):
             "example": "contributions,depreciation",
         },
     )
-    coverage = fields.Float(
-        load_default=DEFAULT_COVERAGE,
-        validate=_check_coverage,
-        error_messages={"invalid": f"one of {', '.join(map(str, COVERAGES))}"},
+
+
+class PredictQuery(ValuationQuery):
+    """Query parameters of `POST /predict`."""
+
+    keep = fields.Boolean(
+        load_default=False,
+        error_messages={"invalid": "true or false"},
         metadata={
-            "description": "Coverage of the price interval: "
-            f"one of {', '.join(map(str, COVERAGES))}.",
-            "minimum": min(COVERAGES),
-            "maximum": max(COVERAGES),
+            "description": "Keep the answer for `GET /valuations/{id}`: the status is then 201, "
+            "and `Location` says where."
         },
     )
 
@@ -155,9 +173,12 @@ def _schema(kind: type[Schema]) -> Schema:
 
 @lru_cache(maxsize=64)
 def _defaults(kind: type[Schema]) -> dict[str, Any]:
-    """The defaults of all parameters, cached because most requests have no query."""
-    defaults: dict[str, Any] = _schema(kind).load({})
-    return defaults
+    """The defaults of all parameters, cached because most requests have no query.
+
+    Raises:
+        InvalidInput: a parameter is required.
+    """
+    return _load_query(b"", kind)
 
 
 def load_json() -> Any:

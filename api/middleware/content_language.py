@@ -1,5 +1,7 @@
 """States the language of responses that depend on it: `Content-Language` and `Vary`."""
 
+from http import HTTPStatus
+
 from flask import Flask, Response, g
 
 from api.http.context import language
@@ -15,7 +17,7 @@ def register(app: Flask) -> None:
 
 
 def _state_language(response: Response) -> Response:
-    if g.get("depends_on_language"):
+    if g.get("depends_on_language") and response.status_code != HTTPStatus.NO_CONTENT:
         response.vary.add(ACCEPT_LANGUAGE)
         if response.mimetype in WITH_TEXTS:
             response.headers.setdefault("Content-Language", language())

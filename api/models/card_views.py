@@ -15,27 +15,15 @@ from api.http.requests import load_query
 from api.http.responses import NOT_MODIFIED, ApiBlueprint, query_parameters
 from api.middleware.authentication import Scope, accept_basic_auth, require_scope
 from api.ops.docs_views import html_response
+from model_store.cards.written import written_language, written_languages
 from model_store.registry.manifest import card_data_file, card_markdown_file
 from shared.domain.errors import ModelNotLoaded
-from shared.i18n.languages import Language
+from shared.i18n.languages import LANGUAGE_NAMES, LANGUAGES, Language, direction
 
 ACTIVE = "active"
 """Alias of the active version in URLs."""
 MEDIA_TYPES = {"json": "application/json", "md": "text/markdown", "png": "image/png"}
 TEXT = {"schema": {"type": "string"}}
-CARD_PAGE: dict[Language, dict[str, str]] = {
-    "fr": {
-        "name": "Français",
-        "markdown": "La même en Markdown",
-        "untranslated": "La fiche de cette version n'existe qu'en anglais.",
-    },
-    "en": {
-        "name": "English",
-        "markdown": "The same as Markdown",
-        "untranslated": "This version's card exists in another language only.",
-    },
-}
-"""Texts around a card, by language."""
 CARD_CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
@@ -57,7 +45,7 @@ class CardQuery(Schema):
     """The language of a card."""
 
     lang = fields.String(
-        validate=OneOf(("fr", "en"), error="one of fr, en"),
+        validate=OneOf(LANGUAGES, error=f"one of {', '.join(LANGUAGES)}"),
         metadata={"description": "Instead of `Accept-Language`"},
     )
 
@@ -89,12 +77,11 @@ def card(version: str) -> Response:
     """Intended use, limits, data and measured quality of a version; `active` stands for one.
 
     A page for browsers, Markdown for everybody else. The language is that of `lang`, else of
-    `Accept-Language`; a card of an older version is in English only.
+    `Accept-Language`; cards of older versions are in English, or in English and French.
     """
     wanted = load_query(CardQuery).get("lang") or language()
     version = _resolve_version(version)
-    files = services().registry.get(version).files
-    written: Language = wanted if card_data_file(wanted) in files else "en"
+    written = written_language(services().registry.get(version), wanted)
     accept = request.accept_mimetypes
     if accept.quality("text/html") > accept.quality("text/markdown"):
         response = _page(version, written, wanted)
@@ -148,17 +135,17 @@ def _resolve_version(version: str) -> str:
 
 def _page(version: str, written: Language, wanted: Language) -> Response:
     """The page of a card that is written in one language, with texts around it in another."""
-    files = services().registry.get(version).files
+    manifest = services().registry.get(version)
     content = orjson.loads(services().registry.card_file(version, card_data_file(written)))
-    others = [one for one in CARD_PAGE if one != written and card_data_file(one) in files]
+    others = [one for one in written_languages(manifest) if one != written]
     return html_response(
         "card.html",
         CARD_CSP,
         version=version,
         written=written,
-        texts=CARD_PAGE[wanted],
+        written_direction=direction(written),
         is_translated=written == wanted,
-        others=[(one, CARD_PAGE[one]["name"]) for one in others],
+        others=[(one, LANGUAGE_NAMES[one], direction(one)) for one in others],
         markdown=card_markdown_file(written),
         **content,
     )

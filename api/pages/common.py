@@ -9,7 +9,7 @@ from api.http.assets import AssetFolder
 
 PAGE_CSP = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 REFUSAL_STATUSES = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST}
@@ -22,7 +22,18 @@ STATIC = Path(__file__).parent / "static"
 ASSETS = AssetFolder(
     {
         name: STATIC / name
-        for name in ("page.css", "page.js", "file.js", "upload.js", "icon.svg", "chevron.svg")
+        for name in (
+            "page.css",
+            "car.css",
+            "page.js",
+            "file.js",
+            "upload.js",
+            "icon.svg",
+            "chevron.svg",
+            "estimates.css",
+            "estimates.js",
+            "history.js",
+        )
     },
     "/assets/",
 )

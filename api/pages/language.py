@@ -69,8 +69,7 @@ def register(app: Flask) -> None:
 def _state_language(response: Response) -> Response:
     """State the language of a page; a view that knows better has already done so."""
     if g.get("is_page") and response.mimetype == "text/html":
-        if "Content-Language" not in response.headers:
-            response.headers["Content-Language"] = page_language()
+        response.headers.setdefault("Content-Language", page_language())
     return response
 
 

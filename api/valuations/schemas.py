@@ -10,13 +10,21 @@ from marshmallow import Schema, fields
 from api.http.context import language, services
 from api.http.responses import described
 from api.valuations.model_section import ModelSchema, data_warnings, dump_model
-from shared.domain.car import Condition, Fuel, Origin, Owner, SellerType, Transmission
+from shared.domain.car import CarFeatures, Condition, Fuel, Origin, Owner, SellerType, Transmission
 from shared.domain.outlook import DifferenceReason, Pace, SimilarityReason
 from shared.domain.reading import Match
-from shared.domain.valuation import COVERAGES, Valuation, VerdictPosition, interval_of
+from shared.domain.valuation import (
+    COVERAGES,
+    Estimate,
+    Extra,
+    Valuation,
+    VerdictPosition,
+    interval_of,
+)
 from shared.i18n.languages import Language
 from shared.messages.explanations import explain_in_words
 from shared.messages.texts import describe_warning
+from shared.messages.typical import typical_in_words
 from shared.vehicles.names import display_names
 
 
@@ -68,6 +76,48 @@ class ComparableSchema(Schema):
         fields.List,
         "In what it clearly differs from the car",
         fields.Enum(DifferenceReason, by_value=True),
+    )
+
+
+class DifferenceSchema(Schema):
+    """A field in which the car differs from the typical one, and its signed share of the price."""
+
+    feature = fields.String(required=True)
+    value = described(fields.Raw, "Of the car; null: not stated", allow_none=True)
+    usual = described(fields.Raw, "Of the typical car; null: it states none", allow_none=True)
+    effect_mad = fields.Float(required=True)
+
+
+class MileagePriceSchema(Schema):
+    """The price of the car if it had been driven this far."""
+
+    km_driven = fields.Integer(required=True)
+    price_mad = fields.Float(required=True)
+
+
+class TypicalSchema(Schema):
+    """The typical car of the same model and year, and how the car's differences change its price.
+
+    `price_mad` and all effects add up to the price of the car.
+    """
+
+    fuel = described(fields.String, "The most frequent one", allow_none=True)
+    transmission = described(fields.String, "The most frequent one", allow_none=True)
+    km_driven = described(fields.Integer, "Usual kilometres, in thousands", allow_none=True)
+    price_mad = fields.Float(required=True)
+    differences = described(
+        fields.List, "By decreasing size of the effect", fields.Nested(DifferenceSchema)
+    )
+    explanation = described(
+        fields.List,
+        "The same in sentences, in the language of the request; amounts are rounded to hundreds "
+        "and add up to the price",
+        fields.String(),
+    )
+    mileages = described(
+        fields.List,
+        "Prices of the car at other kilometres; they never rise",
+        fields.Nested(MileagePriceSchema),
     )
 
 
@@ -183,6 +233,14 @@ class ValuationSchema(Schema):
     )
     comparables = fields.List(
         fields.Nested(ComparableSchema), metadata={"description": "The nearest first, up to five"}
+    )
+    typical = fields.Nested(
+        TypicalSchema,
+        allow_none=True,
+        metadata={
+            "description": "With typical; null if the model is not in the data or its listings do "
+            "not cover the year"
+        },
     )
 
 
@@ -310,3 +368,19 @@ def _add_extras(
         }
     if estimate.comparables is not None:
         answer["comparables"] = estimate.comparables
+    if Extra.TYPICAL in valuation.request.extras:
+        answer["typical"] = _typical(estimate, valuation.request.car, lang)
+
+
+def _typical(estimate: Estimate, car: CarFeatures, lang: Language) -> dict[str, Any] | None:
+    if (typical := estimate.typical) is None:
+        return None
+    return {
+        "fuel": typical.fuel,
+        "transmission": typical.transmission,
+        "km_driven": typical.km_driven,
+        "price_mad": typical.price_mad,
+        "differences": typical.differences,
+        "explanation": typical_in_words(estimate, typical, car, lang),
+        "mileages": typical.mileages,
+    }

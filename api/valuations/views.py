@@ -1,9 +1,11 @@
 """`POST /predict`, when Flask answers it."""
 
+from http import HTTPStatus
+
 from flask import Response, request
 
 from api.http.context import caller_id, language, services
-from api.http.requests import ValuationQuery, load_json, load_query, resolve_wait_s
+from api.http.requests import PredictQuery, load_json, load_query, resolve_wait_s
 from api.http.responses import PREFER_HEADER, ApiBlueprint, json_response, query_parameters
 from api.jobs.schemas import JobSchema, accepted_response
 from api.middleware.authentication import Scope, require_scope
@@ -19,30 +21,35 @@ blueprint = ApiBlueprint("valuations", __name__, description="The price of one c
 @blueprint.doc(
     operationId="predict",
     summary="Value one car",
-    parameters=[query_parameters(ValuationQuery), PREFER_HEADER],
+    parameters=[query_parameters(PredictQuery), PREFER_HEADER],
     requestBody={
         "required": True,
         "content": {"application/json": {"schema": CarRequestSchema}},
     },
 )
 @blueprint.response(200, ValuationSchema, description="The valuation")
+@blueprint.alt_response(201, schema=ValuationSchema, description="With `keep`: it is kept, too")
 @blueprint.alt_response(202, schema=JobSchema, description="Not ready in time: poll `Location`")
 @blueprint.problems(
     (413, 415),
     status_422="Invalid car or parameter",
-    status_503="No model, queue down or full, or the answer cannot be recorded",
+    status_503="No model, queue down or full, or the answer cannot be recorded or kept",
 )
 @require_scope(Scope.PREDICT, cars=1)
 def predict() -> Response:
     """Price, interval, verdict on an asking price; waits 5 s at most unless `Prefer: wait=N`."""
-    query = load_query(ValuationQuery)
+    query = load_query(PredictQuery)
     car_request = load_car_request(load_json(), extras=query["include"])
     wait_s = resolve_wait_s(request.headers.get("Prefer", ""), services().settings)
     answer = services().valuations.value_from_thread(car_request, caller_id(), wait_s)
+    is_kept = query["keep"] and services().estimates.keep(answer, caller_id()) is not None
     if isinstance(answer, Job):
         return accepted(answer, services().jobs.queue_position(answer), query["coverage"])
     response = json_response(dump_valuation(answer, query["coverage"]))
     response.headers[CACHE_STATUS] = cache_status(answer)
+    if is_kept:
+        response.status_code = HTTPStatus.CREATED
+        response.headers["Location"] = f"/valuations/{answer.id}"
     return response
 
 

@@ -35,7 +35,7 @@ from cli.backups.layout import (
 )
 from shared.audit.checkpoints import CHECKPOINT_SUFFIX, INVENTORY_FILE, LOCK_FILE, is_log_file
 from shared.blobs import batch_files
-from shared.blobs.stores import JOBS_FOLDER
+from shared.blobs.stores import ESTIMATES_FOLDER, JOBS_FOLDER
 from shared.domain.ids import is_id
 
 MAX_ATTEMPTS = 20
@@ -99,11 +99,11 @@ class Collector:
         # Newest first: a correction is copied before the batch into which it puts its rows.
         for name in reversed(_ids_in(root)):
             self._repeat(partial(self._copy_batch, root, name), f"batch {name}")
-        jobs = root / JOBS_FOLDER
-        for name in _ids_in(jobs):
-            with contextlib.suppress(FileNotFoundError):  # the job is deleted
-                for file in _files_in(jobs / name):
-                    self._copy(f"{BATCHES}/{JOBS_FOLDER}/{name}/{file}", jobs / name / file)
+        for kind in (JOBS_FOLDER, ESTIMATES_FOLDER):
+            for name in _ids_in(root / kind):
+                with contextlib.suppress(FileNotFoundError):  # it has expired or is deleted
+                    for file in _files_in(root / kind / name):
+                        self._copy(f"{BATCHES}/{kind}/{name}/{file}", root / kind / name / file)
 
     def _copy_batch(self, root: Path, batch_id: str) -> None:
         """Copy a batch; one without manifest is being uploaded, and one may be deleted."""

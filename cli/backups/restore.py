@@ -16,15 +16,16 @@ from cli.backups.archive import extract
 from cli.backups.create import broker_folder_option, check_broker_folder
 from cli.backups.layout import BATCHES, BackupError, Part, parts_of
 from cli.backups.prepare import OpenWork, prepare
+from cli.shell.exit_codes import REFUSED, UNUSABLE
+from cli.shell.language import gettext as _
+from cli.shell.options import json_option
+from cli.streams import echo_json
 from launcher.embedded import EmbeddedServerError, lock_data
 from launcher.environment import with_absolute_paths
 from launcher.preflight import CannotStartError, lock_home
 from shared.keys.store import close_folder, make_private_folder
 from shared.redis.connections import connect
 from shared.settings import Settings, SettingsError
-
-FAULTS = 1
-"""Exit code of `carprice audit verify` if records or files are changed or missing."""
 
 STAGING = ".restore"
 """Folder in the home where a backup is unpacked, checked and prepared."""
@@ -36,12 +37,15 @@ STAGING = ".restore"
     "--force", is_flag=True, help="Move existing data aside, to names with `.replaced-TIME`."
 )
 @broker_folder_option
+@json_option
 @click.pass_context
-def restore(ctx: click.Context, path: Path, force: bool, broker_folder: Path | None) -> None:  # noqa: FBT001 - click
+def restore(
+    ctx: click.Context, *, path: Path, force: bool, broker_folder: Path | None, as_json: bool
+) -> None:
     """Put the data of a backup in place; the service must not be running.
 
     The backup is checked before anything is changed. Open jobs and batches go on when the service
-    is started. Exit code 1 if the restored audit log has faults, 2: nothing was restored.
+    is started.
     """
     os.umask(0o077)
     try:
@@ -50,21 +54,27 @@ def restore(ctx: click.Context, path: Path, force: bool, broker_folder: Path | N
         info, work = _restore(path, settings, broker_folder, force=force)
     except (BackupError, SettingsError, CannotStartError, EmbeddedServerError, OSError) as error:
         click.echo(f"carprice: {error}", err=True)
-        raise SystemExit(2) from None
+        raise SystemExit(UNUSABLE) from None
     when = datetime.fromtimestamp(info["at"], UTC).isoformat(timespec="seconds")
-    click.echo(
-        f"restored {len(info['files'])} files, state of {when}; "
-        f"{work.jobs} jobs and {work.batches} batches go on when the service is started"
-    )
-    _verify(ctx)
+    files = len(info["files"])
+    if as_json:
+        found = {"files": files, "at": when, "open_jobs": work.jobs, "open_batches": work.batches}
+        echo_json(found)
+    else:
+        text = _(
+            "restored {files} files, state of {time}; {jobs} jobs and {batches} batches go on when"
+            " the service is started"
+        )
+        click.echo(text.format(files=files, time=when, jobs=work.jobs, batches=work.batches))
+    _verify(ctx, as_json=as_json)
 
 
-def _verify(ctx: click.Context) -> None:
+def _verify(ctx: click.Context, *, as_json: bool) -> None:
     """Run `carprice audit verify`; exit with 1 if it finds faults."""
     try:
-        ctx.invoke(verify)
+        ctx.invoke(verify, as_json=as_json)
     except SystemExit as ended:
-        if ended.code == FAULTS:
+        if ended.code == REFUSED:
             raise
 
 
@@ -102,7 +112,7 @@ def _check_stopped(settings: Settings) -> None:
         connect(settings.redis_url).ping()
     except redis.RedisError:
         return
-    raise BackupError("the broker of REDIS_URL is running: stop it and all processes first")
+    raise BackupError(_("the broker of REDIS_URL is running: stop it and all processes first"))
 
 
 def _check_targets(parts: Sequence[Part], *, force: bool) -> None:
@@ -111,12 +121,14 @@ def _check_targets(parts: Sequence[Part], *, force: bool) -> None:
         if not _has_content(part.path):
             continue
         if not force:
-            raise BackupError(
-                f"{part.path} exists: name another folder with CARPRICE_HOME (and MODELS_PATH), "
+            text = _(
+                "{path} exists: name another folder with CARPRICE_HOME (and MODELS_PATH), "
                 "or move what exists aside with --force"
             )
+            raise BackupError(text.format(path=part.path))
         if part.path.is_mount():
-            raise BackupError(f"{part.path} is a mount that is not empty: move its content aside")
+            text = _("{path} is a mount that is not empty: move its content aside")
+            raise BackupError(text.format(path=part.path))
 
 
 def _has_content(path: Path) -> bool:

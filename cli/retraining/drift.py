@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from cli.console import BadInputError, click_errors, print_json
+from cli.shell.language import gettext as _
+from cli.shell.options import json_option
 from shared.settings import Settings
 
 DEFAULT_DAYS = 28
@@ -49,7 +51,7 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also write a report with plots: one HTML file.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def drift(
     *,
     days: int | None,
@@ -65,8 +67,7 @@ def drift(
     """Compare the cars that callers had valued with the cars that the model was trained on.
 
     Reads the audit log: single cars, jobs and batches. Prints the population stability index
-    (PSI) of each field and of the estimated price. Exit code 2: there is nothing to compare; the
-    message says why.
+    (PSI) of each field and of the estimated price.
     """
     settings = Settings.from_env()
     start, end = _range(days, first, last)
@@ -99,7 +100,7 @@ def drift(
     else:
         click.echo(text_report(report))
     if output is not None:
-        click.echo(f"Report: {output}", err=True)
+        click.echo(_("Report: {path}").format(path=output), err=True)
 
 
 def _range(
@@ -107,12 +108,13 @@ def _range(
 ) -> tuple[dt.date, dt.date]:
     """First and last day of the report."""
     if days is not None and first is not None:
-        raise click.UsageError("give either --days or --from")
+        raise click.UsageError(_("give either --days or --from"))
     end = last.date() if last else dt.datetime.now(dt.UTC).date()
     before = min((days or DEFAULT_DAYS) - 1, (end - dt.date.min).days)
     start = first.date() if first else end - dt.timedelta(before)
     if start > end:
-        raise click.UsageError(f"--from {start} is after the last day, {end}")
+        text = _("--from {first} is after the last day, {last}")
+        raise click.UsageError(text.format(first=start, last=end))
     return start, end
 
 
@@ -124,12 +126,14 @@ def _check_writable(path: Path) -> None:
     """
     folder = path.parent
     if not folder.is_dir():
-        raise BadInputError(f"{path} cannot be written: {folder} is no folder")
+        text = _("{path} cannot be written: {folder} is no folder")
+        raise BadInputError(text.format(path=path, folder=folder))
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise BadInputError(f"{path} cannot be written: {error.strerror}") from None
+        text = _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
+        raise BadInputError(text) from None
 
 
 def _write(path: Path, text: str) -> None:
@@ -142,7 +146,8 @@ def _write(path: Path, text: str) -> None:
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except OSError as error:
-        raise BadInputError(f"{path} cannot be written: {error.strerror}") from None
+        text = _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
+        raise BadInputError(text) from None
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

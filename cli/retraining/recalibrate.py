@@ -2,6 +2,7 @@
 
 import getpass
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from api.sales.log import SaleReportLog
 from cli.console import FILE, BadInputError, as_json_option, click_errors, print_json
+from cli.shell.language import gettext as _
 from data.listings.loading import load_listings
 from data.listings.report import LoadReport
 from model_store.registry.hosts import open_registry, publish_version, pull_models
@@ -46,7 +48,7 @@ def recalibrate(
     asking prices, and sales are usually below them.
     """
     if path is None and not with_sales:
-        raise BadInputError("nothing to recalibrate on: give --data FILE, --sales, or both")
+        raise BadInputError(_("nothing to recalibrate on: give --data FILE, --sales, or both"))
     with click_errors():
         listings, report = (None, None) if path is None else load_listings(path)
         if report is not None:
@@ -63,7 +65,7 @@ def recalibrate(
         return
     for line in _lines(made, facts):
         click.echo(line, err=True)
-    state = "active" if activate else "not active: `carprice models activate`"
+    state = _("active") if activate else _("not active: `carprice models activate`")
     click.echo(f"{made.id} ({state})")
 
 
@@ -83,7 +85,7 @@ def _recalibrated(
     pull_models(settings)
     wanted = version or registry.known_active_version()
     if wanted is None:
-        raise BadInputError("no model is active: `carprice train --activate` makes one")
+        raise BadInputError(_("no model is active: `carprice train --activate` makes one"))
     registry.check(wanted)  # fetches what only another host has
     model = load_model(settings.versions_path, wanted)
     sales = _sales(settings, model.version) if with_sales else []
@@ -107,7 +109,8 @@ def _by_brand(facts: dict[str, Any]) -> str:
 
     levels = sorted(facts["levels_by_brand"].items(), key=lambda item: item[1])
     shown = [f"{display_names(brand, '')[0]} {100 * (level - 1):+.1f} %" for brand, level in levels]
-    return f"not at this level: {', '.join(shown)}; train on these listings to follow them"
+    text = _("not at this level: {brands}; train on these listings to follow them")
+    return text.format(brands=", ".join(shown))
 
 
 def _registry() -> ModelRegistry:
@@ -122,31 +125,60 @@ def _self_test(version: str) -> object:
 
 def _lines(made: ModelVersion, facts: dict[str, Any]) -> list[str]:
     """What changed, for people."""
-    months = " to ".join(facts["months"]) if facts["months"] else "no listings"
-    shares = [100 * facts[name] for name in ("coverage_before", "coverage_after")]
-    lines = [
-        f"  calibrated on  {facts['rows']:,} listings ({months}), {facts['sales']:,} sales",
-        f"  price level    {100 * (facts['price_level'] - 1):+.1f} %, as of {made.data_as_of}",
-        f"  intervals      {facts['width_factor']:.2f} times as wide (median)",
-        f"  inside 90 %    {shares[0]:.1f} % of the prices before, {shares[1]:.1f} % now (unseen)",
+    before, now = (f"{100 * facts[name]:.1f}" for name in ("coverage_before", "coverage_after"))
+    change = f"{100 * (facts['price_level'] - 1):+.1f}"
+    rows = [
+        (
+            _("calibrated on"),
+            _("{number} listings ({months}), {sales} sales").format(
+                number=f"{facts['rows']:,}", months=_months(facts), sales=f"{facts['sales']:,}"
+            ),
+        ),
+        (
+            _("price level"),
+            _("{change} %, as of {month}").format(change=change, month=made.data_as_of),
+        ),
+        (
+            _("intervals"),
+            _("{factor} times as wide (median)").format(factor=f"{facts['width_factor']:.2f}"),
+        ),
+        (
+            _("inside 90 %"),
+            _("{before} % of the prices before, {now} % now (unseen)").format(
+                before=before, now=now
+            ),
+        ),
+        *_remarks(facts, change),
     ]
-    if not 1 / LARGE_CHANGE <= facts["price_level"] <= LARGE_CHANGE:
-        change = 100 * (facts["price_level"] - 1)
-        lines.append(
-            f"  warning        prices of all brands change by {change:+.1f} %: from 2021 to 2026"
-            " the level of Moroccan listings moved by 3 %"
-        )
-    if facts["width_factor"] > LARGE_WIDENING:
-        lines.append(
-            "  warning        intervals become much wider: are a part of the prices in another"
-            " currency, or of other cars?"
-        )
-    if facts["left_out"]:
-        lines.append(
-            f"  left out       {facts['left_out']:,} suspicious prices, also of these figures"
-        )
-    if facts["levels_by_brand"]:
-        lines.append(f"  by brand       {_by_brand(facts)}")
+    lines = [f"  {name:<13}  {text}" for name, text in rows]
     if not facts["rows"]:
-        lines.append("  sales do not change the price level: the prices are asking prices")
+        text = _("sales do not change the price level: the prices are asking prices")
+        lines.append(f"  {text}")
     return lines
+
+
+def _months(facts: dict[str, Any]) -> str:
+    if not facts["months"]:
+        return _("no listings")
+    return _("{first} to {last}").format(first=facts["months"][0], last=facts["months"][-1])
+
+
+def _remarks(facts: dict[str, Any], change: str) -> Iterator[tuple[str, str]]:
+    """What an operator should look at."""
+    if not 1 / LARGE_CHANGE <= facts["price_level"] <= LARGE_CHANGE:
+        text = _(
+            "prices of all brands change by {change} %: from 2021 to 2026 the level of Moroccan"
+            " listings moved by 3 %"
+        )
+        yield _("warning"), text.format(change=change)
+    if facts["width_factor"] > LARGE_WIDENING:
+        text = _(
+            "intervals become much wider: are a part of the prices in another currency, or of"
+            " other cars?"
+        )
+        yield _("warning"), text
+    if facts["left_out"]:
+        text = _("{number} suspicious prices, also of these figures")
+        yield _("left out"), text.format(number=f"{facts['left_out']:,}")
+    if facts["levels_by_brand"]:
+        yield _("by brand"), _by_brand(facts)

@@ -16,6 +16,7 @@ from cli.console import (
     click_errors,
     print_json,
 )
+from cli.shell.language import gettext as _
 from model_store.registry.hosts import pull_models
 from model_store.registry.shared_models import SharedModels
 from shared.settings import Settings
@@ -76,7 +77,9 @@ def retrain(
         from model_store.retraining.rollback import AUTOMATIC  # noqa: PLC0415
 
         pull_models(settings)
-        with tqdm(desc="Training", unit="step", disable=True if scheduled else None) as progress:
+        with tqdm(
+            desc=_("Training"), unit=_("step"), disable=True if scheduled else None
+        ) as progress:
             retraining = Retraining(
                 versions_path=settings.versions_path,
                 name=f"{folder.resolve().name}/",
@@ -111,23 +114,26 @@ def _run(retraining: "Retraining", listings: "pd.DataFrame") -> "RetrainingResul
         return retraining.run(listings)
     except OSError as error:
         now = _active(path)
-        state = f"active version {now} is unchanged" if now == before else f"{now} is active now"
+        same, other = _("active version {version} is unchanged"), _("{version} is active now")
+        state = (same if now == before else other).format(version=now)
         if now is None:
-            state = "no version is active"
-        raise BadInputError(
-            f"the version cannot be stored in {path}: {error.strerror or error}; {state}. Check"
-            " free space and permissions of that folder and of the one for temporary files, then"
-            " run the command again"
-        ) from None
+            state = _("no version is active")
+        text = _(
+            "the version cannot be stored in {folder}: {reason}; {state}. Check free space and"
+            " permissions of that folder and of the one for temporary files, then run the command"
+            " again"
+        )
+        reason = error.strerror or error
+        raise BadInputError(text.format(folder=path, reason=reason, state=state)) from None
     except ActiveVersionUnusable as error:
-        raise BadInputError(
-            f"{error} `carprice models rollback` returns to the version before, `carprice models"
+        text = _(
+            "{error} `carprice models rollback` returns to the version before, `carprice models"
             " activate VERSION` takes another one"
-        ) from None
+        )
+        raise BadInputError(text.format(error=error)) from None
     except RetrainingRuns:
-        raise BadInputError(
-            "another retraining runs with this registry; try again when it has ended"
-        ) from None
+        text = _("another retraining runs with this registry; try again when it has ended")
+        raise BadInputError(text) from None
 
 
 def _active(versions_path: Path) -> str | None:
@@ -141,18 +147,20 @@ def _active(versions_path: Path) -> str | None:
 
 
 def _text(result: "RetrainingResult") -> str:
-    lines = [f"{result.rows:,} listings"]
+    lines = [_("{number} listings").format(number=f"{result.rows:,}")]
     if result.judged_months:
         first, last = result.judged_months
-        lines.append(f"compared on listings of {first} to {last}")
+        text = _("compared on listings of {first} to {last}")
+        lines.append(text.format(first=first, last=last))
     lines.append(result.reason)
-    would = "would be " if result.dry_run else ""
+    made = result.version or _("a version trained on all listings")
     words = {
-        "activated": f"{would}activated: {result.version or 'a version trained on all listings'}",
-        "kept": f"{would}kept: {result.active_before}",
-        "unchanged": f"nothing to do; active: {result.active_before}",
+        "activated": (_("activated: {version}"), _("would be activated: {version}"), made),
+        "kept": (_("kept: {version}"), _("would be kept: {version}"), result.active_before),
+        "unchanged": (*[_("nothing to do; active: {version}")] * 2, result.active_before),
     }
-    return "\n".join([*lines, words[str(result.decision)]])
+    done, would, version = map(str, words[str(result.decision)])
+    return "\n".join([*lines, (would if result.dry_run else done).format(version=version)])
 
 
 def _end_with_parent() -> None:

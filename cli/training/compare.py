@@ -16,14 +16,16 @@ from cli.console import (
     print_json,
     warn_of_suspects,
 )
+from cli.shell.language import gettext as _
 from model_store.registry.hosts import ensure_version, pull_models
 from model_store.registry.registry import ModelRegistry
+from shared.i18n.catalogue import mark
 from shared.settings import Settings
 
 if TYPE_CHECKING:
     from model_store.comparison.compare import BandFigures, Comparison, Figures
 
-_HEADER = ("", "ROWS", "MEDIAN ERROR A", "B", "BIAS A", "B", "COVERAGE A", "B")
+_COLUMNS = (mark("ROWS"), mark("MEDIAN ERROR A"), "B", mark("BIAS A"), "B", mark("COVERAGE A"), "B")
 _ACTIVE = "active"
 
 
@@ -69,7 +71,7 @@ def compare(
         a, b = (load_model(path, each) for each in wanted)
         listings, report = load_listings_of(paths)
         click.echo(report.summary(), err=True)
-        warn_of_suspects(report, "they are kept")
+        warn_of_suspects(report, mark("they are kept"))
         found = compare_models(a, b, listings, seed=seed, include_seen=include_seen)
     if as_json:
         print_json({**found.to_json(), "data": report.to_json()})
@@ -82,7 +84,7 @@ def _resolved(versions_path: Path, version: str) -> str:
         return version
     active = ModelRegistry(versions_path).known_active_version()
     if active is None:
-        raise BadInputError("no model is active: `carprice models list` shows the versions")
+        raise BadInputError(_("no model is active: `carprice models list` shows the versions"))
     return active
 
 
@@ -90,42 +92,55 @@ def comparison_lines(found: "Comparison") -> Iterator[str]:
     """A comparison as text for a terminal."""
     yield f"A  {found.version_a}"
     yield f"B  {found.version_b}"
-    months = f", {found.months[0]} to {found.months[1]}" if found.months else ""
-    yield f"{found.rows:,} listings{cars_note(found)}{months}{_left_out(found)}"
-    yield from (f"Note: {note}" for note in found.notes)
+    listings = _("{number} listings").format(number=f"{found.rows:,}")
+    months = ""
+    if found.months:
+        first, last = found.months
+        months = ", " + _("{first} to {last}").format(first=first, last=last)
+    yield f"{listings}{cars_note(found)}{months}{_left_out(found)}"
+    yield from (_("Note: {text}").format(text=note) for note in found.notes)
     yield ""
-    yield aligned([_HEADER, _row("all", found.rows, found.a, found.b)])
+    columns = tuple(map(_, _COLUMNS))
+    yield aligned([("", *columns), _row(_("all"), found.rows, found.a, found.b)])
     for title, bands in (
-        ("by asking price", found.by_price),
-        ("by age", found.by_age),
-        ("by brand", found.by_brand),
-        ("by source", found.by_source),
+        (_("by asking price"), found.by_price),
+        (_("by age"), found.by_age),
+        (_("by brand"), found.by_brand),
+        (_("by source"), found.by_source),
     ):
         yield ""
-        yield aligned([(title, *_HEADER[1:]), *map(_band_row, bands)])
+        yield aligned([(title, *columns), *map(_band_row, bands)])
     if found.differing:
         yield ""
-        yield aligned([("most different", "ASKED", "A", "B"), *_car_rows(found)])
+        yield aligned([(_("most different"), _("ASKED"), "A", "B"), *_car_rows(found)])
     yield ""
     yield verdict_line(found)
 
 
 def cars_note(found: "Comparison") -> str:
     """How many cars the listings are of, if some are of the same one."""
-    return f" of {found.cars:,} cars" if found.cars < found.rows else ""
+    text = _("of {number} cars").format(number=f"{found.cars:,}")
+    return f" {text}" if found.cars < found.rows else ""
 
 
 def verdict_line(found: "Comparison") -> str:
     """The verdict in one sentence."""
     words = {
-        "better": "B is better than A",
-        "worse": "B is worse than A",
-        "equal": "no difference can be told",
+        "better": _("B is better than A"),
+        "worse": _("B is worse than A"),
+        "equal": _("no difference can be told"),
     }
-    return (
-        f"Verdict: {words[found.verdict]}: median error {found.a.median_ape:.2f} % (A),"
-        f" {found.b.median_ape:.2f} % (B), difference {found.difference:+.2f} points"
-        f" (95 % interval {found.difference_low:+.2f} to {found.difference_high:+.2f})."
+    text = _(
+        "Verdict: {verdict}: median error {a} % (A), {b} % (B), difference {difference} points"
+        " (95 % interval {low} to {high})."
+    )
+    return text.format(
+        verdict=words[found.verdict],
+        a=f"{found.a.median_ape:.2f}",
+        b=f"{found.b.median_ape:.2f}",
+        difference=f"{found.difference:+.2f}",
+        low=f"{found.difference_low:+.2f}",
+        high=f"{found.difference_high:+.2f}",
     )
 
 
@@ -134,18 +149,23 @@ def _left_out(found: "Comparison") -> str:
     parts = []
     if found.excluded:
         seen = [
-            f"{name} has seen {count:,}"
+            _("{name} has seen {number}").format(name=name, number=f"{count:,}")
             for name, count in (("A", found.seen_a), ("B", found.seen_b))
             if count
         ]
         if found.other_price:
-            seen.append(f"{found.other_price:,} at another price")
-        parts.append(f"{found.excluded:,} more left out ({', '.join(seen)})")
+            text = _("{number} at another price")
+            seen.append(text.format(number=f"{found.other_price:,}"))
+        text = _("{number} more left out ({reasons})")
+        parts.append(text.format(number=f"{found.excluded:,}", reasons=", ".join(seen)))
     elif found.seen_a or found.seen_b:
-        parts.append("training rows included")
+        parts.append(_("training rows included"))
     unknown = [name for name, count in (("A", found.seen_a), ("B", found.seen_b)) if count is None]
     if unknown:
-        parts.append(f"training rows of {' and '.join(unknown)} not known")
+        names = (
+            _("{one} and {other}").format(one="A", other="B") if len(unknown) > 1 else unknown[0]
+        )
+        parts.append(_("training rows of {names} not known").format(names=names))
     return "".join(f"; {part}" for part in parts)
 
 

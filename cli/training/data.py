@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.console import BadInputError, warn_of_suspects
+from cli.console import BadInputError, say, warn_of_suspects
+from cli.shell.language import gettext as _
 from data.listings.loading import load_listings_of
 from data.listings.report import LoadReport
 from data.listings.table import LISTING_DATE, quoted_month
 from data.market.reference import ReferenceMarket
 from model_store.registry.manifest import REFERENCE_MARKET
+from shared.i18n.catalogue import mark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +44,7 @@ def load_training_data(paths: tuple[Path, ...], seed: int, price_level: str | No
     """
     if not paths:
         if price_level is not None:
-            raise BadInputError("--price-level needs --data: the reference market has its own")
+            raise BadInputError(_("--price-level needs --data: the reference market has its own"))
         from data.market.generator import generate  # noqa: PLC0415 - loads compiled kernels
 
         market = ReferenceMarket.load()
@@ -56,7 +58,7 @@ def load_training_data(paths: tuple[Path, ...], seed: int, price_level: str | No
     listings, report = load_listings_of(paths)
     click.echo(report.summary(), err=True)
     report_dates(listings, report.file, price_level)
-    warn_of_suspects(report, "they count little in training")
+    warn_of_suspects(report, mark("they count little in training"))
     return TrainingData(listings=listings, name=report.file, report=report, price_level=price_level)
 
 
@@ -74,24 +76,21 @@ def report_dates(
         return
     undated = len(listings) - len(dates)
     if undated:
-        click.echo(
-            f"  no dates  {undated:,} listings without a date are taken for ones of"
-            f" {quoted_month(listings)}",
-            err=True,
-        )
+        text = _("{number} listings without a date are taken for ones of {month}")
+        say(mark("no dates"), text.format(number=f"{undated:,}", month=quoted_month(listings)))
     last = quoted_month(listings)
     if later := int((dates > last).sum()):
-        click.echo(
-            f"  later     {later:,} listings dated after {last} (until {dates.max()}) are too few"
-            f" for a price level: they count as ones of {last}, which the model quotes",
-            err=True,
+        text = _(
+            "{number} listings dated after {month} (until {last}) are too few for a price level:"
+            " they count as ones of {month}, which the model quotes"
         )
+        say(mark("later"), text.format(number=f"{later:,}", month=last, last=dates.max()))
     if len(dates.unique()) == 1:
-        click.echo(
-            f"  one month all dated listings are of {dates.iloc[0]}: {what} quotes prices of"
-            " that month and knows no trend from month to month",
-            err=True,
+        text = _(
+            "all dated listings are of {month}: {what} quotes prices of that month and knows no"
+            " trend from month to month"
         )
+        say(mark("one month"), text.format(month=dates.iloc[0], what=_(what)))
 
 
 def _report_missing_dates(name: str, assumed: str, price_level: str | None) -> None:
@@ -101,12 +100,13 @@ def _report_missing_dates(name: str, assumed: str, price_level: str | None) -> N
         BadInputError: another price level was requested.
     """
     if price_level is not None:
-        raise BadInputError(
-            f"--price-level needs to know when prices were asked, and {name} has no dates of"
+        text = _(
+            "--price-level needs to know when prices were asked, and {name} has no dates of"
             " listing: add a column listing_date (YYYY-MM)"
         )
-    click.echo(
-        f"  no dates  prices are taken for those of {assumed}, from the newest year of"
-        " registration that ten cars have; a column listing_date (YYYY-MM) says better",
-        err=True,
+        raise BadInputError(text.format(name=name))
+    text = _(
+        "prices are taken for those of {month}, from the newest year of registration that ten cars"
+        " have; a column listing_date (YYYY-MM) says better"
     )
+    say(mark("no dates"), text.format(month=assumed))

@@ -11,11 +11,14 @@ from cli.console import (
     click_errors,
     data_option,
     print_json,
+    say,
     warn_of_suspects,
 )
+from cli.shell.language import gettext as _
 from data.listings.loading import load_listings_of
 from model_store.registry.hosts import ensure_version, pull_models
 from model_store.registry.registry import ModelRegistry
+from shared.i18n.catalogue import mark
 from shared.settings import Settings
 
 
@@ -61,13 +64,13 @@ def evaluate(
     with click_errors():
         listings, report = load_listings_of(paths)
         click.echo(report.summary(), err=True)
-        warn_of_suspects(report, "they are kept")
+        warn_of_suspects(report, mark("they are kept"))
         settings = Settings.from_env()
         versions_path = settings.versions_path
         pull_models(settings)
         wanted = version or ModelRegistry(versions_path).known_active_version()
         if wanted is None:
-            raise BadInputError("no model is active: `carprice train --activate` makes one")
+            raise BadInputError(_("no model is active: `carprice train --activate` makes one"))
         ensure_version(settings, wanted)
         model = load_model(versions_path, wanted)
         at_listing_level = price_level == "listing"
@@ -83,25 +86,27 @@ def evaluate(
 def _warn_of_training_rows(found: dict[str, Any], *, is_recalibrated: bool) -> None:
     """Say on standard error that figures are of listings that the version was trained on."""
     for note in found.get("notes", ()):
-        click.echo(f"  note      {note}", err=True)
+        say(mark("note"), note)
     seen = found["seen_in_training"]
     if seen is None:
-        click.echo(
-            "  note      whether this version was trained on these listings is not known: it was"
-            " trained by a release that did not record its rows",
-            err=True,
+        text = _(
+            "whether this version was trained on these listings is not known: it was trained by a"
+            " release that did not record its rows"
         )
+        say(mark("note"), text)
     elif seen["rows"]:
-        done = "trained or recalibrated" if is_recalibrated else "trained"
-        rest = "see `unseen`" if "unseen" in found else "evaluate it on others"
-        click.echo(
-            f"  warning   this version was {done} on {seen['rows']:,} of these"
-            f" {found['rows']:,} listings ({seen['share']:.0%}{_at_other_prices(seen)}): their"
-            f" figures say nothing about other cars; {rest}",
-            err=True,
+        done = _("trained or recalibrated") if is_recalibrated else _("trained")
+        rest = _("see `unseen`") if "unseen" in found else _("evaluate it on others")
+        text = _(
+            "this version was {done} on {seen} of these {number} listings ({share}): their figures"
+            " say nothing about other cars; {rest}"
         )
+        share = f"{seen['share']:.0%}{_at_other_prices(seen)}"
+        numbers = {"seen": f"{seen['rows']:,}", "number": f"{found['rows']:,}"}
+        say(mark("warning"), text.format(done=done, rest=rest, share=share, **numbers))
 
 
 def _at_other_prices(seen: dict[str, Any]) -> str:
     count = seen["other_price"]
-    return f"; {count:,} of them are of a car that it knows at another price" if count else ""
+    text = _("{number} of them are of a car that it knows at another price")
+    return f"; {text.format(number=f'{count:,}')}" if count else ""

@@ -18,7 +18,10 @@ from cli.console import (
     data_option,
     interval_note,
     print_json,
+    say,
 )
+from cli.shell.language import gettext as _
+from cli.shell.language import language
 from cli.training.compare import cars_note, verdict_line
 from cli.training.data import TrainingData, load_training_data
 from data.listings.table import PRICE, quoted_month
@@ -30,6 +33,7 @@ from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
 from shared.domain.clock import month_number
 from shared.domain.errors import DomainError
+from shared.i18n.catalogue import mark
 from shared.messages.texts import describe_problem
 from shared.settings import Settings
 
@@ -107,7 +111,7 @@ def train(
         return
     if trial is not None:
         click.echo("\n".join(_trial_lines(trial)))
-    state = "active" if is_active else "not active: `carprice models activate`"
+    state = _("active") if is_active else _("not active: `carprice models activate`")
     click.echo(f"{version.id} ({state})")
 
 
@@ -136,27 +140,31 @@ def _trial(
 
 def _trial_lines(trial: "Trial") -> "Iterator[str]":
     """What a trial has shown, as text."""
-    yield f"Trial, {trial.basis}:"
+    yield _("Trial, {basis}:").format(basis=trial.basis)
     if trial.relisted:
-        yield f"  {trial.relisted:,} of them left out: their cars are also listed earlier"
+        text = _("{number} of them left out: their cars are also listed earlier")
+        yield f"  {text.format(number=f'{trial.relisted:,}')}"
     found = trial.comparison
     if found is None:
-        yield f"  not compared with the active version: {trial.reason}"
+        text = _("not compared with the active version: {reason}").format(reason=trial.reason)
+        yield f"  {text}"
         return
-    yield f"  {found.rows:,} listings that neither has seen{cars_note(found)}"
-    for name, figures in (("A, active", found.a), ("B, trial", found.b)):
-        yield (
-            f"  {name:<10} median error {figures.median_ape:.2f} %,"
-            f" coverage {figures.coverage_90:.1%}"
+    text = _("{number} listings that neither has seen").format(number=f"{found.rows:,}")
+    yield f"  {text}{cars_note(found)}"
+    for name, figures in ((_("A, active"), found.a), (_("B, trial"), found.b)):
+        text = _("median error {error} %, coverage {coverage}").format(
+            error=f"{figures.median_ape:.2f}", coverage=f"{figures.coverage_90:.1%}"
         )
-    yield from (f"  note: {note}" for note in found.notes)
+        yield f"  {name:<10} {text}"
+    for note in found.notes:
+        yield "  " + _("note: {text}").format(text=note)
     yield f"  {verdict_line(found)}"
 
 
 @contextlib.contextmanager
 def _progress(steps: int) -> "Iterator[Callable[[str], None]]":
     """A progress bar; the function given takes the name of each step that is done."""
-    with tqdm(total=steps, desc="Training", unit="step", disable=None) as progress:
+    with tqdm(total=steps, desc=_("Training"), unit=_("step"), disable=None) as progress:
 
         def on_progress(step: str) -> None:
             progress.set_postfix_str(step)
@@ -175,8 +183,8 @@ def _active_model(registry: ModelRegistry) -> "LoadedModel | None":
             return None
         return load_model(Settings.from_env().versions_path, active)
     except DomainError as error:
-        detail = describe_problem(error.code, error.params, "en")[1]
-        click.echo(f"  note      not compared with the active version: {detail}", err=True)
+        detail = describe_problem(error.code, error.params, language())[1]
+        say(mark("note"), _("not compared with the active version: {reason}").format(reason=detail))
         return None
 
 

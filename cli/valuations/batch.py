@@ -6,34 +6,38 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
-from tqdm import tqdm
 
+from cli.shell.exit_codes import INTERRUPTED, REFUSED
+from cli.shell.options import json_option
+from cli.streams import echo_json
 from cli.valuations.batch_run import BatchRun
 from cli.valuations.predict import connection_options, exit_on_error, fail
-from cli.valuations.printing import TEXTS
-from cli.valuations.texts import form_of, outcome, state, translate
+from cli.valuations.progress import Bar, summarise
+from cli.valuations.texts import message
 from client.protocol.downloads import FORM_BY_SUFFIX, Form
 from client.sync import CarPriceClient
 from client.work import Batch
+from shared.i18n.languages import Language
 
 if TYPE_CHECKING:
     from cli.valuations.batch_run import RunOptions
 
-EXIT_ROWS = 1
+EXIT_ROWS = REFUSED
 """Exit code if not every row was valued."""
-EXIT_INTERRUPTED = 130
-ERRORS_SHOWN = 5
+EXIT_INTERRUPTED = INTERRUPTED
 STANDARD_INPUT = Path("-")
 FORMATS: tuple[Form, ...] = ("csv", "ndjson", "parquet", "xlsx")
 
 
 class BatchCommand(click.Command):
     """The command `batch`; `batch correct …` and `batch delete …` are commands of their own."""
+
+    others: Mapping[str, click.Command] = {}
+    """Those commands by name."""
 
     def make_context(
         self,
@@ -43,10 +47,10 @@ class BatchCommand(click.Command):
         **extra: Any,
     ) -> click.Context:
         """Read the arguments; a file called `correct` is given as `./correct`."""
-        for command in (correct, delete):
-            if args[:1] == [command.name]:
-                name = f"{info_name} {command.name}"
-                return command.make_context(name, args[1:], parent, **extra)
+        if args and args[0] in self.others:
+            return self.others[args[0]].make_context(
+                f"{info_name} {args[0]}", args[1:], parent, **extra
+            )
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -131,6 +135,7 @@ callback_option = click.option(
 )
 @callback_option
 @click.option("--quiet", is_flag=True, help="No progress bar.")
+@json_option
 @connection_options
 def batch(
     *,
@@ -141,15 +146,15 @@ def batch(
     rejected: Path | None,
     callback_url: str | None,
     quiet: bool,
+    as_json: bool,
     url: str,
     api_key: str | None,
-    lang: str,
+    lang: Language,
     **options: Any,
 ) -> None:
     """Value every car of FILE, a table with a header and one car a row; - is standard input.
 
-    Uploads, waits and downloads. Interrupted, the same command goes on where it stopped. Ends
-    with 0 if every row was valued, 1 if not, 2 on errors.
+    Uploads, waits and downloads. Interrupted, the same command goes on where it stopped.
     """
     wanted = chosen_format(output, form, excel_fr=excel_fr, language=lang)
     check_outputs(file, {"-o": output, "--rejected": rejected}, lang)
@@ -174,9 +179,9 @@ def batch(
                 client.download_rejected(ended.id, rejected, form=rejected_format(rejected, wanted))
             run.clear_state()
         except KeyboardInterrupt:
-            click.echo(f"\n{translate('interrupted', lang)}", err=True)
+            click.echo(f"\n{message('interrupted', lang)}", err=True)
             sys.exit(EXIT_INTERRUPTED)
-        _summarise(client, ended, output, lang)
+        summarise(client, ended, output, lang, as_json=as_json)
     sys.exit(exit_code(ended))
 
 
@@ -191,13 +196,13 @@ def exit_code(ended: Batch) -> int:
     return 0 if is_clean else EXIT_ROWS
 
 
-def chosen_format(output: Path, form: Form | None, *, excel_fr: bool, language: str) -> Form:
+def chosen_format(output: Path, form: Form | None, *, excel_fr: bool, language: Language) -> Form:
     """The format of the results; exits with a message if there is none."""
     chosen = form or FORM_BY_SUFFIX.get(output.suffix.lower())
     if chosen is None:
-        fail(translate("no-form", language, path=output))
+        fail(message("no-form", language, path=output))
     if excel_fr and chosen != "csv":
-        fail(translate("no-excel", language, form=chosen))
+        fail(message("no-excel", language, form=chosen))
     return "excel-fr" if excel_fr else chosen
 
 
@@ -223,7 +228,7 @@ def replayable_input(file: Path, output: Path) -> Iterator[Path]:
         kept.unlink(missing_ok=True)
 
 
-def check_outputs(file: Path, outputs: Mapping[str, Path | None], language: str) -> None:
+def check_outputs(file: Path, outputs: Mapping[str, Path | None], language: Language) -> None:
     """Exit with a message if an output would replace another file or cannot be written.
 
     Args:
@@ -237,12 +242,12 @@ def check_outputs(file: Path, outputs: Mapping[str, Path | None], language: str)
             continue
         for name, other in taken.items():
             if _is_same_file(path, other):
-                fail(translate("same-file", language, option=option, path=path, name=name))
+                fail(message("same-file", language, option=option, path=path, name=name))
         folder = path.resolve().parent
         if not folder.is_dir():
-            fail(translate("no-folder", language, option=option, path=path, folder=folder))
+            fail(message("no-folder", language, option=option, path=path, folder=folder))
         if not os.access(folder, os.W_OK | os.X_OK):
-            fail(translate("closed-folder", language, option=option, path=path, folder=folder))
+            fail(message("closed-folder", language, option=option, path=path, folder=folder))
         taken[option] = path
 
 
@@ -251,51 +256,6 @@ def _is_same_file(path: Path, other: Path) -> bool:
     if path.exists() and other.exists():
         return path.samefile(other)
     return path.resolve() == other.resolve()
-
-
-class Bar:
-    """A progress bar on a terminal: first of sent bytes, then of valued rows.
-
-    Args:
-        language: of its texts.
-        quiet: whether to show nothing.
-    """
-
-    def __init__(self, language: str, *, quiet: bool) -> None:
-        self._language = language
-        self._options: dict[str, Any] = {"disable": quiet or None, "file": sys.stderr}
-        self._bar: tqdm[Any] | None = None
-        self._unit = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Remove the bar from the terminal."""
-        self._close()
-
-    def sending(self, sent: int, size: int) -> None:
-        """Show the progress of the upload, bytes."""
-        self._show("B", translate("sending", self._language), sent, size)
-
-    def valuing(self, batch: Batch) -> None:
-        """Show the progress of the batch."""
-        unit = translate("row", self._language)
-        self._show(unit, state(batch.state, self._language), batch.done, batch.total)
-
-    def _show(self, unit: str, what: str, done: int, total: int | None) -> None:
-        if self._unit != unit or self._bar is None:
-            self._close()
-            self._unit = unit
-            self._bar = tqdm(unit=unit, unit_scale=True, **self._options)
-        self._bar.total = total
-        self._bar.set_description_str(what, refresh=False)
-        self._bar.n = done
-        self._bar.refresh()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 @click.command()
@@ -317,6 +277,7 @@ class Bar:
 )
 @callback_option
 @click.option("--quiet", is_flag=True, help="No progress bar.")
+@json_option
 @connection_options
 def correct(
     *,
@@ -328,15 +289,15 @@ def correct(
     rejected: Path | None,
     callback_url: str | None,
     quiet: bool,
+    as_json: bool,
     url: str,
     api_key: str | None,
-    lang: str,
+    lang: Language,
 ) -> None:
     """Send corrected rows of FILE back to the batch ID, whose rejected rows they are.
 
     FILE is what --rejected wrote, with corrected cells, in any format that is read; its column
-    row_line says which row each one replaces. Ends with 0 if every row of FILE was valued, 1 if
-    not, 2 on errors.
+    row_line says which row each one replaces.
     """
     wanted = chosen_format(output, form, excel_fr=excel_fr, language=lang) if output else "csv"
     check_outputs(file, {"-o": output, "--rejected": rejected}, lang)
@@ -356,51 +317,23 @@ def correct(
             client.download_results(corrected, output, form=wanted)
         if rejected is not None:
             client.download_rejected(corrected, rejected, form=rejected_format(rejected, wanted))
-        _summarise(client, ended, output or corrected, lang)
+        summarise(client, ended, output or corrected, lang, as_json=as_json)
     sys.exit(exit_code(ended))
 
 
 @click.command()
 @click.argument("batch_id", metavar="ID")
+@json_option
 @connection_options
-def delete(*, batch_id: str, url: str, api_key: str | None, lang: str) -> None:
+def delete(*, batch_id: str, as_json: bool, url: str, api_key: str | None, lang: Language) -> None:
     """Delete the file and the results of the batch ID, which has ended, from the service."""
     with exit_on_error(lang), CarPriceClient(url, api_key=api_key, language=lang) as client:
         if not client.batch(batch_id).has_ended:
-            fail(translate("not-ended", lang, id=batch_id))
+            fail(message("not-ended", lang, id=batch_id))
         client.delete_batch(batch_id)
-        click.echo(translate("deleted", lang, id=batch_id), err=True)
+        if as_json:
+            echo_json({"deleted": batch_id})
+        click.echo(message("deleted", lang, id=batch_id), err=True)
 
 
-def _summarise(client: CarPriceClient, ended: Batch, output: Path | str, language: str) -> None:
-    """Print the summary of the batch, its notices and its first errors."""
-    verb = "valid" if ended.outcome == "dry_run" else "valued"
-    total = ended.total or ended.done
-    summary = translate(
-        "summary",
-        language,
-        outcome=outcome(ended.outcome, language),
-        done=ended.done,
-        total=total,
-        rows=form_of("rows", language, ended.done if language == "fr" else total),
-        valid=ended.valid,
-        verb=form_of(verb, language, ended.valid),
-        invalid=ended.invalid,
-        rejected=form_of("rejected", language, ended.invalid),
-        failed=ended.failed,
-        output=output,
-    )
-    click.echo(summary, err=True)
-    for notice in ended.notices:
-        click.echo(TEXTS[language]["note"].format(text=notice.detail), err=True)
-    if ended.error:
-        click.echo(str(ended.error), err=True)
-    if not ended.invalid and not ended.failed:
-        return
-    shown = list(islice(client.batch_errors(ended.id), ERRORS_SHOWN + 1))
-    for error in shown[:ERRORS_SHOWN]:
-        code = "cell" if error.column else "line"
-        place = translate(code, language, line=str(error.line), column=error.column)
-        click.echo(translate("entry", language, place=place, message=error.message), err=True)
-    if len(shown) > ERRORS_SHOWN:
-        click.echo(translate("more", language), err=True)
+BatchCommand.others = {"correct": correct, "delete": delete}

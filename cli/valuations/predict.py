@@ -10,14 +10,18 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from cli.shell.exit_codes import UNUSABLE
+from cli.shell.language import language as current_language
+from cli.shell.options import LANG_HELP, json_option
 from cli.streams import echo_json
 from cli.valuations.printing import valuation_lines, warning_lines
-from cli.valuations.texts import reason, translate
+from cli.valuations.texts import message, reason
 from client.errors import CarPriceError, Fault, ProblemError, ServiceUnreachableError
 from client.protocol.cars import Extra
 from client.sync import CarPriceClient
+from shared.i18n.languages import LANGUAGES, Language
 
-EXIT_ERROR = 2
+EXIT_ERROR = UNUSABLE
 
 CAR_OPTIONS = {
     "company": "Brand, like Toyota.",
@@ -52,9 +56,9 @@ def _default_url() -> str:
 def connection_options(command: Command) -> Command:
     """Add the options of service, key and language to a command."""
     for option in (
-        click.option("--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True,
-                     help="Language of messages."),
-        click.option("--api-key", envvar="CARPRICE_API_KEY", help="[env: CARPRICE_API_KEY]"),
+        click.option("--lang", type=click.Choice(LANGUAGES), default=current_language,
+                     show_default="LC_ALL, LC_MESSAGES, LANG", help=LANG_HELP),
+        click.option("--api-key", envvar="CARPRICE_API_KEY", help="Key of the service. [env: CARPRICE_API_KEY]"),
         click.option("--url", envvar="CARPRICE_URL", default=_default_url,
                      show_default="http://127.0.0.1:8000, or PORT",
                      help="Address of the service. [env: CARPRICE_URL]"),
@@ -71,21 +75,23 @@ def car_options(command: Command) -> Command:
 
 
 @contextmanager
-def exit_on_error(language: str) -> Iterator[None]:
+def exit_on_error(language: Language) -> Iterator[None]:
     """Turn expected exceptions into a message on standard error and exit code 2."""
     try:
         yield
     except ServiceUnreachableError as error:
         hint = "proxy-fails" if error.is_proxied else "not-running"
-        fail(translate(hint, language, error=error))
+        fail(message(hint, language, error=error))
     except ProblemError as error:
         fail("\n".join(problem_lines(error)))
     except CarPriceError as error:
         fail(str(error))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         why = reason(error, language)
-        colon = " : " if language == "fr" else ": "
-        fail(f"{error.filename}{colon}{why}" if error.filename else why)
+        file = error.filename
+        fail(message("file-error", language, file=file, reason=why) if file else why)
 
 
 def problem_lines(problem: ProblemError) -> Iterator[str]:
@@ -105,9 +111,9 @@ def _option_of(fault: Fault) -> str:
     return f"--{name.replace('_', '-')}" if name in CAR_OPTIONS else fault.place
 
 
-def fail(message: str) -> NoReturn:
+def fail(text: str) -> NoReturn:
     """Print a message and exit with `EXIT_ERROR`."""
-    click.echo(message, err=True)
+    click.echo(text, err=True)
     sys.exit(EXIT_ERROR)
 
 
@@ -120,11 +126,11 @@ def fail(message: str) -> NoReturn:
 @click.option(
     "--include",
     multiple=True,
-    type=click.Choice(["contributions", "depreciation", "comparables"]),
+    type=click.Choice(["contributions", "depreciation", "comparables", "typical"]),
     help="Also show what each field adds to the price, the prices of the next years, or typical "
     "cars near it; may be given several times.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON.")
+@json_option
 @connection_options
 def predict(
     *,
@@ -134,7 +140,7 @@ def predict(
     as_json: bool,
     url: str,
     api_key: str | None,
-    lang: str,
+    lang: Language,
     **fields: str | None,
 ) -> None:
     """Value one car.
@@ -158,16 +164,16 @@ def predict(
             click.echo(line, err=True)
 
 
-def _load_car(file: str | None, language: str) -> dict[str, Any]:
+def _load_car(file: str | None, language: Language) -> dict[str, Any]:
     if file is None:
         return {}
     content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         car = json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        fail(translate("not-json", language, file=file, error=error))
+        fail(message("not-json", language, file=file, error=error))
     if not isinstance(car, dict):
-        fail(translate("no-object", language, file=file))
+        fail(message("no-object", language, file=file))
     return car
 
 

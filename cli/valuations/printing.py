@@ -1,4 +1,4 @@
-"""Text output of a valuation, in French or English."""
+"""Text output of a valuation."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,96 +7,51 @@ from typing import Any
 from cli.valuations.texts import number
 from client.valuations import Valuation, Verdict
 from shared.domain.valuation import NO_EFFECT
-from shared.fields.spellings import FRENCH_CHOICES
+from shared.i18n.catalogue import mark, translate, translate_plural
+from shared.i18n.languages import Language
 from shared.messages.names import format_city, format_name
+from shared.messages.texts import choice_name
 from shared.vehicles.names import display_names
 
-TEXTS: dict[str, dict[str, str]] = {
-    "en": {
-        "interval": "{coverage:.0f}% between {low} and {high} MAD",
-        "data": "data until {data_as_of}, {months} months old",
-        "verdict": "{asking} MAD is {position}: {share} ({difference} MAD)",
-        "share": "{percentile:.0f}% of comparable cars ask less",
-        "almost-all-less": "almost all comparable cars ask less",
-        "almost-all-more": "almost all comparable cars ask more",
-        "unjudged": "{asking} MAD is not judged: the data have no listings of this model",
-        "unjudged-extrapolated": "{asking} MAD is not judged: the price is extrapolated",
-        "below_market": "below market",
-        "fair": "fair",
-        "above_market": "above market",
-        "not-stated": "not stated",
-        "year": "in {years} year: {price} MAD ({low} to {high})",
-        "years": "in {years} years: {price} MAD ({low} to {high})",
-        "own": "the next years, at its own pace of {km} km a year:",
-        "market": "the next years, at the market's pace of {km} km a year:",
-        "comparables": "typical cars that resemble it:",
-        "no-comparables": "no typical car resembles it",
-        "comparable": "{name} {years}, {kind}, {km} km: {price} MAD ({listings} listings){but}",
-        "but": "; {differs}",
-        "read-as": "read as{match}: {car}",
-        "alias": "another usual name",
-        "corrected": "corrected",
-        "ambiguous": "uncertain",
-        "unknown": "unknown name",
-        "suggestions": "did you mean: {names}?",
-        "note": "note: {text}",
-        NO_EFFECT: "no effect on this price: {fields}; the model's data say nothing about it",
-        "colon": ": ",
-    },
-    "fr": {
-        "interval": "{coverage:.0f} % entre {low} et {high} MAD",
-        "data": "données jusqu'à {data_as_of}, il y a {months} mois",
-        "verdict": "{asking} MAD, c'est {position} : {share} ({difference} MAD)",
-        "share": "{percentile:.0f} % des voitures comparables sont proposées moins cher",
-        "almost-all-less": "presque toutes les voitures comparables sont proposées moins cher",
-        "almost-all-more": "presque toutes les voitures comparables sont proposées plus cher",
-        "unjudged": "{asking} MAD, prix non jugé : les données n'ont pas d'annonces de ce modèle",
-        "unjudged-extrapolated": "{asking} MAD, prix non jugé : l'estimation est extrapolée",
-        "below_market": "en dessous du marché",
-        "fair": "dans le marché",
-        "above_market": "au-dessus du marché",
-        "not-stated": "sans précision",
-        "year": "dans {years} an : {price} MAD (de {low} à {high})",
-        "years": "dans {years} ans : {price} MAD (de {low} à {high})",
-        "own": "les prochaines années, à son propre rythme de {km} km par an :",
-        "market": "les prochaines années, au rythme du marché de {km} km par an :",
-        "comparables": "voitures typiques semblables :",
-        "no-comparables": "aucune voiture typique ne lui ressemble",
-        "comparable": "{name} {years}, {kind}, {km} km : {price} MAD ({listings} annonces){but}",
-        "but": " ; {differs}",
-        "read-as": "lue comme{match} : {car}",
-        "alias": "autre nom usuel",
-        "corrected": "corrigé",
-        "ambiguous": "incertain",
-        "unknown": "nom inconnu",
-        "suggestions": "vouliez-vous dire : {names} ?",
-        "note": "remarque : {text}",
-        NO_EFFECT: "sans effet sur ce prix : {fields} ; les données du modèle n'en disent rien",
-        "colon": " : ",
-    },
+TEXTS: Mapping[str, str] = {
+    "interval": mark("{coverage:.0f}% between {low} and {high} MAD"),
+    "data": mark("data until {data_as_of}, {months} months old"),
+    "verdict": mark("{asking} MAD is {position}: {share} ({difference} MAD)"),
+    "share": mark("{percentile:.0f}% of comparable cars ask less"),
+    "almost-all-less": mark("almost all comparable cars ask less"),
+    "almost-all-more": mark("almost all comparable cars ask more"),
+    "unjudged": mark("{asking} MAD is not judged: the data have no listings of this model"),
+    "unjudged-extrapolated": mark("{asking} MAD is not judged: the price is extrapolated"),
+    "below_market": mark("below market"),
+    "fair": mark("fair"),
+    "above_market": mark("above market"),
+    "not-stated": mark("not stated"),
+    "own": mark("the next years, at its own pace of {km} km a year:"),
+    "market": mark("the next years, at the market's pace of {km} km a year:"),
+    "comparables": mark("typical cars that resemble it:"),
+    "no-comparables": mark("no typical car resembles it"),
+    "comparable": mark("{name} {years}, {kind}, {km} km: {price} MAD ({listings} listings){but}"),
+    "but": mark("; {differs}"),
+    "read-as": mark("read as{match}: {car}"),
+    "alias": mark("another usual name"),
+    "corrected": mark("corrected"),
+    "ambiguous": mark("uncertain"),
+    "unknown": mark("unknown name"),
+    "suggestions": mark("did you mean: {names}?"),
+    "note": mark("note: {text}"),
+    NO_EFFECT: mark("no effect on this price: {fields}; the model's data say nothing about it"),
+    "after-name": mark("{name}: {text}"),
 }
 
-DIFFERENCES: dict[str, dict[str, str]] = {
-    "en": {
-        "other_fuel": "other fuel",
-        "other_transmission": "other gearbox",
-        "older": "older",
-        "newer": "newer",
-        "fewer_km": "fewer kilometres",
-        "more_km": "more kilometres",
-        "cheaper": "cheaper",
-        "dearer": "dearer",
-    },
-    "fr": {
-        "other_fuel": "autre carburant",
-        "other_transmission": "autre boîte de vitesses",
-        "older": "plus ancienne",
-        "newer": "plus récente",
-        "fewer_km": "moins de kilomètres",
-        "more_km": "plus de kilomètres",
-        "cheaper": "moins chère",
-        "dearer": "plus chère",
-    },
+DIFFERENCES: Mapping[str, str] = {
+    "other_fuel": mark("other fuel"),
+    "other_transmission": mark("other gearbox"),
+    "older": mark("older"),
+    "newer": mark("newer"),
+    "fewer_km": mark("fewer kilometres"),
+    "more_km": mark("more kilometres"),
+    "cheaper": mark("cheaper"),
+    "dearer": mark("dearer"),
 }
 """In what a comparable differs, by `shared.domain.outlook.DifferenceReason`."""
 
@@ -106,29 +61,45 @@ NAME_AND_YEAR = frozenset({"company", "model", "year"})
 USUALLY_STATED = frozenset({"fuel", "transmission", "km_driven"})
 """Fields that are printed even if they are not stated."""
 
-FRENCH_NAMES = {
-    "company": "marque", "model": "modèle", "year": "année", "fuel": "carburant",
-    "transmission": "boîte de vitesses", "km_driven": "kilométrage", "edition": "finition",
-    "owner": "propriétaire", "seller_type": "vendeur", "mileage_mpg": "autonomie par gallon",
-    "engine_cc": "cylindrée", "max_power_bhp": "puissance réelle", "torque_nm": "couple",
-    "fiscal_power_cv": "puissance fiscale", "city": "ville", "condition": "état",
-    "origin": "origine", "doors": "portes",
-}  # fmt: skip
+FIELD_NAMES: Mapping[str, str] = {
+    "company": mark("brand"),
+    "model": mark("model"),
+    "year": mark("year"),
+    "fuel": mark("fuel"),
+    "transmission": mark("gearbox"),
+    "km_driven": mark("kilometres"),
+    "edition": mark("trim"),
+    "owner": mark("owner"),
+    "seller_type": mark("seller"),
+    "mileage_mpg": mark("fuel economy (mpg)"),
+    "engine_cc": mark("displacement (cc)"),
+    "max_power_bhp": mark("power (bhp)"),
+    "torque_nm": mark("torque (Nm)"),
+    "fiscal_power_cv": mark("fiscal power (CV)"),
+    "city": mark("city"),
+    "condition": mark("condition"),
+    "origin": mark("origin"),
+    "doors": mark("doors"),
+}
 
 
-ENGLISH_NAMES = {
-    "company": "brand", "model": "model", "year": "year", "fuel": "fuel",
-    "transmission": "gearbox", "km_driven": "kilometres", "edition": "trim",
-    "owner": "owner", "seller_type": "seller", "mileage_mpg": "fuel economy (mpg)",
-    "engine_cc": "displacement (cc)", "max_power_bhp": "power (bhp)", "torque_nm": "torque (Nm)",
-    "fiscal_power_cv": "fiscal power (CV)", "city": "city", "condition": "condition",
-    "origin": "origin", "doors": "doors",
-}  # fmt: skip
+class _Texts:
+    """The texts of `TEXTS` in one language."""
+
+    def __init__(self, language: Language) -> None:
+        self._language: Language = language
+
+    def __getitem__(self, code: str) -> str:
+        return translate(TEXTS[code], self._language)
+
+    def get(self, code: str) -> str:
+        """A text; the code itself if a newer service has sent it."""
+        return self[code] if code in TEXTS else code
 
 
-def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
+def valuation_lines(valuation: Valuation, language: Language) -> Iterator[str]:
     """The lines of price, interval, verdict, car as understood and requested extras."""
-    texts = TEXTS[language]
+    texts = _Texts(language)
     yield f"{number(valuation.price_mad, language)} MAD"
     yield texts["interval"].format(
         coverage=100 * valuation.coverage,
@@ -143,33 +114,37 @@ def valuation_lines(valuation: Valuation, language: str) -> Iterator[str]:
     yield from _reading_lines(valuation, language)
     for line in valuation.raw.get("explanation", ()):
         yield f"  {line}"
+    for line in (valuation.raw.get("typical") or {}).get("explanation", ()):
+        yield f"  {line}"
     if "depreciation" in valuation.raw:
         yield from _depreciation_lines(valuation.raw, language)
     if "comparables" in valuation.raw:
         yield from _comparable_lines(valuation.raw["comparables"], language)
 
 
-def warning_lines(valuation: Valuation, language: str) -> Iterator[str]:
+def warning_lines(valuation: Valuation, language: Language) -> Iterator[str]:
     """The lines of the warnings, each with the field that it is about.
 
     The fields whose values have no effect share a line.
     """
-    texts = TEXTS[language]
+    texts = _Texts(language)
     without_effect = []
     for warning in valuation.raw["warnings"]:
         feature = warning["pointer"].rsplit("/", 1)[-1]
         if warning.get("code") == NO_EFFECT:
             without_effect.append(_name(feature, language))
             continue
-        place = f"{_name(feature, language)}{texts['colon']}" if feature else ""
-        yield texts["note"].format(text=f"{place}{warning['detail']}")
+        text = warning["detail"]
+        if feature:
+            text = texts["after-name"].format(name=_name(feature, language), text=text)
+        yield texts["note"].format(text=text)
     if without_effect:
         text = texts[NO_EFFECT].format(fields=", ".join(without_effect))
         yield texts["note"].format(text=text)
 
 
-def _verdict_line(verdict: Verdict, language: str, *, model_known: bool) -> str:
-    texts = TEXTS[language]
+def _verdict_line(verdict: Verdict, language: Language, *, model_known: bool) -> str:
+    texts = _Texts(language)
     # A service of an earlier release compares with the price of an unknown model.
     if verdict.percentile is None or not model_known:
         reason = "unjudged-extrapolated" if model_known else "unjudged"
@@ -181,15 +156,15 @@ def _verdict_line(verdict: Verdict, language: str, *, model_known: bool) -> str:
         code = "almost-all-less"
     return texts["verdict"].format(
         asking=number(verdict.asking_price_mad, language),
-        position=texts.get(verdict.position, verdict.position),
+        position=texts.get(verdict.position),
         share=texts[code].format(percentile=verdict.percentile),
         difference=number(verdict.difference_mad, language, sign="+"),
     )
 
 
-def _reading_lines(valuation: Valuation, language: str) -> Iterator[str]:
+def _reading_lines(valuation: Valuation, language: Language) -> Iterator[str]:
     """The car as it was understood, and the cars that may be meant instead."""
-    texts, car = TEXTS[language], valuation.read_as
+    texts, car = _Texts(language), valuation.read_as
     parts = [str(car.name), str(car.year)]
     for field in dataclasses.fields(car):
         value = getattr(car, field.name)
@@ -203,11 +178,17 @@ def _reading_lines(valuation: Valuation, language: str) -> Iterator[str]:
         yield texts["suggestions"].format(names=", ".join(map(str, valuation.suggestions)))
 
 
-def _depreciation_lines(answer: Mapping[str, Any], language: str) -> Iterator[str]:
-    texts, pace = TEXTS[language], answer["depreciation_pace"]
+def _depreciation_lines(answer: Mapping[str, Any], language: Language) -> Iterator[str]:
+    texts, pace = _Texts(language), answer["depreciation_pace"]
     yield texts[pace["basis"]].format(km=number(pace["km_per_year"], language))
     for point in answer["depreciation"]:
-        yield "  " + texts["year" if point["years"] == 1 else "years"].format(
+        text = translate_plural(
+            "in {years} year: {price} MAD ({low} to {high})",
+            "in {years} years: {price} MAD ({low} to {high})",
+            point["years"],
+            language,
+        )
+        yield "  " + text.format(
             years=point["years"],
             price=number(point["price_mad"], language),
             low=number(point["interval"]["low"], language),
@@ -215,13 +196,15 @@ def _depreciation_lines(answer: Mapping[str, Any], language: str) -> Iterator[st
         )
 
 
-def _comparable_lines(found: Sequence[Mapping[str, Any]], language: str) -> Iterator[str]:
-    texts = TEXTS[language]
+def _comparable_lines(found: Sequence[Mapping[str, Any]], language: Language) -> Iterator[str]:
+    texts = _Texts(language)
     yield texts["comparables" if found else "no-comparables"]
     for one in found:
         first, last = one["year_from"], one["year_to"]
         kind = ", ".join(_word_of(one[name], language) for name in ("fuel", "transmission"))
-        differs = [DIFFERENCES[language].get(each, each) for each in one.get("differs", ())]
+        differs = [
+            translate(DIFFERENCES.get(each, each), language) for each in one.get("differs", ())
+        ]
         yield "  " + texts["comparable"].format(
             kind=kind.lower() if language == "fr" else kind,
             but=texts["but"].format(differs=", ".join(differs)) if differs else "",
@@ -233,15 +216,14 @@ def _comparable_lines(found: Sequence[Mapping[str, Any]], language: str) -> Iter
         )
 
 
-def _name(feature: str, language: str) -> str:
-    names = FRENCH_NAMES if language == "fr" else ENGLISH_NAMES
-    return names.get(feature, feature)
+def _name(feature: str, language: Language) -> str:
+    return translate(FIELD_NAMES.get(feature, feature), language)
 
 
-def _value(part: Mapping[str, Any], language: str) -> str:
+def _value(part: Mapping[str, Any], language: Language) -> str:
     value = part["value"]
     if value is None:
-        return TEXTS[language]["not-stated"]
+        return _Texts(language)["not-stated"]
     if part["feature"] == "city":
         return format_city(str(value))
     if part["feature"] == "edition":
@@ -253,6 +235,6 @@ def _value(part: Mapping[str, Any], language: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _word_of(value: str, language: str) -> str:
+def _word_of(value: str, language: Language) -> str:
     """A word of a category; a word of a newer service unchanged."""
-    return FRENCH_CHOICES.get(value, value) if language == "fr" else value
+    return choice_name(value, language)

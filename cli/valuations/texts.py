@@ -1,140 +1,129 @@
-"""Messages of the commands, in English and French."""
+"""Messages of the commands that talk to a service, and their numbers and words."""
 
 import errno
 from collections.abc import Mapping
 
+from shared.i18n.catalogue import mark, translate, translate_plural
+from shared.i18n.languages import Language
+
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
+_GROUPS: Mapping[Language, str] = {"en": ",", "fr": NARROW_SPACE, "ar": "."}
+"""Between thousands, in Arabic as in Morocco."""
 
-TEXTS: Mapping[str, Mapping[str, str]] = {
-    "en": {
-        "not-running": "{error}: is the service running? (make up)",
-        "proxy-fails": "{error}: is the proxy right? (NO_PROXY names hosts that need none)",
-        "same-file": "{option} {path} and {name} are the same file: choose another for {option}",
-        "no-folder": "{option} {path}: there is no folder {folder}",
-        "closed-folder": "{option} {path}: the folder {folder} cannot be written",
-        "no-form": "-o {path}: choose a form by the suffix (.csv, .ndjson, .jsonl, .parquet, "
-        ".xlsx) or by --format",
-        "no-excel": "--excel-fr: only CSV has it, not {form}",
-        "not-json": "{file}: not JSON: {error}",
-        "no-object": '{file}: expected a JSON object, like {{"company": "Toyota", …}}',
-        "interrupted": "Interrupted. The same command goes on from here.",
-        "goes-on": "The same command goes on from here.",
-        "not-ended": "batch {id} has not ended: it can be deleted then",
-        "deleted": "batch {id} is deleted",
-        "sending": "sending",
-        "row": "row",
-        "summary": "{outcome}: {done} of {total} {rows}: {valid} {verb}, {invalid} {rejected}, "
-        "{failed} failed -> {output}",
-        "rows": "row|rows",
-        "valued": "valued|valued",
-        "valid": "valid|valid",
-        "rejected": "rejected|rejected",
-        "line": "line {line}",
-        "cell": "line {line}, {column}",
-        "entry": "  {place}: {message}",
-        "more": "  … (--rejected FILE gives every rejected row)",
-    },
-    "fr": {
-        "not-running": "{error} : le service est-il lancé ? (make up)",
-        "proxy-fails": "{error} : le proxy est-il le bon ? (NO_PROXY : hôtes sans proxy)",
-        "same-file": "{option} {path} et {name} sont le même fichier : choisissez-en un autre "
-        "pour {option}",
-        "no-folder": "{option} {path} : le dossier {folder} n'existe pas",
-        "closed-folder": "{option} {path} : impossible d'écrire dans le dossier {folder}",
-        "no-form": "-o {path} : choisissez un format par le suffixe (.csv, .ndjson, .jsonl, "
-        ".parquet, .xlsx) ou par --format",
-        "no-excel": "--excel-fr : seulement pour un CSV, pas pour {form}",
-        "not-json": "{file} : ce n'est pas du JSON : {error}",
-        "no-object": '{file} : un objet JSON est attendu, comme {{"company": "Toyota", …}}',
-        "interrupted": "Interrompu. La même commande reprendra où elle en est.",
-        "goes-on": "La même commande reprendra où elle en est.",
-        "not-ended": "le lot {id} n'est pas terminé : il pourra être supprimé ensuite",
-        "deleted": "le lot {id} est supprimé",
-        "sending": "envoi",
-        "row": "ligne",
-        "summary": "{outcome} : {done} {rows} sur {total} : {valid} {verb}, {invalid} {rejected}, "
-        "{failed} en échec -> {output}",
-        "rows": "ligne|lignes",
-        "valued": "estimée|estimées",
-        "valid": "valable|valables",
-        "rejected": "refusée|refusées",
-        "line": "ligne {line}",
-        "cell": "ligne {line}, {column}",
-        "entry": "  {place} : {message}",
-        "more": "  … (--rejected FICHIER donne toutes les lignes refusées)",
-    },
+MESSAGES: Mapping[str, str] = {
+    "not-running": mark("{error}: is the service running? (make up)"),
+    "proxy-fails": mark("{error}: is the proxy right? (NO_PROXY names hosts that need none)"),
+    "same-file": mark("{option} {path} and {name} are the same file: choose another for {option}"),
+    "no-folder": mark("{option} {path}: there is no folder {folder}"),
+    "closed-folder": mark("{option} {path}: the folder {folder} cannot be written"),
+    "no-form": mark(
+        "-o {path}: choose a form by the suffix (.csv, .ndjson, .jsonl, .parquet, .xlsx) or by"
+        " --format"
+    ),
+    "no-excel": mark("--excel-fr: only CSV has it, not {form}"),
+    "not-json": mark("{file}: not JSON: {error}"),
+    "no-object": mark('{file}: expected a JSON object, like {{"company": "Toyota", …}}'),
+    "interrupted": mark("Interrupted. The same command goes on from here."),
+    "not-ended": mark("batch {id} has not ended: it can be deleted then"),
+    "deleted": mark("batch {id} is deleted"),
+    "sending": mark("sending"),
+    "row": mark("row"),
+    "summary": mark("{outcome}: {rows}: {valid}, {invalid}, {failed} -> {output}"),
+    "line": mark("line {line}"),
+    "cell": mark("line {line}, {column}"),
+    "entry": mark("  {place}: {message}"),
+    "file-error": mark("{file}: {reason}"),
+    "more": mark("  … (--rejected FILE gives every rejected row)"),
 }
 
-FRENCH_OUTCOMES = {
-    "complete": "terminé",
-    "with_errors": "terminé, avec des lignes refusées",
-    "partial": "terminé en partie",
-    "aborted": "arrêté avant la fin",
-    "cancelled": "annulé",
-    "dry_run": "vérifié, sans estimation",
+_OUTCOMES = {
+    "complete": mark("complete"),
+    "with_errors": mark("complete, with rejected rows"),
+    "partial": mark("partly complete"),
+    "aborted": mark("aborted"),
+    "cancelled": mark("cancelled"),
+    "dry_run": mark("checked, nothing valued"),
 }
-FRENCH_STATES = {
-    "QUEUED": "en attente",
-    "RUNNING": "estimation",
-    "SUCCEEDED": "terminé",
-    "FAILED": "échec",
-    "CANCELLED": "annulé",
+_STATES = {
+    "QUEUED": mark("queued"),
+    "RUNNING": mark("running"),
+    "SUCCEEDED": mark("succeeded"),
+    "FAILED": mark("failed"),
+    "CANCELLED": mark("cancelled"),
 }
-FRENCH_REASONS = {
-    errno.ENOENT: "ce fichier n'existe pas",
-    errno.EACCES: "accès refusé",
-    errno.EISDIR: "c'est un dossier",
-    errno.ENOSPC: "le disque est plein",
-    errno.EROFS: "le disque est protégé en écriture",
+_REASONS = {
+    errno.ENOENT: mark("No such file or directory"),
+    errno.EACCES: mark("Permission denied"),
+    errno.EISDIR: mark("Is a directory"),
+    errno.ENOSPC: mark("No space left on device"),
+    errno.EROFS: mark("Read-only file system"),
 }
+"""As the operating system words them in English."""
 
 
-def translate(code: str, language: str, **params: object) -> str:
+def message(code: str, language: Language, **params: object) -> str:
     """A message with its parameters; integers get the thousands separator of the language."""
     shown = {
         name: number(value, language) if isinstance(value, int) else value
         for name, value in params.items()
     }
-    return TEXTS[language][code].format(**shown)
+    return translate(MESSAGES[code], language).format(**shown)
 
 
-def form_of(code: str, language: str, count: int) -> str:
-    """The singular or plural of a word for a count; in French none is singular, too.
-
-    >>> form_of("rejected", "fr", 1), form_of("rows", "en", 0)
-    ('refusée', 'rows')
-    """
-    singular, plural = TEXTS[language][code].split("|")
-    is_single = count in {0, 1} if language == "fr" else count == 1
-    return singular if is_single else plural
+def rows_of(done: int, total: int, language: Language) -> str:
+    """How many of the rows of a file are done, like "2 of 3 rows"."""
+    counted = done if language == "fr" else total
+    text = translate_plural("{done} of {total} row", "{done} of {total} rows", counted, language)
+    return text.format(done=number(done, language), total=number(total, language))
 
 
-def number(value: float, language: str, sign: str = "-") -> str:
+def valued_rows(count: int, language: Language, *, is_checked: bool) -> str:
+    """How many rows were valued, or are valid if nothing was to be valued."""
+    text = (
+        translate_plural("{number} valid", "{number} valid", count, language)
+        if is_checked
+        else translate_plural("{number} valued", "{number} valued", count, language)
+    )
+    return text.format(number=number(count, language))
+
+
+def rejected_rows(count: int, language: Language) -> str:
+    """How many rows were rejected."""
+    text = translate_plural("{number} rejected", "{number} rejected", count, language)
+    return text.format(number=number(count, language))
+
+
+def failed_rows(count: int, language: Language) -> str:
+    """How many rows failed."""
+    text = translate_plural("{number} failed", "{number} failed", count, language)
+    return text.format(number=number(count, language))
+
+
+def number(value: float, language: Language, sign: str = "-") -> str:
     """A number rounded to an integer, with the thousands separator of the language.
 
     Args:
         value: the number.
-        language: `en` or `fr`.
+        language: of the reader.
         sign: `+` to show the sign of positive numbers too.
 
-    >>> number(12345, "en"), number(12345, "fr").replace(NARROW_SPACE, " ")
-    ('12,345', '12 345')
+    >>> number(12345, "en"), number(12345, "fr").replace(NARROW_SPACE, " "), number(12345, "ar")
+    ('12,345', '12 345', '12.345')
     """
-    text = f"{value:{sign},.0f}"
-    return text.replace(",", NARROW_SPACE) if language == "fr" else text
+    return f"{value:{sign},.0f}".replace(",", _GROUPS[language])
 
 
-def outcome(code: str | None, language: str) -> str:
+def outcome(code: str | None, language: Language) -> str:
     """The outcome of a batch as text."""
-    return FRENCH_OUTCOMES.get(code or "", str(code)) if language == "fr" else str(code)
+    return translate(_OUTCOMES.get(code or "", str(code)), language)
 
 
-def state(code: str, language: str) -> str:
+def state(code: str, language: Language) -> str:
     """The state of a batch as text."""
-    return FRENCH_STATES.get(code, code.lower()) if language == "fr" else code.lower()
+    return translate(_STATES.get(code, code.lower()), language)
 
 
-def reason(error: OSError, language: str) -> str:
+def reason(error: OSError, language: Language) -> str:
     """The cause of a file error as text."""
-    plain = error.strerror or str(error)
-    return FRENCH_REASONS.get(error.errno or 0, plain) if language == "fr" else plain
+    known = _REASONS.get(error.errno or 0)
+    return translate(known, language) if known else error.strerror or str(error)

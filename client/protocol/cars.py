@@ -24,7 +24,7 @@ PAGE_ITEMS = 100
 
 Car: TypeAlias = Mapping[str, Any]
 """Fields of a car by name: company, model, year, fuel, transmission, km_driven, …"""
-Extra: TypeAlias = Literal["contributions", "depreciation", "comparables"]
+Extra: TypeAlias = Literal["contributions", "depreciation", "comparables", "typical"]
 Kind: TypeAlias = Literal["job", "batch"]
 
 
@@ -34,6 +34,8 @@ class ValuationOptions:
 
     include: Sequence[str] = ()
     coverage: float | None = None
+    keep: bool = False
+    """Whether the service keeps the valuation; for `Cars.value` only."""
 
     @property
     def params(self) -> dict[str, str]:
@@ -43,6 +45,8 @@ class ValuationOptions:
             params["include"] = ",".join(self.include)
         if self.coverage is not None:
             params["coverage"] = f"{self.coverage:g}"
+        if self.keep:
+            params["keep"] = "true"
         return params
 
 
@@ -68,7 +72,29 @@ class Cars:
         job = answer.read(Job.of)
         ended = yield from self._wait(job.id, deadline, coverage=options.coverage)
         (valuation,) = result_of(ended, 1)
+        if options.keep:
+            # The service keeps the answer of a job when it is read under its own address.
+            return (yield from self._kept(job.id, options.coverage, deadline))
         return valuation
+
+    def valuation(
+        self, valuation_id: str, coverage: float | None, timeout: float | None
+    ) -> Steps[Valuation]:
+        """Read a valuation that the service keeps; wait for it if a job still makes it."""
+        deadline = Deadline.after(timeout)
+        return (yield from self._kept(valuation_id, coverage, deadline))
+
+    def _kept(
+        self, valuation_id: str, coverage: float | None, deadline: Deadline
+    ) -> Steps[Valuation]:
+        path = f"/valuations/{path_part(valuation_id)}"
+        params = ValuationOptions(coverage=coverage).params
+        request = Request(method="GET", path=path, params=params)
+        answer = yield from self.exchange.call(request, deadline)
+        if answer.status == HTTPStatus.ACCEPTED:
+            result_of((yield from self._wait(valuation_id, deadline, coverage=coverage)), 1)
+            answer = yield from self.exchange.call(request, deadline)
+        return answer.read(Valuation.of)
 
     def value_many(
         self,

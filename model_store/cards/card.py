@@ -1,4 +1,4 @@
-"""Writes the model card of a version in English and French: use, training data, quality, plots."""
+"""Writes the model card of a version in each language: use, training data, quality, plots."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from model_store.cards.blocks import (
 )
 from model_store.cards.growth import growth_blocks
 from model_store.cards.languages import CardTexts
-from model_store.cards.texts import LANGUAGES, LICENCES, LIMITS, USE
+from model_store.cards.texts import LICENCES, LIMITS, USE
 from model_store.registry.manifest import (
     REFERENCE_MARKET,
     ModelVersion,
@@ -33,6 +33,11 @@ from model_store.training.card_predictions import (
     by_level,
 )
 from model_store.training.evaluation import r2
+from shared.i18n.languages import LANGUAGES, Language
+
+PLOT_LANGUAGES: tuple[Language, ...] = ("en", "fr")
+"""matplotlib writes Arabic letters unjoined and from left to right: the Arabic card shows the
+French plots, with headings and descriptions in Arabic."""
 
 
 def write_card(version: ModelVersion, predictions: CardPredictions) -> dict[str, bytes]:
@@ -64,7 +69,7 @@ def _card(
     return {
         card_data_file(texts.language): json.dumps(content, ensure_ascii=False).encode(),
         card_markdown_file(texts.language): markdown(title, blocks).encode(),
-        **_plot_files(predictions, texts),
+        **(_plot_files(predictions, texts) if texts.language in PLOT_LANGUAGES else {}),
     }
 
 
@@ -83,7 +88,8 @@ def _plot_files(predictions: CardPredictions, texts: CardTexts) -> dict[str, byt
 
 
 def _plot_file(name: str, texts: CardTexts) -> str:
-    return f"card-{name}.png" if texts.language == "en" else f"card-{texts.language}-{name}.png"
+    language = texts.language if texts.language in PLOT_LANGUAGES else "fr"
+    return f"card-{name}.png" if language == "en" else f"card-{language}-{name}.png"
 
 
 def _about(version: ModelVersion, texts: CardTexts) -> list[Block]:
@@ -167,6 +173,7 @@ def _plots(predictions: CardPredictions, texts: CardTexts) -> list[Block]:
 
     return [
         heading(texts("estimates")),
+        *([] if texts.language in PLOT_LANGUAGES else [paragraph(texts("french-plots"))]),
         plot("predicted"),
         paragraph(texts("hexagons")),
         heading(texts("by-price")),

@@ -7,7 +7,6 @@ from typing import Any
 
 from model_store.cards.blocks import Block, heading, markdown, paragraph, table
 from model_store.cards.languages import CardTexts
-from model_store.cards.texts import LANGUAGES, Language
 from model_store.registry.manifest import (
     MEASURED,
     ModelVersion,
@@ -15,66 +14,48 @@ from model_store.registry.manifest import (
     card_markdown_file,
 )
 from shared.domain.valuation import CALIBRATION_HORIZON_MONTHS
+from shared.i18n.catalogue import mark_in_context
+from shared.i18n.languages import LANGUAGES
 
-_TEXTS: Mapping[Language, Mapping[str, str]] = {
-    "en": {
-        "growth": "Intervals and the age of the data",
-        "measured": "Measured: baselines of the listings up to {origins}, on {listings} listings "
-        "three to twelve months later.",
-        "reference": "Reference growth, not measured on these listings: {reason}.",
-        "generated": "they are generated",
-        "no-dates": "they have no dates",
-        "one-month": "all are of one month ({month})",
-        "no-origin": "too few of them precede, or follow, any month",
-        "few-later": "too few follow in each quarter",
-        "unknown-reason": "the manifest says why",
-        "since": "Intervals widen with the months since {since}; the figures above are those of "
-        "new data. Beyond {horizon} months the growth is a rule, and answers warn.",
-        "age": "age of the data (months)",
-        "width": "width of the intervals",
-        "recalibration": "Recalibration",
-        "same-forest": "This version has the forest of {version}. Its price level and intervals "
-        "were recalibrated; all other parts of this card describe that version as it was trained.",
-        "data": "data",
-        "listings": "listings",
-        "listed": "listed",
-        "sales": "reported sales",
-        "level-of": "quotes the level of",
-        "level": "change of the price level",
-        "factor": "width of the intervals, median factor",
-        "before": "inside the 90 % interval before",
-        "after": "inside it now, on prices not calibrated on",
-    },
-    "fr": {
-        "growth": "Intervalles et âge des données",
-        "measured": "Mesuré : des régressions sur les annonces jusqu'à {origins}, sur {listings} "
-        "annonces de trois à douze mois plus tard.",
-        "reference": "Élargissement de référence, non mesuré sur ces annonces : {reason}.",
-        "generated": "elles sont générées",
-        "no-dates": "elles n'ont pas de dates",
-        "one-month": "toutes sont du même mois ({month})",
-        "no-origin": "trop peu d'entre elles précèdent ou suivent un même mois",
-        "few-later": "trop peu d'entre elles suivent dans chaque trimestre",
-        "unknown-reason": "le manifeste de la version dit pourquoi",
-        "since": "Les intervalles s'élargissent avec les mois écoulés depuis {since} ; les "
-        "chiffres ci-dessus sont ceux de données récentes. Au-delà de {horizon} mois, "
-        "l'élargissement suit une règle, et les réponses avertissent.",
-        "age": "âge des données (mois)",
-        "width": "largeur des intervalles",
-        "recalibration": "Recalibrage",
-        "same-forest": "Cette version a la forêt de {version}. Son niveau de prix et ses "
-        "intervalles ont été recalibrés ; le reste de la fiche décrit cette version-là telle "
-        "qu'elle a été entraînée.",
-        "data": "données",
-        "listings": "annonces",
-        "listed": "mois des annonces",
-        "sales": "ventes déclarées",
-        "level-of": "niveau de prix de",
-        "level": "changement du niveau de prix",
-        "factor": "largeur des intervalles, facteur médian",
-        "before": "dans l'intervalle à 90 % avant",
-        "after": "dans l'intervalle maintenant, sur des prix non utilisés",
-    },
+_TEXTS: Mapping[str, str] = {
+    "growth": mark_in_context("card", "Intervals and the age of the data"),
+    "measured": mark_in_context(
+        "card",
+        "Measured: baselines of the listings up to {origins}, on {listings} listings three "
+        "to twelve months later.",
+    ),
+    "reference": mark_in_context(
+        "card", "Reference growth, not measured on these listings: {reason}."
+    ),
+    "generated": mark_in_context("card", "they are generated"),
+    "no-dates": mark_in_context("card", "they have no dates"),
+    "one-month": mark_in_context("card", "all are of one month ({month})"),
+    "no-origin": mark_in_context("card", "too few of them precede, or follow, any month"),
+    "few-later": mark_in_context("card", "too few follow in each quarter"),
+    "unknown-reason": mark_in_context("card", "the manifest says why"),
+    "since": mark_in_context(
+        "card",
+        "Intervals widen with the months since {since}; the figures above are those of new "
+        "data. Beyond {horizon} months the growth is a rule, and answers warn.",
+    ),
+    "age": mark_in_context("card", "age of the data (months)"),
+    "width": mark_in_context("card", "width of the intervals"),
+    "recalibration": mark_in_context("card", "Recalibration"),
+    "same-forest": mark_in_context(
+        "card",
+        "This version has the forest of {version}. Its price level and intervals were "
+        "recalibrated; all other parts of this card describe that version as it was "
+        "trained.",
+    ),
+    "data": mark_in_context("card", "data"),
+    "listings": mark_in_context("card", "listings"),
+    "listed": mark_in_context("card", "listed"),
+    "sales": mark_in_context("card", "reported sales"),
+    "level-of": mark_in_context("card", "quotes the level of"),
+    "level": mark_in_context("card", "change of the price level"),
+    "factor": mark_in_context("card", "width of the intervals, median factor"),
+    "before": mark_in_context("card", "inside the 90 % interval before"),
+    "after": mark_in_context("card", "inside it now, on prices not calibrated on"),
 }
 
 
@@ -157,4 +138,4 @@ def _recalibration(version: ModelVersion, texts: CardTexts) -> list[Block]:
 
 
 def _text(texts: CardTexts, name: str, **values: object) -> str:
-    return texts.typographic(_TEXTS[texts.language][name].format(**values))
+    return texts.say(_TEXTS[name], **values)

@@ -2,26 +2,35 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from model_store.cards.texts import TEXTS, Language
+from model_store.cards.texts import CONTEXT, TEXTS
 from shared.fields.car import CAR_FIELDS
+from shared.i18n.catalogue import mark_in_context, translate_in_context
+from shared.i18n.languages import SOURCE_LANGUAGE, Language
+from shared.i18n.numbers import COMMA, DECIMALS, GROUPS
 
-_SPLIT_IN_FRENCH: Mapping[str, str] = {
-    "out of bag": "arbres qui n'ont pas vu l'annonce (out-of-bag)",
-    "baseline cross-fitted": "régression de base ajustée par validation croisée",
-    "field dropout on": "champs retirés au hasard",
+_SPLITS = (
+    mark_in_context("card", "out of bag"),
+    mark_in_context("card", "baseline cross-fitted"),
+    mark_in_context("card", "field dropout on"),
+)
+"""The parts of `metrics.split` that are translated."""
+_SPLIT_UNKNOWN = mark_in_context("card", "described in the version's manifest, field metrics.split")
+_GROUPS = (
+    mark_in_context("card", "all details"),
+    mark_in_context("card", "details missing"),
+    mark_in_context("card", "unusual figures"),
+    mark_in_context("card", "model unknown"),
+    mark_in_context("card", "brand unknown"),
+    mark_in_context("card", "all others"),
+)
+_BOUNDS = {
+    "up to ": mark_in_context("card", "up to {bound}"),
+    "over ": mark_in_context("card", "over {bound}"),
 }
-_SPLIT_UNKNOWN = "décrite dans le manifeste de la version, champ metrics.split"
-_GROUPS_IN_FRENCH: Mapping[str, str] = {
-    "all details": "tous les détails",
-    "details missing": "détails manquants",
-    "unusual figures": "chiffres inhabituels",
-    "model unknown": "modèle inconnu",
-    "brand unknown": "marque inconnue",
-    "all others": "toutes les autres",
-}
-_BOUNDS_IN_FRENCH = ((re.compile(r"^up to "), "jusqu'à "), (re.compile(r"^over "), "plus de "))
+_PRICE_OF_REGRESSION = mark_in_context("card", "price of the regression")
+_EFFECT_OF = mark_in_context("card", "effect: {field}")
 _EFFECT = "effect_"
 _BASELINE = "baseline_log"
 _MINUS = "\N{MINUS SIGN}"
@@ -39,15 +48,19 @@ class CardTexts:
 
     def __call__(self, name: str, **values: object) -> str:
         """A text of `TEXTS` with its values."""
-        return self.typographic(TEXTS[self.language][name].format(**values))
+        return self.say(TEXTS[name], **values)
+
+    def say(self, text: str, **values: object) -> str:
+        """An English text of the context `card` with its values, in the language of the card."""
+        return self.typographic(translate_in_context(CONTEXT, text, self.language).format(**values))
 
     def typographic(self, text: str) -> str:
-        """A French text with its narrow spaces; an English one unchanged."""
+        """A French text with its narrow spaces; others unchanged."""
         return _SPACED.sub(_THIN_SPACE, text) if self.language == "fr" else text
 
-    def listed(self, texts: Mapping[Language, Sequence[str]]) -> list[str]:
+    def listed(self, texts: Sequence[str]) -> list[str]:
         """The texts of a list."""
-        return [self.typographic(text) for text in texts[self.language]]
+        return [self.say(text) for text in texts]
 
     def number(self, value: float, decimals: int = 0, *, signed: bool = False) -> str:
         """A number with the separators of the language and a minus sign; 0 has no sign."""
@@ -58,48 +71,47 @@ class CardTexts:
 
     def separated(self, text: str) -> str:
         """Numbers in English notation in that of the language."""
-        if self.language == "en":
-            return text
-        return text.replace(",", _THIN_SPACE).replace(".", ",")
+        signs = {",": GROUPS[self.language], ".": DECIMALS[self.language]}
+        return text.translate(str.maketrans(signs))
 
     def percent(self, value: float, decimals: int = 1, *, signed: bool = False) -> str:
-        """A percentage with its sign."""
-        return self.typographic(f"{self.number(value, decimals, signed=signed)} %")
+        """A percentage with its sign, which stands close in Arabic: it is part of the number."""
+        space = "" if self.language == "ar" else " "
+        return self.typographic(f"{self.number(value, decimals, signed=signed)}{space}%")
 
     def split(self, split: str) -> str:
-        """How the figures were measured; a French reader is referred to what is not translated."""
-        if self.language == "en":
+        """How the figures were measured; other readers are referred to what is not translated."""
+        if self.language == SOURCE_LANGUAGE:
             return split
-        parts = [_SPLIT_IN_FRENCH.get(part) for part in split.split(", ")]
-        known = [part for part in parts if part is not None]
-        return ", ".join(known) if len(known) == len(parts) else _SPLIT_UNKNOWN
+        parts = split.split(", ")
+        if not set(parts) <= set(_SPLITS):
+            return self.say(_SPLIT_UNKNOWN)
+        return COMMA[self.language].join(map(self.say, parts))
 
     def known(self, name: str) -> str:
         """A name, such as that of the training data, translated if it is one of `TEXTS`."""
-        return TEXTS[self.language].get(name, name)
+        return self(name) if name in TEXTS else name
 
     def group(self, label: str) -> str:
         """The label of a group of `model_store.training.card_predictions`; ranges have a dash."""
         label = _RANGE.sub(_EN_DASH, label)
-        if self.language == "en":
+        if label in _GROUPS:
+            return self.say(label)
+        if self.language == SOURCE_LANGUAGE:
             return label
-        if label in _GROUPS_IN_FRENCH:
-            return _GROUPS_IN_FRENCH[label]
-        for english, french in _BOUNDS_IN_FRENCH:
-            label = english.sub(french, label)
+        for start, text in _BOUNDS.items():
+            if label.startswith(start):
+                return self.say(text, bound=self.separated(label.removeprefix(start)))
         return self.separated(label)
 
     def column(self, name: str) -> str:
         """The name of a column of the forest's matrix."""
-        if self.language == "en":
+        if self.language == SOURCE_LANGUAGE:
             return name
         if name == _BASELINE:
-            return "prix de la régression"
+            return self.say(_PRICE_OF_REGRESSION)
         field = CAR_FIELDS.get(name.removeprefix(_EFFECT))
         if field is None:
             return name
-        return (
-            f"effet{_THIN_SPACE}: {field.label_fr}"
-            if name.startswith(_EFFECT)
-            else (field.label_fr)
-        )
+        label = field.label(self.language)
+        return self.say(_EFFECT_OF, field=label) if name.startswith(_EFFECT) else label

@@ -17,6 +17,7 @@ from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
 from model_store.pricing.comparables import nearest_comparables
 from model_store.pricing.depreciation import depreciation
+from model_store.pricing.differences import KM_STEP, typical_car
 from model_store.pricing.error_growth import MAX_YOUNG_AGE
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
 from model_store.pricing.kernels import limit_log_prices, round_to_cents
@@ -25,14 +26,15 @@ from model_store.pricing.reasons import DetailEffects, known_fields, list_notes,
 from model_store.pricing.scenarios import ScenarioExpander, widen
 from model_store.pricing.typical_cars import TypicalCarTable
 from model_store.pricing.usual_approximation import reference_km_by_age
-from model_store.pricing.usual_cars import MAX_AGE, UsualStatistics
+from model_store.pricing.usual_cars import KINDS, MAX_AGE, UsualStatistics
 from model_store.registry.manifest import USUAL_FILE_SCHEMA, ModelVersion
 from model_store.registry.self_test import check_prices
-from shared.domain.car import CarFeatures, Fuel, Transmission
+from shared.domain.car import FIELD_NAMES, USUALLY_STATED, CarFeatures, Fuel, Transmission
 from shared.domain.clock import current_month, month_number, year_of
 from shared.domain.errors import ModelRefused
 from shared.domain.lists.estimates import EstimateList
 from shared.domain.outlook import Comparable, Depreciation
+from shared.domain.typical import TypicalCar
 from shared.domain.valuation import (
     EXTRAPOLATED,
     QUANTILE_LEVELS,
@@ -228,6 +230,45 @@ class LoadedModel:
             kinds[kind] = kinds.get(kind, 0.0) + weight
         return nearest_comparables(
             self._typical_table, car, price_mad, usual_km=self.usual_km(car), usual_kinds=kinds
+        )
+
+    def typical(self, car: CarFeatures, estimate: Estimate) -> TypicalCar | None:
+        """The typical car of the same model and year, and what the car's differences are worth.
+
+        It has the most frequent fuel and gearbox and the usual kilometres, and states nothing else.
+
+        Args:
+            car: the car.
+            estimate: of the car by this version.
+
+        Returns:
+            None if the model is not in the data, or the listings do not cover its year.
+        """
+        if not estimate.model_known or "year" in estimate.extrapolated:
+            return None
+        typical = self._usual_car(car)
+        priced = known_fields(car, self.encoder.code([car]).cars) - set(estimate.unpriced)
+        differing = [
+            name
+            for name in FIELD_NAMES
+            if (name in priced or name in USUALLY_STATED)
+            and getattr(car, name) != getattr(typical, name)
+        ]
+        return typical_car(car, typical, self.prices_mad, differing)
+
+    def _usual_car(self, car: CarFeatures) -> CarFeatures:
+        """The most frequent fuel and gearbox of a model and year, with their usual kilometres."""
+        bare = CarFeatures(company=car.company, model=car.model, year=car.year)
+        usual, coded = self._scenarios.usual, self.encoder.code([bare]).cars
+        shares = usual.shares(coded, np.ones((1, len(KINDS)), dtype=np.bool_))[0]
+        place = int(shares.argmax())
+        fuel, transmission = KINDS[place] if usual.knows_kinds else (None, None)
+        km = float(usual.km(coded)[0][0, place]) if usual.knows_km else None
+        return dataclasses.replace(
+            bare,
+            fuel=None if fuel is None else Fuel(fuel),
+            transmission=None if transmission is None else Transmission(transmission),
+            km_driven=None if km is None else max(KM_STEP * round(km / KM_STEP), KM_STEP),
         )
 
     def scenario_cars(self, car: CarFeatures) -> list[tuple[CarFeatures, float]]:

@@ -28,6 +28,7 @@ from model_store.registry.manifest import (
     PROFILE_FILE,
     REFERENCE_MARKET,
     SCHEMA_VERSION,
+    USUAL_FILE,
     USUAL_FILE_SCHEMA,
     ModelVersion,
 )
@@ -45,7 +46,6 @@ FOREST_FILE = "forest.npz"
 CARD_PREFIX = "card"
 """Begins the names of a model card's files."""
 DIFFICULTY_FILE = "difficulty.npz"
-USUAL_FILE = "usual.json"
 TRAINING_ROWS_FILE = "training_rows.npy"
 """Fingerprints of the listings of files that a version was trained or recalibrated on; other
 versions lack it."""

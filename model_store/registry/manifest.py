@@ -23,6 +23,7 @@ USUAL_FILE_SCHEMA = 5
 MANIFEST_FILE = "manifest.json"
 ENCODER_FILE = "encoder.json"
 CALIBRATION_FILE = "calibration.json"
+USUAL_FILE = "usual.json"
 CARD_DATA_FILE, CARD_MARKDOWN_FILE = "card.json", "card.md"
 """Files of a model card in English: data of the page, and text."""
 
@@ -37,12 +38,12 @@ MEASURED, REFERENCE = "measured", "reference"
 
 
 def card_data_file(language: str) -> str:
-    """Data of the page of a model card, in `en` or `fr`."""
+    """Data of the page of a model card in a language."""
     return CARD_DATA_FILE if language == "en" else f"card-{language}.json"
 
 
 def card_markdown_file(language: str) -> str:
-    """Text of a model card, in `en` or `fr`."""
+    """Text of a model card in a language."""
     return CARD_MARKDOWN_FILE if language == "en" else f"card-{language}.md"
 
 

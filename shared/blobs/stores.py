@@ -86,6 +86,9 @@ class BlobStore(Protocol):
 JOBS_FOLDER = "jobs"
 """Folder of the payloads of jobs beside the batches, whose names are ids."""
 
+ESTIMATES_FOLDER = "estimates"
+"""Folder of the estimates that are kept under their addresses."""
+
 
 def open_blob_store(settings: Settings) -> BlobStore:
     """The store of the batches: a folder, or a bucket if `BLOB_URL` names one."""
@@ -95,6 +98,11 @@ def open_blob_store(settings: Settings) -> BlobStore:
 def open_job_store(settings: Settings) -> BlobStore:
     """The store of the payloads of jobs, inside that of the batches."""
     return _open_store(settings, JOBS_FOLDER)
+
+
+def open_estimate_store(settings: Settings) -> BlobStore:
+    """The store of the kept estimates, inside that of the batches."""
+    return _open_store(settings, ESTIMATES_FOLDER)
 
 
 def _open_store(settings: Settings, folder: str) -> BlobStore:

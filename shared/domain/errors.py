@@ -67,6 +67,10 @@ class ValuationExpired(DomainError, code="valuation-expired"):
     """The valuation is too old for a sale to be reported."""
 
 
+class EstimateExpired(DomainError, code="estimate-expired"):
+    """The estimate was kept under its address for `days` days, which are over."""
+
+
 class JobNotFound(DomainError, code="job-not-found"):
     """No job of this caller has this id."""
 

@@ -13,6 +13,7 @@ from shared.domain.clock import month_number
 from shared.domain.ids import CallerId, ValuationId
 from shared.domain.outlook import Comparable, Depreciation
 from shared.domain.reading import Match, VehicleName
+from shared.domain.typical import TypicalCar
 
 QUANTILE_LEVELS: tuple[float, ...] = (0.025, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.975)
 """Levels of the price quantiles of an estimate; each interval is a symmetric pair of them."""
@@ -159,6 +160,8 @@ class Estimate:
     extrapolated: tuple[str, ...] = ()
     """Stated fields (year, kilometres, other numbers) whose values the training listings of the
     car's model do not cover."""
+    typical: TypicalCar | None = None
+    """None as well if the car's model and year have no typical car in the data."""
     width_age_months: int | None = None
     """Age of the data that the widths of the intervals stand for, months; None in estimates of
     earlier releases. Larger than the age of `data_as_of` if the calibration is older."""
@@ -232,16 +235,17 @@ class Estimate:
             list(self.unseen),
             self.width_age_months,
             list(self.extrapolated),
+            self.typical and self.typical.to_wire(),
         ]
 
     @classmethod
     def from_wire(cls, values: list[Any]) -> Self:
         """Rebuild the estimate from `to_wire`'s list; further values of a newer one are ignored."""
         price_mad, quantiles_mad, model_version, model_known, *extras = values
-        missing: list[Any] = [None, None, None, 0, (), (), None, ()]
+        missing: list[Any] = [None, None, None, 0, (), (), None, (), None]
         extras += missing[len(extras) :]
         explanation, depreciation, comparables, month, *rest = extras
-        unpriced, unseen, width_age, extrapolated, *_ = rest
+        unpriced, unseen, width_age, extrapolated, typical, *_ = rest
         return cls(
             price_mad=price_mad,
             quantiles_mad=tuple(quantiles_mad),
@@ -257,6 +261,7 @@ class Estimate:
             unseen=tuple(unseen),
             extrapolated=tuple(extrapolated),
             width_age_months=width_age,
+            typical=typical and TypicalCar.from_wire(typical),
         )
 
 
@@ -302,6 +307,7 @@ class Extra(StrEnum):
     CONTRIBUTIONS = "contributions"
     DEPRECIATION = "depreciation"
     COMPARABLES = "comparables"
+    TYPICAL = "typical"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,10 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         mark("Valuation too old"),
         mark("A sale is reported within {days} days of valuation {id}."),
     ),
+    "estimate-expired": (
+        mark("Estimate expired"),
+        mark("An estimate is kept for {days} days; those of {id} are over."),
+    ),
     "job-not-found": (mark("Job not found"), mark("None of your jobs has the id {id}.")),
     "job-expired": (mark("Job expired"), mark("The retention time of job {id} is over.")),
     "job-already-ended": (

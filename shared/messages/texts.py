@@ -183,7 +183,7 @@ def _fill(translation: str, found: re.Match[str]) -> str:
     return translation.format(*found.groups())
 
 
-_QUOTED: dict[Language, str] = {"fr": "« {} »", "ar": "«{}»", "en": "'{}'"}
+_QUOTES: dict[Language, tuple[str, str]] = {"fr": ("« ", " »"), "ar": ("«", "»"), "en": ("'", "'")}
 
 
 def quote(value: Any, language: Language) -> str:
@@ -194,7 +194,10 @@ def quote(value: Any, language: Language) -> str:
     text = json.dumps(value, ensure_ascii=False) if is_json else str(value)
     if len(text) > QUOTED_MAX_CHARS:
         text = text[: QUOTED_MAX_CHARS - 1] + "…"
-    return _QUOTED[language].format(text) if isinstance(value, str) else text
+    if not isinstance(value, str):
+        return text
+    opening, closing = _QUOTES[language]
+    return f"{opening}{text}{closing}"
 
 
 _NOTHING = mark("nothing")
@@ -301,7 +304,8 @@ def describe_warning(
 def describe_model_note(field: str, code: str, language: Language) -> str:
     """What a model says of a field of a car, with its name: an entry of `row_notes`."""
     label = CAR_FIELDS[field].label(language)
-    return f"{label}{COLON[language]}{translate(WARNING_MESSAGES[message_code(code, field)], language)}"
+    text = translate(WARNING_MESSAGES[message_code(code, field)], language)
+    return f"{label}{COLON[language]}{text}"
 
 
 def format_more_count(count: int, language: Language) -> str:

@@ -42,6 +42,9 @@ USAGE_RECOUNT_MARKER = f"{PREFIX}jobs:recounted"
 PAYLOAD_SCAN_MARKER = f"{PREFIX}jobs:payloads-scanned"
 """Exists for a while after the payloads of jobs in the blob store were scanned."""
 
+ESTIMATE_SCAN_MARKER = f"{PREFIX}estimates:scanned"
+"""Exists for a while after the kept estimates were scanned for expired ones."""
+
 ENDED_CHANNEL = f"{PREFIX}jobs:ended"
 """Channel on which the ids of ended batches are published, and those of jobs that an API stored
 which does not know `ENDED_JOBS_CHANNEL`."""

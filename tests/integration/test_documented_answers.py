@@ -51,7 +51,8 @@ def test_valuations_are_as_documented(http, car, check):
     full = car | {"asking_price_mad": 150_000, "colour": "red", "model": "Zorglub"}
     check(http.post("/predict", json=car), "/predict")
     answer = check(
-        http.post("/predict?include=contributions,depreciation,comparables", json=full), "/predict"
+        http.post("/predict?include=contributions,depreciation,comparables,typical", json=full),
+        "/predict",
     ).json()
     assert set(answer) == set(documented(http, "Valuation"))
     check(http.post("/predict", json={}), "/predict")

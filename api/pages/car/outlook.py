@@ -1,9 +1,12 @@
-"""What the page shows of the depreciation curve and of the comparable cars."""
+"""What the page shows of other prices: in the next years, at other kilometres, of other cars."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from api.pages.typography import NO_BREAK_SPACE, format_number, format_price
+from api.pages.car.chart import Point, Tick, line_chart
+from api.pages.car.reading import format_value
+from api.pages.language import gettext as _
+from api.pages.language import ngettext, page_language
+from api.pages.typography import format_number, format_price
 from shared.domain.outlook import (
     Comparable,
     Depreciation,
@@ -11,38 +14,37 @@ from shared.domain.outlook import (
     Pace,
     SimilarityReason,
 )
+from shared.domain.typical import TypicalCar
 from shared.domain.valuation import Estimate, interval_of
-from shared.fields.spellings import FRENCH_CHOICES
+from shared.i18n.catalogue import mark
+from shared.i18n.numbers import COMMA
 from shared.vehicles.names import display_names
 
-WIDTH, HEIGHT = 340, 150
-"""Size of the SVG drawing, user units."""
-LEFT, RIGHT, TOP, BOTTOM = 14.0, 326.0, 8.0, 122.0
-"""Borders of the curve, user units."""
-
 PACES = {
-    Pace.OWN: "au même rythme qu'aujourd'hui",
-    Pace.MARKET: "au rythme habituel du marché",
+    Pace.OWN: mark("driven as much as so far, {distance} a year"),
+    Pace.MARKET: mark("driven as is usual in the market, {distance} a year"),
 }
 LIKENESSES = {
-    SimilarityReason.MODEL: "même modèle",
-    SimilarityReason.COMPANY: "même marque",
-    SimilarityReason.YEAR: "même année",
-    SimilarityReason.NEAR_YEAR: "année proche",
-    SimilarityReason.KM: "kilométrage proche",
-    SimilarityReason.PRICE: "prix proche",
+    SimilarityReason.MODEL: mark("same model"),
+    SimilarityReason.COMPANY: mark("same brand"),
+    SimilarityReason.YEAR: mark("same year"),
+    SimilarityReason.NEAR_YEAR: mark("near year"),
+    SimilarityReason.KM: mark("near mileage"),
+    SimilarityReason.PRICE: mark("near price"),
 }
 """Reasons of similarity that are shown; fuel and gearbox are shown in any case."""
 DIFFERENCES = {
-    DifferenceReason.FUEL: "autre carburant",
-    DifferenceReason.TRANSMISSION: "autre boîte de vitesses",
-    DifferenceReason.OLDER: "plus ancienne",
-    DifferenceReason.NEWER: "plus récente",
-    DifferenceReason.FEWER_KM: "moins de kilomètres",
-    DifferenceReason.MORE_KM: "plus de kilomètres",
-    DifferenceReason.CHEAPER: "moins chère",
-    DifferenceReason.DEARER: "plus chère",
+    DifferenceReason.FUEL: mark("another fuel"),
+    DifferenceReason.TRANSMISSION: mark("another gearbox"),
+    DifferenceReason.OLDER: mark("older"),
+    DifferenceReason.NEWER: mark("newer"),
+    DifferenceReason.FEWER_KM: mark("fewer kilometres"),
+    DifferenceReason.MORE_KM: mark("more kilometres"),
+    DifferenceReason.CHEAPER: mark("cheaper"),
+    DifferenceReason.DEARER: mark("dearer"),
 }
+KM_TICKS = 4
+"""Labels of the mileage axis."""
 
 
 def build_outlook(
@@ -58,45 +60,50 @@ def build_outlook(
     if km_driven is None:
         first = depreciation.points[0]
         km_driven = first.km_driven - first.years * depreciation.km_per_year
-    numbers = [0, *(point.years for point in depreciation.points)]
-    kilometres = [km_driven, *(point.km_driven for point in depreciation.points)]
-    prices = [estimate.price_mad, *(point.price_mad for point in depreciation.points)]
-    rows = [estimate.quantiles_mad, *(point.quantiles_mad for point in depreciation.points)]
-    intervals = [interval_of(row) for row in rows]
-    bottom = min(interval.low_mad for interval in intervals)
-    top = max(interval.high_mad for interval in intervals)
-
-    def across(years: int) -> float:
-        return round(LEFT + (RIGHT - LEFT) * years / numbers[-1], 1)
-
-    def up(price_mad: float) -> float:
-        share = (price_mad - bottom) / max(top - bottom, 1.0)
-        return round(BOTTOM - (BOTTOM - TOP) * share, 1)
-
-    highs = [(across(n), up(one.high_mad)) for n, one in zip(numbers, intervals, strict=True)]
-    lows = [(across(n), up(one.low_mad)) for n, one in zip(numbers, intervals, strict=True)]
+    rows = [(0, km_driven, estimate.price_mad, estimate.quantiles_mad)]
+    rows += [
+        (one.years, one.km_driven, one.price_mad, one.quantiles_mad) for one in depreciation.points
+    ]
+    points = []
+    for years, _km_then, price, quantiles in rows:
+        interval = interval_of(quantiles)
+        points.append(Point(years, price, interval.low_mad, interval.high_mad))
+    pace = _(PACES[depreciation.pace])
     return {
-        "width": WIDTH,
-        "height": HEIGHT,
-        "pace": f"{PACES[depreciation.pace]}, {_km(depreciation.km_per_year)} par an",
+        "pace": pace.format(distance=_distance(depreciation.km_per_year)),
+        "chart": line_chart(points, [Tick(row[0], format_number(row[0])) for row in rows]),
         "years": [
             {
-                "when": "Aujourd'hui" if count == 0 else f"Dans {_years(count)}",
-                "short": "Auj." if count == 0 else f"+{count}",
-                "kilometres": _km(km),
+                "when": _when(years),
+                "kilometres": _distance(km),
                 "price": format_price(price),
-                "interval": f"{format_price(interval.low_mad)} à {format_price(interval.high_mad)}",
-                "x": across(count),
-                "y": up(price),
+                "interval": _range(point),
             }
-            for count, km, price, interval in zip(
-                numbers, kilometres, prices, intervals, strict=True
-            )
+            for (years, km, price, _quantiles), point in zip(rows, points, strict=True)
         ],
-        "curve": _points(
-            [(across(n), up(price)) for n, price in zip(numbers, prices, strict=True)]
-        ),
-        "band": _points([*highs, *reversed(lows)]),
+    }
+
+
+def build_mileages(
+    estimate: Estimate, typical: TypicalCar, km_driven: int | None
+) -> dict[str, Any] | None:
+    """The drawing and the table of the price by kilometres; None without kilometres."""
+    if len(typical.mileages) <= 1:
+        return None
+    points = [Point(one.km_driven, one.price_mad) for one in typical.mileages]
+    every = max(len(points) // KM_TICKS, 1)
+    ticks = [Tick(one.at, format_number(one.at)) for one in points[every - 1 :: every]]
+    own = None if km_driven is None else Point(km_driven, estimate.price_mad)
+    if own is not None:
+        # The line goes through the car.
+        points = sorted({point.at: point for point in (*points, own)}.values())
+    return {
+        "chart": line_chart(points, ticks, own),
+        "is_marked": own is not None,
+        "rows": [
+            {"kilometres": _distance(one.km_driven), "price": format_price(one.price_mad)}
+            for one in typical.mileages
+        ],
     }
 
 
@@ -104,26 +111,37 @@ def build_comparable(one: Comparable) -> dict[str, str]:
     """The texts of a comparable car."""
     years = str(one.year_from)
     if one.year_to != one.year_from:
-        years = f"{one.year_from} à {one.year_to}"
-    facts = [_km(one.km_driven), FRENCH_CHOICES[one.fuel], FRENCH_CHOICES[one.transmission].lower()]
+        years = _("{first} to {last}").format(first=one.year_from, last=one.year_to)
+    gearbox = format_value("transmission", one.transmission)
+    facts = [
+        _distance(one.km_driven),
+        format_value("fuel", one.fuel),
+        gearbox[:1].lower() + gearbox[1:],
+    ]
+    listings = ngettext("{number} listing", "{number} listings", one.listings)
     return {
         "name": " ".join((*display_names(one.company, one.model), years)),
         "facts": " · ".join(facts),
-        "alike": ", ".join(LIKENESSES[each] for each in one.alike if each in LIKENESSES),
-        "differs": ", ".join(DIFFERENCES[each] for each in one.differs),
+        "alike": COMMA[page_language()].join(
+            _(LIKENESSES[each]) for each in one.alike if each in LIKENESSES
+        ),
+        "differs": COMMA[page_language()].join(_(DIFFERENCES[each]) for each in one.differs),
         "price": format_price(one.price_mad),
-        "listings": f"{format_number(one.listings)}{NO_BREAK_SPACE}annonces",
+        "listings": listings.format(number=format_number(one.listings)),
     }
 
 
-def _points(points: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x},{y}" for x, y in points)
+def _when(years: int) -> str:
+    if years == 0:
+        return _("Today")
+    return ngettext("In {number} year", "In {number} years", years).format(number=years)
 
 
-def _years(count: int) -> str:
-    return f"{count} an{'s' if count > 1 else ''}"
+def _range(point: Point) -> str:
+    low, high = format_price(point.low_mad or 0), format_price(point.high_mad or 0)
+    return _("{low} to {high}").format(low=low, high=high)
 
 
-def _km(kilometres: int) -> str:
+def _distance(kilometres: int) -> str:
     """Kilometres rounded to the nearest hundred, the precision of forecasts and typical values."""
-    return f"{format_number(round(kilometres, -2))}{NO_BREAK_SPACE}km"
+    return format_value("km_driven", round(kilometres, -2))

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
+from api.pages.language import gettext as _
+from api.pages.language import page_language, page_url
 from api.pages.typography import (
     NO_BREAK_SPACE,
     format_number,
@@ -13,17 +14,17 @@ from shared.domain.car import CATEGORIES, USUALLY_STATED, CarFeatures
 from shared.domain.reading import Match, VehicleName
 from shared.domain.valuation import CarRequest, Estimate
 from shared.fields.car import CAR_FIELDS
-from shared.fields.spellings import FRENCH_CHOICES
+from shared.i18n.catalogue import mark
 from shared.messages.names import format_city, format_name
+from shared.messages.texts import choice_name
+from shared.messages.units import unit_name
 from shared.vehicles.names import display_names
 
-UNITS = {"max_power_bhp": "ch", "engine_cc": "cm³"}
-"""Units with another name in French."""
 _NAMES = ("company", "model")
-_ARTICLES = {
-    "fuel": "le carburant",
-    "transmission": "la boîte de vitesses",
-    "km_driven": "le kilométrage",
+_MISSING = {
+    "fuel": mark("the fuel"),
+    "transmission": mark("the gearbox"),
+    "km_driven": mark("the mileage"),
 }
 NAME_WARNINGS = frozenset({"name-corrected", "name-ambiguous"})
 """Warnings that the page shows with the names instead."""
@@ -60,17 +61,13 @@ def car_name(request: CarRequest, estimate: Estimate, values: Mapping[str, str])
 
 def main_facts(car: CarFeatures) -> str:
     """Fuel, gearbox and kilometres, also if they are not stated."""
-    fuel = "Carburant non indiqué" if car.fuel is None else FRENCH_CHOICES[car.fuel]
-    gearbox = (
-        "Boîte non indiquée"
-        if car.transmission is None
-        else f"Boîte {FRENCH_CHOICES[car.transmission].lower()}"
-    )
-    kilometres = (
-        "Kilométrage non indiqué"
-        if car.km_driven is None
-        else f"{format_number(car.km_driven)}{NO_BREAK_SPACE}km"
-    )
+    fuel = _("Fuel not stated") if car.fuel is None else format_value("fuel", car.fuel)
+    gearbox = _("Gearbox not stated")
+    if car.transmission is not None:
+        gearbox = _("Gearbox: {value}").format(value=_lower("transmission", car.transmission))
+    kilometres = _("Mileage not stated")
+    if car.km_driven is not None:
+        kilometres = format_value("km_driven", car.km_driven)
     return f"{fuel} · {gearbox} · {kilometres}"
 
 
@@ -78,7 +75,9 @@ def other_facts(car: CarFeatures) -> str:
     """The other fields that are known, as they were read; empty if there are none."""
     left_out = {*_NAMES, "year", *USUALLY_STATED}
     return " · ".join(
-        f"{CAR_FIELDS[name].label_fr}{NO_BREAK_SPACE}: {format_value(name, value)}"
+        _("{label}: {value}").format(
+            label=CAR_FIELDS[name].label(page_language()), value=format_value(name, value)
+        )
         for name, value in car.to_dict().items()
         if name not in left_out
     )
@@ -86,26 +85,36 @@ def other_facts(car: CarFeatures) -> str:
 
 def missing_fields(request: CarRequest) -> str:
     """The sentence that names the usual fields without a value; empty if all are stated."""
-    missing = [_ARTICLES[name] for name in USUALLY_STATED if getattr(request.car, name) is None]
+    missing = [_(_MISSING[name]) for name in USUALLY_STATED if getattr(request.car, name) is None]
     if not missing:
         return ""
-    return (
-        f"Sans {join_words(missing)}, le prix est une moyenne de ce qui est usuel pour cette "
-        "voiture, et il est moins sûr. Complétez le formulaire pour un prix plus juste."
-    )
+    return _(
+        "Without {fields}, the price is an average of what is usual for this car, and less "
+        "certain. Complete the form for a better price."
+    ).format(fields=join_words(missing))
 
 
 def format_value(name: str, value: str | float) -> str:
-    """The value of a field in French, with its unit."""
+    """The value of a field in the language of the page, with its unit."""
     if name in CATEGORIES:
-        return FRENCH_CHOICES.get(str(value), str(value))
+        return choice_name(str(value), page_language())
     if isinstance(value, str):
         return format_city(value) if name == "city" else format_name(value)
     if name == "year":
         return str(value)
-    unit = UNITS.get(name, CAR_FIELDS[name].unit)
     decimals = 0 if float(value).is_integer() else 1
-    return f"{format_number(value, decimals)}{NO_BREAK_SPACE}{unit}".strip()
+    return f"{format_number(value, decimals)}{NO_BREAK_SPACE}{field_unit(name)}".strip()
+
+
+def field_unit(name: str) -> str:
+    """The unit of a field in the language of the page; empty if it has none."""
+    unit = CAR_FIELDS[name].unit
+    return unit_name(unit, page_language()) if unit else ""
+
+
+def _lower(name: str, value: str) -> str:
+    text = format_value(name, value)
+    return text[:1].lower() + text[1:]
 
 
 def _describe_match(
@@ -114,26 +123,29 @@ def _describe_match(
     read = " ".join(display_names(request.car.company, request.car.model))
     typed = " ".join(filter(None, (values.get(name, "").strip() for name in _NAMES)))
     if match is Match.ALIAS:
-        return f"Lu comme {read}."
-    if match is Match.CORRECTED:
-        return f"Lu comme {read} au lieu de « {typed} »."
-    if match is Match.AMBIGUOUS and model_known:
-        return (
-            f"Modèle incertain : « {typed} » est estimé comme {read}, le reste du nom n'est pas "
-            "compris."
+        text = _("Read as {read}.")
+    elif match is Match.CORRECTED:
+        text = _("Read as {read} instead of “{typed}”.")
+    elif match is Match.AMBIGUOUS and model_known:
+        text = _(
+            "Uncertain model: “{typed}” is valued as {read}; the rest of the name is not "
+            "understood."
         )
-    if match is Match.AMBIGUOUS:
-        return (
-            f"Modèle incertain : « {typed} » peut désigner plusieurs voitures. Rien n'est supposé, "
-            "et la fourchette est plus large."
+    elif match is Match.AMBIGUOUS:
+        text = _(
+            "Uncertain model: “{typed}” can mean several cars. Nothing is assumed, and the range "
+            "is wider."
         )
-    return ""
+    else:
+        return ""
+    return text.format(read=read, typed=typed)
 
 
 def _suggestion(one: VehicleName, company: str, values: Mapping[str, str]) -> dict[str, str]:
     brand, model = display_names(one.company, one.model)
-    car = {**values, "company": brand, "model": model}
+    car = {name: value for name, value in values.items() if name in CAR_FIELDS}
+    car |= {"company": brand, "model": model}
     return {
         "name": model if one.company == company else f"{brand} {model}",
-        "address": f"/?{urlencode(car)}",
+        "address": page_url("/", **car),
     }

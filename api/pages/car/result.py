@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from api.pages.car.outlook import build_comparable, build_outlook
+from api.pages.car.explanation import explanation_table
+from api.pages.car.outlook import build_comparable, build_mileages, build_outlook
 from api.pages.car.reading import (
     NAME_WARNINGS,
     build_reading,
@@ -12,30 +13,31 @@ from api.pages.car.reading import (
     missing_fields,
     other_facts,
 )
+from api.pages.language import gettext as _
+from api.pages.language import ngettext, page_language
 from api.pages.typography import (
-    NO_BREAK_SPACE,
-    THIN_SPACE,
+    format_amount,
     format_centimes,
     format_number,
+    format_percent,
     format_price,
     join_words,
     round_price,
 )
-from shared.domain.car import CarFeatures
 from shared.domain.valuation import (
     CALIBRATION_HORIZON_MONTHS,
     DATA_OLD,
     NO_EFFECT,
     CarRequest,
     Estimate,
-    Explanation,
     PriceInterval,
     Verdict,
     VerdictPosition,
     width_age_months,
 )
 from shared.fields.car import CAR_FIELDS
-from shared.messages.explanations import ExplanationLine, explanation_lines, format_mad
+from shared.i18n.catalogue import mark
+from shared.i18n.languages import direction
 from shared.messages.texts import describe_warning
 
 MARGIN = 0.08
@@ -46,15 +48,14 @@ SUSPICIOUS_PERCENTILE = 5.0
 """Up to this percentile an asking price is marked as suspiciously low."""
 
 _SHOWN_ELSEWHERE = NAME_WARNINGS | {"missing-field", "model-unknown", "brand-unknown"}
-_UNJUDGED = "Sans annonces de ce modèle dans les données, rien ne permet de le comparer"
-_UNJUDGED_EXTRAPOLATED = (
-    "Presque aucune annonce de ce modèle n'approche cette voiture : rien ne permet de le comparer"
+_UNJUDGED = mark("Without listings of this model in the data, nothing says how it compares.")
+_UNJUDGED_EXTRAPOLATED = mark(
+    "Hardly any listing of this model comes near this car: nothing says how it compares."
 )
-
 VERDICTS = {
-    VerdictPosition.BELOW: "En dessous du marché",
-    VerdictPosition.FAIR: "Dans le marché",
-    VerdictPosition.ABOVE: "Au-dessus du marché",
+    VerdictPosition.BELOW: mark("Below the market"),
+    VerdictPosition.FAIR: mark("Within the market"),
+    VerdictPosition.ABOVE: mark("Above the market"),
 }
 
 
@@ -71,7 +72,7 @@ def build_result(
     interval, half = estimate.interval(), estimate.interval(0.50)
     asking = request.asking_price_mad
     depreciation = estimate.depreciation
-    shown = {
+    return {
         "car": car_name(request, estimate, values),
         "facts": main_facts(request.car),
         "other_facts": other_facts(request.car),
@@ -79,6 +80,7 @@ def build_result(
         "missing": missing_fields(request),
         "price_mad": round_price(estimate.price_mad),
         "price": format_number(round_price(estimate.price_mad)),
+        "price_text": format_price(estimate.price_mad),
         "centimes": format_centimes(estimate.price_mad),
         "low": format_number(round_price(interval.low_mad)),
         "high": format_number(round_price(interval.high_mad)),
@@ -90,13 +92,13 @@ def build_result(
         "verdict": None if asking is None else _verdict(estimate.verdict(asking), estimate),
         "warnings": _warnings(request, estimate),
         "outlook": depreciation and build_outlook(estimate, depreciation, request.car.km_driven),
+        "mileages": estimate.typical
+        and build_mileages(estimate, estimate.typical, request.car.km_driven),
         "comparables": [build_comparable(one) for one in estimate.comparables or ()],
         "month": estimate.month,
         "estimate": estimate,
+        "explanation": explanation_table(estimate, request.car),
     }
-    if estimate.explanation is not None:
-        shown["explanation"] = _explanation(estimate, estimate.explanation, request.car)
-    return shown
 
 
 def data_age_warnings(data_as_of: str, estimate: Estimate) -> list[str]:
@@ -104,7 +106,7 @@ def data_age_warnings(data_as_of: str, estimate: Estimate) -> list[str]:
     months = width_age_months(data_as_of, estimate)
     if months is None or months <= CALIBRATION_HORIZON_MONTHS:
         return []
-    return [describe_warning({"pointer": "", "code": DATA_OLD, "months": months}, "fr")]
+    return [describe_warning({"pointer": "", "code": DATA_OLD, "months": months}, page_language())]
 
 
 def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) -> dict[str, Any]:
@@ -117,11 +119,15 @@ def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) 
         end = max(end, min(asking, high + REACH * width))
     start, end = start - MARGIN * width, end + MARGIN * width
 
+    is_mirrored = direction(page_language()) == "rtl"
+
     def position(price_mad: float) -> float:
-        return round(100 * min(max((price_mad - start) / (end - start), 0.01), 0.99), 2)
+        place = round(100 * min(max((price_mad - start) / (end - start), 0.01), 0.99), 2)
+        return round(100 - place, 2) if is_mirrored else place
 
     fair = estimate.interval(0.50)
-    drawing = {
+    drawing: dict[str, Any] = {
+        "is_mirrored": is_mirrored,
         "low": position(low),
         "fair_low": position(fair.low_mad),
         "price": position(estimate.price_mad),
@@ -139,19 +145,20 @@ def _drawing(estimate: Estimate, interval: PriceInterval, asking: float | None) 
 
 
 def _verdict(verdict: Verdict, estimate: Estimate) -> dict[str, Any]:
+    asking = format_amount(verdict.asking_price_mad)
     if verdict.percentile is None:
         return {
             "position": "unknown",
-            "title": "Prix demandé non jugé",
-            "asking": f"{format_number(verdict.asking_price_mad)}{NO_BREAK_SPACE}MAD",
-            "difference": _UNJUDGED_EXTRAPOLATED if estimate.model_known else _UNJUDGED,
+            "title": _("Asking price not judged"),
+            "asking": asking,
+            "difference": _(_UNJUDGED_EXTRAPOLATED if estimate.model_known else _UNJUDGED),
             "percentile": "",
             "is_suspicious": False,
         }
     return {
         "position": str(verdict.position).replace("_", "-"),
-        "title": VERDICTS[verdict.position],
-        "asking": f"{format_number(verdict.asking_price_mad)}{NO_BREAK_SPACE}MAD",
+        "title": _(VERDICTS[verdict.position]),
+        "asking": asking,
         "difference": _difference(verdict.difference_mad, estimate.price_mad),
         "percentile": _percentile(verdict.percentile),
         "is_suspicious": verdict.percentile <= SUSPICIOUS_PERCENTILE,
@@ -161,21 +168,21 @@ def _verdict(verdict: Verdict, estimate: Estimate) -> dict[str, Any]:
 def _difference(difference_mad: float, price_mad: float) -> str:
     share = round(100 * difference_mad / price_mad)
     if share == 0:
-        return "Au niveau de l'estimation"
-    direction = "de plus" if difference_mad > 0 else "de moins"
-    sign = "+" if share > 0 else "\u2212"
-    amount = format_price(abs(difference_mad))
-    percent = f"{sign}{format_number(abs(share))}{THIN_SPACE}%"
-    return f"{amount} {direction} que l'estimation ({percent})"
+        return _("The price asked is at the level of the estimate.")
+    text = _("The price asked is {amount} less than the estimate ({percent}).")
+    if difference_mad > 0:
+        text = _("The price asked is {amount} more than the estimate ({percent}).")
+    percent = format_percent(share, signed=True)
+    return text.format(amount=format_price(abs(difference_mad)), percent=percent)
 
 
 def _percentile(percentile: float) -> str:
     if percentile <= 2.5:  # noqa: PLR2004 (lowest quantile of an estimate)
-        return "Presque toutes les voitures comparables sont affichées plus cher."
+        return _("Almost all comparable cars are offered for more.")
     if percentile >= 97.5:  # noqa: PLR2004 (highest quantile)
-        return "Presque toutes les voitures comparables sont affichées moins cher."
-    share = f"{round(percentile)}{THIN_SPACE}%"
-    return f"Environ {share} des voitures comparables sont affichées moins cher."
+        return _("Almost all comparable cars are offered for less.")
+    text = _("About {share} of comparable cars are offered for less.")
+    return text.format(share=format_percent(percentile))
 
 
 def _warnings(request: CarRequest, estimate: Estimate) -> list[str]:
@@ -188,41 +195,20 @@ def _warnings(request: CarRequest, estimate: Estimate) -> list[str]:
     ]
     without = [one["pointer"].lstrip("/") for one in found if one["code"] == NO_EFFECT]
     if without:
-        names = join_words([CAR_FIELDS[name].label_fr for name in without])
-        reason = "ces valeurs" if len(without) > 1 else "cette valeur"
-        texts.append(
-            f"Sans effet sur ce prix{NO_BREAK_SPACE}: {names}. Le modèle ne connaît pas {reason}."
+        names = join_words([CAR_FIELDS[name].label(page_language()) for name in without])
+        text = ngettext(
+            "Without effect on this price: {names}. The model does not know this value.",
+            "Without effect on this price: {names}. The model does not know these values.",
+            len(without),
         )
+        texts.append(text.format(names=names))
     return texts
 
 
 def _warning(warning: dict[str, Any]) -> str:
     name = warning["pointer"].rsplit("/", 1)[-1]
+    text = describe_warning(warning, page_language())
     if not name:
-        return describe_warning(warning, "fr")
-    label = CAR_FIELDS[name].label_fr if name in CAR_FIELDS else name
-    return f"{label}{NO_BREAK_SPACE}: {describe_warning(warning, 'fr')}"
-
-
-def _explanation(estimate: Estimate, explanation: Explanation, car: CarFeatures) -> dict[str, Any]:
-    """The starting price, and the effects with positions of their bars in percent."""
-    base, *effects = explanation_lines(estimate, explanation, car, "fr")
-    scale = 50 / max([1, *(abs(line.amount_mad) for line in effects)])
-    return {
-        "base": base.text,
-        "base_price": format_mad(base.amount_mad, "fr"),
-        "effects": [_effect(line, scale) for line in effects],
-    }
-
-
-def _effect(line: ExplanationLine, scale: float) -> dict[str, Any]:
-    """An effect with its bar, which shows the direction: only comparisons are told in words."""
-    width = round(abs(line.amount_mad) * scale, 2)
-    return {
-        "text": line.text,
-        "reason": line.reason if line.is_compared else "",
-        "amount": format_mad(line.amount_mad, "fr", signed=True),
-        "is_gain": line.amount_mad >= 0,
-        "start": 50.0 if line.amount_mad >= 0 else round(50 - width, 2),
-        "width": width,
-    }
+        return text
+    label = CAR_FIELDS[name].label(page_language()) if name in CAR_FIELDS else name
+    return _("{label}: {value}").format(label=label, value=text)

@@ -1,60 +1,68 @@
-"""The brands and models that the form suggests while somebody types."""
+"""What the form suggests without JavaScript: names in lists, and usual values as hints."""
 
-import dataclasses
-import json
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
-from model_store.registry.manifest import ENCODER_FILE
-from shared.domain.names import fold
-from shared.logging import get_logger
-from shared.vehicles.catalogue import catalogue
-from shared.vehicles.names import display_names
+from api.pages.car.reading import format_value
+from api.pages.language import gettext as _
+from api.pages.typography import format_percent
+from api.suggestions.active import active_folder, find_usual_values
+from api.suggestions.search import known_brand, suggest_trims
+from api.suggestions.usual import Share, UsualValues
+from api.suggestions.vocabulary import Name, vocabulary
 
-NOT_A_MODEL = frozenset({"", "other", "autre", "autres"})
-
-log = get_logger("suggestions")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Suggestions:
-    """Brands and models in their usual spelling."""
-
-    brands: tuple[str, ...] = ()
-    models: tuple[tuple[str, str], ...] = ()
-    """Pairs of brand and model."""
+MAX_BRANDS = 140
+MAX_MODELS = 80
+"""Models of all brands, by frequency: enough for nine listings in ten, and a small page."""
+MAX_TRIMS = 12
+USUAL_FIELDS = ("fuel", "transmission", "fiscal_power_cv", "km_driven")
+"""Fields that have usual values."""
+MAX_USUAL = 2
+"""Usual values of a field that are named."""
 
 
-@lru_cache(maxsize=4)
-def suggestions(version_folder: Path) -> Suggestions:
-    """The names to suggest with a model version, cached as versions never change.
+def field_options(values: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
+    """The suggestions for brand, model and trim, the most frequent first.
 
-    They are the vehicles of its training data and the usual ones of the catalogue. If the training
-    data's cannot be read, those of the catalogue remain.
+    Args:
+        values: raw values of the form; once it has a brand, only its models are suggested.
     """
-    names = {
-        display_names(brand.name, model.name)
-        for brand in catalogue().brands.values()
-        for model in brand.models.values()
-        if model.listings
+    folder = active_folder()
+    words = vocabulary(folder)
+    company, model = values.get("company", ""), values.get("model", "")
+    own = words.brand_models(known_brand(company)) if company else ()
+    models = own or words.listed_models()[:MAX_MODELS]
+    trims = suggest_trims(folder, company, model, "", MAX_TRIMS)
+    return {
+        "company": [{"value": one.value, "label": ""} for one in words.brands[:MAX_BRANDS]],
+        "model": [_option(one, is_of_brand=bool(own)) for one in models],
+        "edition": [{"value": one.value, "label": ""} for one in trims],
     }
-    names |= {display_names(brand, model) for brand, model in _trained_vehicles(version_folder)}
-    ordered = sorted(names, key=lambda pair: (fold(pair[0]), fold(pair[1])))
-    brands = tuple(dict.fromkeys(brand for brand, _ in ordered))
-    return Suggestions(brands, tuple(pair for pair in ordered if _is_name(fold(pair[1]))))
 
 
-def _trained_vehicles(version_folder: Path) -> list[tuple[str, str]]:
-    """Folded brands and models in the training data of a version; none if they are unreadable."""
-    try:
-        encoder = json.loads((version_folder / ENCODER_FILE).read_bytes())
-        pairs = [key.split("|") for key in encoder["hedonic"]["vehicle_years"]]
-        return [(brand, model) for brand, model in pairs if _is_name(model)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("suggestions_unavailable", folder=str(version_folder), error=str(error))
-        return []
+def usual_hints(values: Mapping[str, str]) -> dict[str, str]:
+    """A sentence on what is usual for the car, by field; empty until brand, model and year are set.
+
+    They are never entered: a price is better with what the car has than with what is usual.
+    """
+    company, model, year = (values.get(name, "").strip() for name in ("company", "model", "year"))
+    if not (company and model and len(year) == len("2018") and year.isdecimal()):
+        return {}
+    usual = find_usual_values(company, model, int(year))
+    texts = {name: _usual_text(name, usual) for name in USUAL_FIELDS}
+    return {name: _("Usual: {values}").format(values=text) for name, text in texts.items() if text}
 
 
-def _is_name(model: str) -> bool:
-    """Whether `model` is the name of a model, not a placeholder like `(rare)`."""
-    return fold(model) == model and model not in NOT_A_MODEL
+def _usual_text(name: str, usual: UsualValues) -> str:
+    if name == "km_driven":
+        return "" if usual.km_driven is None else format_value(name, usual.km_driven)
+    shares: tuple[Share, ...] = getattr(usual, name)
+    texts = [
+        f"{format_value(name, one.value)} ({format_percent(100 * one.share)})"
+        for one in shares[:MAX_USUAL]
+    ]
+    return " · ".join(texts)
+
+
+def _option(name: Name, *, is_of_brand: bool) -> dict[str, Any]:
+    return {"value": name.value, "label": "" if is_of_brand else name.company}

@@ -28,7 +28,7 @@ from shared.domain.job import JobKind, JobSummary
 from shared.fields.car import CAR_FIELDS
 from shared.messages.texts import describe_problem
 
-FILES_CSP = PAGE_CSP.replace("form-action", "connect-src 'self'; form-action")
+FILES_CSP = PAGE_CSP
 MAX_RECENT = 10
 
 STATES = {

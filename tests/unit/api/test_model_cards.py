@@ -28,8 +28,13 @@ def models_path(tmp_path_factory: pytest.TempPathFactory):
     found = small_models.card_predictions(400)
 
     def english_card(made):
-        return {name: text for name, text in write_card(made, found).items() if "-fr" not in name}
+        files = write_card(made, found)
+        return {name: files[name] for name in files if "-fr" not in name and "-ar" not in name}
 
+    def card_of_the_release_before(made):
+        return {name: text for name, text in write_card(made, found).items() if "-ar" not in name}
+
+    (path / "french").write_text(save_bundle(trained, path, card_of_the_release_before).id)
     (path / "english").write_text(save_bundle(trained, path, english_card).id)
     version = save_bundle(trained, path, lambda made: write_card(made, found))
     ModelRegistry(path).activate(version.id, by="test")
@@ -85,6 +90,8 @@ def test_everybody_else_gets_markdown_and_active_stands_for_the_version(client, 
         ({"Accept-Language": "en-GB"}, "", "Model card"),
         ({"Accept-Language": "fr"}, "?lang=en", "Model card"),
         ({"Accept-Language": "en"}, "?lang=fr", "Fiche du modèle"),
+        ({"Accept-Language": "ar-MA,ar;q=0.9,fr;q=0.5"}, "", "بطاقة النموذج"),
+        ({"Accept-Language": "en"}, "?lang=ar", "بطاقة النموذج"),
     ],
 )
 def test_the_language_is_that_of_the_query_else_of_the_header(
@@ -92,7 +99,8 @@ def test_the_language_is_that_of_the_query_else_of_the_header(
 ):
     answer = client.get(f"/models/active/card{query}", headers=headers)
     assert answer.text.startswith(f"# {title} {active.id}")
-    assert answer.headers["Content-Language"] == ("fr" if title.startswith("F") else "en")
+    languages = {"Fiche du modèle": "fr", "Model card": "en", "بطاقة النموذج": "ar"}
+    assert answer.headers["Content-Language"] == languages[title]
     assert "Accept-Language" in answer.headers["Vary"]
     page = client.get(f"/models/active/card{query}", headers=headers | {"Accept": "text/html"})
     assert f"<h1>{title} {active.id}</h1>" in page.text
@@ -100,7 +108,7 @@ def test_the_language_is_that_of_the_query_else_of_the_header(
 
 def test_the_french_page_is_french_with_its_own_plots_and_leads_to_the_english_one(client, active):
     page = client.get("/models/active/card?lang=fr", headers=BROWSER).text
-    assert '<article class="model-card" lang="fr">' in page
+    assert '<article class="model-card" lang="fr" dir="ltr">' in page
     assert page.count("card-fr-") == 7
     assert f"/models/{active.id}/card-fr.md" in page
     assert f'href="/models/{active.id}/card?lang=en"' in page
@@ -110,7 +118,7 @@ def test_the_french_page_is_french_with_its_own_plots_and_leads_to_the_english_o
 
 
 def test_an_unknown_language_is_refused(client):
-    assert client.get("/models/active/card?lang=ar").status_code == 422
+    assert client.get("/models/active/card?lang=de").status_code == 422
 
 
 def test_a_card_in_english_only_is_sent_and_the_page_says_so(client, models_path):
@@ -120,7 +128,30 @@ def test_a_card_in_english_only_is_sent_and_the_page_says_so(client, models_path
     assert answer.headers["Content-Language"] == "en"
     page = client.get(f"/models/{english}/card", headers=BROWSER | {"Accept-Language": "fr"}).text
     assert "en anglais" in page
-    assert '<article class="model-card" lang="en">' in page
+    assert '<article class="model-card" lang="en" dir="ltr">' in page
+
+
+def test_the_arabic_page_runs_from_right_to_left_and_shows_the_french_plots(client, active):
+    page = client.get("/models/active/card", headers=BROWSER | {"Accept-Language": "ar-MA"}).text
+    assert '<html lang="ar" dir="rtl">' in page
+    assert '<article class="model-card" lang="ar" dir="rtl">' in page
+    assert page.count("/card-fr-") == 7
+    assert f"/models/{active.id}/card-ar.md" in page
+    assert client.get(f"/models/{active.id}/card-ar.md").text.startswith("# بطاقة النموذج")
+
+
+def test_an_arabic_reader_of_an_older_version_gets_its_french_card(client, models_path):
+    french = (models_path / "french").read_text()
+    headers = BROWSER | {"Accept-Language": "ar"}
+    page = client.get(f"/models/{french}/card", headers=headers)
+    assert page.headers["Content-Language"] == "fr"
+    assert '<html lang="ar" dir="rtl">' in page.text
+    assert '<article class="model-card" lang="fr" dir="ltr">' in page.text
+    assert "بالفرنسية" in page.text
+    english = (models_path / "english").read_text()
+    page = client.get(f"/models/{english}/card", headers=headers)
+    assert page.headers["Content-Language"] == "en"
+    assert "بالإنجليزية" in page.text
 
 
 def test_a_file_that_is_already_there_is_not_sent_again(client, active):

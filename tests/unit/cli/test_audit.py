@@ -164,6 +164,6 @@ def test_days_and_callers_are_deleted_on_request(home):
     assert run("delete", "--yes").exit_code == 2
     assert "0 files" in run("delete", "--before", day_of(AT), "--yes").stdout
     result = run("delete", "--before", day_of(AT + 86_400), "--yes")
-    assert "1 files of days before" in result.stdout
+    assert "1 file of days before" in result.stdout
     assert list((home / "audit").glob("*.jsonl")) == []
     assert run("verify").exit_code == 0

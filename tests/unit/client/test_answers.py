@@ -29,6 +29,14 @@ FULL = VALUATION | {
     "depreciation": [{"years": 1, "km_driven": 95_000, "price_mad": 9e4, "interval": INTERVAL}],
     "depreciation_pace": {"km_per_year": 15_000, "basis": "own"},
     "comparables": [COMPARABLE],
+    "typical": {
+        "fuel": "Diesel", "transmission": "Manual", "km_driven": 131_000, "price_mad": 99e3,
+        "differences": [
+            {"feature": "km_driven", "value": 80_000, "usual": 131_000, "effect_mad": 1e3}
+        ],
+        "explanation": ["A typical Dacia Logan of 2018: 99,000 MAD"],
+        "mileages": [{"km_driven": 40_000, "price_mad": 101e3}],
+    },
 }  # fmt: skip
 JOB = {
     "id": "j1", "state": "SUCCEEDED", "created_at": "2026-11-30T10:00:00.000+00:00",
@@ -56,6 +64,12 @@ def test_all_extras_are_typed() -> None:
     assert valuation.comparables[0].differs == ("more_km",)
     assert (valuation.data_as_of, valuation.model.data_age_months) == ("2026-06", 5)
     assert valuation.explanation == ("Starting price: 150,000 MAD",)
+    typical = valuation.typical
+    assert typical is not None
+    assert (typical.km_driven, typical.differences[0].usual) == (131_000, 131_000)
+    assert typical.mileages[0].price_mad == 101e3
+    assert typical.explanation == ("A typical Dacia Logan of 2018: 99,000 MAD",)
+    assert Valuation.of(FULL | {"typical": None}).typical is None
 
 
 def test_extras_that_were_not_asked_for_are_none() -> None:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from cli.main import main
 from cli.valuations import batch as batch_cli
-from cli.valuations import predict, texts
+from cli.valuations import predict, printing, texts
 from cli.valuations.batch_run import BatchRun
 from client import version
 from client.errors import (
@@ -36,6 +36,8 @@ from client.protocol import downloads, repetition
 from client.sync import CarPriceClient
 from client.valuations import Valuation, VehicleName
 from client.work import Batch
+from shared.i18n.catalogue import translate
+from shared.i18n.languages import Language
 
 CAR = {"company": "Toyota", "model": "Corolla"}
 VALUATION = {
@@ -1000,14 +1002,14 @@ def test_an_interruption_shows_how_to_continue(
     assert done.stderr == "\nInterrompu. La même commande reprendra où elle en est.\n"
 
 
-def test_both_languages_have_the_same_messages() -> None:
-    english, french = texts.TEXTS["en"], texts.TEXTS["fr"]
-    assert english.keys() == french.keys()
-    for code, text in english.items():
+@pytest.mark.parametrize("language", ["fr", "ar"])
+def test_messages_have_the_same_values_in_every_language(language: Language) -> None:
+    for text in (*texts.MESSAGES.values(), *printing.TEXTS.values()):
         fields = [
-            {name for _, name, _, _ in Formatter().parse(one)} for one in (text, french[code])
+            {name for _, name, _, _ in Formatter().parse(one)}
+            for one in (text, translate(text, language))
         ]
-        assert fields[0] - {None} == fields[1] - {None}, code
+        assert fields[0] - {None} == fields[1] - {None}, text
 
 
 def test_a_refused_file_is_described_with_each_of_its_faults() -> None:
@@ -1015,3 +1017,22 @@ def test_a_refused_file_is_described_with_each_of_its_faults() -> None:
     error = {"code": "unreadable-table", "detail": "No table of cars.", "errors": faults}
     refused = Batch.of(batch("FAILED") | {"error": error})
     assert str(refused.error) == "No table of cars.\n  year is missing."
+
+
+def test_a_kept_valuation_is_read_again_and_waited_for() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path}?{request.url.query.decode()}")
+        if request.method == "POST":
+            return httpx.Response(202, json={"id": "v1", "state": "QUEUED"})
+        if request.url.path == "/jobs/v1":
+            return httpx.Response(200, json={"id": "v1", "state": "SUCCEEDED", "result": VALUATION})
+        return httpx.Response(200, json=VALUATION)
+
+    assert client_of(answer).value(CAR, keep=True, coverage=0.5).id == "v1"
+    assert asked[0] == "POST /predict?coverage=0.5&keep=true"
+    assert asked[-1] == "GET /valuations/v1?coverage=0.5"
+    assert client_of(lambda _: httpx.Response(201, json=VALUATION)).value(CAR, keep=True).id == "v1"
+    with pytest.raises(ExpiredError):
+        client_of(lambda _: problem(410)).valuation("v1")

@@ -13,11 +13,13 @@ import pytest
 
 from model_store.cards.card import write_card
 from model_store.cards.languages import CardTexts
-from model_store.cards.texts import LICENCES, LIMITS, TEXTS, USE, Language
+from model_store.cards.texts import CONTEXT, LICENCES, LIMITS, TEXTS, USE
 from model_store.registry.bundle import save_bundle
 from model_store.registry.manifest import ModelVersion
 from model_store.training.card_predictions import by_age, by_brand, by_estimate, by_level
 from model_store.training.train import TrainedModel
+from shared.i18n.catalogue import translate_in_context
+from shared.i18n.languages import LANGUAGES, Language
 from tests.unit.model_store import small_models
 
 
@@ -55,6 +57,7 @@ def test_every_image_of_the_card_is_a_png_file_beside_it(card: tuple[Path, str])
     assert len(shown) == 7
     french = re.findall(r"!\[.+\]\((.+)\)", (folder / "card-fr.md").read_text())
     assert len(french) == 7
+    assert re.findall(r"!\[.+\]\((.+)\)", (folder / "card-ar.md").read_text()) == french
     assert {*shown, *french} == {path.name for path in folder.glob("*.png")}
     for name in (*shown, *french):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
@@ -116,7 +119,7 @@ def test_the_card_mentions_generated_training_data(trained: TrainedModel, tmp_pa
     assert "GENERATED" not in text_of("stock.csv")
 
 
-@pytest.mark.parametrize("name", ["card", "card-fr"])
+@pytest.mark.parametrize("name", ["card", "card-fr", "card-ar"])
 def test_json_and_markdown_have_the_same_content(card: tuple[Path, str], name: str) -> None:
     folder, _ = card
     text = (folder / f"{name}.md").read_text()
@@ -127,15 +130,51 @@ def test_json_and_markdown_have_the_same_content(card: tuple[Path, str], name: s
             assert f"## {block['heading']}" in text
 
 
-def test_both_languages_have_the_same_texts_with_the_same_values() -> None:
+@pytest.mark.parametrize("language", ["fr", "ar"])
+def test_every_text_is_translated_with_the_same_values(language: Language) -> None:
     def values(text: str) -> list[str]:
         return sorted(name for _, name, _, _ in Formatter().parse(text) if name)
 
-    assert TEXTS["en"].keys() == TEXTS["fr"].keys()
-    for name, english in TEXTS["en"].items():
-        assert values(english) == values(TEXTS["fr"][name]), name
-    for texts in (USE, LIMITS, LICENCES):
-        assert len(texts["en"]) == len(texts["fr"])
+    for english in (*TEXTS.values(), *USE, *LIMITS, *LICENCES):
+        translated = translate_in_context(CONTEXT, english, language)
+        assert values(english) == values(translated), english
+        assert translated != english or english in {"R²", "{mae} MAD ({mape})", "{time} UTC",
+                                                    "information"}, english  # fmt: skip
+
+
+def test_the_arabic_card_is_arabic_with_the_blocks_of_the_french_one(
+    card: tuple[Path, str],
+) -> None:
+    """Latin letters are those of names: of formats, libraries, columns and brands."""
+    folder, _ = card
+    french, arabic = (
+        json.loads((folder / f"{name}.json").read_text())["blocks"]
+        for name in ("card-fr", "card-ar")
+    )
+    note = {"text": CardTexts("ar")("french-plots")}
+    assert [list(one) for one in french] == [list(one) for one in arabic if one != note]
+    assert arabic.count(note) == 1
+    text = (folder / "card-ar.md").read_text()
+    words = set(re.findall(r"[A-Za-zÀ-ÿ]{3,}", re.sub(r"\([a-z-]+\.png\)|`.*?`", "", text)))
+    french_text = (folder / "card-fr.md").read_text()
+    names = {"carprice", "evaluate", "docs", "market", "LICENSE", "MIT", "SHA", "ridge", "out",
+             "bag", "RandomForestRegressor"}  # fmt: skip
+    kept = {word for word in words - names if word not in french_text}
+    assert kept == set()
+    assert not words & {"the", "les", "des", "annonces", "prix", "marque", "erreur", "price"}
+    assert "20.000 درهم" in text
+    assert re.search(r"\d,\d+%", text)
+
+
+def test_numbers_of_an_arabic_card_are_written_as_in_morocco() -> None:
+    arabic = CardTexts("ar")
+    assert arabic.number(1234567.5, 1) == "1.234.567,5"
+    assert arabic.percent(-3.14, signed=True) == "\u22123,1%"
+    assert arabic.group("over 1,200") == "أكثر من 1.200"
+    assert arabic.group("model unknown") == "طراز غير معروف"
+    assert arabic.split("out of bag, something new") == CardTexts("ar").say(
+        "described in the version's manifest, field metrics.split"
+    )
 
 
 def test_the_french_card_has_the_blocks_of_the_english_one_and_none_of_its_texts(
@@ -196,7 +235,7 @@ def test_numbers_have_a_minus_sign_and_zero_has_none() -> None:
     assert french.percent(0.06, signed=True) == "+0,1\u202f%"
 
 
-@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_ranges_have_a_dash_and_brands_their_makers_spelling(language: Language) -> None:
     texts = CardTexts(language)
     assert texts.group("45-60") == "45\u201360"

@@ -81,7 +81,8 @@ VOID = frozenset(
     ]
 )
 _PROGRAM_WORD = re.compile(
-    r"https?://\S+"  # addresses
+    r"https?://\S*"  # addresses
+    r"|[?&]\w+=\S*"  # queries
     r"|(?<![\w/])/[\w/?=&.{}<>-]+"  # paths
     r"|[\w.{}*-]*\.(?:csv|xlsx|xls|xlsm|ods|tsv|txt|json|jsonl|parquet|zip|gz|zst|pdf|html)\b"
     r"|\w+@[\w.]+"
@@ -142,7 +143,7 @@ def foreign_words(html: str, names: Iterable[str] = ()) -> list[str]:
     """
     reader = _Reader()
     reader.feed(html)
-    return [word for text in reader.texts for word in _foreign(text, tuple(names))]
+    return [word for text in reader.texts for word in foreign_words_of(text, names)]
 
 
 def assert_arabic(html: str, names: Iterable[str] = ()) -> None:
@@ -154,11 +155,13 @@ def assert_arabic(html: str, names: Iterable[str] = ()) -> None:
     assert not found, f"French or English words on an Arabic page: {found}"
 
 
-def _foreign(text: str, names: tuple[str, ...]) -> list[str]:
+def foreign_words_of(text: str, names: Iterable[str] = ()) -> list[str]:
+    """As `foreign_words`, of a plain text."""
+    text = _PROGRAM_WORD.sub(" ", text)
     for name in sorted(names, key=len, reverse=True):
-        text = text.replace(name, " ")
-    text = _car_names().sub(" ", _PROGRAM_WORD.sub(" ", text))
-    return [word for word in _LATIN_WORD.findall(text) if word not in ALLOWED]
+        text = text.replace(_PROGRAM_WORD.sub(" ", name), " ")
+    text = _car_names().sub(" ", text)
+    return [word for word in _LATIN_WORD.findall(text) if word.rstrip("-") not in ALLOWED]
 
 
 @cache

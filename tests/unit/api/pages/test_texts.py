@@ -16,15 +16,14 @@ from api.pages.car.form import (
     form_values,
 )
 from api.pages.car.result import build_result
-from api.pages.car.suggestions import suggestions
 from shared.domain.car import CATEGORIES
 from shared.domain.errors import InvalidInput
-from shared.domain.names import fold
 from shared.domain.valuation import Contribution, Estimate, Explanation, VerdictPosition
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds.category import Category
 from shared.fields.requests import load_car_request
 from shared.fields.spellings import FRENCH_CHOICES
+from tests.unit.api.pages.in_language import in_language
 
 PRICE = 187_342.18
 SHARES = (0.7, 0.75, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
@@ -34,6 +33,13 @@ ESTIMATE = Estimate(
     model_version="v1",
     model_known=True,
 )
+
+
+@pytest.fixture(autouse=True)
+def french():
+    """The texts are those of a French page."""
+    with in_language("fr"):
+        yield
 
 
 def show(asking_price_mad: float | None = None, estimate: Estimate = ESTIMATE) -> dict[str, Any]:
@@ -145,7 +151,7 @@ def test_the_drawing_stays_inside_and_in_order(asking: float | None):
     ("asking", "position", "said"),
     [
         (150_000, VerdictPosition.BELOW, "de moins que l'estimation (\u221220\u202f%)"),
-        (187_300, VerdictPosition.FAIR, "Au niveau de l'estimation"),
+        (187_300, VerdictPosition.FAIR, "au niveau de l'estimation"),
         (230_000, VerdictPosition.ABOVE, "de plus que l'estimation (+23\u202f%)"),
     ],
 )
@@ -280,23 +286,3 @@ def test_a_request_with_a_corrected_name_is_shown_as_it_was_typed():
     request = load_car_request(values)
     assert form_values(request)["model"] == "Tucsson"
     assert load_car_request(form_values(request)).car == request.car
-
-
-def test_names_of_the_model_and_usual_ones_are_suggested(tmp_path):
-    (tmp_path / "encoder.json").write_text(
-        '{"hedonic": {"vehicle_years": {"dacia|logan": 2015, "nobody|thing 3": 2014,'
-        ' "bmw|other": 1, "kia|(rare)": 1}}}'
-    )
-    found = suggestions(tmp_path)
-    assert {("Dacia", "Logan"), ("Nobody", "Thing 3"), ("Renault", "Clio")} <= set(found.models)
-    assert len(found.models) == len(set(found.models)), "each once"
-    assert not {model for _, model in found.models} & {"Other", "(Rare)"}
-    assert {"BMW", "Kia", "Nobody"} <= set(found.brands)
-    assert list(found.brands) == sorted(found.brands, key=fold)
-
-
-@pytest.mark.parametrize("content", [None, "", "[]", '{"hedonic": null}', '{"hedonic": {}}'])
-def test_without_a_readable_list_the_usual_names_are_suggested(tmp_path, content):
-    if content is not None:
-        (tmp_path / "encoder.json").write_text(content)
-    assert ("Peugeot", "208") in suggestions(tmp_path).models

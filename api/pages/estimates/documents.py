@@ -1,0 +1,129 @@
+"""The PDF and the preview image of a kept estimate: made once, in a process of their own."""
+
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import orjson
+
+from api.http.context import services
+from api.pages.estimates.labels import absolute_url, format_date, path_of, reference
+from api.pages.estimates.summary import Summary, interval_sentence, summarize
+from api.pages.language import gettext as _
+from api.pages.typography import typographic
+from shared.blobs.estimate_files import KeptEstimate
+from shared.domain.errors import StorageUnavailable, TooManyTransfers
+from shared.i18n.languages import Language, direction
+from shared.logging import get_logger
+
+VERSION = 1
+"""To be raised when the drawing changes: files of earlier versions are then made again."""
+TIMEOUT_S = 30
+WAIT_S = 10
+MAX_FACTS, MAX_SENTENCES = 16, 9
+"""What a page of A4 holds."""
+
+log = get_logger("documents")
+_places = threading.BoundedSemaphore(2)
+"""Processes that draw at once."""
+
+
+def pdf_of(kept: KeptEstimate, language: Language) -> bytes:
+    """The document of an estimate.
+
+    Raises:
+        TooManyTransfers: others are being drawn.
+    """
+    return _drawn(kept, "pdf", language)
+
+
+def preview_of(kept: KeptEstimate, language: Language) -> bytes:
+    """The preview image of an estimate, PNG of 1,200 by 630 pixels; raises as `pdf_of`."""
+    return _drawn(kept, "png", language)
+
+
+def _drawn(kept: KeptEstimate, kind: str, language: Language) -> bytes:
+    files = services().estimates.files
+    name = f"v{VERSION}-{language}.{kind}"
+    try:
+        stored = files.read_drawing(kept.id, name)
+    except StorageUnavailable:
+        stored = None
+    if stored is not None:
+        return stored
+    drawn = _draw(_typographic({"kind": kind, **_content(kept, language)}))
+    try:
+        files.write_drawing(kept.id, name, drawn)
+    except StorageUnavailable as error:
+        log.warning("drawing_not_kept", id=kept.id, error=str(error))
+    return drawn
+
+
+def _draw(content: dict[str, Any]) -> bytes:
+    """Draw in a child process: the libraries take 90 MB, which end with it."""
+    if not _places.acquire(timeout=WAIT_S):
+        raise TooManyTransfers
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "api.pages.estimates.drawing"],
+            input=orjson.dumps(content),
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        log.exception("drawing_failed", stderr=error.stderr.decode(errors="replace")[-2000:])
+        raise
+    finally:
+        _places.release()
+    return done.stdout
+
+
+def _content(kept: KeptEstimate, language: Language) -> dict[str, Any]:
+    """Everything that is drawn, as texts."""
+    summary = summarize(kept)
+    return {
+        "direction": direction(language),
+        "language": language,
+        "site": "CarPricePredictor-MA",
+        "title": _("Estimate of a used car"),
+        "car": summary.car,
+        "price": summary.price,
+        "interval": interval_sentence(summary),
+        "verdict": _verdict_line(summary),
+        "facts_title": _("The car, as it was read"),
+        "facts": [[label, value] for _name, label, value in summary.facts[:MAX_FACTS]],
+        "explanation_title": _("Why this price?"),
+        "explanation": list(summary.explanation[:MAX_SENTENCES]),
+        "basis": _("Based on prices asked in listings. An estimate is not an appraisal."),
+        "date": _("Estimate of {date}").format(date=format_date(kept.at, language)),
+        "reference": _("Reference {reference}").format(reference=reference(kept.id)),
+        "model": kept.model.get("version") or "",
+        "address": absolute_url(path_of(kept.id)),
+        "qr": _qr_rows(absolute_url(path_of(kept.id))),
+    }
+
+
+def _typographic(content: Any) -> Any:
+    """All texts of a document as they are printed."""
+    if isinstance(content, dict):
+        return {name: _typographic(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_typographic(value) for value in content]
+    return typographic(content) if isinstance(content, str) else content
+
+
+def _verdict_line(summary: Summary) -> str:
+    if not summary.asking:
+        return ""
+    text = _("Asking price {price}: {verdict}")
+    return text.format(price=summary.asking, verdict=summary.verdict)
+
+
+def _qr_rows(address: str) -> list[str]:
+    """The modules of a QR code, row by row: "1" is dark."""
+    import segno  # noqa: PLC0415 - needed for documents only
+
+    code = segno.make(address, error="m", micro=False)
+    return ["".join("1" if cell else "0" for cell in row) for row in code.matrix]

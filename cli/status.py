@@ -1,0 +1,217 @@
+"""`carprice status`: what runs, what waits, which model is active, and what does not work."""
+
+import dataclasses
+import http.client
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from cli.shell.exit_codes import DONE, REFUSED, UNUSABLE
+from cli.shell.language import gettext as _
+from cli.shell.language import ngettext
+from cli.shell.options import json_option
+from cli.streams import echo_json
+from launcher.environment import with_absolute_paths
+from launcher.readiness import local_address, server_error, server_location
+from model_store.registry.registry import ModelRegistry
+from shared.domain.errors import DomainError
+from shared.redis.connections import connect
+from shared.redis.servers import with_server_urls
+from shared.redis.workers import WorkerRegistry
+from shared.settings import Settings, SettingsError
+
+TIMEOUT_S = 5.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of the service: what it is called, where it answers, and what is wrong with it."""
+
+    name: str
+    address: str
+    error: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The members of a part in the JSON document."""
+        return {"address": self.address, "ok": self.error is None, "error": self.error}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Status:
+    """The state of a service."""
+
+    parts: Sequence[Part]
+    checks: Sequence[Mapping[str, Any]]
+    """Those of `/readyz`; none if the API does not answer."""
+    workers: Mapping[str, int]
+    """Live workers by queue; none if the broker does not answer."""
+    waiting: Mapping[str, int]
+    oldest_s: Mapping[str, float]
+    model: Mapping[str, str] | None
+
+    @property
+    def problems(self) -> list[str]:
+        """What does not work, with what to do, in the language of the command."""
+        found = [f"{part.name}: {part.error}" for part in self.parts if part.error is not None]
+        found += [f"{check['name']}: {check['detail']}" for check in self.checks if not check["ok"]]
+        if self.model is None:
+            found.append(_("no model is active: `carprice train --activate` makes one"))
+        if self.parts and all(part.error is not None for part in self.parts):
+            found.append(_("nothing answers: start the service with `carprice up`"))
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON document."""
+        queues = {
+            queue: {
+                "workers": self.workers[queue],
+                "waiting": self.waiting[queue],
+                "oldest_s": round(self.oldest_s[queue], 1),
+            }
+            for queue in self.workers
+        }
+        return {
+            "healthy": not self.problems,
+            "parts": {part.name: part.to_json() for part in self.parts},
+            "queues": queues,
+            "model": self.model,
+            "checks": list(self.checks),
+            "problems": self.problems,
+        }
+
+
+@click.command()
+@json_option
+def status(*, as_json: bool) -> None:
+    """Tell what runs here, what waits, which model is active, and what does not work.
+
+    Asks the service of this environment (CARPRICE_HOME, PORT, REDIS_URL, …): its addresses, the
+    workers and the length of each queue, the active model, and the checks of the API.
+    """
+    try:
+        settings = with_server_urls(with_absolute_paths(Settings.from_env()))
+    except SettingsError as error:
+        click.echo(f"carprice: {error}", err=True)
+        raise SystemExit(UNUSABLE) from None
+    found = read_status(settings)
+    if as_json:
+        echo_json(found.to_json())
+    else:
+        click.echo("\n".join(status_lines(found)))
+    for problem in found.problems:
+        click.echo(f"carprice: {problem}", err=True)
+    raise SystemExit(REFUSED if found.problems else DONE)
+
+
+def read_status(settings: Settings) -> Status:
+    """Ask every part of a service.
+
+    Args:
+        settings: with the addresses of both servers.
+    """
+    api = local_address(settings.host, settings.port)
+    api_error, checks = _readiness(api)
+    flower = local_address(settings.flower_address, settings.flower_port)
+    broker_error = server_error(settings.redis_url)
+    parts = [
+        Part(name="api", address=f"http://{api}", error=api_error),
+        Part(name="broker", address=server_location(settings.redis_url), error=broker_error),
+        Part(
+            name="cache",
+            address=server_location(settings.cache_url),
+            error=server_error(settings.cache_url),
+        ),
+        Part(
+            name="flower",
+            address=f"http://{flower}",
+            error=_get(flower, "/healthcheck")[0],
+        ),
+    ]
+    workers, waiting, oldest_s = _queues(settings.redis_url) if broker_error is None else ({},) * 3
+    return Status(
+        parts=parts,
+        checks=checks,
+        workers=workers,
+        waiting=waiting,
+        oldest_s=oldest_s,
+        model=_model(settings),
+    )
+
+
+def status_lines(found: Status) -> list[str]:
+    """A status as text for a terminal."""
+    lines = []
+    for part in found.parts:
+        state = _("runs") if part.error is None else _("does not answer")
+        lines.append(f"{part.name:<12} {state}  {part.address}")
+    lines.append("")
+    for queue, count in found.workers.items():
+        workers = ngettext("{number} worker", "{number} workers", count).format(number=count)
+        waiting = ngettext("{number} waits", "{number} wait", found.waiting[queue])
+        line = f"{queue:<12} {workers}, {waiting.format(number=found.waiting[queue])}"
+        if found.oldest_s[queue]:
+            age = _("the oldest for {seconds} s").format(seconds=f"{found.oldest_s[queue]:.0f}")
+            line = f"{line}, {age}"
+        lines.append(line)
+    if found.model is not None:
+        text = _("{version}, prices of {month}")
+        model = text.format(version=found.model["version"], month=found.model["data_as_of"])
+        lines += ["", f"{'model':<12} {model}"]
+    return lines
+
+
+def _readiness(address: str) -> tuple[str | None, list[dict[str, Any]]]:
+    """The error of the API, and its checks."""
+    error, body = _get(address, "/readyz")
+    try:
+        checks = [
+            {name: check[name] for name in ("name", "ok", "required", "detail")}
+            for check in json.loads(body)["checks"]
+        ]
+    except (ValueError, KeyError, TypeError):
+        return error or _("another program answers at this address"), []
+    return None, checks
+
+
+def _get(address: str, path: str) -> tuple[str | None, str]:
+    """The error of a request, and the body of the response."""
+    connection = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return str(error), ""
+    finally:
+        connection.close()
+    is_good = answer.status < http.HTTPStatus.BAD_REQUEST
+    return None if is_good else f"HTTP {answer.status}", body
+
+
+def _queues(url: str) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str, float]]:
+    """Workers, waiting messages and age of the oldest one in seconds, by queue."""
+    client = connect(url)
+    registry = WorkerRegistry(client, time.time)
+    try:
+        return registry.live_counts(), *registry.waiting()
+    except DomainError:
+        return {}, {}, {}
+    finally:
+        client.close()
+
+
+def _model(settings: Settings) -> Mapping[str, str] | None:
+    """The active version; None if there is none, or it cannot be read."""
+    registry = ModelRegistry(settings.versions_path)
+    try:
+        active = registry.known_active_version()
+        version = None if active is None else registry.get(active)
+    except (DomainError, OSError):
+        return None
+    if version is None:
+        return None
+    made = version.created_at.isoformat(timespec="seconds")
+    return {"version": version.id, "data_as_of": version.data_as_of, "created_at": made}
