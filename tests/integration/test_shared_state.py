@@ -114,7 +114,9 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         stack.enter_context(running(env, "api", "interactive"))
         found = Hosts(first, f"http://127.0.0.1:{port}", second_home, store, env)
         wait_until(lambda: _is_ready(found.second_url), START_TIMEOUT_S, "the second API is ready")
-        wait_until(lambda: len(_serving(found)) == PROCESSES, START_TIMEOUT_S, "all processes have a model")
+        wait_until(
+            lambda: len(_serving(found)) == PROCESSES, START_TIMEOUT_S, "all processes have a model"
+        )
         yield found
 
 
