@@ -202,6 +202,17 @@ def test_the_history_of_a_single_host_is_shared_with_its_first_change(hosts):
     assert b.registry.rollback(by="bob").id == OLD
 
 
+def test_a_version_that_was_published_a_moment_ago_is_fetched_for_a_batch(hosts):
+    a, b = hosts
+    a.registry.activate(OLD, by="ann")
+    b.pull()
+    a.registry.activate(NEW, by="ann")
+    b.shared.ensure(NEW)
+    assert NEW in b.copies
+    with pytest.raises(ModelVersionNotFound):
+        b.shared.ensure("2026-01-09T120000-ffffff")
+
+
 @pytest.mark.parametrize("is_missing", [False, True])
 def test_a_damaged_copy_is_fetched_again(hosts, is_missing):
     a, b = hosts

@@ -4,9 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-import pytest
-
-from shared.state.refresher import CopyRefresher
+from shared.state.refresher import SILENT_AFTER_S, CopyRefresher, HostLock
 from tests.conftest import wait_until
 
 
@@ -34,20 +32,48 @@ def test_a_round_without_failure_is_told(tmp_path: Path) -> None:
     assert rounds == ["current"]
 
 
-@pytest.mark.timeout(60)
-def test_another_process_takes_over_when_the_first_ends(tmp_path: Path) -> None:
-    lock, pulls = tmp_path / "run" / "lock", []
-    lock.parent.mkdir()
-    other = os.open(lock, os.O_RDWR | os.O_CREAT)
-    fcntl.flock(other, fcntl.LOCK_EX)
-    tries: list[None] = []
-    refresher = CopyRefresher(lock, (lambda: pulls.append(1),), interval_s=0.01)
-    refresher._stop.wait = lambda _, wait=refresher._stop.wait: tries.append(None) or wait(0.01)
-    refresher.start()
-    try:
-        wait_until(lambda: len(tries) > 5)
-        assert pulls == []
-        os.close(other)
-        wait_until(lambda: pulls)
-    finally:
-        refresher.stop()
+def held(path: Path) -> int:
+    """Lock a file as another process does."""
+    path.parent.mkdir(exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
+
+
+def test_only_one_process_holds_the_lock_and_another_takes_over_at_its_end(tmp_path: Path) -> None:
+    other, lock = held(tmp_path / "run" / "lock"), HostLock(tmp_path / "run" / "lock")
+    assert not lock.hold()
+    os.close(other)
+    assert lock.hold()
+    assert lock.hold()
+    lock.release()
+    assert HostLock(tmp_path / "run" / "lock").hold()
+
+
+def test_a_suspended_holder_is_replaced_and_notices_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    first, second = HostLock(path), HostLock(path)
+    assert first.hold()
+    assert not second.hold()
+    long_ago = path.stat().st_mtime - SILENT_AFTER_S - 1
+    os.utime(path, (long_ago, long_ago))
+    second.hold()
+    assert second.hold()
+    assert not first.hold()
+    assert second.hold()
+
+
+def test_copies_are_refreshed_by_the_holder_of_the_lock(tmp_path: Path) -> None:
+    pulls: list[int] = []
+    first, second = (
+        CopyRefresher(tmp_path / "run" / "lock", (lambda n=n: pulls.append(n),), interval_s=0.01)
+        for n in (1, 2)
+    )
+    first.start()
+    wait_until(lambda: len(pulls) > 2)
+    second.start()
+    wait_until(lambda: len(pulls) > 10)
+    assert set(pulls) == {1}
+    first.stop()
+    wait_until(lambda: 2 in pulls)
+    second.stop()
