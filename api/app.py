@@ -8,7 +8,7 @@ from flask import Flask, Response, g, request
 from flask_smorest import Api
 
 from api import limits
-from api.batches import result_views
+from api.batches import result_views, row_views
 from api.batches import views as batches
 from api.container import ApiServices, build_services
 from api.estimates import views as estimates
@@ -37,7 +37,7 @@ from api.pages import language as page_language
 from api.pages.car import views as car_pages
 from api.pages.estimates import comparison as comparison_pages
 from api.pages.estimates import views as estimate_pages
-from api.pages.files import batch_views, upload_views
+from api.pages.files import batch_views, cell_views, draft_views, upload_views
 from api.sales import views as sales
 from api.suggestions import views as suggestions
 from api.transport.fast_path import FastPathMiddleware
@@ -139,6 +139,7 @@ def _register_routes(app: Flask) -> None:
         jobs,
         batches,
         result_views,
+        row_views,
         events,
         models,
         card_views,
@@ -152,7 +153,9 @@ def _register_routes(app: Flask) -> None:
         estimate_pages,
         comparison_pages,
         upload_views,
+        draft_views,
         batch_views,
+        cell_views,
         docs_views,
     )
     for blueprint in dict.fromkeys(views.blueprint for views in pages):

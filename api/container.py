@@ -6,8 +6,11 @@ import threading
 import time
 from functools import partial
 
+from api.batches.drafts import Drafts
 from api.batches.polls import BatchPolls
 from api.batches.results import BatchResults
+from api.batches.retries import BatchRetries
+from api.batches.rows import BatchRows
 from api.batches.service import Batches
 from api.batches.storage import CallerBatches
 from api.estimates.service import Estimates
@@ -42,6 +45,7 @@ from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog, Fsync
 from shared.blobs.batch_files import BatchFiles
+from shared.blobs.draft_files import DraftFiles
 from shared.blobs.estimate_files import EstimateFiles
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_estimate_store, open_job_store
@@ -78,8 +82,11 @@ class ApiServices:
     job_contents: JobContents
     batch_polls: BatchPolls
     batches: Batches
+    drafts: Drafts
     dead_letters: DeadLetterService
     batch_results: BatchResults
+    batch_retries: BatchRetries
+    batch_rows: BatchRows
     downloads: ConcurrencyLimiter
     listing: Listing
     waits: Waits
@@ -186,6 +193,7 @@ def build_services(settings: Settings) -> ApiServices:
         clock=clock,
         queue_guard=queue_guard,
     )
+    results = BatchResults(files=batch_files, ledger=ledger, waits=thread_waits, send=work.send)
     return ApiServices(
         settings=settings,
         valuations=Valuations(
@@ -203,14 +211,19 @@ def build_services(settings: Settings) -> ApiServices:
         jobs=jobs,
         job_contents=JobContents(jobs, active_model.identity, loops),
         batch_polls=BatchPolls(batches, waits, loops),
-        batch_results=BatchResults(
-            files=batch_files,
-            ledger=ledger,
-            waits=thread_waits,
-            send=work.send,
-        ),
+        batch_results=results,
+        batch_retries=BatchRetries(batches=batches),
+        batch_rows=BatchRows(results=results),
         downloads=ConcurrencyLimiter(settings.api_threads // 8),
         batches=batches,
+        drafts=Drafts(
+            files=DraftFiles(batch_files.blobs),
+            ledger=ledger,
+            batches=batches,
+            send=sender.send,
+            clock=clock,
+            max_bytes=settings.upload_max_bytes,
+        ),
         dead_letters=open_dead_letters(settings, broker, batch_files, work, clock),
         listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
         waits=waits,

@@ -7,17 +7,18 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-from click.shell_completion import CompletionItem
 
 from cli.shell.endings import broken_pipe_ends, run_and_exit
 from cli.shell.language import gettext, speak, take_language
 from cli.shell.options import LANG_HELP, language_option
-from cli.shell.prepared import prepared
 from cli.streams import accept_any_encoding, refuse_argument, undecodable_argument
 from shared.i18n.catalogue import mark
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class CommandTarget(NamedTuple):
@@ -113,7 +114,11 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import one command."""
-        return prepared(load(cmd_name), cmd_name) if cmd_name in COMMANDS else None
+        if cmd_name not in COMMANDS:
+            return None
+        from cli.shell.prepared import prepared  # noqa: PLC0415 - the list of commands needs none
+
+        return prepared(load(cmd_name), cmd_name)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help in the language of the run, without importing the commands."""
@@ -132,8 +137,10 @@ class LazyGroup(click.Group):
         option.help = gettext(LANG_HELP)
         return [option, *super().get_params(ctx)]
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         """Complete the name of a command without importing it."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only shells need it
+
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
         return [

@@ -12,15 +12,15 @@ from cli.shell.language import language
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from cli.training.compare import compare
+from cli.training.versions_table import left_aligned, versions_table
 from model_store.cards.written import written_language
 from model_store.registry.hosts import Activations, open_registry, publish_version, pull_models
-from model_store.registry.manifest import ModelVersion, card_data_file, card_markdown_file
+from model_store.registry.manifest import card_data_file, card_markdown_file
 from model_store.registry.registry import ModelRegistry, ShadowPointer
 from model_store.registry.shared_models import SharedModels
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
 from shared.domain.errors import ActivePointerLost, DomainError
-from shared.i18n.catalogue import mark
 from shared.i18n.languages import LANGUAGES, Language
 from shared.messages.texts import describe_problem
 from shared.redis.servers import with_server_urls
@@ -100,7 +100,7 @@ def list_versions(*, as_json: bool) -> None:
     elif not versions:
         click.echo(_("No version yet: `carprice train --activate` makes one."))
     else:
-        click.echo(_table([("", *map(_, _HEADER)), *(_row(each, active) for each in versions)]))
+        click.echo(versions_table(versions, active))
     try:
         registry.known_active_version()
     except ActivePointerLost as error:
@@ -174,7 +174,7 @@ def history(*, as_json: bool) -> None:
         (change.at, str(change.action), change.version, change.previous or "-", change.by)
         for change in changes
     ]
-    click.echo(_table([header, *rows]))
+    click.echo(left_aligned([header, *rows]))
 
 
 @models.command()
@@ -248,64 +248,6 @@ def verify(version: str, *, as_json: bool) -> None:
 
 models.add_command(shadow)
 models.add_command(compare)
-
-_HEADER = (
-    mark("VERSION"), mark("CREATED"), mark("DATA"), mark("LISTED"), mark("AS OF"), mark("ROWS"),
-    mark("MEDIAN ERROR"), mark("COVERAGE 90"), mark("FOREST"), mark("TREES"), mark("NODES"),
-)  # fmt: skip
-
-
-def _row(version: ModelVersion, active: str | None) -> tuple[str, ...]:
-    return (
-        "*" if version.id == active else "",
-        version.id,
-        f"{version.created_at:%Y-%m-%d %H:%M}",
-        _data(version),
-        _period(version),
-        version.data_as_of,
-        str(version.training.get("rows", "-")),
-        *_figures(version),
-        version.estimator,
-        str(version.tree_count),
-        str(version.node_count),
-    )
-
-
-def _data(version: ModelVersion) -> str:
-    """Name of the training data, and of what the version was recalibrated on."""
-    name = str(version.training.get("name", "-"))
-    facts = version.calibrated_on
-    text = _("{name}, recalibrated: {other}")
-    return name if facts is None else text.format(name=name, other=facts.get("name", "-"))
-
-
-def _figures(version: ModelVersion) -> tuple[str, str]:
-    """Median error and coverage; of a recalibrated version on the listings of its recalibration."""
-    facts = version.calibrated_on
-    median, coverage = (version.metrics.get(name) for name in ("median_ape", "coverage_90"))
-    if facts is not None:
-        median, coverage = facts.get("median_ape"), facts.get("coverage_after")
-    return _percent(median, "{:.2f} %"), _percent(coverage, "{:.1%}")
-
-
-def _period(version: ModelVersion) -> str:
-    """First and last month of the training listings."""
-    months = version.training.get("months")
-    text = _("{first} to {last}")
-    return text.format(first=months[0], last=months[1]) if months else "-"
-
-
-def _percent(figure: float | None, form: str) -> str:
-    return "-" if figure is None else form.format(figure)
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    """Rows as text, in aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
 
 
 def _registry() -> ModelRegistry:

@@ -11,13 +11,14 @@ import click
 
 from cli.shell.exit_codes import DONE, REFUSED, UNUSABLE
 from cli.shell.language import gettext as _
-from cli.shell.language import ngettext
+from cli.shell.language import language, ngettext
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from launcher.environment import with_absolute_paths
 from launcher.readiness import local_address, server_error, server_location
 from model_store.registry.registry import ModelRegistry
 from shared.domain.errors import DomainError
+from shared.i18n.numbers import COMMA
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
 from shared.redis.workers import WorkerRegistry
@@ -151,11 +152,11 @@ def status_lines(found: Status) -> list[str]:
     for queue, count in found.workers.items():
         workers = ngettext("{number} worker", "{number} workers", count).format(number=count)
         waiting = ngettext("{number} waits", "{number} wait", found.waiting[queue])
-        line = f"{queue:<12} {workers}, {waiting.format(number=found.waiting[queue])}"
+        parts = [workers, waiting.format(number=found.waiting[queue])]
         if found.oldest_s[queue]:
             age = _("the oldest for {seconds} s").format(seconds=f"{found.oldest_s[queue]:.0f}")
-            line = f"{line}, {age}"
-        lines.append(line)
+            parts.append(age)
+        lines.append(f"{queue:<12} {COMMA[language()].join(parts)}")
     if found.model is not None:
         text = _("{version}, prices of {month}")
         model = text.format(version=found.model["version"], month=found.model["data_as_of"])

@@ -27,7 +27,7 @@ class Settings:
     Args:
         base_url: of the service.
         api_key: sent as bearer token, if given.
-        language: of problems, warnings and error reports.
+        language: `fr`, `ar` or `en`: of problems, warnings and error reports.
         timeout: longest silence of the service in a call without a deadline, seconds.
         retries: how often an idempotent call is repeated.
         proxy: address of a proxy; if None, that of the environment.

@@ -36,7 +36,7 @@ class CarPriceClient:
     Args:
         base_url: of the service.
         api_key: sent as bearer token, if given.
-        language: `fr` or `en`: language of problems, warnings and error reports.
+        language: `fr`, `ar` or `en`: language of problems, warnings and error reports.
         timeout: total time of calls that do not wait for a job or batch; for others, the longest
             silence of the service.
         retries: how often a call is repeated.

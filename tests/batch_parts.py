@@ -26,7 +26,7 @@ from shared.blobs.batch_files import BatchFiles
 from shared.blobs.local import LocalBlobStore
 from shared.domain.batch import Batch, BatchOptions, ResultTable
 from shared.domain.errors import BrokerUnavailable
-from shared.domain.exports import Export
+from shared.domain.files.exports import Export
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.queue.names import TaskName

@@ -26,6 +26,9 @@ from shared.settings import Settings
 ROOT = Path(__file__).parents[1]
 START_TIMEOUT_S = 300.0
 
+os.environ["LC_ALL"] = "C.UTF-8"
+"""The language of commands, unless a test chooses one."""
+
 # All processes of all tests share a cache of compiled kernels; compilation takes seconds.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
 

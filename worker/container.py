@@ -9,6 +9,7 @@ from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog
 from shared.audit.retention import AuditRetention
 from shared.blobs.batch_files import BatchFiles
+from shared.blobs.draft_files import DraftFiles
 from shared.blobs.estimate_files import EstimateFiles
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_estimate_store, open_job_store
@@ -29,6 +30,7 @@ from shared.redis.rate_limits import RateLimits
 from shared.settings import Settings
 from worker.batches.assemble import BatchAssembler
 from worker.batches.corrections.importer import CorrectionImporter
+from worker.batches.drafts.previews import DraftPreviewer
 from worker.batches.exports.service import BatchExporter
 from worker.batches.split import BatchSplitter
 from worker.batches.steps import BatchStepSender
@@ -56,6 +58,7 @@ class WorkerServices:
     value: BatchValuation
     assemble: BatchAssembler
     exports: BatchExporter
+    previews: DraftPreviewer
     work: WorkSender
     model_watch: ModelWatch
     retraining: RetrainingSchedule
@@ -169,6 +172,12 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             checkpoints=checkpoints,
         ),
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
+        previews=DraftPreviewer(
+            DraftFiles(files.blobs),
+            ledger,
+            spool=settings.home / "spool",
+            max_bytes=settings.upload_max_bytes,
+        ),
         work=work,
         model_watch=ModelWatch(settings, ModelFiguresStore(broker), clock),
         retraining=RetrainingSchedule(settings, clock),

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 
 from shared.domain.batch import ResultTable
-from shared.domain.exports import Export
+from shared.domain.files.exports import Export
 from shared.domain.ids import BatchId, JobId
 from shared.metrics import QUEUE_WAIT
 from shared.queue.celery_app import LONG_TASK_TIME_LIMIT_S
@@ -93,6 +93,11 @@ def _register_batch_tasks(app: Celery, process: WorkerProcess) -> None:
         """Cut the next slice of an uploaded file into chunks."""
         with process.services.work.carried_out(_message_id(app)):
             process.services.split.run(BatchId(batch_id))
+
+    @app.task(name=str(TaskName.PREVIEW_DRAFT), soft_time_limit=90, time_limit=120)
+    def preview(draft_id: str, **_: Any) -> None:
+        """Read the beginning of an uploaded file."""
+        process.services.previews.run(BatchId(draft_id))
 
     @app.task(name=str(TaskName.VALUE_CHUNK))
     def value_chunk(batch_id: str, chunk: int, enqueued_at: float, **_: Any) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from shared.blobs.batch_files import SOURCE, BatchFiles, table_name
+from shared.blobs.row_lines import all_lines
 from shared.domain.batch import Batch, BatchManifest, BatchOptions, OnError, ResultTable
 from shared.domain.errors import CorrectionInProgress, NothingToCorrect
 from shared.domain.ids import BatchId
@@ -14,8 +15,13 @@ from shared.tabular.corrections import check_corrections, rejected_header, rejec
 from shared.tabular.csv_reader import CsvReader
 
 
-def correction_options(batch: BatchManifest) -> BatchOptions:
-    """The options under which the corrected rows of a batch are read and valued."""
+def correction_options(batch: BatchManifest, *, any_row: bool = False) -> BatchOptions:
+    """The options under which the corrected rows of a batch are read and valued.
+
+    Args:
+        batch: the batch.
+        any_row: whether rows that are not rejected may be replaced.
+    """
     return dataclasses.replace(
         batch.options,
         on_error=OnError.CONTINUE,
@@ -25,6 +31,7 @@ def correction_options(batch: BatchManifest) -> BatchOptions:
         sheet=None,
         header=True,
         expected_header=rejected_header(batch),
+        any_row=any_row,
     )
 
 
@@ -87,15 +94,20 @@ class CorrectionGate:
             raise CorrectionInProgress(id=batch_id)
         if current is None or current.revision != revision:
             raise CorrectionInProgress(id=batch_id)
-        if not current.counts.invalid:
+        if not current.counts.invalid and not manifest.options.any_row:
             raise NothingToCorrect(id=batch_id)
         if manifest.dialect.kind is FileKind.CSV:
             self._check_rows(manifest, corrected.manifest, revision)
 
     def _check_rows(self, manifest: BatchManifest, corrected: BatchManifest, revision: str) -> None:
         blobs = self._files.blobs
-        with blobs.read(corrected.id, table_name(ResultTable.REJECTED, revision=revision)) as blob:
-            lines = rejected_lines((line.decode() for line in blob), corrected)
+        runs = self._files.line_runs(corrected.id) if manifest.options.any_row else []
+        if runs:
+            lines = all_lines(runs)
+        else:
+            name = table_name(ResultTable.REJECTED, revision=revision)
+            with blobs.read(corrected.id, name) as blob:
+                lines = rejected_lines((line.decode() for line in blob), corrected)
         with blobs.read(manifest.id, SOURCE) as source:
             rows = CsvReader.of(source, manifest.dialect)
             check_corrections(rows, manifest.dialect.header, corrected, lines)

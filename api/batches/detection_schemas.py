@@ -10,7 +10,7 @@ from api.http.context import services
 from api.http.responses import described
 from shared.domain.batch import Batch, BatchManifest
 from shared.domain.clock import month_at
-from shared.domain.notes import COLUMN_WITHOUT_EFFECT, MAX_EXAMPLES, AskingSides, NoteCount
+from shared.domain.files.notes import COLUMN_WITHOUT_EFFECT, MAX_EXAMPLES, AskingSides, NoteCount
 from shared.domain.table import ColumnMatch, Dialect, FileKind, Notice
 from shared.domain.valuation import CALIBRATION_HORIZON_MONTHS, DATA_OLD, data_age_months
 from shared.fields.car import CAR_FIELDS
@@ -120,6 +120,12 @@ def dump_input(batch: Batch, language: Language) -> dict[str, Any]:
         "detected": _dump_detected(dialect),
         "notices": _dump_notices(batch, columns, language),
     }
+
+
+def file_notices(dialect: Dialect, language: Language) -> list[str]:
+    """The sentences of what was noticed in the first rows of a file."""
+    columns = {field: dialect.header[match.index] for field, match in _matches(dialect).items()}
+    return [_dump_notice(notice, columns, language)["detail"] for notice in dialect.notices]
 
 
 def _dump_notices(

@@ -30,7 +30,7 @@ from api.middleware.authentication import Scope, require_scope
 from api.middleware.problems import answer_error
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import FieldProblem, InvalidInput, PartialResultIsCsv
-from shared.domain.exports import STORED, Export
+from shared.domain.files.exports import STORED, Export
 
 blueprint = ApiBlueprint("results", __name__, description="Results of batches.")
 PLAIN_TEXT = "text/plain"
@@ -57,7 +57,7 @@ RANGE_PARAMETERS = [
     header_parameter(
         "If-Range",
         "The `ETag`, so that the range is of the same file.",
-        example='"01m8fqj4f7z0kj5s71amqzvc4r-results.csv"',
+        example='"01m8fqj4f7z0kj5s71amqzvc4r-19ad4c1f2e0-results.csv"',
     ),
 ]
 PARTIAL_NOTE = (
@@ -281,7 +281,8 @@ def _requested_range(size: int, validators: tuple[str, str | None]) -> tuple[int
 def _file_headers(batch: Batch, file: StoredFile) -> dict[str, str]:
     progress = batch.progress
     headers = {
-        "ETag": f'"{batch.manifest.id}-{file.name}"',
+        # A batch that was retried has other content under the same names.
+        "ETag": f'"{batch.manifest.id}-{round((progress.finished_at or 0) * 1000):x}-{file.name}"',
         "Accept-Ranges": "bytes",
         RESULTS_HEADER: "complete",
     }

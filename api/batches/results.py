@@ -18,7 +18,7 @@ from shared.domain.errors import (
     StorageUnavailable,
     TooManyRowsForSheet,
 )
-from shared.domain.exports import STORED, Export
+from shared.domain.files.exports import STORED, Export
 from shared.i18n.languages import Language
 from shared.logging import get_logger
 from shared.messages.texts import describe_row_error
@@ -67,13 +67,25 @@ class BatchResults:
     send: SendWork
 
     @storage_errors()
-    def file(self, batch: Batch, table: ResultTable, export: Export) -> StoredFile:
+    def file(
+        self,
+        batch: Batch,
+        table: ResultTable,
+        export: Export,
+        wait_s: float = EXPORT_WAIT_S,
+    ) -> StoredFile:
         """A result table of an ended batch; a missing export is made on the first request.
+
+        Args:
+            batch: the batch.
+            table: which of its tables.
+            export: its form.
+            wait_s: longest wait for an export that is being made, seconds.
 
         Raises:
             ResultNotReady: the batch has not ended.
             TooManyRowsForSheet: a sheet cannot hold the rows.
-            ExportNotReady: the export was not finished within `EXPORT_WAIT_S`.
+            ExportNotReady: the export was not finished within `wait_s`.
             BrokerUnavailable: the export cannot be queued.
             StorageUnavailable: the store does not answer.
         """
@@ -85,7 +97,7 @@ class BatchResults:
         name = table_name(table, export, batch.progress.revision)
         size = self.files.blobs.size(batch_id, name)
         if size is None and export != STORED:
-            size = self._export(batch, table, export)
+            size = self._export(batch, table, export, wait_s)
         if size is None:
             raise _not_ready(batch)
 
@@ -112,7 +124,7 @@ class BatchResults:
             raise _not_ready(batch)
         return _with_messages(self.files.blobs.read(batch_id, name), language)
 
-    def _export(self, batch: Batch, table: ResultTable, export: Export) -> int:
+    def _export(self, batch: Batch, table: ResultTable, export: Export, wait_s: float) -> int:
         """Queue the task that makes an export, unless it is in progress; the size in bytes."""
         batch_id, revision = batch.manifest.id, batch.progress.revision
         name = table_name(table, export, revision)
@@ -132,7 +144,7 @@ class BatchResults:
             batch_id,
             lambda: self.files.blobs.size(batch_id, name),
             lambda size: size is not None,
-            EXPORT_WAIT_S,
+            wait_s,
             progress=True,
         )
         if size is None:

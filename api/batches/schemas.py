@@ -4,7 +4,7 @@ import dataclasses
 import re
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from api.batches.detection_schemas import BatchInputSchema, data_age, dump_input
 from api.http.context import language, services
@@ -20,6 +20,7 @@ from shared.fields.car import CAR_FIELDS
 from shared.i18n.languages import Language
 from shared.messages.texts import describe_batch_error
 from shared.tabular.column_names import ASKING_PRICE
+from shared.tabular.columns.given_units import read_given_unit, unit_choices
 from shared.tabular.dialect import DELIMITERS
 from shared.tabular.encoding import ENCODINGS, find_codec
 
@@ -29,6 +30,8 @@ _DELIMITER_NAMES = {
 _DECIMAL_NAMES = {"comma": ",", "point": ".", "dot": "."}
 COLUMNS_MAX_CHARS = 4_000
 SHEET_MAX_CHARS = 100
+HEADER_ROW_MAX = 50
+"""The header is searched, or named, among so many lines."""
 FORMATS = ("csv", "ndjson", "parquet", "xlsx")
 REJECTED_FORMATS = ("csv", "xlsx")
 CSV_OPTIONS = ("delimiter", "decimal")
@@ -90,6 +93,37 @@ class ConstantsField(fields.Field[Any]):
         return pairs
 
 
+class UnitsField(fields.Field[Any]):
+    """A mapping of fields to the units of their columns: `km_driven:mi`."""
+
+    def _deserialize(
+        self, value: Any, attr: Any, data: Any, **options: Any
+    ) -> tuple[tuple[str, str], ...]:
+        text = str(super()._deserialize(value, attr, data, **options))
+        pairs = parse_columns(text, _UNIT) if len(text) <= COLUMNS_MAX_CHARS else None
+        if pairs is None:
+            raise ValidationError("km_driven:mi,asking_price_mad:EUR")
+        read = tuple((field, read_given_unit(field, unit)) for field, unit in pairs)
+        for field, unit in read:
+            if unit is None:
+                raise ValidationError(f"{field}: {', '.join(unit_choices(field)) or 'no units'}")
+        return tuple((field, unit) for field, unit in read if unit is not None)
+
+
+class HeaderField(fields.Boolean):
+    """Whether there is a header row, or its number from 1."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
+        text = str(value)
+        row = text.removeprefix("#")
+        # "1" and "0" mean yes and no, as they did before a row could be named; "#1" is a row.
+        if row.isascii() and row.isdigit() and text not in self.truthy | self.falsy:
+            if len(row) > len("50") or not 1 <= int(row) <= HEADER_ROW_MAX:
+                raise self.make_error("invalid")
+            return int(row)
+        return super()._deserialize(value, attr, data, **options)
+
+
 def _is_constant(field: str, text: str) -> bool:
     """Whether a text states a value of a field."""
     try:
@@ -147,15 +181,18 @@ class UploadQuery(Schema):
             "example": "km_driven:Compteur,year:#5,engine_cc:",
         },
     )
-    header = fields.Boolean(
+    header = HeaderField(
         load_default=None,
         truthy={"true", "1", "yes"},
         falsy={"false", "0", "no"},
-        error_messages={"invalid": "yes or no"},
+        error_messages={"invalid": f"yes, no, or a row from 1 to {HEADER_ROW_MAX}"},
         metadata={
-            "description": "Whether the first row names the columns; detected if not given. "
+            "type": "string",
+            "example": "3",
+            "description": "Whether the first row names the columns, or the number of the row that "
+            "does (line of a text, row of a sheet; `#1` for the first); detected if not given. "
             "Without a header the columns are found by their cells, or named in `columns` by their "
-            "positions."
+            "positions.",
         },
     )
     constants = ConstantsField(
@@ -165,6 +202,17 @@ class UploadQuery(Schema):
             "field and a text.",
             "type": "string",
             "example": "company:BMW,fuel:Diesel",
+        },
+    )
+    units = UnitsField(
+        load_default=(),
+        metadata={
+            "description": "Units of columns, where the file does not say them or says them wrong: "
+            "pairs of a field and a unit (`mi`, `kW`, `litres`). For the asking price `MAD`, "
+            "`thousand MAD`, or another currency, which is not read.",
+            "type": "string",
+            "default": "",
+            "example": "km_driven:mi,asking_price_mad:EUR",
         },
     )
     sheet = fields.String(
@@ -177,6 +225,13 @@ class UploadQuery(Schema):
             "visible one with columns of cars, else the first."
         },
     )
+
+    @post_load
+    def split_header(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """The number of the header row as an option of its own."""
+        if given["header"] is not None and not isinstance(given["header"], bool):
+            return given | {"header": True, "header_row": given["header"]}
+        return given
 
 
 class BatchSubmissionQuery(UploadQuery):
@@ -303,6 +358,14 @@ class BatchSchema(Schema):
     counts = fields.Nested(BatchCountsSchema, required=True)
     rows_per_second = fields.Float(required=True, allow_none=True)
     eta_s = fields.Float(required=True, allow_none=True)
+    queue_position = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "While it waits: unfinished batches that were accepted before, and "
+            "itself. Callers take turns, so it may begin earlier."
+        },
+    )
     created_at = fields.DateTime(required=True)
     started_at = fields.DateTime(required=True, allow_none=True)
     finished_at = fields.DateTime(required=True, allow_none=True)
@@ -380,6 +443,7 @@ def serialize_batch(batch: Batch, now: float, lang: Language) -> dict[str, Any]:
         },
         "rows_per_second": None if speed is None else round(speed, 1),
         "eta_s": None if eta_s is None else round(eta_s, 1),
+        "queue_position": None if progress.ahead is None else progress.ahead + 1,
         "created_at": iso(manifest.accepted_at),
         "started_at": iso(progress.started_at),
         "finished_at": iso(progress.finished_at),
@@ -394,8 +458,9 @@ def serialize_batch(batch: Batch, now: float, lang: Language) -> dict[str, Any]:
             "on_error": str(manifest.options.on_error),
             "key_column": manifest.options.key_column,
             "columns": dict(manifest.options.columns),
-            "header": manifest.options.header,
+            "header": manifest.options.header_row or manifest.options.header,
             "constants": dict(manifest.options.constants),
+            "units": dict(manifest.options.units),
             "sheet": manifest.options.sheet,
         },
         "input": dump_input(batch, lang),
@@ -423,6 +488,7 @@ def _links(batch: Batch) -> dict[str, str]:
 
 _PAIR = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))})(:)")
 _CONSTANT = re.compile(rf"(?:^|,)\s*({'|'.join(FIELD_NAMES)})([:=])")
+_UNIT = re.compile(rf"(?:^|,)\s*({'|'.join((*FIELD_NAMES, ASKING_PRICE))})([:=])")
 _NO_CONSTANT = re.compile("[:=;]")
 """In a value these are signs of a pair whose field is unknown, as in `company:Kia,fule:Diesel`."""
 

@@ -30,6 +30,7 @@ from shared.domain.errors import (
     BatchExpired,
     BatchNotFound,
     BrokerUnavailable,
+    CorrectionInProgress,
     DomainError,
     ModelNotLoaded,
     ResultNotReady,
@@ -37,7 +38,7 @@ from shared.domain.errors import (
     UploadTooLarge,
     check_schema,
 )
-from shared.domain.exports import result_delimiter
+from shared.domain.files.exports import result_delimiter
 from shared.domain.ids import BatchId, CallerId, is_id, new_id
 from shared.domain.job import TOMBSTONE_TTL_FACTOR, Callback
 from shared.domain.table import Dialect, FileKind
@@ -130,11 +131,14 @@ class Batches:
         admission: Admission | None = None,
         *,
         callback: Callback | None = None,
+        any_row: bool = False,
+        revision: str | None = None,
     ) -> Batch:
         """Receive corrected rows of an ended batch and start the correction, a batch of its own.
 
-        The rows are valued by the model version of the batch, and replace its rejected rows when
-        the correction ends. Rows that a correction rejected again are rows of the batch.
+        The rows are valued by the model version of the batch, and replace its rejected rows (with
+        `any_row` any of its rows) when the correction ends. Rows that a correction rejected again
+        are rows of the batch. With `revision`, only results of that revision are corrected.
 
         Raises:
             BatchNotFound, BatchExpired: this caller has no such batch.
@@ -150,7 +154,9 @@ class Batches:
             corrected = self.get(corrected.manifest.corrects, caller)
         if not corrected.progress.state.is_terminal:
             raise ResultNotReady(id=batch_id, state=corrected.progress.state)
-        options = correction_options(corrected.manifest)
+        if revision not in (None, corrected.progress.revision):
+            raise CorrectionInProgress(id=batch_id)
+        options = correction_options(corrected.manifest, any_row=any_row)
         version = corrected.manifest.model_version
         return self._accept(
             file,

@@ -191,6 +191,31 @@ def cancel(batch_id: str) -> Response:
     return no_content() if batch is None else json_response(_dump(batch), 202)
 
 
+@blueprint.post("/batches/<batch_id>/retry")
+@blueprint.doc(
+    operationId="retry_batch",
+    summary="Retry a batch that was cancelled or has failed",
+    description=(
+        "The batch runs on under its id: rows that are done keep their results, the others are "
+        "valued. Rows that could not be valued (`failed`) are tried again. Repeating the request "
+        "changes nothing: a batch that runs, or in which every row was handled, is returned as it "
+        "is."
+    ),
+)
+@blueprint.response(202, BatchSchema, description="It runs, or is complete: poll `Location`")
+@blueprint.problems(
+    (410, 422),
+    status_404="No such batch",
+    status_409="Its file is refused, or is not kept any more; or it is being corrected or retried",
+    status_503="Queue or store down",
+)
+@require_scope(Scope.BULK)
+def retry(batch_id: str) -> Response:
+    """Have the rows of an ended batch valued that were not."""
+    load_query()
+    return _accepted(services().batch_retries.retry(BatchId(batch_id), caller_id(), admission()))
+
+
 def _accepted(batch: Batch) -> Response:
     response = json_response(_dump(batch), 202)
     response.headers["Location"] = f"/batches/{batch.manifest.id}"

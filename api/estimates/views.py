@@ -5,7 +5,13 @@ from flask import Response, g
 from api.http.conditional import conditional
 from api.http.context import caller_id, language, services
 from api.http.requests import CoverageQuery, load_query
-from api.http.responses import USUAL_PROBLEMS, ApiBlueprint, json_response, query_parameters
+from api.http.responses import (
+    USUAL_PROBLEMS,
+    ApiBlueprint,
+    json_response,
+    no_content,
+    query_parameters,
+)
 from api.jobs.schemas import JobSchema
 from api.middleware.authentication import Scope, is_admin, require_scope
 from api.valuations.schemas import ValuationSchema, serialize_valuation
@@ -51,6 +57,25 @@ def get_valuation(valuation_id: str) -> Response:
     response = json_response(body)
     response.add_etag()
     return conditional(response)
+
+
+@blueprint.delete("/valuations/<valuation_id>")
+@blueprint.doc(operationId="delete_valuation", summary="Delete a kept estimate")
+@blueprint.response(204, description="Deleted, with its drawings")
+@blueprint.problems(
+    status_401=USUAL_PROBLEMS[401],
+    status_403=USUAL_PROBLEMS[403],
+    status_404="None is kept under this id, or another caller has it",
+    status_410="It was kept for `ESTIMATE_DAYS`, which are over",
+    status_422=USUAL_PROBLEMS[422],
+    status_429=USUAL_PROBLEMS[429],
+    status_503="The store does not answer",
+)
+def delete_valuation(valuation_id: str) -> Response:
+    """Delete an estimate before its time; its address is unknown then. The audit log stays."""
+    load_query()
+    services().estimates.files.remove(own(valuation_id).id)
+    return no_content()
 
 
 def readable(estimate_id: str) -> KeptEstimate:

@@ -73,6 +73,8 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.BatchDeleted: 410,
     errors.ResultNotReady: 409,
     errors.TooManyRowsForSheet: 422,
+    errors.TooManyRowsForTable: 422,
+    errors.NothingToRetry: 409,
     errors.CorrectionInProgress: 409,
     errors.NothingToCorrect: 409,
     errors.UnreadableUpload: 422,

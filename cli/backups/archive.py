@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 import orjson
 
 from cli.backups.layout import INFO, SCHEMA, BackupError
+from cli.shell.language import gettext as _
 from shared.blobs.local import fsync, fsync_folder
 
 BLOCK_BYTES = 1 << 20
@@ -125,7 +126,7 @@ def open_writer(path: Path) -> Iterator[BackupWriter]:
         BackupError: there is something at `path`.
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise BackupError(f"{path} exists: name a new file or folder")
+        raise BackupError(_("{path} exists: name a new file or folder").format(path=path))
     partial = path.with_name(f".{path.name}.partial")
     _delete(partial)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,11 +163,13 @@ def extract(path: Path, target: Path) -> dict[str, Any]:
                 _check_name(name)
                 digests[name] = size, writer.add(name, file, size)
     except (tarfile.TarError, EOFError) as error:
-        raise BackupError(f"{path}: not a whole backup ({error})") from error
+        text = _("{path}: not a whole backup ({error})").format(path=path, error=error)
+        raise BackupError(text) from error
     info = _read_info(path, target)
     for name, given in info["files"].items():
         if digests.get(name) != (given["size"], given["sha256"]):
-            raise BackupError(f"{path}: {name} is damaged or missing")
+            text = _("{path}: {name} is damaged or missing")
+            raise BackupError(text.format(path=path, name=name))
     for name in digests.keys() - info["files"].keys():
         (target / name).unlink()
     return info
@@ -177,16 +180,19 @@ def _read_info(path: Path, target: Path) -> dict[str, Any]:
     try:
         info: dict[str, Any] = orjson.loads((target / INFO).read_bytes())
     except (FileNotFoundError, ValueError):
-        raise BackupError(f"{path}: not a complete backup, it has no {INFO}") from None
+        text = _("{path}: not a complete backup, it has no {name}")
+        raise BackupError(text.format(path=path, name=INFO)) from None
     try:
         if int(info["schema"]) > SCHEMA:
-            raise BackupError(f"{path}: a newer version wrote it; restore it with that version")
+            text = _("{path}: a newer version wrote it; restore it with that version")
+            raise BackupError(text.format(path=path))
         files = {name: (file["size"], file["sha256"]) for name, file in info["files"].items()}
         is_valid = bool(files) and info["at"] >= 0 and all(part for part in info["parts"])
     except (AttributeError, KeyError, TypeError, ValueError):
         is_valid = False
     if not is_valid:
-        raise BackupError(f"{path}: {INFO} is not that of a backup")
+        text = _("{path}: {name} is not that of a backup")
+        raise BackupError(text.format(path=path, name=INFO))
     return info
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import redis
 
 from cli.backups.layout import AUDIT, BATCHES, BackupError
+from cli.shell.language import gettext as _
 from launcher.environment import CODE_ROOT
 from shared.audit.chain import recorded_ids
 from shared.blobs.stores import JOBS_FOLDER
@@ -79,7 +80,8 @@ def _running_broker(home: Path) -> Iterator[RedisClient]:
         client.config_set("maxmemory", 0)
         yield client
     except redis.RedisError as error:
-        raise BackupError(f"the broker does not take its restored data: {error}") from error
+        text = _("the broker does not take its restored data: {error}").format(error=error)
+        raise BackupError(text) from error
     finally:
         client.close()
         process.terminate()
@@ -102,7 +104,8 @@ def _await_loaded(client: RedisClient, process: "subprocess.Popen[bytes]", home:
             log = home / "logs" / "broker-server.log"
             lines = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
             reason = "\n".join([str(error), *lines])
-            raise BackupError(f"the broker cannot load its restored data: {reason}") from error
+            text = _("the broker cannot load its restored data: {reason}").format(reason=reason)
+            raise BackupError(text) from error
         else:
             return
 

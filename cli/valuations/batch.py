@@ -1,11 +1,8 @@
 """The command `batch`: uploads a file, waits and downloads the results."""
 
 import hashlib
-import os
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,10 +12,16 @@ from cli.shell.exit_codes import INTERRUPTED, REFUSED
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from cli.valuations.batch_run import BatchRun
+from cli.valuations.files import (
+    check_outputs,
+    chosen_format,
+    rejected_format,
+    replayable_input,
+)
 from cli.valuations.predict import connection_options, exit_on_error, fail
 from cli.valuations.progress import Bar, summarise
 from cli.valuations.texts import message
-from client.protocol.downloads import FORM_BY_SUFFIX, Form
+from client.protocol.downloads import Form
 from client.sync import CarPriceClient
 from client.work import Batch
 from shared.i18n.languages import Language
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
 EXIT_ROWS = REFUSED
 """Exit code if not every row was valued."""
 EXIT_INTERRUPTED = INTERRUPTED
-STANDARD_INPUT = Path("-")
 FORMATS: tuple[Form, ...] = ("csv", "ndjson", "parquet", "xlsx")
 
 
@@ -194,68 +196,6 @@ def exit_code(ended: Batch) -> int:
     """Exit code of a command whose batch has ended."""
     is_clean = ended.state == "SUCCEEDED" and not ended.invalid and not ended.failed
     return 0 if is_clean else EXIT_ROWS
-
-
-def chosen_format(output: Path, form: Form | None, *, excel_fr: bool, language: Language) -> Form:
-    """The format of the results; exits with a message if there is none."""
-    chosen = form or FORM_BY_SUFFIX.get(output.suffix.lower())
-    if chosen is None:
-        fail(message("no-form", language, path=output))
-    if excel_fr and chosen != "csv":
-        fail(message("no-excel", language, form=chosen))
-    return "excel-fr" if excel_fr else chosen
-
-
-def rejected_format(path: Path, form: Form) -> Form:
-    """The format of the rejected rows: a workbook by its suffix, otherwise CSV as the results."""
-    if path.suffix.lower() == ".xlsx":
-        return "xlsx"
-    return "excel-fr" if form == "excel-fr" else "csv"
-
-
-@contextmanager
-def replayable_input(file: Path, output: Path) -> Iterator[Path]:
-    """A file that can be read twice: standard input is copied to a file beside the output."""
-    if file != STANDARD_INPUT:
-        yield file
-        return
-    kept = output.with_name(f".{output.name}.carprice.stdin")
-    try:
-        with kept.open("wb") as target:
-            shutil.copyfileobj(sys.stdin.buffer, target)
-        yield kept
-    finally:
-        kept.unlink(missing_ok=True)
-
-
-def check_outputs(file: Path, outputs: Mapping[str, Path | None], language: Language) -> None:
-    """Exit with a message if an output would replace another file or cannot be written.
-
-    Args:
-        file: input file.
-        outputs: output files by option; None if not given.
-        language: of the message.
-    """
-    taken = {"FILE": file}
-    for option, path in outputs.items():
-        if path is None:
-            continue
-        for name, other in taken.items():
-            if _is_same_file(path, other):
-                fail(message("same-file", language, option=option, path=path, name=name))
-        folder = path.resolve().parent
-        if not folder.is_dir():
-            fail(message("no-folder", language, option=option, path=path, folder=folder))
-        if not os.access(folder, os.W_OK | os.X_OK):
-            fail(message("closed-folder", language, option=option, path=path, folder=folder))
-        taken[option] = path
-
-
-def _is_same_file(path: Path, other: Path) -> bool:
-    """Whether two paths name the same file, also through links."""
-    if path.exists() and other.exists():
-        return path.samefile(other)
-    return path.resolve() == other.resolve()
 
 
 @click.command()

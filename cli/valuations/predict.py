@@ -58,7 +58,8 @@ def connection_options(command: Command) -> Command:
     for option in (
         click.option("--lang", type=click.Choice(LANGUAGES), default=current_language,
                      show_default="LC_ALL, LC_MESSAGES, LANG", help=LANG_HELP),
-        click.option("--api-key", envvar="CARPRICE_API_KEY", help="Key of the service. [env: CARPRICE_API_KEY]"),
+        click.option("--api-key", envvar="CARPRICE_API_KEY",
+                     help="Key of the service. [env: CARPRICE_API_KEY]"),
         click.option("--url", envvar="CARPRICE_URL", default=_default_url,
                      show_default="http://127.0.0.1:8000, or PORT",
                      help="Address of the service. [env: CARPRICE_URL]"),

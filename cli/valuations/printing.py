@@ -9,6 +9,7 @@ from client.valuations import Valuation, Verdict
 from shared.domain.valuation import NO_EFFECT
 from shared.i18n.catalogue import mark, translate, translate_plural
 from shared.i18n.languages import Language
+from shared.i18n.numbers import COMMA
 from shared.messages.names import format_city, format_name
 from shared.messages.texts import choice_name
 from shared.vehicles.names import display_names
@@ -139,7 +140,7 @@ def warning_lines(valuation: Valuation, language: Language) -> Iterator[str]:
             text = texts["after-name"].format(name=_name(feature, language), text=text)
         yield texts["note"].format(text=text)
     if without_effect:
-        text = texts[NO_EFFECT].format(fields=", ".join(without_effect))
+        text = texts[NO_EFFECT].format(fields=COMMA[language].join(without_effect))
         yield texts["note"].format(text=text)
 
 
@@ -173,9 +174,11 @@ def _reading_lines(valuation: Valuation, language: Language) -> Iterator[str]:
         shown = _value({"feature": field.name, "value": value}, language)
         parts.append(f"{_name(field.name, language)} {shown}")
     match = "" if valuation.match == "exact" else f" ({texts[valuation.match]})"
-    yield texts["read-as"].format(match=match, car=", ".join(parts))
+    yield texts["read-as"].format(match=match, car=COMMA[language].join(parts))
     if valuation.suggestions:
-        yield texts["suggestions"].format(names=", ".join(map(str, valuation.suggestions)))
+        yield texts["suggestions"].format(
+            names=COMMA[language].join(map(str, valuation.suggestions))
+        )
 
 
 def _depreciation_lines(answer: Mapping[str, Any], language: Language) -> Iterator[str]:
@@ -201,13 +204,15 @@ def _comparable_lines(found: Sequence[Mapping[str, Any]], language: Language) ->
     yield texts["comparables" if found else "no-comparables"]
     for one in found:
         first, last = one["year_from"], one["year_to"]
-        kind = ", ".join(_word_of(one[name], language) for name in ("fuel", "transmission"))
+        kind = COMMA[language].join(
+            _word_of(one[name], language) for name in ("fuel", "transmission")
+        )
         differs = [
             translate(DIFFERENCES.get(each, each), language) for each in one.get("differs", ())
         ]
         yield "  " + texts["comparable"].format(
             kind=kind.lower() if language == "fr" else kind,
-            but=texts["but"].format(differs=", ".join(differs)) if differs else "",
+            but=texts["but"].format(differs=COMMA[language].join(differs)) if differs else "",
             name=" ".join(display_names(one["company"], one["model"])),
             years=first if first == last else f"{first}-{last}",
             km=number(one["km_driven"], language),

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 
 from shared.i18n.catalogue import mark, translate, translate_plural
 from shared.i18n.languages import Language
+from shared.i18n.numbers import GROUPS
 
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
-_GROUPS: Mapping[Language, str] = {"en": ",", "fr": NARROW_SPACE, "ar": "."}
-"""Between thousands, in Arabic as in Morocco."""
 
 MESSAGES: Mapping[str, str] = {
     "not-running": mark("{error}: is the service running? (make up)"),
@@ -110,7 +109,7 @@ def number(value: float, language: Language, sign: str = "-") -> str:
     >>> number(12345, "en"), number(12345, "fr").replace(NARROW_SPACE, " "), number(12345, "ar")
     ('12,345', '12 345', '12.345')
     """
-    return f"{value:{sign},.0f}".replace(",", _GROUPS[language])
+    return f"{value:{sign},.0f}".replace(",", GROUPS[language])
 
 
 def outcome(code: str | None, language: Language) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from model_store.cards.texts import CONTEXT, TEXTS
 from shared.fields.car import CAR_FIELDS
 from shared.i18n.catalogue import mark_in_context, translate_in_context
-from shared.i18n.languages import SOURCE_LANGUAGE, Language
+from shared.i18n.languages import RIGHT_TO_LEFT, SOURCE_LANGUAGE, Language
 from shared.i18n.numbers import COMMA, DECIMALS, GROUPS
 
 _SPLITS = (
@@ -37,6 +37,9 @@ _MINUS = "\N{MINUS SIGN}"
 _EN_DASH = "\N{EN DASH}"
 _RANGE = re.compile(r"(?<=\d)-(?=\d)")
 _THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
+_DASHED = re.compile(r"\d[\w:]*(?:-[\w:]+)+")
+"""A date or the id of a version: after Arabic letters, its parts would be shown in reverse."""
+_ISOLATED = "\N{LEFT-TO-RIGHT ISOLATE}\\g<0>\N{POP DIRECTIONAL ISOLATE}"
 _SPACED = re.compile(r" (?=[;:?!»%])|(?<=«) ")
 
 
@@ -55,7 +58,9 @@ class CardTexts:
         return self.typographic(translate_in_context(CONTEXT, text, self.language).format(**values))
 
     def typographic(self, text: str) -> str:
-        """A French text with its narrow spaces; others unchanged."""
+        """A French text with its narrow spaces; an Arabic one whose dates keep their order."""
+        if self.language in RIGHT_TO_LEFT:
+            return _DASHED.sub(_ISOLATED, text)
         return _SPACED.sub(_THIN_SPACE, text) if self.language == "fr" else text
 
     def listed(self, texts: Sequence[str]) -> list[str]:
@@ -71,7 +76,10 @@ class CardTexts:
 
     def separated(self, text: str) -> str:
         """Numbers in English notation in that of the language."""
-        signs = {",": GROUPS[self.language], ".": DECIMALS[self.language]}
+        signs: dict[str, str | int | None] = {
+            ",": GROUPS[self.language],
+            ".": DECIMALS[self.language],
+        }
         return text.translate(str.maketrans(signs))
 
     def percent(self, value: float, decimals: int = 1, *, signed: bool = False) -> str:

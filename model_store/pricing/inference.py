@@ -15,10 +15,10 @@ from model_store.explain.contributions import explanation
 from model_store.explain.tree_shap import TreeShap
 from model_store.forest.forest import PackedForest
 from model_store.pricing.calibration import IntervalCalibration
-from model_store.pricing.comparables import nearest_comparables
-from model_store.pricing.depreciation import depreciation
-from model_store.pricing.differences import KM_STEP, typical_car
 from model_store.pricing.error_growth import MAX_YOUNG_AGE
+from model_store.pricing.extras.comparables import nearest_comparables
+from model_store.pricing.extras.depreciation import depreciation
+from model_store.pricing.extras.differences import KM_STEP, typical_car
 from model_store.pricing.feature_matrix import UNKNOWN_MODEL, CarEncoder, CodedFeatures
 from model_store.pricing.kernels import limit_log_prices, round_to_cents
 from model_store.pricing.listing_support import ListingSupport, noted_fields
@@ -60,7 +60,7 @@ class EstimateTable:
     level: NDArray[np.int8]
     """(n,) levels of information (`model_store.pricing.feature_matrix`)."""
     notes: NDArray[np.int64]
-    """(n,) bits of `shared.domain.notes.MODEL_NOTES`."""
+    """(n,) bits of `shared.domain.files.notes.MODEL_NOTES`."""
     without_effect: tuple[str, ...] = ()
     """Fields of which no value changes a price of the model; not in `notes`."""
 
@@ -213,7 +213,7 @@ class LoadedModel:
         )
 
     def depreciation(self, car: CarFeatures) -> Depreciation:
-        """The same car in the next years; see `model_store.pricing.depreciation`."""
+        """The same car in the next years; see `model_store.pricing.extras.depreciation`."""
         return depreciation(
             car,
             self.scenario_cars(car),

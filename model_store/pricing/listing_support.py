@@ -27,7 +27,7 @@ from model_store.pricing.feature_matrix import OUT_OF_RANGE, CarEncoder, CodedFe
 from model_store.pricing.kernels import note_uncovered
 from model_store.pricing.usual_cars import UsualCars, UsualStatistics, counted_cells
 from shared.domain.car import CATEGORIES
-from shared.domain.notes import MODEL_NOTES, ModelNote
+from shared.domain.files.notes import MODEL_NOTES, ModelNote
 from shared.domain.valuation import EXTRAPOLATED, UNSEEN_IN_MODEL
 
 FloatArray = npt.NDArray[np.float64]

@@ -14,8 +14,8 @@ from data.vehicles.names import BRAND_CLASSES
 from model_store.pricing.feature_matrix import CarEncoder
 from model_store.pricing.listing_support import noted_fields
 from shared.domain.car import FIELD_NAMES, USUALLY_STATED, CarFeatures
+from shared.domain.files.notes import DETAIL_WORDS, MODEL_NOTES, ModelNote
 from shared.domain.lists.estimates import ModelNotes
-from shared.domain.notes import DETAIL_WORDS, MODEL_NOTES, ModelNote
 from shared.domain.valuation import BRAND_UNKNOWN, EXTRAPOLATED, NO_EFFECT, UNSEEN_IN_MODEL
 
 _CODED_FIELDS = {

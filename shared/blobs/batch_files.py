@@ -11,6 +11,7 @@ parts/000000      results, errors and rejected rows of a chunk: one file, so tha
 audit/000000      audit records of the same rows, durable before the part is
 final.json        how the batch ended
 results.csv, errors.ndjson, rejected.csv
+lines             where each row of the results stands in the file
 results.parquet, …  exports of these, made on request
 results.01m8….csv, …  the same after the correction 01m8…
 correction.json   the correction of this batch that was accepted last
@@ -25,10 +26,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
+from shared.blobs.row_lines import LineRun, read_runs
 from shared.blobs.stores import BlobStore
 from shared.domain.batch import BatchManifest, BatchProgress, ResultTable
 from shared.domain.errors import FieldProblem, record_errors
-from shared.domain.exports import STORED, Export
+from shared.domain.files.exports import STORED, Export
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.table import Dialect, FileKind, known_members
 
@@ -47,6 +49,9 @@ FINAL = "final.json"
 RESULTS = "results.csv"
 ERRORS = "errors.ndjson"
 REJECTED = "rejected.csv"
+LINES = "lines"
+RESULT_PREFIXES = ("results.", "rejected.", "errors.")
+"""Beginnings of the names of result files and their exports."""
 TOMBSTONE = "tombstone.json"
 
 
@@ -198,6 +203,14 @@ class BatchFiles:
         members = self._read(batch_id, FINAL)
         with record_errors():
             return BatchProgress.from_json(members) if members else None
+
+    def line_runs(self, batch_id: BatchId) -> list[LineRun]:
+        """Lines of the rows of an ended batch; empty if an older version ended it."""
+        try:
+            with self.blobs.read(batch_id, LINES) as blob:
+                return read_runs(blob)
+        except FileNotFoundError:
+            return []
 
     def write_last_correction(self, batch_id: BatchId, correction: BatchId) -> None:
         """Record the correction of a batch that was accepted last."""

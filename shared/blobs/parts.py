@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgpack
 
 from shared.blobs.batch_files import PARTS, RESULTS, audit_name, chunk_of, part_name
+from shared.blobs.row_lines import LineRun, line_runs
 from shared.blobs.stores import BlobStore
 from shared.domain.batch import (
     REJECTED_COLUMNS,
@@ -23,8 +24,8 @@ from shared.domain.batch import (
     source_columns,
 )
 from shared.domain.errors import record_errors
+from shared.domain.files.notes import AskingSides, NoteCount
 from shared.domain.ids import BatchId
-from shared.domain.notes import AskingSides, NoteCount
 from shared.metrics import PriceHistogram
 from shared.tabular.cells import csv_lines, escape_header
 
@@ -45,6 +46,8 @@ class PartHead(NamedTuple):
     notes: Sequence[NoteCount] = ()
     """Notes on the valid rows."""
     asking_sides: AskingSides = AskingSides()
+    line_runs: Sequence[LineRun] = ()
+    """Lines of the rows in the file; empty in parts of older versions."""
 
     def encode(self) -> bytes:
         """Encode the head; the inverse of `decode_part_head`."""
@@ -65,6 +68,8 @@ class Part(NamedTuple):
     """Prices of the valued rows, in any order."""
     notes: Sequence[NoteCount] = ()
     asking_sides: AskingSides = AskingSides()
+    lines: Sequence[int] = ()
+    """Line of each row in the file, ascending."""
 
     @property
     def head(self) -> PartHead:
@@ -76,6 +81,7 @@ class Part(NamedTuple):
             histogram=PriceHistogram.of(self.prices_mad),
             notes=self.notes,
             asking_sides=self.asking_sides,
+            line_runs=line_runs(self.lines),
         )
 
 
@@ -113,7 +119,7 @@ def decode_part_head(blob: BinaryIO) -> PartHead:
 def _part_head(values: Sequence[Any]) -> PartHead:
     # A part of an older version has no notes; further values of a newer one are ignored.
     counts, lengths, recorded, histogram, *later = values
-    notes, sides, *_ = (*later, (), ())
+    notes, sides, runs, *_ = (*later, (), (), ())
     return PartHead(
         RowCounts(*counts[:3]),
         tuple(lengths),
@@ -121,6 +127,7 @@ def _part_head(values: Sequence[Any]) -> PartHead:
         PriceHistogram(*histogram[: len(PriceHistogram._fields)]),
         [NoteCount.from_list(each) for each in notes],
         AskingSides(*sides[:3]),
+        list(map(LineRun.from_list, runs)),
     )
 
 

@@ -1,14 +1,14 @@
 """A batch: a file of cars that is valued row by row, in chunks, in the background."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
 from shared.domain.errors import FieldProblem, check_schema
+from shared.domain.files.notes import NO_ASKING_PRICES, AskingSides, NoteCount
 from shared.domain.ids import BatchId, CallerId
 from shared.domain.job import Callback, JobState
-from shared.domain.notes import NO_ASKING_PRICES, AskingSides, NoteCount
 from shared.domain.table import Dialect, known_members
 
 
@@ -66,6 +66,8 @@ class ExportFormat(StrEnum):
     NDJSON = "ndjson"
     PARQUET = "parquet"
     XLSX = "xlsx"
+    ROW_INDEX = "rows"
+    """`shared.blobs.row_index`: what pages of rows are read by; no caller downloads it."""
 
 
 PRICE_COLUMNS = ("price_mad", "low_mad", "high_mad")
@@ -89,6 +91,10 @@ STALE_COLUMNS = (REJECTED_COLUMNS, (*NAME_COLUMNS, *STATUS_COLUMNS), STATUS_COLU
 """Last columns of an earlier result: ignored when a corrected file is uploaded again."""
 
 
+LATER_OPTIONS = ("header_row", "units")
+"""Options that readers of schema 2 would ignore; left out of the manifest if they say nothing."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BatchOptions:
     """The caller's options."""
@@ -105,6 +111,10 @@ class BatchOptions:
     """Pairs of a field and the header (or `#3`, the position) of its column; "": it has none."""
     header: bool | None = None
     """Whether the file has a header row; None: detected."""
+    header_row: int | None = None
+    """Line of a text, or row of a sheet, that is the header, from 1; None: detected."""
+    units: tuple[tuple[str, str], ...] = ()
+    """Pairs of a field and the unit of its column (`shared.tabular.columns.given_units`)."""
     constants: tuple[tuple[str, str], ...] = ()
     """Pairs of a field and the text that holds for all rows, as a cell would state it."""
     sheet: str | None = None
@@ -114,15 +124,36 @@ class BatchOptions:
     expected_header: tuple[str, ...] = ()
     """Header of a file of corrected rows, whose columns need no other meaning; empty otherwise."""
 
+    any_row: bool = False
+    """Of corrections: whether they may replace rows that are not rejected."""
+
     @property
     def given_headers(self) -> tuple[str, ...]:
         """Column names that the file must have, or that the caller names."""
         return self.expected_header or tuple(column for _, column in self.columns)
 
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready members; the inverse of `from_json`."""
+        members = dataclasses.asdict(self)
+        unused = [name for name in LATER_OPTIONS if not members[name]]
+        return {name: value for name, value in members.items() if name not in unused}
 
-MANIFEST_SCHEMA = 2
+    @classmethod
+    def from_json(cls, members: Mapping[str, Any]) -> Self:
+        """Rebuild the options from `to_json`'s members; those of a newer version are ignored."""
+        given = known_members(cls, members)
+        names = ("columns", "constants", "units")
+        pairs = {name: tuple(map(tuple, given.get(name, ()))) for name in names}
+        expected = tuple(given.get("expected_header", ()))
+        return cls(
+            **given | {"on_error": OnError(given["on_error"]), "expected_header": expected, **pairs}
+        )
+
+
+MANIFEST_SCHEMA = 5
 """Version that a reader of the manifest must know: 1, which is not stated because workers of the
-first release accept no further members, or 2 for files with columns of units."""
+first release accept no further members, 2 for files with columns of units, or 5 for options that
+name the row of the header, or units. These are numbers of `shared.redis.workers.PROTOCOL`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,13 +184,19 @@ class BatchManifest:
     @property
     def schema(self) -> int:
         """Version that a reader must know; also the `WorkerRegistry.protocol` that it takes."""
-        return MANIFEST_SCHEMA if self.dialect.has_later_members else 1
+        if any(getattr(self.options, name) for name in LATER_OPTIONS):
+            return MANIFEST_SCHEMA
+        return 2 if self.dialect.has_later_members else 1
 
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
-        members = dataclasses.asdict(self) | {"dialect": self.dialect.to_json()}
+        options = self.options.to_json()
+        members = dataclasses.asdict(self) | {"dialect": self.dialect.to_json(), "options": options}
         if self.callback is None:
             del members["callback"]
+        # Workers of the first release accept no further members.
+        if not self.options.any_row:
+            del members["options"]["any_row"]
         return members if self.schema == 1 else members | {"schema": self.schema}
 
     @classmethod
@@ -170,12 +207,7 @@ class BatchManifest:
             NewerRecord: it can only be read by a newer version.
         """
         check_schema(members.get("schema", 1), MANIFEST_SCHEMA)
-        given = known_members(BatchOptions, members["options"])
-        pairs = {name: tuple(map(tuple, given.get(name, ()))) for name in ("columns", "constants")}
-        expected = tuple(given.get("expected_header", ()))
-        options = BatchOptions(
-            **given | {"on_error": OnError(given["on_error"]), "expected_header": expected, **pairs}
-        )
+        options = BatchOptions.from_json(members["options"])
         dialect = Dialect.from_json(members["dialect"])
         reported = members.get("callback")
         callback = None if reported is None else Callback.from_wire(reported)
@@ -232,6 +264,9 @@ class BatchProgress:
     corrected_at: float | None = None
     """Unix time of the last of them."""
 
+    ahead: int | None = None
+    """Unfinished batches that were accepted before, while this one waits; not stored."""
+
     @property
     def revision(self) -> str:
         """Identifies the content of the result files; empty before the first correction."""
@@ -256,7 +291,9 @@ class BatchProgress:
     def to_json(self) -> dict[str, Any]:
         """JSON-ready members; the inverse of `from_json`."""
         plain = {"notes": list(map(list, self.notes)), "asking_sides": list(self.asking_sides)}
-        return dataclasses.asdict(self) | plain
+        members = dataclasses.asdict(self) | plain
+        del members["ahead"]
+        return members
 
     @classmethod
     def from_json(cls, members: dict[str, Any]) -> Self:

@@ -119,6 +119,14 @@ class TooManyRowsForSheet(DomainError, code="too-many-rows-for-sheet"):
     """The results have `rows` rows; a sheet of a workbook holds `maximum`."""
 
 
+class TooManyRowsForTable(DomainError, code="too-many-rows-for-table"):
+    """The results have `rows` rows; pages of rows are made of `maximum` at most."""
+
+
+class NothingToRetry(DomainError, code="nothing-to-retry"):
+    """The file of the batch `id` is refused, or is not stored any more."""
+
+
 class CorrectionInProgress(DomainError, code="correction-in-progress"):
     """Another correction of the batch `id` was accepted and has not ended, or has just ended."""
 

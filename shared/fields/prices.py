@@ -16,6 +16,8 @@ from shared.fields.quantities import UnreadableQuantity as UnreadablePrice
 FOREIGN_CURRENCY, UNCLEAR_AMOUNT = "foreign-currency", "unclear-amount"
 
 DIRHAM = "MAD"
+THOUSAND_DIRHAM = "thousand MAD"
+"""A unit that only the caller can state for a whole column of prices."""
 CURRENCY_MAX_CHARS = 200
 """A longer text is no price."""
 

@@ -204,6 +204,14 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         mark("Too many rows for a workbook"),
         mark("A sheet holds {maximum} rows; there are {rows}: ask for format=csv or parquet."),
     ),
+    "too-many-rows-for-table": (
+        mark("Too many rows for a table"),
+        mark("Pages of rows are made of up to {maximum} rows; there are {rows}: download them."),
+    ),
+    "nothing-to-retry": (
+        mark("Nothing to retry"),
+        mark("The file of batch {id} is refused, or is not kept any more. Send it again."),
+    ),
     "correction-in-progress": (
         mark("Correction in progress"),
         mark(

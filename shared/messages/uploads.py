@@ -69,6 +69,9 @@ UPLOAD_MESSAGES: dict[str, str] = {
     ),
     "unordered-corrections": mark("In a file of this size the rows have to be sorted by row_line."),
     "corrected-batch-gone": mark("Batch {batch}, whose rows these are, is gone."),
+    "unknown-header-row": mark(
+        "There is no header in row {row}; filled rows at the start: {found}."
+    ),
     "unknown-key-column": mark("key_column: there is no column {column}. Headers found: {found}."),
     "unknown-column": mark("There is no column {column}. Headers found: {found}."),
     "unknown-sheet": mark("sheet: there is no sheet {sheet}. Sheets found: {found}."),

@@ -11,7 +11,7 @@ class QueueName(StrEnum):
     BULK = "bulk"
     """Chunks and exports of batches, and jobs of many cars."""
     CONTROL = "control"
-    """Short housekeeping: split a batch, assemble it, sweep lost work."""
+    """Short work: split a batch, assemble it, preview a draft, sweep lost work."""
 
 
 class TaskName(StrEnum):
@@ -27,6 +27,7 @@ class TaskName(StrEnum):
     VALUE_CHUNK = "batch.value_chunk"
     ASSEMBLE_BATCH = "batch.assemble"
     MAKE_EXPORT = "batch.make_form"
+    PREVIEW_DRAFT = "batch.preview"
     SWEEP = "maintenance.sweep"
     WATCH_MODEL = "maintenance.watch_model"
     RETRAIN_MODEL = "maintenance.retrain_model"
@@ -41,6 +42,7 @@ TASK_QUEUES: dict[TaskName, QueueName] = {
     TaskName.VALUE_CHUNK: QueueName.BULK,
     TaskName.ASSEMBLE_BATCH: QueueName.CONTROL,
     TaskName.MAKE_EXPORT: QueueName.BULK,
+    TaskName.PREVIEW_DRAFT: QueueName.CONTROL,
     TaskName.SWEEP: QueueName.CONTROL,
     TaskName.WATCH_MODEL: QueueName.CONTROL,
     TaskName.RETRAIN_MODEL: QueueName.CONTROL,

@@ -15,11 +15,12 @@ HEARTBEAT_TIMEOUT_S = 15.0
 
 HEARTBEAT_RETENTION_S = 3600.0
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Number of the formats that this release reads: 2 since job payloads may lie in the blob store and
 stored records carry a schema version, 3 since a message may name many jobs and workers record
-the end of work that has a callback, 4 since the requests of a list may be columns. Workers that
-announce none read the formats of number 1."""
+the end of work that has a callback, 4 since the requests of a list may be columns, 5 since options
+of a batch may name the row of its header, or units. Workers that announce none read the formats
+of number 1."""
 
 OLDEST_PROTOCOL = 1
 

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from shared.tabular.cell_evidence import is_car
 from shared.tabular.column_names import field_for_header
 from shared.tabular.csv_reader import PLAIN, CsvReader, CsvStyle, SourceRow, replace_unreadable
 from shared.tabular.encoding import EncodingDetector, detect_encoding, find_misreading
-from shared.tabular.header_row import find_header
+from shared.tabular.header_row import find_header, header_index_of
 from shared.tabular.sample import Sample, complete_dialect
 
 HEAD_BYTES = 1 << 18
@@ -57,9 +57,8 @@ def detect_dialect(
         head = _complete_lines(head, encoding.value)
     text = head.decode(encoding.value, "replace")
     style = _detect_style(text)
-    given = options.given_headers
-    delimiter = _detect_delimiter(head, encoding.value, options.delimiter, given, style)
-    titles, (header, *rows) = _table(head, encoding.value, delimiter.value, given, style)
+    delimiter = _detect_delimiter(head, encoding.value, options, style)
+    titles, (header, *rows) = _table(head, encoding.value, delimiter.value, options, style)
     known = Dialect(
         encoding=encoding.value,
         delimiter=delimiter.value,
@@ -118,13 +117,17 @@ def _is_quoted_line(line: str) -> bool:
 
 
 def _table(
-    head: bytes, encoding: str, delimiter: str, given: Sequence[str], style: CsvStyle
+    head: bytes, encoding: str, delimiter: str, options: BatchOptions, style: CsvStyle
 ) -> tuple[list[list[str]], list[list[str]]]:
     """The title rows above the header, and the first rows from the header on."""
-    rows = [row.cells for row in sample_rows(head, encoding, delimiter, style)]
-    if not rows:
+    found = sample_rows(head, encoding, delimiter, style)
+    if not found:
         raise UnreadableUpload.of("empty-file")
-    header_index = find_header(rows, given)
+    rows = [row.cells for row in found]
+    if options.header_row is None:
+        header_index = find_header(rows, options.given_headers)
+    else:
+        header_index = header_index_of([row.line for row in found], options.header_row)
     return rows[:header_index], rows[header_index:]
 
 
@@ -165,13 +168,13 @@ class _DelimiterScore(NamedTuple):
 
 
 def _detect_delimiter(
-    head: bytes, encoding: str, wanted: str | None, given: Sequence[str], style: CsvStyle
+    head: bytes, encoding: str, options: BatchOptions, style: CsvStyle
 ) -> Detection:
     """The candidate with the most known columns, then the most rows as wide as the header."""
-    if wanted:
-        return Detection(value=wanted, confidence=1.0, basis="given")
+    if options.delimiter:
+        return Detection(value=options.delimiter, confidence=1.0, basis="given")
     scores = {
-        candidate: _score(head, encoding, candidate, given, style) for candidate in DELIMITERS
+        candidate: _score(head, encoding, candidate, options, style) for candidate in DELIMITERS
     }
     best = max(DELIMITERS, key=scores.__getitem__)
     score = scores[best]
@@ -185,9 +188,12 @@ def _detect_delimiter(
 
 
 def _score(
-    head: bytes, encoding: str, delimiter: str, given: Sequence[str], style: CsvStyle
+    head: bytes, encoding: str, delimiter: str, options: BatchOptions, style: CsvStyle
 ) -> _DelimiterScore:
-    _, rows = _table(head, encoding, delimiter, given, style)
+    try:
+        _, rows = _table(head, encoding, delimiter, options, style)
+    except UnreadableUpload:  # with this delimiter no row begins on the line of the header
+        return _DelimiterScore(0, 0.0, 0)
     header = rows[0]
     known = sum(field_for_header(name) is not None for name in header) or int(is_car(header))
     even = sum(len(row) == len(header) for row in rows) / len(rows)

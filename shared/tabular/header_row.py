@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from shared.domain.batch import BatchOptions
+from shared.domain.errors import UnreadableUpload
 from shared.domain.table import FileKind
 from shared.fields.blanks import is_blank
 from shared.fields.prices import find_currency
@@ -72,6 +73,22 @@ def find_header(rows: Rows, given: Collection[str] = ()) -> int:
         return known.index(most)
     is_directive = len(rows) > 1 and _SEPARATOR_LINE.fullmatch("".join(rows[0]).strip())
     return 1 if is_directive else 0
+
+
+def header_index_of(numbers: Sequence[int], wanted: int) -> int:
+    """Index of the row that the caller names as the header.
+
+    Args:
+        numbers: of the table's first rows: lines of a text, rows of a sheet.
+        wanted: one of them.
+
+    Raises:
+        UnreadableUpload: none of these rows has this number.
+    """
+    if wanted not in numbers:
+        found = ", ".join(map(str, numbers[:TITLE_ROWS_MAX]))
+        raise UnreadableUpload.of("unknown-header-row", "?header", row=wanted, found=found)
+    return numbers.index(wanted)
 
 
 def has_header(rows: Rows, given: Collection[str] = ()) -> bool:

@@ -26,6 +26,7 @@ from shared.tabular.columns.candidates import (
     better_candidate,
     find_candidate,
 )
+from shared.tabular.columns.given_units import find_prices_in
 from shared.tabular.columns.missing_columns import (
     ambiguous_column,
     list_columns,
@@ -328,17 +329,24 @@ class _Matcher:
         }
 
     def units(
-        self, below: Mapping[int, str], titles: Sequence[str] = ()
+        self, below: Mapping[int, str], titles: Sequence[str], given: Mapping[str, str]
     ) -> tuple[dict[str, str], dict[str, UnitColumn]]:
         """The units of whole columns that are not the fields' own; the columns with units.
 
         Args:
             below: texts of units in a row below or above the header, by column.
             titles: other texts above the header that may be units.
+            given: the units that the caller states, by field.
         """
         units, unit_columns = {}, {}
         years = self.cells_of(self.found["year"].column) if "year" in self.found else ()
         for field, candidate in self.found.items():
+            if field in given:
+                if field != ASKING_PRICE and given[field] != own_unit(field):
+                    units[field] = given[field]
+                    values = (given[field],)
+                    self.notices.append(Notice(code="unit-converted", field=field, values=values))
+                continue
             name, cells = self.names[candidate.column], self.cells_of(candidate.column)
             named = candidate.unit or unit_among_words(field, name)
             has_column = field in self._unit_columns
@@ -379,6 +387,7 @@ def match_columns(
     has_header: bool = True,
     units_around: Mapping[int, str] | None = None,
     titles: Sequence[str] = (),
+    given_units: Mapping[str, str] | None = None,
 ) -> MatchedColumns:
     """The column of each field that the file has.
 
@@ -391,6 +400,7 @@ def match_columns(
         has_header: whether the names are the file's own.
         units_around: texts of the units in a row below or above the header, by column.
         titles: other texts above the header that may be units.
+        given_units: units by field that the caller states.
 
     Raises:
         UnreadableUpload: a required column is missing, a name occurs twice, or two columns of a
@@ -412,16 +422,19 @@ def match_columns(
     matcher.add_missing(constant)
     asking = matcher.found.get(ASKING_PRICE)
     names = with_units(matcher.names, below)
-    prices = find_prices(
-        names, matcher.taken, matcher.cells_of, None if asking is None else asking.column
-    )
-    prices = in_currency_of_titles(prices, names, matcher.cells_of, titles)
+    stated = given_units or {}
+    given_price = None if asking is None else asking.column
+    if ASKING_PRICE in stated:
+        prices = find_prices_in(names, matcher.taken, given_price, stated[ASKING_PRICE])
+    else:
+        prices = find_prices(names, matcher.taken, matcher.cells_of, given_price)
+        prices = in_currency_of_titles(prices, names, matcher.cells_of, titles)
     if matcher.problems:
         matcher.list_columns(prices.column)
         raise UnreadableUpload(matcher.problems)
     if ASKING_PRICE in settled and asking is None:
         prices = prices._replace(column=None, currency=None, notices=())
-    match, (units, unit_columns) = None, matcher.units(below, titles)
+    match, (units, unit_columns) = None, matcher.units(below, titles, stated)
     if prices.column is not None:
         cells = matcher.cells_of(prices.column)
         confidence = cell_evidence.confidence_of(prices.basis, ASKING_PRICE, cells)

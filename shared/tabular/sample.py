@@ -93,6 +93,7 @@ def complete_dialect(sample: Sample, options: BatchOptions, known: Dialect) -> D
         has_header=place.has_header,
         units_around=place.units,
         titles=units_in_titles(place.titles),
+        given_units=dict(options.units),
     )
     _check_key_column(place.header, options.key_column)
     numbers = (

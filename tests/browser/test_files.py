@@ -25,7 +25,7 @@ NARROW = {"width": 360, "height": 740}
 STRANGE = "Firme;Gamme zz;Circule;Tableau\nOpel;Corsa;2015;110 000\nFord;Fiesta;2017;beaucoup\n"
 
 
-def upload(page: Page, folder: Path, text: str, button: str = "Estimer le fichier") -> None:
+def upload(page: Page, folder: Path, text: str, button: str = "L'estimer tout de suite") -> None:
     file = folder / "mon parc.csv"
     file.write_text(text, encoding="cp1252")
     page.set_input_files("#file", file)
@@ -73,10 +73,10 @@ def test_a_file_that_is_not_a_table_of_cars_is_refused_on_the_page(
     open_page: OpenPage, tmp_path: Path
 ) -> None:
     page = open_page("/fichiers")
-    upload(page, tmp_path, "a;b\n1;2\n", button="Vérifier seulement")
+    upload(page, tmp_path, "a;b\n1;2\n")
     alert = page.get_by_role("region").filter(has_text="Il manque")
     expect(alert).to_be_visible()
-    expect(page.get_by_role("button", name="Estimer le fichier")).to_be_visible()
+    expect(page.get_by_role("button", name="Ouvrir le fichier")).to_be_visible()
 
 
 @pytest.mark.parametrize("script", [True, False])
@@ -97,7 +97,7 @@ def test_a_file_with_unknown_headers_is_completed_in_the_browser(
         page.select_option(f"#column-{field}", f"#{column}")
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= NARROW["width"], "the page fits a small phone"
-    page.get_by_role("button", name="Estimer le fichier").click()
+    page.get_by_role("button", name="L'estimer tout de suite").click()
     expect(page.get_by_role("heading", name="mon parc.csv")).to_be_visible()
     found = page.get_by_role("region", name="Colonnes reconnues")
     expect(found.get_by_role("row", name="Marque Firme")).to_be_visible()
@@ -134,6 +134,8 @@ def test_common_values_and_a_missing_header_are_options(
     expect(page.locator(".alert.error")).to_be_visible()
     page.select_option("#column-model", "#1")
     page.select_option("#column-year", "#2")
+    expect(page.locator("#constant-company")).to_have_value("Toyota")
+    page.get_by_role("button", name="Ouvrir le fichier").click()
     expect(page.locator("#constant-company")).to_have_value("Toyota")
     page.get_by_role("button", name="Vérifier seulement").click()
     expect(page.get_by_role("heading", name="Vérifié")).to_be_visible()

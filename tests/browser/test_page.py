@@ -265,7 +265,7 @@ def test_a_busy_service_shows_a_waiting_page_that_loads_the_result(
     page = open_page(java_script_enabled=False)
     fill(page, km_driven="123 456")
     submit(page)
-    expect(page.get_by_role("heading", name="Estimation en cours")).to_be_visible()
+    expect(page.locator("#attente")).to_be_visible()
     suspended_workers()
     expect(page.locator(".result data")).to_have_text(PRICE_FORMAT)
     assert "/estimations/" in page.url

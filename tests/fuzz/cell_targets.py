@@ -27,6 +27,7 @@ from shared.tabular.encoding import find_codec, find_misreading, restore
 from shared.vehicles.names import display_names, is_generation, read_names, suggest
 from tests.fuzz.inputs import TEXTS
 from tests.fuzz.target import target
+from tests.unit.api.pages.in_language import in_language
 
 TEXT_BYTES = TEXTS.map(lambda text: text.encode("utf-8", "surrogatepass"))
 PAIRS = st.tuples(TEXTS, TEXTS).map("\n".join).map(lambda text: text.encode("utf-8", "replace"))
@@ -59,7 +60,9 @@ def cell(data: bytes) -> None:
         for validator in VALIDATORS.values():
             value, code = validator.normalize(name, text)
             assert code is None or isinstance(code, str)
-        _field(name, text, "")
+    with in_language("ar"):
+        for name in CAR_FIELDS:
+            _field(name, text, "", "")
 
 
 @target(TEXT_BYTES)

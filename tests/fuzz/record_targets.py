@@ -25,9 +25,9 @@ from shared.blobs.local import LocalBlobStore
 from shared.blobs.parts import HEAD_LENGTH, decode_part_head
 from shared.domain.batch import BatchManifest, BatchOptions, BatchOutcome, BatchProgress
 from shared.domain.errors import DomainError
+from shared.domain.files.notes import NoteCount
 from shared.domain.ids import BatchId, CallerId, JobId
 from shared.domain.job import Callback, Job
-from shared.domain.notes import NoteCount
 from shared.domain.outlook import (
     Comparable,
     Depreciation,

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.domain.notes import ALL_EXTRAPOLATED
+from shared.domain.files.notes import ALL_EXTRAPOLATED
 from shared.domain.valuation import QUANTILE_LEVELS, VerdictPosition
 
 Floats: TypeAlias = NDArray[np.float64]

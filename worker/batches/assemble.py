@@ -6,14 +6,23 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from shared.audit.checkpoints import Checkpoints
-from shared.blobs.batch_files import ERRORS, PARTS, REJECTED, RESULTS, BatchFiles, chunk_of
+from shared.blobs.batch_files import (
+    ERRORS,
+    LINES,
+    PARTS,
+    REJECTED,
+    RESULTS,
+    BatchFiles,
+    chunk_of,
+)
 from shared.blobs.direct_io import drop_from_page_cache
 from shared.blobs.parts import contiguous_parts, decode_part_head, header_lines, read_section
+from shared.blobs.row_lines import encode_runs
 from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
+from shared.domain.files.notes import AskingSides, NoteCount, NoteCounter
 from shared.domain.ids import BatchId
 from shared.domain.job import JobState
-from shared.domain.notes import AskingSides, NoteCount, NoteCounter
 from shared.logging import get_logger
 from shared.metrics import BATCHES
 from shared.redis.batch_ledger.ledger import BatchLedger, StepDecision
@@ -100,7 +109,7 @@ class BatchAssembler:
         if self._ledger.finish(batch_id, final):
             BATCHES.labels(state=str(final.state)).inc()
             log.info("batch_ended", batch_id=batch_id, state=final.state, outcome=final.outcome)
-        if not may_be_replayed(manifest, final):
+        if not may_run_again(manifest, final):
             self._files.delete_intermediates(batch_id)
         for each in filter(None, (batch_id, manifest.corrects)):
             self._ledger.record_bytes(each, manifest.caller, self._files.blobs.total_size(each))
@@ -148,6 +157,7 @@ class BatchAssembler:
                 files.enter_context(blobs.write(batch_id, name))
                 for name in (RESULTS, ERRORS, REJECTED)
             ]
+            lines = files.enter_context(blobs.write(batch_id, LINES))
             for output, head in zip(outputs, header_lines(manifest), strict=True):
                 output.write(head)
             for number, name in enumerate(names):
@@ -158,6 +168,7 @@ class BatchAssembler:
                     for output, length in zip(outputs, head_of_part.lengths, strict=True):
                         output.write(read_section(part, length))
                     drop_from_page_cache(part)
+                lines.write(encode_runs(head_of_part.line_runs))
                 publish_part_segment(
                     self._audit_folder, blobs, manifest, chunk_of(name), head_of_part
                 )
@@ -173,10 +184,11 @@ class BatchAssembler:
         return counts, notes.result(), sides
 
 
-def may_be_replayed(manifest: BatchManifest, final: BatchProgress) -> bool:
-    """Whether an ended batch has a dead letter: its chunks and parts are then kept."""
-    has_failed = final.counts.failed > 0 or final.error == ATTEMPTS_EXHAUSTED
-    return has_failed and manifest.corrects is None
+def may_run_again(manifest: BatchManifest, final: BatchProgress) -> bool:
+    """Whether an ended batch can be retried, or has a dead letter: its file and parts are kept."""
+    has_failed = final.counts.failed > 0 or final.error in {ATTEMPTS_EXHAUSTED, ROWS_MISSING}
+    is_cancelled = final.outcome is BatchOutcome.CANCELLED
+    return (has_failed or is_cancelled) and manifest.corrects is None
 
 
 def final_progress(

@@ -15,7 +15,7 @@ import orjson
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest
 from shared.domain.car import REQUIRED_FIELDS, USUALLY_STATED
-from shared.domain.notes import AskingSides, NoteCounter
+from shared.domain.files.notes import AskingSides, NoteCounter
 from shared.domain.table import Dialect
 from shared.domain.valuation import DEFAULT_COVERAGE, MODEL_UNKNOWN, QUANTILE_LEVELS
 from shared.fields.columns import ColumnValidator
@@ -49,7 +49,7 @@ class Estimates(Protocol):
 
     @property
     def notes(self) -> Any:
-        """(n,) bits of `shared.domain.notes.MODEL_NOTES`."""
+        """(n,) bits of `shared.domain.files.notes.MODEL_NOTES`."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""What the model says of the rows of a batch beside their prices: `shared.domain.notes`."""
+"""What the model says of the rows of a batch beside their prices: `shared.domain.files.notes`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.domain.notes import (
+from shared.domain.files.notes import (
     COLUMN_WITHOUT_EFFECT,
     EXTRAPOLATED_KM,
     MODEL_NOTES,

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import orjson
 
+from shared.domain.files.notes import NoteCounter
 from shared.domain.names import fold_name
-from shared.domain.notes import NoteCounter
 from shared.domain.reading import Match, NameReading, VehicleName
 from shared.domain.valuation import MODEL_UNKNOWN, audit_names
 from shared.fields.blanks import is_blank

@@ -4,10 +4,12 @@ import contextlib
 from pathlib import Path
 
 from shared.blobs.batch_files import PARTS, BatchFiles, chunk_of
+from shared.blobs.draft_files import DraftFiles
 from shared.blobs.parts import read_part_head
 from shared.domain.batch import BatchManifest
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, UnreadableRecord
+from shared.domain.files.draft import DRAFT_TTL_S
 from shared.domain.ids import BatchId, id_timestamp
 from shared.domain.job import TOMBSTONE_TTL_FACTOR
 from shared.logging import describe, get_logger
@@ -20,8 +22,8 @@ SCAN_INTERVAL_S = 600
 """Time between two scans of all batches in the blob store. After the broker lost its data the next
 sweep scans at once, because the marker of the last scan is lost too."""
 
-ABANDONED_UPLOAD_TTL_S = 86_400
-"""Age at which the blobs of an unfinished upload are deleted."""
+ABANDONED_UPLOAD_TTL_S = DRAFT_TTL_S
+"""Age at which the blobs of an unfinished upload, or of a draft, are deleted."""
 
 log = get_logger("batch.sweep")
 
@@ -99,6 +101,7 @@ class BatchSweeper:
         manifest = self._files.manifest(batch_id)
         if manifest is None:
             if id_timestamp(batch_id) + ABANDONED_UPLOAD_TTL_S < now:
+                self._forget_draft(batch_id)
                 self._files.discard(batch_id)
             return
         self._ledger.index_by_caller(batch_id, manifest.caller, keep_s)
@@ -113,6 +116,12 @@ class BatchSweeper:
         if not self._ledger.has_bytes(batch_id, manifest.caller):
             size = self._files.blobs.total_size(batch_id)
             self._ledger.record_bytes(batch_id, manifest.caller, size)
+
+    def _forget_draft(self, draft_id: BatchId) -> None:
+        """Let an expired draft count no more against the storage of its caller."""
+        draft = DraftFiles(self._files.blobs).draft(draft_id)
+        if draft is not None:
+            self._ledger.forget_bytes(draft_id, draft.caller)
 
     def _restore(self, manifest: BatchManifest) -> None:
         """Restore the ledger of an unfinished batch if it is lost."""

@@ -58,6 +58,7 @@ class TableImporter:
             sheet=options.sheet,
             headers=options.given_headers,
             max_bytes=self._max_bytes,
+            header_row=options.header_row,
         )
         with (
             self._files.blobs.read(batch_id, SOURCE) as source,

@@ -12,9 +12,9 @@ from api.http.problems import RETRY_AFTER_S, retry_after_s, status_of
 from api.ops.docs_views import html_response
 from api.pages.car.form import build_form
 from api.pages.car.result import data_age_warnings
-from api.pages.common import ASSETS, BASIC_CHALLENGE, PAGE_CSP, REFUSAL_STATUSES
 from api.pages.language import gettext as _
 from api.pages.language import page_language, page_url
+from api.pages.policy import ASSETS, BASIC_CHALLENGE, PAGE_CSP, REFUSAL_STATUSES
 from api.pages.typography import format_month
 from model_store.registry.manifest import CARD_DATA_FILE
 from shared.domain.clock import current_month

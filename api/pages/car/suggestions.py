@@ -7,7 +7,7 @@ from api.pages.car.reading import format_value
 from api.pages.language import gettext as _
 from api.pages.typography import format_percent
 from api.suggestions.active import active_folder, find_usual_values
-from api.suggestions.search import known_brand, suggest_trims
+from api.suggestions.search import known_brand, suggest_models, suggest_trims
 from api.suggestions.usual import Share, UsualValues
 from api.suggestions.vocabulary import Name, vocabulary
 
@@ -31,7 +31,7 @@ def field_options(values: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
     words = vocabulary(folder)
     company, model = values.get("company", ""), values.get("model", "")
     own = words.brand_models(known_brand(company)) if company else ()
-    models = own or words.listed_models()[:MAX_MODELS]
+    models = own or suggest_models(folder, "", "", MAX_MODELS)
     trims = suggest_trims(folder, company, model, "", MAX_TRIMS)
     return {
         "company": [{"value": one.value, "label": ""} for one in words.brands[:MAX_BRANDS]],

@@ -26,9 +26,9 @@ from api.pages.car.page import (
     show_http_error,
 )
 from api.pages.car.result import build_result
-from api.pages.common import ASSETS, prefers_html
 from api.pages.language import gettext as _
 from api.pages.language import page_url
+from api.pages.policy import ASSETS, prefers_html
 from api.pages.typography import typographic
 from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import DomainError, InvalidInput, StorageUnavailable

@@ -16,11 +16,11 @@ from api.middleware.authentication import accept_basic_auth
 from api.ops.docs_views import html_response
 from api.pages.car.page import problem_notice, show_error, show_http_error
 from api.pages.car.views import show_unexpected_error
-from api.pages.common import ASSETS, BASIC_CHALLENGE, PAGE_CSP
 from api.pages.estimates.labels import LOCALES, format_date, path_of, reference
 from api.pages.estimates.summary import Summary, summarize
 from api.pages.language import chosen_language, page_language, page_url
 from api.pages.language import gettext as _
+from api.pages.policy import ASSETS, BASIC_CHALLENGE, PAGE_CSP
 from api.pages.typography import format_amount, format_price
 from shared.blobs.estimate_files import KeptEstimate, id_in
 from shared.domain.errors import DomainError, ValuationNotFound

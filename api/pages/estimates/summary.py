@@ -9,10 +9,11 @@ from api.pages.language import gettext as _
 from api.pages.language import page_language
 from api.pages.typography import format_price, round_price
 from shared.blobs.estimate_files import KeptEstimate
-from shared.domain.valuation import Estimate, VerdictPosition
+from shared.domain.valuation import CarRequest, Estimate, VerdictPosition
 from shared.fields.car import CAR_FIELDS
 from shared.i18n.catalogue import mark
 from shared.messages.explanations import explain_in_words
+from shared.messages.typical import typical_in_words
 
 VERDICT_TITLES = {
     VerdictPosition.BELOW: mark("Below the market"),
@@ -49,7 +50,6 @@ def summarize(kept: KeptEstimate) -> Summary:
     request, estimate = valuation.request, valuation.estimate
     interval, language = estimate.interval(), page_language()
     asking = request.asking_price_mad
-    explained = estimate.explanation
     return Summary(
         car=car_name(request, estimate, form_values(request)),
         price_mad=round_price(estimate.price_mad),
@@ -63,9 +63,7 @@ def summarize(kept: KeptEstimate) -> Summary:
             for name, value in request.car.to_dict().items()
             if name not in {"company", "model", "year"}
         ],
-        explanation=(
-            explain_in_words(estimate, explained, request.car, language) if explained else ()
-        ),
+        explanation=_explanation(request, estimate),
     )
 
 
@@ -73,6 +71,15 @@ def interval_sentence(summary: Summary) -> str:
     """The interval in words."""
     text = _("Nine comparable cars in ten are offered between {low} and {high}.")
     return text.format(low=summary.low, high=summary.high)
+
+
+def _explanation(request: CarRequest, estimate: Estimate) -> Sequence[str]:
+    """Sentences on the price: against the typical car, where the data have one."""
+    if estimate.typical is not None:
+        return typical_in_words(estimate, estimate.typical, request.car, page_language())
+    if estimate.explanation is not None:
+        return explain_in_words(estimate, estimate.explanation, request.car, page_language())
+    return ()
 
 
 def _verdict(estimate: Estimate, asking_price_mad: float) -> str:

@@ -1,44 +1,45 @@
 """`/fichiers/{id}`: the progress, the results and the corrections of a batch."""
 
 import time
-from typing import Any
 
 from flask import Response, request
 from werkzeug.exceptions import NotFound
 
-from api.batches.detection_schemas import dump_input
 from api.batches.result_views import partial_response, stored_response
 from api.batches.results import SHEET_MAX_ROWS
-from api.batches.schemas import dump_batch
+from api.batches.schemas import serialize_batch
 from api.batches.views import accept_correction, current_batch
 from api.events.views import batch_event_stream
-from api.http.context import caller_id, services
-from api.http.problems import status_of
+from api.http.context import admission, caller_id, services
+from api.http.problems import retry_after_s, status_of
 from api.http.responses import json_response
 from api.middleware.authentication import Scope, require_scope
-from api.pages.files.pages import STATES, blueprint, reasons, redirect_to, render, sentences
-from api.pages.files.upload_form import (
-    build_file_form,
-    option_values,
-)
+from api.pages.files.batch_page import build_page, describe_outage
+from api.pages.files.pages import blueprint, reasons, render
+from api.pages.files.redirects import redirect_to_page
 from api.pages.language import page_language
-from api.pages.typography import format_number
-from shared.domain.batch import Batch, ExportFormat, ResultTable
+from shared.domain.batch import ExportFormat, ResultTable
 from shared.domain.errors import (
+    BrokerUnavailable,
     CorrectionInProgress,
+    DomainError,
     InvalidInput,
     NothingToCorrect,
+    NothingToRetry,
+    RateLimited,
+    ResultNotReady,
+    StorageUnavailable,
     UnsupportedUpload,
 )
-from shared.domain.exports import STORED, Export
+from shared.domain.files.exports import STORED, Export
 from shared.domain.ids import BatchId
-from shared.fields.car import CAR_FIELDS
-from shared.messages.texts import describe_batch_error
 
 REFRESH_S = 2
 """Reload interval of the page of a running batch in browsers without JavaScript."""
+OUTAGE_REFRESH_S = 5
+LOCALIZED = "classeur"
 EXPORTS = {
-    "classeur": Export(format=ExportFormat.XLSX, localized=True),
+    LOCALIZED: Export(format=ExportFormat.XLSX, localized=True),
     "csv": STORED,
     "excel": Export(format=ExportFormat.EXCEL_FR),
     "json": Export(format=ExportFormat.NDJSON),
@@ -46,46 +47,67 @@ EXPORTS = {
 }
 """Exports by the last segment of their URL."""
 
-OUTCOMES = {
-    "complete": "Toutes les voitures sont estimées",
-    "with_errors": "Terminé ; des lignes sont à corriger",
-    "partial": "Terminé en partie ; des lignes n'ont pas pu être estimées",
-    "aborted": "Arrêté avant la fin",
-    "cancelled": "Annulé",
-    "dry_run": "Vérifié, sans estimation",
-}
-
 
 @blueprint.get("/fichiers/<batch_id>")
 @require_scope(Scope.BULK)
 def show(batch_id: str) -> Response:
-    """Show the state of a batch, its detected columns and its downloads."""
-    batch = current_batch(batch_id)
-    return render("file.html", view=_view(batch), refresh=REFRESH_S)
+    """Show the state of a batch; of an ended one its value, its rows and its downloads."""
+    try:
+        return _page(batch_id)
+    except (BrokerUnavailable, StorageUnavailable) as error:
+        return _outage_page(batch_id, error)
 
 
 @blueprint.post("/fichiers/<batch_id>/annuler")
 @require_scope(Scope.BULK)
 def cancel(batch_id: str) -> Response:
     """Cancel a batch and redirect to its page."""
-    if not current_batch(batch_id).progress.state.is_terminal:
-        services().batches.cancel(BatchId(batch_id), caller_id())
-    return redirect_to(batch_id)
+    try:
+        if not current_batch(batch_id).progress.state.is_terminal:
+            services().batches.cancel(BatchId(batch_id), caller_id())
+    except (BrokerUnavailable, StorageUnavailable) as error:
+        return _outage_page(batch_id, error)
+    return redirect_to_page(f"/fichiers/{batch_id}")
+
+
+@blueprint.post("/fichiers/<batch_id>/relancer")
+@require_scope(Scope.BULK)
+def retry(batch_id: str) -> Response:
+    """Retry a batch that was cancelled or has failed, and redirect to its page."""
+    try:
+        services().batch_retries.retry(BatchId(batch_id), caller_id(), admission())
+    except (NothingToRetry, CorrectionInProgress, RateLimited) as error:
+        return _page(batch_id, error)
+    except (BrokerUnavailable, StorageUnavailable) as error:
+        return _outage_page(batch_id, error)
+    return redirect_to_page(f"/fichiers/{batch_id}")
+
+
+@blueprint.post("/fichiers/<batch_id>/supprimer")
+@require_scope(Scope.BULK)
+def delete(batch_id: str) -> Response:
+    """Delete an ended batch with its results, and redirect to the form."""
+    try:
+        services().batches.delete(BatchId(batch_id), caller_id())
+    except (ResultNotReady, CorrectionInProgress) as error:
+        return _page(batch_id, error)
+    except (BrokerUnavailable, StorageUnavailable) as error:
+        return _outage_page(batch_id, error)
+    return redirect_to_page("/fichiers")
 
 
 @blueprint.post("/fichiers/<batch_id>/corriger")
 @require_scope(Scope.BULK)
 def correct(batch_id: str) -> Response:
-    """Accept corrected rows and redirect to the page of their batch.
+    """Accept a file of corrected rows and redirect to the page of their batch.
 
     A refusal shows the page of the corrected batch, whose form takes the rows again.
     """
     try:
         correction = accept_correction(batch_id)
     except (InvalidInput, UnsupportedUpload, CorrectionInProgress, NothingToCorrect) as error:
-        view = {**_view(current_batch(batch_id)), "refusals": reasons(error)}
-        return render("file.html", status_of(error), view=view, refresh=REFRESH_S)
-    return redirect_to(correction.manifest.id)
+        return _page(batch_id, error)
+    return redirect_to_page(f"/fichiers/{correction.manifest.id}")
 
 
 @blueprint.get("/fichiers/<batch_id>/suivi")
@@ -93,7 +115,8 @@ def correct(batch_id: str) -> Response:
 def follow(batch_id: str) -> Response:
     """Send the progress as server-sent events, or as JSON for clients without them."""
     if "etat" in request.args:
-        response = json_response(dump_batch(current_batch(batch_id), time.time()))
+        batch = current_batch(batch_id)
+        response = json_response(serialize_batch(batch, time.time(), page_language()))
     else:
         response = batch_event_stream(batch_id)
     response.headers["Cache-Control"] = "private, no-store"
@@ -109,7 +132,10 @@ def results(batch_id: str, form: str) -> Response:
         raise NotFound
     if not batch.progress.state.is_terminal:
         return partial_response(batch, STORED)
-    return stored_response(batch, ResultTable.RESULTS, EXPORTS[form])
+    export = EXPORTS[form]
+    if form == LOCALIZED:
+        export = Export(format=export.format, localized=True, language=page_language())
+    return stored_response(batch, ResultTable.RESULTS, export)
 
 
 @blueprint.get("/fichiers/<batch_id>/refusees")
@@ -122,41 +148,18 @@ def rejected(batch_id: str) -> Response:
     return stored_response(batch, ResultTable.REJECTED, export)
 
 
-def _view(batch: Batch) -> dict[str, Any]:
-    """The values that `file.html` shows."""
-    progress = batch.progress
-    counts = dump_batch(batch, time.time())["counts"]
-    found = dump_input(batch, "fr")
-    columns = [(CAR_FIELDS[field].label_fr, name) for field, name in found["columns"].items()]
-    state = STATES[str(progress.state)]
-    return {
-        "id": batch.manifest.id,
-        "name": batch.manifest.file_name or "Votre fichier",
-        "title": OUTCOMES[str(progress.outcome)] if progress.outcome else state,
-        "has_ended": progress.state.is_terminal,
-        "corrects": batch.manifest.corrects,
-        "is_checked_only": batch.manifest.options.dry_run,
-        "counts": counts,
-        "shown": {name: format_number(count or 0) for name, count in counts.items()},
-        "columns": columns,
-        "unused": found["unused"],
-        "notices": [notice["detail"] for notice in found["notices"]],
-        "errors": _errors(batch),
-        "form": _form_of_refused(batch),
-    }
+def _page(batch_id: str, refusal: DomainError | None = None) -> Response:
+    """The page of a batch, with the reasons of a refused request."""
+    view = build_page(current_batch(batch_id))
+    refusals = [] if refusal is None else list(reasons(refusal))
+    status = 200 if refusal is None else status_of(refusal)
+    return render("file.html", status, view=view, refusals=refusals, refresh=REFRESH_S)
 
 
-def _form_of_refused(batch: Batch) -> dict[str, Any] | None:
-    """The form that asks for the columns of a file that a worker refused."""
-    form = build_file_form(option_values(batch.manifest.options), batch.refusal)
-    return form if form["mapping"] else None
-
-
-def _errors(batch: Batch) -> list[str]:
-    """Why a batch ended early; empty if it did not."""
-    if batch.refusal:
-        return sentences(batch.refusal)
-    code = batch.progress.error
-    if code is None:
-        return []
-    return [describe_batch_error(code, page_language())]
+def _outage_page(batch_id: str, error: DomainError) -> Response:
+    """A page that says what does not answer, and loads the page of the batch until it does."""
+    view = {"id": batch_id[:64], **describe_outage(error)}
+    status = status_of(error)
+    response = render("batch/outage.html", status, view=view, refresh=OUTAGE_REFRESH_S)
+    response.headers["Retry-After"] = str(retry_after_s(error))
+    return response

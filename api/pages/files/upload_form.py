@@ -6,42 +6,49 @@ from typing import Any
 from marshmallow import ValidationError
 
 from api.batches.schemas import UploadQuery
+from api.pages.language import gettext as _
+from api.pages.language import page_language
 from shared.domain.batch import BatchOptions
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS, USUALLY_STATED
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds.category import Category
-from shared.fields.spellings import FRENCH_CHOICES
+from shared.i18n.catalogue import mark
+from shared.messages.texts import choice_name
 from shared.tabular.column_names import ASKING_PRICE
+from shared.tabular.columns.given_units import unit_choices
 
-COLUMN, CONSTANT = "column-", "constant-"
+COLUMN, CONSTANT, UNIT = "column-", "constant-", "unit-"
 """Prefixes of the form's fields, before the name of a field of the car."""
 NO_COLUMN = "-"
 """The choice of no column for a field whose column would be recognised."""
 MAPPED_FIRST = (*REQUIRED_FIELDS, *USUALLY_STATED, ASKING_PRICE)
 MAPPED_LATER = tuple(name for name in FIELD_NAMES if name not in MAPPED_FIRST)
 CONSTANT_FIELDS = (*REQUIRED_FIELDS, "fuel", "transmission")
+UNIT_FIELDS = tuple(name for name in (*MAPPED_FIRST, *MAPPED_LATER) if len(unit_choices(name)) > 1)
+"""Fields whose numbers may be in several units, and the asking price."""
 OPTIONS = ("sheet", "encoding", "header")
 FORM_FIELDS = frozenset(
     (
         *OPTIONS,
         *(COLUMN + name for name in (*MAPPED_FIRST, *MAPPED_LATER)),
         *(CONSTANT + name for name in CONSTANT_FIELDS),
+        *(UNIT + name for name in UNIT_FIELDS),
     )
 )
 """Names of all text fields of the form; they stand before the file."""
 
 ENCODINGS = {
     "utf-8": "UTF-8",
-    "cp1252": "Windows-1252 (Europe de l'Ouest)",
-    "cp1256": "Windows-1256 (arabe)",
+    "cp1252": mark("Windows-1252 (Western Europe)"),
+    "cp1256": mark("Windows-1256 (Arabic)"),
     "iso8859-15": "ISO 8859-15 (Latin-9)",
-    "mac-roman": "Mac Roman (ancien Excel pour Mac)",
+    "mac-roman": mark("Mac Roman (old Excel for Mac)"),
     "cp850": "CP850 (DOS)",
     "utf-16": "UTF-16",
 }
 """Encodings to choose from, by their option."""
-HEADERS = {"yes": "Oui, la première", "no": "Non, aucune"}
+HEADERS = {"yes": mark("Yes, the first one"), "no": mark("No, none")}
 
 
 def load_options(values: Mapping[str, str], *, dry_run: bool) -> BatchOptions:
@@ -59,6 +66,7 @@ def load_options(values: Mapping[str, str], *, dry_run: bool) -> BatchOptions:
     given = {name: values.get(name, "").strip() for name in OPTIONS}
     given["columns"] = _pairs(values, COLUMN)
     given["constants"] = _pairs(values, CONSTANT)
+    given["units"] = _pairs(values, UNIT)
     try:
         query = UploadQuery().load({name: text for name, text in given.items() if text})
     except ValidationError as error:
@@ -71,7 +79,7 @@ def load_options(values: Mapping[str, str], *, dry_run: bool) -> BatchOptions:
                 for name, texts in wrong.items()
             ]
         ) from None
-    return BatchOptions(**{**query, "dry_run": dry_run, "language": "fr"})
+    return BatchOptions(**{**query, "dry_run": dry_run, "language": page_language()})
 
 
 def _wrong_constants(values: Mapping[str, str]) -> Iterator[FieldProblem]:
@@ -99,8 +107,11 @@ def _pairs(values: Mapping[str, str], prefix: str) -> str:
 def option_values(options: BatchOptions) -> dict[str, str]:
     """The values of the form's fields that yield the options of a batch."""
     values = {"sheet": options.sheet or "", "encoding": options.encoding or ""}
-    if options.header is not None:
+    if options.header_row is not None:
+        values["header"] = f"#{options.header_row}"
+    elif options.header is not None:
         values["header"] = "yes" if options.header else "no"
+    values |= {UNIT + field: unit for field, unit in options.units}
     values |= {COLUMN + field: column or NO_COLUMN for field, column in options.columns}
     return values | {CONSTANT + field: text for field, text in options.constants}
 
@@ -114,20 +125,24 @@ def build_file_form(
         values: of the form's fields, as they were sent.
         problems: why the file was refused.
     """
-    constants = [_constant(name, values.get(CONSTANT + name, "")) for name in CONSTANT_FIELDS]
+    constants = [constant_entry(name, values.get(CONSTANT + name, "")) for name in CONSTANT_FIELDS]
     given = [values.get(name, "") for name in OPTIONS] + [one["value"] for one in constants]
     listed = next((one for one in problems if "header" in one.params), None)
     doubtful = {field for one in problems for field in _fields_of(one)}
     mapping = None if listed is None else _build_mapping(listed, doubtful, values)
     return {
         "sheet": values.get("sheet", ""),
-        "encodings": _choices(ENCODINGS, values.get("encoding", "")),
-        "headers": _choices(HEADERS, values.get("header", "")),
+        "encodings": translated_choices(ENCODINGS, values.get("encoding", "")),
+        "headers": translated_choices(HEADERS, values.get("header", "")),
         "constants": constants,
         "is_open": any(given),
         "mapping": mapping,
-        # Columns that were chosen before and are not shown now.
-        "kept": {} if mapping else {k: v for k, v in values.items() if k.startswith(COLUMN)},
+        # Columns and units that were chosen before and are not shown now.
+        "kept": {
+            name: value
+            for name, value in values.items()
+            if name.startswith(UNIT) or (name.startswith(COLUMN) and not mapping)
+        },
     }
 
 
@@ -136,22 +151,28 @@ def _fields_of(problem: FieldProblem) -> Sequence[str]:
     return problem.params.get("fields") or [problem.params.get("meaning", "")]
 
 
-def _choices(labels: Mapping[str, str], value: str) -> list[dict[str, Any]]:
+def translated_choices(labels: Mapping[str, str], value: str) -> list[dict[str, Any]]:
+    """The options of a select, from English labels by their values."""
     return [
-        {"value": each, "label": label, "selected": each == value} for each, label in labels.items()
+        {"value": each, "label": _(label), "selected": each == value}
+        for each, label in labels.items()
     ]
 
 
-def _constant(name: str, value: str) -> dict[str, Any]:
+def constant_entry(name: str, value: str) -> dict[str, Any]:
+    """The input, or the select, of a value that holds for all rows."""
     field = CAR_FIELDS[name]
     choices: dict[str, str] = {}
     if isinstance(field, Category):
-        choices = {str(one): FRENCH_CHOICES[one] for one in field.choices}
+        choices = {str(one): choice_name(str(one), page_language()) for one in field.choices}
     return {
         "name": CONSTANT + name,
-        "label": field.label_fr,
+        "label": field.label(page_language()),
         "value": value,
-        "choices": _choices(choices, value),
+        "choices": [
+            {"value": one, "label": label, "selected": one == value}
+            for one, label in choices.items()
+        ],
     }
 
 
@@ -179,7 +200,7 @@ def _build_mapping(
         is_recognised = name in matched and name not in doubtful
         return {
             "name": COLUMN + name,
-            "label": CAR_FIELDS[name].label_fr,
+            "label": CAR_FIELDS[name].label(page_language()),
             "is_doubtful": name in doubtful,
             "no_column": NO_COLUMN if is_recognised or chosen == NO_COLUMN else "",
             "columns": [{**one, "selected": one["value"] == chosen} for one in columns],

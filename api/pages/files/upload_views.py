@@ -6,16 +6,18 @@ from api.batches.views import upload_body
 from api.http.context import admission, caller_id, services
 from api.http.problems import status_of
 from api.middleware.authentication import Scope, require_scope
-from api.pages.files.pages import blueprint, form_page, redirect_to, sentences
+from api.pages.files.draft_views import draft_path
+from api.pages.files.pages import blueprint, form_page, trouble_of
+from api.pages.files.redirects import redirect_to_batch, redirect_to_page
 from api.pages.files.upload_form import (
     FORM_FIELDS,
     build_file_form,
     load_options,
 )
-from shared.domain.errors import (
-    InvalidInput,
-)
-from shared.messages.texts import describe_problem
+from shared.domain.errors import InvalidInput
+
+AT_ONCE, CHECK = "estimer", "verifier"
+"""Query parameters of the buttons that start the batch without a draft: valued, or a dry run."""
 
 
 @blueprint.get("/fichiers")
@@ -28,17 +30,16 @@ def form() -> Response:
 @blueprint.post("/fichiers")
 @require_scope(Scope.BULK)
 def hand_in() -> Response:
-    """Accept a file and redirect to its page; a refusal shows the form with its values."""
+    """Store a file as a draft, or start its batch; a refusal shows the form with its values."""
     body = upload_body()
     values = body.read_fields(FORM_FIELDS)
     try:
-        options = load_options(values, dry_run="verifier" in request.args)
+        options = load_options(values, dry_run=CHECK in request.args)
+        if AT_ONCE not in request.args and CHECK not in request.args:
+            draft = services().drafts.create(body, options, caller_id(), admission())
+            return redirect_to_page(draft_path(draft.id))
         batch = services().batches.accept(body, options, caller_id(), admission=admission())
     except InvalidInput as error:
-        trouble = {
-            "title": describe_problem(error.code, error.params, "fr")[0],
-            "details": sentences(error.problems),
-        }
         form = build_file_form(values, error.problems)
-        return form_page(trouble, status=status_of(error), form=form)
-    return redirect_to(batch.manifest.id)
+        return form_page(trouble_of(error), status=status_of(error), form=form)
+    return redirect_to_batch(batch.manifest.id)

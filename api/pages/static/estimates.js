@@ -91,25 +91,29 @@ const form = document.querySelector("form[data-gone]");
 if (form) {
   const said = form.querySelector(".gone");
   let isSending = false;
-  const send = async () => {
+  let mayPass = false;
+  const send = async (button) => {
     try {
       await fetch("/assets/icon.svg", { method: "HEAD", cache: "no-store" });
     } catch {
       said.textContent = form.dataset.gone;
-      setTimeout(send, RETRY_MS);
+      setTimeout(send, RETRY_MS, button);
       return;
     }
     said.textContent = "";
-    form.submit();
+    // With its button: some state what is to be done.
+    mayPass = true;
+    form.requestSubmit(button);
   };
   form.addEventListener("submit", (event) => {
+    if (mayPass) return;
     event.preventDefault();
     if (isSending) return;
     isSending = true;
-    send();
+    send(event.submitter);
   });
   // The browser may show this page again as it was left.
   addEventListener("pageshow", () => {
-    isSending = false;
+    isSending = mayPass = false;
   });
 }

@@ -5,12 +5,20 @@ const box = document.getElementById("suivi");
 const bar = box.querySelector("progress");
 const TERMINAL = ["SUCCEEDED", "FAILED", "CANCELLED"];
 const POLL_MS = 2000;
-const whole = new Intl.NumberFormat("fr-FR");
+const LOCALES = { fr: "fr-FR", ar: "ar-MA", en: "en-US" };
+const whole = new Intl.NumberFormat(LOCALES[document.documentElement.lang] || "fr-FR", {
+  numberingSystem: "latn",
+  maximumFractionDigits: 0,
+});
+
+function words(name, placeholder, value) {
+  return box.dataset[name].replace(`{${placeholder}}`, whole.format(value));
+}
 
 function remaining(seconds) {
   if (seconds === null) return "";
-  if (seconds < 60) return `encore ${Math.max(Math.round(seconds), 1)} s environ`;
-  return `encore ${whole.format(Math.round(seconds / 60))} min environ`;
+  if (seconds < 60) return words("seconds", "n", Math.max(Math.round(seconds), 1));
+  return words("minutes", "n", Math.round(seconds / 60));
 }
 
 function show(batch) {
@@ -20,15 +28,17 @@ function show(batch) {
     if (counts[name] !== null) place.textContent = whole.format(counts[name]);
   }
   if (counts.total) {
+    document.getElementById("of").hidden = false;
     bar.max = counts.total;
     bar.value = counts.done;
   }
-  const speed = batch.rows_per_second;
-  const parts = speed ? [`${whole.format(Math.round(speed))} lignes par seconde`] : [];
-  document.getElementById("reste").textContent = [...parts, remaining(batch.eta_s)]
+  const position = batch.queue_position > 1 ? words("position", "place", batch.queue_position) : "";
+  const speed = batch.rows_per_second ? words("speed", "rate", batch.rows_per_second) : "";
+  document.getElementById("reste").textContent = [position, speed, remaining(batch.eta_s)]
     .filter(Boolean)
-    .join(", ");
-  // The downloads are in the page as the server makes it.
+    .join(" · ");
+  if (counts.done) document.getElementById("idle")?.remove();
+  // The results are in the page as the server makes it.
   if (TERMINAL.includes(batch.state)) location.reload();
 }
 
@@ -36,7 +46,9 @@ let polling = 0;
 
 async function poll() {
   try {
-    const answer = await fetch(box.dataset.state);
+    const address = new URL(box.dataset.state, location.href);
+    address.searchParams.set("etat", "1");
+    const answer = await fetch(address);
     if (answer.ok) show(await answer.json());
   } catch {
     // The service or the network is away: the next look comes.

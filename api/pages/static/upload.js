@@ -1,8 +1,41 @@
-// Sends a file without leaving the page, so that a refused file need not be chosen again.
+// Sends a file without leaving the page: with its progress, and so that a refused file need not be
+// chosen again. Without a script the form is sent as it is.
 "use strict";
 
-function status(text) {
-  document.getElementById("envoi-etat").textContent = text;
+const OLD_WORKBOOKS = /\.(xls|xlsb|ods|numbers)$/i;
+const NO_TABLES = /\.(pdf|docx?|pptx?|odt|rtf|zip|rar|7z|png|jpe?g|gif|webp|heic|svg|mp4|html?|exe)$/i;
+
+const form = () => document.getElementById("envoi");
+const input = () => document.getElementById("file");
+
+function status(text, isError = false) {
+  const place = document.getElementById("envoi-etat");
+  place.textContent = text;
+  place.classList.toggle("message", isError);
+}
+
+function progress(percent) {
+  const bar = document.getElementById("envoi-progres");
+  bar.hidden = percent === null;
+  if (percent !== null) bar.value = percent;
+}
+
+// Why a file is refused before it is sent; empty if it is not.
+function reason(file) {
+  const texts = form().dataset;
+  let text = "";
+  if (OLD_WORKBOOKS.test(file.name)) text = texts.oldWorkbook;
+  else if (NO_TABLES.test(file.name)) text = texts.noTable;
+  else if (file.size === 0) text = texts.empty;
+  return text.replace("{name}", file.name);
+}
+
+function check() {
+  const [file] = input().files;
+  const text = file ? reason(file) : "";
+  input().setCustomValidity(text);
+  status(text, Boolean(text));
+  return !text;
 }
 
 // The answer is the same page with the reasons; the chosen file moves to its form.
@@ -10,35 +43,76 @@ function showRefusal(html, files) {
   const page = new DOMParser().parseFromString(html, "text/html");
   document.title = page.title;
   document.querySelector("main").replaceWith(document.adoptNode(page.querySelector("main")));
-  const input = document.getElementById("file");
-  if (!input) return;
-  input.files = files;
-  document.querySelector('label[for="file"]').textContent = "Fichier de voitures";
+  if (!input()) return;
+  input().files = files;
+  document.querySelector('label[for="file"]').textContent = form().dataset.fileLabel;
   document.querySelector(".alert.error")?.focus();
   prepare();
 }
 
-async function send(event) {
+function enable(isEnabled) {
+  for (const button of form().querySelectorAll("button")) button.disabled = !isEnabled;
+}
+
+function send(event) {
   event.preventDefault();
-  const form = event.target;
-  const { files } = document.getElementById("file");
-  const address = event.submitter?.getAttribute("formaction") ?? form.getAttribute("action");
-  const body = new FormData(form);
-  const buttons = form.querySelectorAll("button");
-  for (const button of buttons) button.disabled = true;
-  status("Envoi en cours…");
-  try {
-    const answer = await fetch(address, { method: "POST", body });
-    if (answer.redirected) location.assign(answer.url);
-    else showRefusal(await answer.text(), files);
-  } catch {
-    status("L’envoi a été interrompu. Vérifiez la connexion et réessayez.");
-    for (const button of buttons) button.disabled = false;
+  if (!check()) return;
+  const { files } = input();
+  const address = event.submitter?.getAttribute("formaction") ?? form().getAttribute("action");
+  const texts = form().dataset;
+  const exchange = new XMLHttpRequest();
+  const percents = new Intl.NumberFormat(document.documentElement.lang, { style: "percent" });
+  exchange.upload.addEventListener("progress", ({ loaded, total }) => {
+    progress(Math.floor((100 * loaded) / total));
+    const text = percents.format(Math.floor((100 * loaded) / total) / 100);
+    status(loaded < total ? texts.sending.replace("{percent}", text) : texts.reading);
+  });
+  exchange.addEventListener("load", () => {
+    const asked = new URL(address, location.href);
+    if (new URL(exchange.responseURL).pathname !== asked.pathname) {
+      location.assign(exchange.responseURL);
+    } else {
+      showRefusal(exchange.responseText, files);
+    }
+  });
+  exchange.addEventListener("error", () => {
+    status(texts.broken, true);
+    progress(null);
+    enable(true);
+  });
+  exchange.open("POST", address);
+  exchange.send(new FormData(form()));
+  enable(false);
+  status(texts.sending.replace("{percent}", percents.format(0)));
+  progress(0);
+}
+
+function drop(event) {
+  event.preventDefault();
+  document.getElementById("depot").classList.remove("over");
+  const { files } = event.dataTransfer;
+  if (files.length !== 1) {
+    status(form().dataset.oneFile, true);
+    return;
   }
+  input().files = files;
+  check();
 }
 
 function prepare() {
-  document.getElementById("envoi").addEventListener("submit", send);
+  const zone = document.getElementById("depot");
+  for (const one of zone.querySelectorAll(".script-only")) one.hidden = false;
+  form().addEventListener("submit", send);
+  input().addEventListener("change", check);
+  zone.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    zone.classList.add("over");
+  });
+  zone.addEventListener("dragleave", () => zone.classList.remove("over"));
+  zone.addEventListener("drop", drop);
 }
 
 prepare();
+addEventListener("pageshow", ({ persisted }) => {
+  if (persisted) enable(true);
+});

@@ -14,6 +14,7 @@ from shared.fields.numbers import parse_number
 from shared.fields.prices import (
     DIRHAM,
     FOREIGN_CURRENCY,
+    THOUSAND_DIRHAM,
     find_currency,
     read_price,
     states_no_price,
@@ -281,7 +282,9 @@ class Price(Number):
 
     def _interpret(self, value: Any, unit: str | None) -> tuple[int | float, str | None]:
         is_stated = isinstance(value, str) and find_currency(value) is not None
-        if unit is not None and unit != DIRHAM and not is_stated:
+        if unit == THOUSAND_DIRHAM and not is_stated:
+            return self._bounded(self._quantity(value).number * 1000), None
+        if unit is not None and unit not in (DIRHAM, THOUSAND_DIRHAM) and not is_stated:
             raise self.make_error(UNKNOWN_UNIT if unit == UNSTATED else FOREIGN_CURRENCY)
         return super()._interpret(value, None)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
 from shared.domain.errors import BrokerUnavailable, record_errors
+from shared.domain.files.draft import DRAFT_TTL_S
 from shared.domain.ids import BatchId, CallerId, min_id_at
 from shared.domain.job import Callback, JobState
 from shared.redis import keys
@@ -154,6 +155,16 @@ class BatchLedger:
         with broker_errors():
             self._record_bytes(keys=names, args=[batch_id, size])
 
+    def record_draft_bytes(self, draft_id: BatchId, caller: CallerId, size: int) -> None:
+        """Record what a draft takes up, bytes; it is in no list of batches."""
+        name = keys.batch_bytes_of(caller)
+        with broker_errors(), self._client.pipeline() as pipeline:
+            pipeline.hset(name, draft_id, size)
+            # Later than the draft, and never sooner than the batches in the same hash.
+            pipeline.expire(name, DRAFT_TTL_S, nx=True)
+            pipeline.expire(name, DRAFT_TTL_S, gt=True)
+            pipeline.execute()
+
     def has_bytes(self, batch_id: BatchId, caller: CallerId) -> bool:
         """Whether it is recorded what a batch takes up."""
         with broker_errors():
@@ -214,8 +225,11 @@ class BatchLedger:
     def progress(self, batch_id: BatchId) -> BatchProgress | None:
         """State and counters of a batch; None if the ledger has no such batch."""
         with broker_errors():
-            stored = self._client.hgetall(keys.batch(batch_id))
-        return _progress(stored) if stored else None
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.hgetall(keys.batch(batch_id))
+            pipeline.zrank(keys.OPEN_BATCHES, batch_id)
+            stored, ahead = pipeline.execute()
+        return _progress(stored, ahead) if stored else None
 
     def begin(self, batch_id: BatchId, step: str) -> StepAttempt:
         """Begin an attempt and renew the step's lease."""
@@ -374,7 +388,7 @@ def _packed(callback: Callback | None) -> bytes:
     return b"" if callback is None else pack_callback(callback)
 
 
-def _progress(stored: dict[bytes, bytes]) -> BatchProgress:
+def _progress(stored: dict[bytes, bytes], ahead: int | None) -> BatchProgress:
     def number(name: bytes) -> int:
         return int(stored.get(name, 0))
 
@@ -392,4 +406,5 @@ def _progress(stored: dict[bytes, bytes]) -> BatchProgress:
             finished_at=seconds(b"finished_at"),
             cancel_requested=stored.get(b"cancel_requested") == b"1",
             error=stored.get(b"error", b"").decode() or None,
+            ahead=ahead if stored[b"state"] == b"QUEUED" else None,
         )

@@ -96,18 +96,28 @@ def find_prices(
     """
     if given is not None:
         return _read_column(header, given, cells_of, "given")
+    found = price_columns(header, taken)
+    read = [_read_column(header, index, cells_of, price_basis(header[index])) for index in found]
+    usable = next((each for each in read if each.column is not None), None)
+    if usable is not None:
+        return usable
+    return read[0] if read else PriceColumn()
+
+
+def price_columns(header: Sequence[str], taken: Collection[int]) -> list[int]:
+    """Indexes of the columns whose names mean an asking price, the likeliest first.
+
+    Args:
+        header: the names of the file's columns.
+        taken: indexes of the columns that are fields of the car.
+    """
     ours = _OURS if _OURS_MIN.issubset(header) else frozenset()
     found = [
         index
         for index, name in enumerate(header)
         if index not in taken and name not in ours and _is_price(name)
     ]
-    found.sort(key=lambda index: header_key(header[index]) not in _PLAIN_NAMES)
-    read = [_read_column(header, index, cells_of, _basis(header[index])) for index in found]
-    usable = next((each for each in read if each.column is not None), None)
-    if usable is not None:
-        return usable
-    return read[0] if read else PriceColumn()
+    return sorted(found, key=lambda index: header_key(header[index]) not in _PLAIN_NAMES)
 
 
 def _is_price(name: str) -> bool:
@@ -115,7 +125,8 @@ def _is_price(name: str) -> bool:
     return found is not None and found.field == ASKING_PRICE
 
 
-def _basis(name: str) -> str:
+def price_basis(name: str) -> str:
+    """How a column is known to hold asking prices, by its name."""
     return "name" if name == ASKING_PRICE else "alias"
 
 

@@ -89,7 +89,11 @@ def _convert(source: BinaryIO, table: BinaryIO, kind: FileKind, options: BatchOp
     source.seek(0)
     check_readable(kind, source, MAX_BYTES)
     request = TableReadRequest(
-        kind=kind, sheet=options.sheet, headers=options.given_headers, max_bytes=MAX_BYTES
+        kind=kind,
+        sheet=options.sheet,
+        headers=options.given_headers,
+        max_bytes=MAX_BYTES,
+        header_row=options.header_row,
     )
     source.seek(0)
     found = read_table(source, table, request, Path(tempfile.gettempdir()), lambda: True)

@@ -12,7 +12,7 @@ from shared.domain.errors import (
 from shared.domain.table import Dialect, FileKind
 from shared.tabular.csv_reader import LINE_MAX_BYTES
 from shared.tabular.dialect import HEAD_BYTES, detect_dialect
-from shared.tabular.encoding import EncodingDetector
+from shared.tabular.encoding import EncodingDetector, detect_encoding
 from shared.tabular.files.compression import MAGIC_BYTES, Decompressor, decompressor_of
 from shared.tabular.files.file_kinds import (
     KIND_HEAD_BYTES,
@@ -30,9 +30,13 @@ class Upload:
         target: receives the decompressed bytes.
         options: the caller's options of reading the file.
         max_bytes: limit of the file, compressed and decompressed.
+        is_draft: whether the columns are looked at later: of a text only its encoding is detected.
     """
 
-    def __init__(self, target: ByteSink, options: BatchOptions, max_bytes: int) -> None:
+    def __init__(
+        self, target: ByteSink, options: BatchOptions, max_bytes: int, *, is_draft: bool = False
+    ) -> None:
+        self._is_draft = is_draft
         self._target = target
         self._options = options
         self._max_bytes = max_bytes
@@ -123,7 +127,8 @@ class Upload:
         first, self._decompressed_head = self._decompressed_head, b""
         self._kind = detect_kind(first)
         if self._kind is FileKind.CSV:
-            self._text = _CsvSniffer(self._options, self.charset)
+            sniffer = _EncodingSniffer if self._is_draft else _CsvSniffer
+            self._text = sniffer(self._options, self.charset)
         return first
 
     def _write(self, decompressed: bytes) -> None:
@@ -166,6 +171,19 @@ class _CsvSniffer:
         return detect_dialect(
             self._head, self._detector, self._options, whole=whole, charset=self._charset
         )
+
+
+class _EncodingSniffer(_CsvSniffer):
+    """Detects the encoding of a text file only; its columns may still be unknown."""
+
+    def _detect(self, *, whole: bool) -> Dialect:
+        del whole
+        if not self._head:
+            raise UnreadableUpload.of("empty-file")
+        encoding = detect_encoding(
+            self._head, self._detector, self._options.encoding, self._charset
+        )
+        return Dialect(encoding=encoding.value, findings={"encoding": encoding})
 
 
 class _LineLengthLimit:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from shared.domain.notes import NoteCount, NoteCounter
+from shared.domain.files.notes import NoteCount, NoteCounter
 from shared.domain.table import Dialect
 from shared.fields.blanks import is_blank
 from shared.fields.columns import READ_CODES

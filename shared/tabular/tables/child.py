@@ -30,6 +30,8 @@ MEMORY_MAX_BYTES = 450_000_000
 
 CPU_MAX_S = 1_800
 NOTICE_SHEETS = 20
+SHEETS_LISTED = 200
+"""Sheets from which the page of a draft lets people choose."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -69,7 +71,7 @@ def _exit_with_parent() -> None:
 def _convert(order: dict[str, Any], source: BinaryIO) -> dict[str, Any]:
     size = source.seek(0, os.SEEK_END)
     source.seek(0)
-    writer = RowWriter(sys.stdout.buffer, size, order["max_bytes"])
+    writer = RowWriter(sys.stdout.buffer, size, order["max_bytes"], order.get("max_rows"))
     if order["kind"] == FileKind.PARQUET:
         from shared.tabular.tables.parquet import convert_parquet  # noqa: PLC0415 - 50 MB
 
@@ -104,7 +106,7 @@ def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter
     workbook = Workbook(source)
     sheet = workbook.sheet(order["sheet"], order["headers"])
     rows = workbook.rows(sheet)
-    table = rows.table(order["headers"])
+    table = rows.table(order["headers"], order.get("header_row"))
     if table is not None:
         writer.header(table.header, table.number)
         writer.rows(table.rows, len(table.header))
@@ -112,10 +114,13 @@ def _convert_workbook(order: dict[str, Any], source: BinaryIO, writer: RowWriter
     return {
         "sheet": sheet.name,
         "is_hidden": sheet.is_hidden,
+        "header_row": table.number if table is not None else None,
         "titles": table.titles if table is not None else [],
         "others": others[:NOTICE_SHEETS],
+        "sheets": [each.name for each in workbook.sheets][:SHEETS_LISTED],
         "has_macros": workbook.has_macros,
         "cut_rows": writer.cut_rows,
+        **({"first": rows.first} if writer.max_rows is not None else {}),
         **rows.report(len(table.header) if table is not None else 0),
     }
 

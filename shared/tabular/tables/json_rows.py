@@ -29,6 +29,9 @@ from shared.tabular.tables.rows import RowWriter
 
 BLOCK_BYTES = 1 << 18
 RECORD_MAX_CHARS = 2_000_000
+PREVIEW_RECORDS = 2_000
+"""Objects whose members are the columns of a preview."""
+
 CAR_MIN_MEMBERS = 2
 """An object with so many known names is a car, whatever lists it holds."""
 
@@ -92,7 +95,8 @@ def convert_json(stream: BinaryIO, writer: RowWriter) -> None:
     """
     names: dict[str, None] = {}
     reader = _JsonReader(stream)
-    for _, record in reader.records():
+    looked_at = None if writer.max_rows is None else PREVIEW_RECORDS
+    for _, record in itertools.islice(reader.records(), looked_at):
         names |= dict.fromkeys(_flatten(record))
         if len(names) > COLUMNS_MAX:
             break

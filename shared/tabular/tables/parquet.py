@@ -36,9 +36,12 @@ def convert_parquet(stream: BinaryIO, writer: RowWriter) -> int:
         writer.header(schema.names)
         writer.flush()
         rows = 0
-        for batch in file.iter_batches(batch_size=_batch_rows(file), use_threads=False):
+        batch_rows = min(_batch_rows(file), writer.max_rows or BATCH_MAX_ROWS)
+        for batch in file.iter_batches(batch_size=batch_rows, use_threads=False):
             writer.block(_lines(batch, rows + 1))
             rows += batch.num_rows
+            if writer.max_rows is not None and rows >= writer.max_rows:
+                break
         return rows
 
 

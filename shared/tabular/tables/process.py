@@ -45,6 +45,10 @@ class TableReadRequest(NamedTuple):
     """What the caller calls the columns."""
     max_bytes: int
     """Most bytes that may come out."""
+    header_row: int | None = None
+    """Number of the row that the caller names as the header of a sheet."""
+    max_rows: int | None = None
+    """Rows below the header that are read, for a preview; None: all."""
 
 
 class ReadCancelled(Exception):

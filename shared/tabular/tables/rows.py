@@ -9,7 +9,7 @@ from typing import BinaryIO, Literal, NamedTuple
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.tabular.csv_reader import COLUMNS_MAX, FIELD_MAX_CHARS
 from shared.tabular.files.file_kinds import MAX_COMPRESSION_RATIO, RATIO_CHECK_MIN_BYTES
-from shared.tabular.header_row import TITLE_ROWS_MAX, find_header
+from shared.tabular.header_row import TITLE_ROWS_MAX, find_header, header_index_of
 from shared.tabular.rows.text import NUMBER_COLUMN
 
 BLOCK_ROWS = 1_000
@@ -27,10 +27,14 @@ class RowWriter:
         target: the output.
         source_bytes: size of the source file.
         max_bytes: maximum bytes of the output.
+        max_rows: rows that are written, for a preview; None: all.
     """
 
-    def __init__(self, target: BinaryIO, source_bytes: int, max_bytes: int) -> None:
+    def __init__(
+        self, target: BinaryIO, source_bytes: int, max_bytes: int, max_rows: int | None = None
+    ) -> None:
         self._target = target
+        self.max_rows = max_rows
         self._limit = min(
             max_bytes, max(RATIO_CHECK_MIN_BYTES, MAX_COMPRESSION_RATIO * source_bytes)
         )
@@ -62,7 +66,7 @@ class RowWriter:
         Short ones are filled up. Cells beyond the header are left out: nothing says what they mean,
         and, other than in a CSV, they cannot have moved the cells before them.
         """
-        for number, cells in rows:
+        for number, cells in islice(rows, self.max_rows):
             if len(cells) > width:
                 cells = cells[:width]  # noqa: PLW2901
                 if len(self.cut_rows) <= CUT_ROWS_SHOWN:
@@ -122,18 +126,27 @@ class TitledTable(NamedTuple):
     """Of the row of the header."""
 
 
-def split_titles(rows: Iterator[NumberedRow], given: Sequence[str]) -> TitledTable | None:
+def split_titles(
+    rows: Iterator[NumberedRow], given: Sequence[str], header_row: int | None = None
+) -> TitledTable | None:
     """Find the header among a sheet's first rows; None if there are no rows.
 
     Args:
         rows: the non-empty rows of the sheet.
         given: column names from the caller's options; they count as known.
+        header_row: number of the row that the caller names as the header.
+
+    Raises:
+        UnreadableUpload: none of the first rows has this number.
     """
-    first = list(islice(rows, TITLE_ROWS_MAX))
+    first = list(islice(rows, max(TITLE_ROWS_MAX, header_row or 0)))
     if not first:
         return None
     cells = [row for _, row in first]
-    header_index = find_header(cells, given)
+    if header_row is None:
+        header_index = find_header(cells, given)
+    else:
+        header_index = header_index_of([number for number, _ in first], header_row)
     return TitledTable(
         cells[:header_index],
         cells[header_index],

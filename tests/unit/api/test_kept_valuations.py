@@ -96,3 +96,15 @@ def test_an_unreachable_store_is_an_outage(settings, cached, tmp_path):
     cached({name: str(value) for name, value in CAR.items()})
     assert client.post(f"/predict?keep=true&{EXTRAS}", json=CAR).status_code == 503
     assert client.get(f"/valuations/{old_id(1)}").status_code == 503
+
+
+def test_its_caller_deletes_it(keyed, cached):
+    cached({name: str(value) for name, value in CAR.items()})
+    client = keyed.browser()
+    owner, other = ({"Authorization": f"Bearer {key}"} for _user, key in (keyed.owner, keyed.other))
+    kept = client.post(f"/predict?keep=true&{EXTRAS}", json=CAR, headers=owner)
+    address = kept.headers["Location"]
+    assert client.delete(address).status_code == 401
+    assert client.delete(address, headers=other).status_code == 404
+    assert client.delete(address, headers=owner).status_code == 204
+    assert client.get(address, headers=owner).status_code == 404

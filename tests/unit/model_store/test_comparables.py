@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.market.typical_cars import MAX_YEAR_SPAN, MIN_LISTINGS, TypicalCar, typical_market
-from model_store.pricing.comparables import (
+from model_store.pricing.extras.comparables import (
     MAX_COMPARABLES,
     MAX_DISTANCE,
     MAX_OF_MODEL,

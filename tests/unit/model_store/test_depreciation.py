@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.market.typical_cars import typical_market
-from model_store.pricing.depreciation import depreciation, fit_depreciation_curve
+from model_store.pricing.extras.depreciation import depreciation, fit_depreciation_curve
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.self_test import SELF_TEST_CARS
 from shared.domain.car import CarFeatures

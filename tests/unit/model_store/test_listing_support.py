@@ -28,7 +28,7 @@ from shared.domain.car import (
     SellerType,
     Transmission,
 )
-from shared.domain.notes import MODEL_NOTES
+from shared.domain.files.notes import MODEL_NOTES
 from shared.domain.valuation import EXTRAPOLATED, NO_EFFECT, UNSEEN_IN_MODEL
 from tests.unit.model_store import small_models
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from model_store.pricing.differences import _spans, curve_kilometres, rotation_effects
+from model_store.pricing.extras.differences import _spans, curve_kilometres, rotation_effects
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.bundle import load_model, save_bundle
 from shared.domain.car import CarFeatures

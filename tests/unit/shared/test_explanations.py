@@ -48,7 +48,7 @@ def texts_of(
 
 
 def amounts(texts: list[str]) -> list[int]:
-    found = [re.search(r"([+\u2212]?)([\d\u202f,]+)\u00a0MAD$", text) for text in texts]
+    found = [re.search(r"([+\u2212]?)([\d\u202f,.]+)\u00a0(?:MAD|درهم)$", text) for text in texts]
     return [
         int(re.sub(r"\D", "", one[2])) * (-1 if one[1] == "\u2212" else 1) for one in found if one
     ]
@@ -95,6 +95,15 @@ def test_in_english():
         "Other features (condition, power): +200\u00a0MAD",
         "Estimated price: 151,100\u00a0MAD",
     ]
+
+
+def test_in_arabic_with_signs_to_the_left_of_their_numbers():
+    texts = texts_of("ar")
+    assert texts[0] == (
+        "ثمن الانطلاق: سيارة متوسطة في السوق، معتادة في كل ما لم يُذكر، 130.800\u00a0درهم"  # noqa: RUF001
+    )
+    assert texts[2] == "علبة السرعات (يدوي): يخفض الثمن، \u200e\u221218.100\u00a0درهم"  # noqa: RUF001
+    assert texts[3].startswith("المسافة المقطوعة 25.000\u00a0كلم: أقل من متوسط الإعلانات")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

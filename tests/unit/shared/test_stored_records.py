@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from api.jobs.listing import ListFilter
+from shared.blobs.parts import PartHead
 from shared.domain.batch import BatchOptions
 from shared.domain.errors import (
     IdempotencyConflict,
@@ -197,7 +198,9 @@ def test_further_members_in_the_records_of_a_batch_are_ignored(stored):
     part = stored.path.folder / "batches" / ids["batch_valued"] / "parts" / "000000"
     packed = part.read_bytes()
     length = int.from_bytes(packed[:4], "big")
-    head = msgpack.packb([*msgpack.unpackb(packed[4 : 4 + length]), "new"])
+    values = msgpack.unpackb(packed[4 : 4 + length])
+    values += [[]] * (len(PartHead._fields) - len(values))  # what releases since then have added
+    head = msgpack.packb([*values, "new"])
     part.write_bytes(len(head).to_bytes(4, "big") + head + packed[4 + length :])
     test_batches_of_the_last_release_are_read_and_end(stored)
 

@@ -21,7 +21,7 @@ from shared.domain.errors import (
     OpenBatchesLimitReached,
     ResultNotReady,
 )
-from shared.domain.exports import Export
+from shared.domain.files.exports import Export
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.redis import keys
 from tests.batch_parts import BAD_ROW, CALLER, GOOD_ROW, HEADER, BulkPath, Memory, cars_csv

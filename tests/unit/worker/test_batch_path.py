@@ -15,9 +15,9 @@ from shared.blobs.batch_files import part_name
 from shared.domain.batch import RESULT_COLUMNS, Batch, BatchOutcome, RowCounts
 from shared.domain.clock import DAY_S, month_at
 from shared.domain.errors import BatchExpired, BatchNotFound, BrokerUnavailable
+from shared.domain.files.notes import NoteCount
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.job import JobState
-from shared.domain.notes import NoteCount
 from shared.queue.names import TaskName
 from tests.batch_parts import BAD_ROW, CALLER, GOOD_ROW, HEADER, BulkPath, cars_csv
 from tests.conftest import Servers
@@ -94,7 +94,8 @@ def test_every_valued_row_has_one_audit_record_in_an_unbroken_chain(path: BulkPa
 def test_nothing_is_left_of_the_work_after_the_end(path: BulkPath) -> None:
     batch = path.run(cars_csv(25))
     kept = sorted(item.name for item in (path.folder / "batches" / batch.manifest.id).iterdir())
-    assert kept == ["errors.ndjson", "final.json", "manifest.json", "rejected.csv", "results.csv"]
+    results = ["rejected.csv", "results.csv"]
+    assert kept == ["errors.ndjson", "final.json", "lines", "manifest.json", *results]
 
 
 def test_french_numbers_headers_and_spellings_are_read(path: BulkPath) -> None:
@@ -131,6 +132,18 @@ def test_the_error_report_speaks_the_language_of_whoever_reads_it(path: BulkPath
     batch = path.run(file_of(BAD_ROW), language="en")
     assert path.errors(batch, "fr")[0]["message"].startswith("Champ « Année » : attendu")
     assert "Year of first registration: expected" in rows_of(path, batch)[0]["row_error"]
+
+
+def test_a_batch_in_arabic_has_arabic_reasons_and_notes(path: BulkPath) -> None:
+    batch = path.run(file_of(GOOD_ROW.replace("25000", "a lot"), BAD_ROW), language="ar")
+    noted, refused = rows_of(path, batch)
+    assert noted["row_notes"].startswith("قيمة مُهملة: الحقل «المسافة المقطوعة»: المنتظر عددًا")
+    assert refused["row_error"].startswith("الحقل «سنة أول تسجيل»: المنتظر عددًا صحيحًا من 1990")
+
+
+def test_a_batch_in_a_language_of_another_version_is_answered_in_french(path: BulkPath) -> None:
+    (row,) = rows_of(path, path.run(file_of(BAD_ROW), language="de"))
+    assert row["row_error"].startswith("Champ « Année »")
 
 
 def test_the_rejected_rows_can_be_corrected_and_uploaded_again(path: BulkPath) -> None:

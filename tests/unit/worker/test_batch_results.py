@@ -14,7 +14,7 @@ from api.batches import results
 from shared.blobs.batch_files import table_name
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import BatchExpired, BrokerUnavailable, ExportNotReady, ResultNotReady
-from shared.domain.exports import Export
+from shared.domain.files.exports import Export
 from shared.queue.names import TaskName
 from tests.batch_parts import BAD_ROW, GOOD_ROW, HEADER, BulkPath, cars_csv
 from tests.conftest import Servers

@@ -18,7 +18,7 @@ from shared.domain.errors import (
     ResultNotReady,
     UnreadableUpload,
 )
-from shared.domain.exports import STORED, Export
+from shared.domain.files.exports import STORED, Export
 from shared.domain.ids import BatchId
 from shared.domain.job import JobState
 from tests.batch_parts import CALLER, BulkPath, Memory

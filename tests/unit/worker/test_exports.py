@@ -18,7 +18,7 @@ import pytest
 from api.batches import results
 from shared.domain.batch import Batch, ExportFormat, ResultTable
 from shared.domain.errors import TooManyRowsForSheet
-from shared.domain.exports import STORED, Export
+from shared.domain.files.exports import STORED, Export
 from shared.i18n.catalogue import translate
 from shared.i18n.languages import Language
 from shared.messages.exports import LOCALIZED_HEADERS, RESULT_HEADERS

@@ -18,8 +18,8 @@ from data.vehicles.columns import values_at
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest, BatchOptions, result_header
 from shared.domain.car import Fuel
+from shared.domain.files.notes import MODEL_NOTES, ModelNote
 from shared.domain.ids import BatchId, CallerId, new_id
-from shared.domain.notes import MODEL_NOTES, ModelNote
 from shared.domain.table import ColumnMatch, Dialect, UnitColumn
 from shared.domain.valuation import (
     BRAND_UNKNOWN,

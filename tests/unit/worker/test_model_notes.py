@@ -10,7 +10,7 @@ import pytest
 from api.batches.detection_schemas import dump_input
 from data.vehicles.columns import values_at
 from shared.domain.batch import Batch
-from shared.domain.notes import MODEL_NOTES, ModelNote
+from shared.domain.files.notes import MODEL_NOTES, ModelNote
 from shared.domain.valuation import EXTRAPOLATED, NO_EFFECT, UNSEEN_IN_MODEL
 from tests.batch_parts import BulkPath, rows_of
 from tests.conftest import Servers

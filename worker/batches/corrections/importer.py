@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from shared.blobs.batch_files import CORRECTED, SOURCE, TABLE, BatchFiles, table_name
+from shared.blobs.row_lines import all_lines
 from shared.blobs.stores import BlobWriter
 from shared.domain.batch import (
     BatchManifest,
@@ -66,10 +67,10 @@ class CorrectionImporter:
         if parent is None or final is None:
             raise UnreadableUpload.of("corrected-batch-gone", batch=parent_id)
         header = manifest.dialect.header
-        rejected = read_rejected_lines(self._files, parent, final)
+        lines = self._correctable_lines(manifest, parent, final)
         with self._open(manifest) as source:
             rows = open_rows(source, manifest.dialect, START)
-            is_ordered = check_corrections(rows, header, parent, rejected)
+            is_ordered = check_corrections(rows, header, parent, lines)
         size = self._files.blobs.size(manifest.id, self._text_name(manifest)) or 0
         if not is_ordered and size > UNORDERED_MAX_BYTES:
             raise UnreadableUpload.of("unordered-corrections")
@@ -96,6 +97,13 @@ class CorrectionImporter:
             is_corrected=True,
         )
         self._files.write_corrected(manifest.id, dialect)
+
+    def _correctable_lines(
+        self, manifest: BatchManifest, parent: BatchManifest, final: BatchProgress
+    ) -> "array[int]":
+        """Lines of the rows that the correction may replace, in order."""
+        runs = self._files.line_runs(parent.id) if manifest.options.any_row else []
+        return all_lines(runs) if runs else read_rejected_lines(self._files, parent, final)
 
     def _open(self, manifest: BatchManifest) -> BinaryIO:
         return self._files.blobs.read(manifest.id, self._text_name(manifest))

@@ -1,20 +1,25 @@
 """Puts the rows of an ended correction into the result files of the batch that it corrects."""
 
 import bisect
-import csv
 import dataclasses
 import heapq
-import io
-import re
-from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import repeat
 from operator import itemgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import orjson
 
-from shared.blobs.batch_files import CORRECTED, BatchFiles, errors_name, table_name
+from shared.blobs.batch_files import (
+    CORRECTED,
+    RESULT_PREFIXES,
+    BatchFiles,
+    errors_name,
+    table_name,
+)
+from shared.blobs.row_index import RowIndex
+from shared.blobs.row_lines import lines_of
 from shared.domain.batch import (
     BatchManifest,
     BatchOutcome,
@@ -23,36 +28,40 @@ from shared.domain.batch import (
     RowCounts,
     RowStatus,
 )
+from shared.domain.files.notes import NoteCounter
 from shared.domain.ids import ID_LENGTH, BatchId
 from shared.domain.job import JobState
-from shared.domain.notes import NoteCounter
 from shared.redis.batch_ledger.ledger import BatchLedger
-from shared.tabular.csv_reader import START, SourceRow
+from shared.tabular.csv_reader import START
 from shared.tabular.rows.text import open_rows
 from worker.batches.corrections.importer import read_rejected_lines
+from worker.batches.corrections.replacement import (
+    MergedRow,
+    Replacement,
+    row_status,
+    rows_of_correction,
+)
+from worker.batches.corrections.splice import ROW_INDEX, ResultSplice, csv_records
 from worker.batches.steps import ASSEMBLE
 
-RESULT_PREFIXES = ("results.", "rejected.", "errors.")
-"""Beginnings of the names of result files."""
+if TYPE_CHECKING:
+    from array import array
 
 RENEW_EVERY_ROWS = 100_000
 """Rows between two renewals of the lease."""
 
 
+UNKNOWN_LINE = 0
+"""Stands for the line of a row that is not known."""
+
+SPLICE_MAX_ROWS = 1000
+"""Rows of the largest correction that is spliced into the result files."""
+
+_WHOLE = (BatchOutcome.COMPLETE, BatchOutcome.WITH_ERRORS)
+
+
 class CorrectionOutdated(Exception):
     """The batch has changed so that the rows cannot be put into it any more."""
-
-
-class _Row(NamedTuple):
-    """A row as it stands in the result files."""
-
-    line: int
-    result: bytes
-    """Its line of the results."""
-    rejected: bytes
-    """Its line of the rejected rows; empty if it is not rejected."""
-    is_failed: bool = False
-    """Whether it could not be valued."""
 
 
 class CorrectionMerger:
@@ -68,7 +77,7 @@ class CorrectionMerger:
         self._ledger = ledger
 
     def merge(self, manifest: BatchManifest, parent_id: BatchId, end: BatchProgress) -> None:
-        """Replace the rejected rows of a batch by their corrections, unless that is done.
+        """Replace rows of a batch by their corrections, unless that is done.
 
         The new result files have other names than the old ones. They become current when the final
         record of the batch is replaced, which names them: readers see all old or all new files.
@@ -79,28 +88,30 @@ class CorrectionMerger:
             end: how the correction ends.
 
         Raises:
-            CorrectionOutdated: the batch is gone, or a row is not rejected any more.
+            CorrectionOutdated: the batch is gone, or has not the corrected row.
         """
         parent, final = self._files.manifest(parent_id), self._files.final(parent_id)
         if parent is None or final is None:
             raise CorrectionOutdated(parent_id)
         if manifest.id in final.corrections:
             return
-        valued = self._write_tables(manifest, parent, final)
+        change = self._splice(manifest, parent, final, end.counts.done)
+        if change is None:
+            change = self._write_tables(manifest, parent, final)
         # Another worker may have done the same meanwhile, and another correction have followed.
         current = self._files.final(parent_id)
         if current is not None and manifest.id in current.corrections:
             return
         if current is None or current.revision != final.revision:
             raise CorrectionOutdated(parent_id)
-        self._files.write_final(parent_id, corrected_progress(final, manifest.id, valued, end))
+        self._files.write_final(parent_id, corrected_progress(final, manifest.id, change, end))
         self._remove_older(parent_id, final)
 
     def _write_tables(
         self, manifest: BatchManifest, parent: BatchManifest, final: BatchProgress
-    ) -> int:
-        """Write the three result files with the corrections; return how many rows are valid now."""
-        blobs, valid, replaced = self._files.blobs, 0, array("q")
+    ) -> RowCounts:
+        """Write the three result files with the corrections; return how the counts change."""
+        blobs = self._files.blobs
         with ExitStack() as files:
             results, rejected = (
                 files.enter_context(blobs.write(parent.id, table_name(table, revision=manifest.id)))
@@ -114,33 +125,89 @@ class CorrectionMerger:
                 raise CorrectionOutdated(f"{parent.id} has other columns")
             results.write(heads[0])
             rejected.write(heads[1])
-            lines = iter(read_rejected_lines(self._files, parent, final))
-            corrected = _corrected(
+            corrected = rows_of_correction(
                 open_rows(text, manifest.dialect, START),
                 new,
                 new_rejected,
                 manifest.result_delimiter,
             )
-            correction = next(corrected, None)
-            for number, record in enumerate(old):
+            replacement = Replacement(corrected)
+            for number, row in enumerate(self._old_rows(parent, final, old, old_rejected)):
                 if number % RENEW_EVERY_ROWS == 0:
                     self._ledger.renew(manifest.id, ASSEMBLE)
-                if row_status(record, parent.result_delimiter) != RowStatus.REJECTED:
-                    results.write(record)
-                    continue
-                row = _Row(next(lines), record, next(old_rejected))
-                if correction is not None and correction.line == row.line:
-                    if not correction.is_failed:
-                        row = correction
-                        replaced.append(row.line)
-                        valid += not row.rejected
-                    correction = next(corrected, None)
-                results.write(row.result)
-                rejected.write(row.rejected)
-            if correction is not None:
-                raise CorrectionOutdated(f"line {correction.line} of {parent.id} is not rejected")
-            self._write_errors(manifest, parent, final, replaced)
-        return valid
+                current = replacement.of(row)
+                results.write(current.result)
+                rejected.write(current.rejected)
+            if replacement.next is not None:
+                raise CorrectionOutdated(f"{parent.id} has no line {replacement.next.line}")
+            self._write_errors(manifest, parent, final, replacement.lines)
+        return replacement.change
+
+    def _old_rows(
+        self,
+        parent: BatchManifest,
+        final: BatchProgress,
+        results: Iterator[bytes],
+        rejected: Iterator[bytes],
+    ) -> Iterator[MergedRow]:
+        """The rows of the batch before the correction.
+
+        Args:
+            parent: the batch.
+            final: its end.
+            results: records of its results.
+            rejected: records of its rejected rows.
+        """
+        runs = self._files.line_runs(parent.id)
+        rejected_lines = iter(read_rejected_lines(self._files, parent, final))
+        # An older version kept the lines of rejected rows only.
+        lines = lines_of(runs) if runs else repeat(UNKNOWN_LINE)
+        for record, line in zip(results, lines, strict=bool(runs)):
+            status = row_status(record, parent.result_delimiter)
+            if status is RowStatus.REJECTED:
+                yield MergedRow(next(rejected_lines), record, next(rejected), status)
+            else:
+                yield MergedRow(line, record, b"", status)
+
+    def _splice(
+        self, manifest: BatchManifest, parent: BatchManifest, final: BatchProgress, rows: int
+    ) -> RowCounts | None:
+        """As `_write_tables`, for few rows of results with an index: nothing else is parsed.
+
+        Returns:
+            None if there is no index, or the correction has many rows.
+        """
+        name = table_name(ResultTable.RESULTS, ROW_INDEX, final.revision)
+        if rows > SPLICE_MAX_ROWS or self._files.blobs.size(parent.id, name) is None:
+            return None
+        with ExitStack() as files:
+            blobs = self._files.blobs
+            index = files.enter_context(RowIndex(blobs.read(parent.id, name)))
+            new, new_rejected = self._records(manifest, "", files)
+            header, _ = next(new), next(new_rejected)
+            text = files.enter_context(blobs.read(manifest.id, CORRECTED))
+            source = open_rows(text, manifest.dialect, START)
+            corrected = list(
+                rows_of_correction(source, new, new_rejected, manifest.result_delimiter)
+            )
+            splice = ResultSplice(self._files, parent, final.revision, manifest.id, index)
+            old = splice.old_records([row.line for row in corrected])
+            if old is None or header != splice.header:
+                return None
+            before = [
+                MergedRow(row.line, record, b"", row_status(record, parent.result_delimiter))
+                for row, record in zip(corrected, old, strict=True)
+            ]
+            replacement = Replacement(iter(corrected))
+            after = [replacement.of(row) for row in before]
+            splice.write_results([row.result for row in after])
+            lines = replacement.lines
+            splice.write_rejected(
+                lines, [(row.line, row.rejected) for row in after if row.line in lines]
+            )
+            self._write_errors(manifest, parent, final, lines)
+            splice.write_index()
+        return replacement.change
 
     def _records(
         self, manifest: BatchManifest, revision: str, files: ExitStack
@@ -195,21 +262,21 @@ def _revision_of(name: str) -> str:
 
 
 def corrected_progress(
-    final: BatchProgress, correction: BatchId, valued: int, end: BatchProgress
+    final: BatchProgress, correction: BatchId, change: RowCounts, end: BatchProgress
 ) -> BatchProgress:
     """How a batch has ended, after a correction.
 
     Args:
         final: the end before.
         correction: id of the correction.
-        valued: number of its rows that are not rejected any more.
+        change: what it adds to the counts.
         end: the end of the correction.
     """
-    counts = final.counts + RowCounts(valid=valued, invalid=-valued)
+    counts = final.counts + change
     state, outcome = final.state, final.outcome
-    if outcome is BatchOutcome.WITH_ERRORS and not counts.invalid:
-        outcome = BatchOutcome.COMPLETE
-    if outcome is BatchOutcome.PARTIAL and counts.valid:
+    if outcome in _WHOLE or (outcome is BatchOutcome.PARTIAL and not counts.failed):
+        outcome = BatchOutcome.WITH_ERRORS if counts.invalid else BatchOutcome.COMPLETE
+    if final.outcome is BatchOutcome.PARTIAL and counts.valid:
         state = JobState.SUCCEEDED
     return dataclasses.replace(
         final,
@@ -222,51 +289,6 @@ def corrected_progress(
         corrections=(*final.corrections, correction),
         corrected_at=end.finished_at,
     )
-
-
-def csv_records(lines: Iterable[bytes]) -> Iterator[bytes]:
-    r"""The records of a stored table as bytes: a record ends at a line feed outside of quotes.
-
-    >>> list(csv_records([b"a,b\n", b'1,"x\n', b'y"\n']))
-    [b'a,b\n', b'1,"x\ny"\n']
-    """
-    record = b""
-    for line in lines:
-        record = record + line if record else line
-        if record.count(b'"') % 2 == 0:
-            yield record
-            record = b""
-
-
-def _corrected(
-    rows: Iterable[SourceRow], records: Iterator[bytes], rejected: Iterator[bytes], delimiter: str
-) -> Iterator[_Row]:
-    """The rows of a correction with their lines in the batch that they correct."""
-    for row, record in zip(rows, records, strict=True):
-        status = row_status(record, delimiter)
-        is_rejected = status == RowStatus.REJECTED
-        yield _Row(
-            row.line,
-            record,
-            next(rejected) if is_rejected else b"",
-            is_failed=status == RowStatus.FAILED,
-        )
-
-
-_UNUSUAL = re.compile(b"|".join(each.encode() for each in (RowStatus.REJECTED, RowStatus.FAILED)))
-
-
-def row_status(record: bytes, delimiter: str) -> RowStatus:
-    r"""The status of a row by its line of the results; `valued` unless `rejected` or `failed`.
-
-    >>> row_status(b'rejected,"1,5",valued,\n', ",")
-    <RowStatus.VALUED: 'valued'>
-    """
-    if _UNUSUAL.search(record) is None:  # faster than reading the cells
-        return RowStatus.VALUED
-    cells = next(csv.reader(io.StringIO(record.decode(), newline=""), delimiter=delimiter))
-    status = RowStatus(cells[-2])
-    return status if status in {RowStatus.REJECTED, RowStatus.FAILED} else RowStatus.VALUED
 
 
 def _is_in(line: int, lines: "array[int]") -> bool:

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from shared.blobs.batch_files import BatchFiles, table_name
+from shared.blobs.batch_files import BatchFiles, errors_name, table_name
 from shared.blobs.stores import BlobWriter
 from shared.domain.batch import ExportFormat, ResultTable
 from shared.domain.errors import BrokerUnavailable
-from shared.domain.exports import STORED, Export
+from shared.domain.files.exports import STORED, Export
 from shared.domain.ids import BatchId
 from shared.logging import get_logger
 from shared.redis.batch_ledger.ledger import BatchLedger
@@ -91,13 +91,27 @@ class BatchExporter:
         is_rejected = table is ResultTable.REJECTED
         results = StoredResults(lines, manifest, export, is_rejected=is_rejected)
         with self._files.blobs.write(batch_id, name) as target:
-            self._writers[export.format](results, target)
+            if export.format is ExportFormat.ROW_INDEX:
+                self._write_index(results, revision, target)
+            else:
+                self._writers[export.format](results, target)
         if self._files.tombstone(batch_id) is not None:  # deleted meanwhile
             self._files.discard_remains(batch_id)
             return
         self._ledger.record_bytes(batch_id, manifest.caller, self._files.blobs.total_size(batch_id))
         elapsed_s = round(time.monotonic() - started, 3)
         log.info("batch_form_made", batch_id=batch_id, form=name, elapsed_s=elapsed_s)
+
+    def _write_index(self, results: StoredResults, revision: str, target: BlobWriter) -> None:
+        """Write the row index of the results."""
+        # Imported here: memory that only the index needs.
+        from worker.batches.row_index import RowIndexWriter  # noqa: PLC0415
+
+        blobs, manifest = self._files.blobs, results.manifest
+        writer = RowIndexWriter(manifest, self._files.line_runs(manifest.id))
+        with blobs.read(manifest.id, errors_name(revision)) as errors:
+            for block in writer.pack(results.open_lines(), errors):
+                target.write(block)
 
     def _lines_with_renewal(self, batch_id: BatchId, stored: str, name: str) -> Iterator[str]:
         """The lines of a table; the claim of the export is renewed while they are read."""

@@ -7,9 +7,9 @@ from itertools import islice
 
 from shared.blobs.stores import BlobWriter
 from shared.domain.batch import BatchManifest, number_columns, source_columns
-from shared.domain.exports import Export
+from shared.domain.files.exports import Export
 from shared.i18n.catalogue import translate
-from shared.i18n.languages import stored_language
+from shared.i18n.languages import SOURCE_LANGUAGE, Language, stored_language
 from shared.messages.exports import RESULT_HEADERS
 
 
@@ -32,7 +32,7 @@ class StoredResults:
         is_rejected: bool = False,
     ) -> None:
         self.is_rejected = is_rejected
-        self._open_lines = open_lines
+        self.open_lines = open_lines
         self._delimiter = manifest.result_delimiter
         self.manifest = manifest
         self.export = export
@@ -56,12 +56,19 @@ class StoredResults:
         """Number of the first columns, which are those of the file."""
         return len(self.source_indexes)
 
+    @cached_property
+    def language(self) -> Language:
+        """Language of the header; English if its names are those of the API."""
+        if not self.export.localized:
+            return SOURCE_LANGUAGE
+        return stored_language(self.export.language or self.manifest.options.language)
+
     def _read(self) -> Iterator[list[str]]:
-        return csv.reader(self._open_lines(), delimiter=self._delimiter)
+        return csv.reader(self.open_lines(), delimiter=self._delimiter)
 
     def _localize(self, stored: list[str]) -> list[str]:
         """The header with words for the added columns; all names stay different."""
-        language = stored_language(self.manifest.options.language)
+        language = self.language
         names = stored[: len(self.source_indexes)]
         for column in stored[len(names) :]:
             text = RESULT_HEADERS.get(column.split("carprice_")[-1])

@@ -15,6 +15,7 @@ from shared.blobs.stores import BlobWriter
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds.number import Number
+from shared.i18n.languages import direction
 from shared.queue.celery_app import LONG_TASK_TIME_LIMIT_S
 from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.exports.table import StoredResults
@@ -62,6 +63,8 @@ def write_xlsx(table: StoredResults, target: BlobWriter, spool: Path) -> None:
         options = {"constant_memory": True, "tmpdir": folder, "use_zip64": True}
         with xlsxwriter.Workbook(sink, options) as book:
             sheet = book.add_worksheet()
+            if direction(table.language) == "rtl":
+                sheet.right_to_left()
             bold = book.add_format({"bold": True})
             # What is typed into a cell of this format stays the text that was typed.
             as_typed = book.add_format({"num_format": "@"}) if table.is_rejected else None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.vehicles.columns import CategoricalColumn, as_codes, as_numbers, values_at
 from shared.domain.car import KM_HIGH
-from shared.domain.notes import ModelNote, NoteCount, NoteCounter
+from shared.domain.files.notes import ModelNote, NoteCount, NoteCounter
 from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.engine import RowNote, count_missing
 from worker.batches.fast_csv.interner import FIELD_INDEX, StringInterner

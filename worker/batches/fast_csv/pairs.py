@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.vehicles.columns import CategoryTable, GrowingArray, distinct_codes
 from shared.domain.batch import NAME_COLUMNS
-from shared.domain.notes import MODEL_NOTES
+from shared.domain.files.notes import MODEL_NOTES
 from shared.domain.reading import Match
 from shared.tabular.cells import csv_cell
 from worker.batches.names import (

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shared.blobs.parts import Part
 from shared.domain.batch import BatchManifest, RowCounts
-from shared.domain.notes import AskingSides
+from shared.domain.files.notes import AskingSides
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.tabular.cells import csv_cell, csv_lines
 from worker.batches.asking_prices import verdict_cells
@@ -138,6 +138,7 @@ def make_part(
         () if prices is None else np.sort(prices[0]).tolist(),
         count_notes(rows, matches, noted, notes, valued.without_effect if valued else ()),
         sides,
+        rows.lines.tolist(),
     )
 
 

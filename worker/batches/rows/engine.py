@@ -88,7 +88,7 @@ class GeneralEngine:
         added = [*[blank] * (prices + len(NAME_COLUMNS) + 1), [str(RowStatus.FAILED)] * rows]
         added.append([reason] * rows)
         results = csv_lines([*source_cells(manifest, chunk), *added], manifest.result_delimiter)
-        return Part(RowCounts(failed=rows), results, error_lines(errors), b"")
+        return Part(RowCounts(failed=rows), results, error_lines(errors), b"", lines=chunk.lines)
 
     def _price(self, manifest: BatchManifest, rows: ReadRows) -> PricedRows:
         values = dict(rows.values)

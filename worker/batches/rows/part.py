@@ -13,7 +13,7 @@ from shared.domain.batch import (
     RowStatus,
     source_columns,
 )
-from shared.domain.notes import AskingSides, ModelNote, NoteCount, NoteCounter
+from shared.domain.files.notes import AskingSides, ModelNote, NoteCount, NoteCounter
 from shared.domain.reading import Match
 from shared.domain.valuation import audit_names
 from shared.i18n.languages import Language
@@ -191,6 +191,7 @@ def make_part(
         prices.price_mad,
         _count_notes(rows, names.counts, prices),
         prices.asking_sides,
+        chunk.lines,
     )
 
 

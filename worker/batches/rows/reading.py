@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from shared.domain.batch import BatchManifest
-from shared.domain.notes import NoteCount
+from shared.domain.files.notes import NoteCount
 from shared.fields.columns import CellError, ColumnValidator
 from shared.tabular.rows.chunk import CellChunk
 from shared.tabular.rows.units import RowUnits, cells_by_field

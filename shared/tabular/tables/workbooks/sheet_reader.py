@@ -21,6 +21,9 @@ from shared.tabular.tables.workbooks.pieces import BLOCK_BYTES, Piece, SheetCutt
 
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+SHOWN_MAX_CHARS, SHOWN_CELLS = 30, 12
+"""Of the cells of the first rows that `SheetRows.first` repeats."""
+
 _SHEET = "xl/worksheets/sheet1.xml"
 _PARTS = {
     "[Content_Types].xml": f'<Types xmlns="{_PACKAGE}/content-types"/>',
@@ -147,6 +150,8 @@ class SheetRows:
         self._reader = reader
         self._merged = merged
         self._header_row = 0
+        self.first: list[tuple[int, list[str]]] = []
+        """Beginnings of the first rows, from which the header may be chosen."""
 
     def __iter__(self) -> Iterator[NumberedRow]:
         """The rows as they are in the sheet, once.
@@ -157,15 +162,20 @@ class SheetRows:
         with self._reader:
             yield from self._reader.rows(iter(self._cutter))
 
-    def table(self, given: Sequence[str]) -> TitledTable | None:
+    def table(self, given: Sequence[str], header_row: int | None = None) -> TitledTable | None:
         """The titles, the header and the rows with merged cells filled; None for a blank sheet.
 
         Args:
             given: column names from the caller's options; they count as known.
+            header_row: number of the row that the caller names as the header.
         """
         rows = iter(self)
-        first = list(islice(rows, TITLE_ROWS_MAX))
-        table = split_titles(iter(self._merged.fill_down(first)), given)
+        first = list(islice(rows, max(TITLE_ROWS_MAX, header_row or 0)))
+        self.first = [
+            (number, [cell[:SHOWN_MAX_CHARS] for cell in cells[:SHOWN_CELLS]])
+            for number, cells in first
+        ]
+        table = split_titles(iter(self._merged.fill_down(first)), given, header_row)
         if table is None:
             return None
         header_at = len(table.titles)

@@ -21,6 +21,7 @@ from shared.vehicles.catalogue import catalogue
 ALLOWED = frozenset(
     [
         "MAD",
+        "RFC",
         "API",
         "CarPricePredictor-MA",
         "CarPricePredictor",

@@ -116,7 +116,7 @@ def test_a_comparable_shows_its_similarities_differences_and_number_of_listings(
         differs=(DifferenceReason.TRANSMISSION, DifferenceReason.MORE_KM),
     )
     view = build_comparable(typical)
-    assert view["name"] == "Mercedes-Benz Classe C 2016 à 2018"
+    assert view["name"] == "Mercedes-Benz Classe C de 2016 à 2018"
     assert view["facts"] == "120\u202f000\u00a0km · Diesel · automatique"
     assert view["alike"] == "même modèle, année proche"
     assert view["differs"] == "autre boîte de vitesses, plus de kilomètres"

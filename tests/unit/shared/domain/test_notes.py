@@ -1,6 +1,6 @@
 """Notes on the rows of a batch are counted, with shortened examples."""
 
-from shared.domain.notes import EXAMPLE_MAX_CHARS, NoteCounter
+from shared.domain.files.notes import EXAMPLE_MAX_CHARS, NoteCounter
 
 
 def test_a_long_example_says_that_it_is_shortened():

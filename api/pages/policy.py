@@ -25,8 +25,11 @@ ASSETS = AssetFolder(
         for name in (
             "page.css",
             "car.css",
+            "batch.css",
             "page.js",
             "file.js",
+            "files.css",
+            "draft.js",
             "upload.js",
             "icon.svg",
             "chevron.svg",

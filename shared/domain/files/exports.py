@@ -27,7 +27,9 @@ class Export:
     decimal: str = "."
     """Decimal sign of the added columns of CSV."""
     localized: bool = False
-    """Whether the headers of the added columns are words in the language of the batch."""
+    """Whether the headers of the added columns are words."""
+    language: str = ""
+    """Language of these words; empty: that of the batch."""
 
     @property
     def suffix(self) -> str:
@@ -42,24 +44,30 @@ class Export:
             DELIMITER_NAMES[self.delimiter] if self.delimiter else "",
             "" if self.decimal == "." else f"decimal-{DECIMAL_NAMES[self.decimal]}",
             "localized" if self.localized else "",
+            self.language,
             "excel-fr.csv" if self.format is ExportFormat.EXCEL_FR else str(self.format),
         ]
         return ".".join(filter(None, options))
 
     def of(self, manifest: BatchManifest) -> Self:
-        """The same export of a batch, without a delimiter that its stored table has anyway."""
+        """The same export of a batch, without options that change nothing of it."""
+        same = self
         if self.delimiter == manifest.result_delimiter:
-            return dataclasses.replace(self, delimiter=None)
-        return self
+            same = dataclasses.replace(same, delimiter=None)
+        if self.language == manifest.options.language:
+            same = dataclasses.replace(same, language="")
+        return same
 
     def to_json(self) -> dict[str, str | bool | None]:
         """JSON-ready members; the inverse of `from_json`."""
-        return {
+        members: dict[str, str | bool | None] = {
             "format": str(self.format),
             "delimiter": self.delimiter,
             "decimal": self.decimal,
             "localized": self.localized,
         }
+        # Workers of the last release know no language.
+        return members | {"language": self.language} if self.language else members
 
     @classmethod
     def from_json(cls, members: Mapping[str, Any]) -> Self:

@@ -1,0 +1,1 @@
+"""What explains a price: comparable cars, depreciation, differences from the typical car."""

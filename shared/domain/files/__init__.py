@@ -1,0 +1,1 @@
+"""Drafts, notes and exports of files of cars."""
