@@ -176,8 +176,15 @@ class Settings:
     blob_endpoint_url: str = setting(
         "BLOB_ENDPOINT_URL",
         "",
-        "Endpoint of that store, like `http://minio:9000`; empty: Amazon's.",
+        "Endpoint of the S3-compatible stores, like `http://minio:9000`; empty: Amazon's.",
         rule=HTTP_URL,
+    )
+    state_url: str = setting(
+        "STATE_URL",
+        "",
+        "S3-compatible store of what several hosts share (models, API keys, webhook secrets), "
+        "`s3://bucket/prefix`; empty: folders of this host.",
+        rule=BUCKET_URL,
     )
     audit_path: Path | None = setting("AUDIT_PATH", None, "Audit log; empty: `audit` in the home.")
     audit_checkpoints: Path | None = setting(

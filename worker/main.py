@@ -7,6 +7,8 @@ import warnings
 from celery import Celery
 from celery.exceptions import SecurityWarning
 
+from model_store.registry.hosts import SHARED_CHECK_INTERVAL_S
+from model_store.registry.shared_models import SharedModels
 from shared.logging import configure_logging
 from shared.metrics import MODEL_RELOADS
 from shared.queue.celery_app import make_celery
@@ -15,7 +17,7 @@ from shared.settings import Settings
 from worker.container import WorkerProcess, resume_bulk_work
 from worker.delivery import use_owned_transport
 from worker.lifecycle import connect_signals
-from worker.model import ModelRuntime
+from worker.model import CHECK_INTERVAL_S, ModelRuntime
 from worker.tasks import register_tasks
 
 
@@ -30,10 +32,13 @@ def make_app() -> Celery:
     use_owned_transport(settings.redis_url)
     celery = make_celery(settings.redis_url)
     celery.conf.worker_consumer = "worker.lifecycle:EventBatchingConsumer"
+    shared = SharedModels.of(settings)
     runtime = ModelRuntime(
         settings.versions_path,
         time.monotonic,
         on_reload=lambda outcome: MODEL_RELOADS.labels(outcome=outcome).inc(),
+        check_interval_s=CHECK_INTERVAL_S if shared is None else SHARED_CHECK_INTERVAL_S,
+        ensure=(lambda _: None) if shared is None else shared.ensure,
     )
     process = WorkerProcess(settings, runtime)
     register_tasks(celery, process)

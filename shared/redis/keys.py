@@ -134,6 +134,12 @@ BATCH_SCAN_MARKER = f"{PREFIX}batches:scanned"
 WORKERS = f"{PREFIX}workers"
 """Sorted set of the worker processes by the time of their last heartbeat."""
 
+SERVING_PROCESSES = f"{PREFIX}serving"
+"""Set of the processes that report which model version they serve; ended ones may be in it."""
+
+serving = (PREFIX + "serving:{}").format
+"""Model version that one process serves; expires when it reports no more."""
+
 MODEL_FIGURES = f"{PREFIX}model-figures"
 """Figures about the active model, as JSON; expires."""
 
