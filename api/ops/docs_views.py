@@ -18,7 +18,7 @@ SIDECAR_FILES = (
     "swagger-ui-dist/swagger-ui-bundle.js",
     "redoc/bundles/redoc.standalone.js",
 )
-OWN_FILES = ("swagger.js", "redoc.css", "page.css", "icon.svg", "chevron.svg")
+OWN_FILES = ("swagger.js", "docs.css", "page.css", "icon.svg", "chevron.svg")
 URL_REPLACEMENTS = {b"https://cdn.redoc.ly/redoc/logo-mini.svg": b"data:,"}
 """ReDoc would load only this logo from another host."""
 

@@ -183,7 +183,7 @@ def _documents(resources: Resources) -> Iterator[Call]:
         yield Call(name=path, path=path, headers=BROWSER)
     for name in ("page.css", "page.js", "file.js", "icon.svg", "chevron.svg", "nothing.css"):
         yield Call(name=f"asset {name}", path=f"/assets/{name}")
-    for name in ("swagger.js", "redoc.css", "swagger-ui.css", "redoc.standalone.js", "no.js"):
+    for name in ("swagger.js", "docs.css", "swagger-ui.css", "redoc.standalone.js", "no.js"):
         yield Call(name=f"document asset {name}", path=f"/docs/static/{name}")
     packed = {"Accept-Encoding": "gzip"}
     yield Call(name="asset by its address", path=resources.stylesheet, headers=packed)

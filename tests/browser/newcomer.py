@@ -10,7 +10,6 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from api.pages.typography import typographic
 from shared.fields.car import CAR_FIELDS
 from shared.i18n.catalogue import translate
 from shared.i18n.languages import Language, direction
@@ -30,10 +29,18 @@ class Newcomer:
         self.actions: list[str] = []
         self.looks_at_page()
 
-    def text(self, msgid: str, **values: Any) -> str:
-        """A text of the catalogue as the page shows it, with plain spaces."""
-        shown = typographic(translate(msgid, self.language) % values, self.language)
-        return re.sub(r"\s+", " ", shown)
+    def text(self, msgid: str, *, is_start: bool = False, **values: Any) -> re.Pattern[str]:
+        """A text of the catalogue, whichever apostrophes and spaces the page shows.
+
+        Args:
+            msgid: the English text.
+            is_start: whether more text may follow.
+            values: of its placeholders.
+        """
+        words = re.escape(translate(msgid, self.language) % values)
+        words = re.sub(r"['\u2019]", "['\u2019]", words)
+        words = re.sub(r"(?:\\?\s)+", r"\\s+", words)
+        return re.compile(rf"^\s*{words}\b" if is_start else rf"^\s*{words}\s*$")
 
     def label(self, field: str) -> str:
         """The name of a field of a car."""

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, request
 
 from api.batches.cell_corrections import correct_rows
-from api.batches.rows import ResultRow
+from api.batches.rows import ResultRow, RowQuery
 from api.batches.views import current_batch
 from api.http.context import admission, caller_id, services
 from api.http.problems import status_of
@@ -22,6 +22,7 @@ from api.pages.files.pages import blueprint, reasons, render
 from api.pages.files.redirects import redirect_to_page
 from api.pages.files.result_table import ANCHOR, kept_query, table_parameters
 from api.pages.language import gettext as _
+from shared.blobs.row_index import RowFilter
 from shared.domain.batch import Batch
 from shared.domain.errors import DomainError
 from shared.domain.ids import BatchId
@@ -29,6 +30,8 @@ from shared.domain.ids import BatchId
 FORM_MAX_BYTES = 4_000_000
 CORRECTION_WAIT_S = 10.0
 """Longest wait for the correction of a few rows; after it its own page is shown."""
+REJECTED = "refusees"
+"""The parameter that asks for the form of the first rejected rows."""
 DONE = "corrige"
 """The parameter that names the correction whose rows are shown."""
 
@@ -38,11 +41,19 @@ DONE = "corrige"
 def edit(batch_id: str) -> Response:
     """Show the form of rows."""
     batch = current_batch(batch_id)
-    rows = services().batch_rows.rows(batch, form_rows(request.args))
+    rows = _rows_of_address(batch)
     if not rows:
         return redirect_to_page(f"/fichiers/{batch_id}", _back(), ANCHOR)
     said = _said_of_correction(batch)
     return _form_page(batch, rows, said=said)
+
+
+def _rows_of_address(batch: Batch) -> list[ResultRow]:
+    """The rows that the address names, or the first rejected ones."""
+    if REJECTED in request.args:
+        wanted = RowFilter(status="rejected")
+        return list(services().batch_rows.page(batch, RowQuery(wanted=wanted)).rows)
+    return services().batch_rows.rows(batch, form_rows(request.args))
 
 
 @blueprint.post("/fichiers/<batch_id>/lignes")

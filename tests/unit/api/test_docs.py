@@ -108,3 +108,14 @@ def test_the_document_says_how_long_a_caller_may_wait_and_what_is_too_large(clie
     operation = client.get("/openapi.json").json["paths"][path]["post"]
     assert "Prefer" in [one["name"] for one in operation["parameters"]]
     assert "413" in operation["responses"]
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_english_description_has_a_way_back_in_the_reader_s_language(client, page):
+    answer = client.get(f"{page}?lang=ar")
+    assert answer.headers["Content-Language"] == "en"
+    assert '<html lang="en">' in answer.text
+    assert '<header class="bar" lang="ar" dir="rtl">' in answer.text
+    assert 'href="/?lang=ar"' in answer.text
+    assert "بالإنجليزية" in answer.text
+    assert "in English" not in client.get(f"{page}?lang=en").text

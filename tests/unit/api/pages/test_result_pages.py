@@ -122,6 +122,19 @@ def test_links_of_the_table_keep_filter_and_language(site: Site) -> None:
     assert "Rows 1 to 4" in text_of(site.get(f"{address}?lang=en&sort=wrong&page=x"))
 
 
+def test_one_link_opens_the_form_of_all_rejected_rows(site: Site) -> None:
+    batch = site.path.run(STOCK)
+    html = site.get(f"/fichiers/{batch.manifest.id}?lang=en")
+    link = re.search(r'href="([^"]+)">Correct the rejected rows<', html)
+    assert link
+    form = site.get(unescape(link[1]))
+    assert re.findall(r'name="ligne" value="(\d+)"', form) == ["2", "3"]
+    good = site.path.run("\n".join([HEADER, ROWS[0]]).encode())
+    address = f"/fichiers/{good.manifest.id}"
+    assert "Correct the rejected rows" not in site.get(f"{address}?lang=en")
+    assert site.client.get(f"{address}/lignes?refusees=1").status_code == 303
+
+
 def test_cells_of_several_rows_are_corrected_in_their_place(site: Site) -> None:
     batch = site.path.run(STOCK)
     address = f"/fichiers/{batch.manifest.id}/lignes?lang=en"
