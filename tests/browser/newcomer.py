@@ -40,7 +40,7 @@ class Newcomer:
         words = re.escape(translate(msgid, self.language) % values)
         words = re.sub(r"['\u2019]", "['\u2019]", words)
         words = re.sub(r"(?:\\?\s)+", r"\\s+", words)
-        return re.compile(rf"^\s*{words}\b" if is_start else rf"^\s*{words}\s*$")
+        return re.compile(rf"^\s*{words}(?!\w)" if is_start else rf"^\s*{words}\s*$")
 
     def label(self, field: str) -> str:
         """The name of a field of a car."""
@@ -52,10 +52,12 @@ class Newcomer:
         assert len(self.actions) <= MOST_ACTIONS, self.actions
         do(*values)
 
-    def click(self, role: Any, msgid: str, within: Locator | None = None) -> None:
-        """Click the first element of a role that has a text of the catalogue."""
-        where = within or self.page
-        self.act(msgid, where.get_by_role(role, name=self.text(msgid)).first.click)
+    def click(
+        self, role: Any, msgid: str, within: Locator | None = None, *, is_start: bool = False
+    ) -> None:
+        """Click the first element of a role that has a text of the catalogue, or starts with it."""
+        name = self.text(msgid, is_start=is_start)
+        self.act(msgid, (within or self.page).get_by_role(role, name=name).first.click)
 
     def open_section(self, msgid: str) -> None:
         """Open a folded section by its heading."""
