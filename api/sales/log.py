@@ -190,16 +190,16 @@ class SaleReportLog:
     def _index_new_lines(self, index: sqlite3.Connection) -> None:
         """Index all lines that are not indexed yet, including those of dead writers."""
         taken = dict(index.execute("SELECT name, bytes FROM files"))
-        found: list[SaleReport] = []
+        found: list[tuple[SaleReport, bool]] = []
         for path in self._report_files():
             name = path.relative_to(self._folder).as_posix()
             start = taken.get(name, 0)
             if path.stat().st_size > start:
                 lines = _complete_lines(path, start)
-                found += _read(lines, name)
+                found += [(report, "/" in name) for report in _read(lines, name)]
                 index.execute(_PUT_FILE, (name, start + len(lines)))
-        for report in sorted(found, key=lambda report: report.recorded_at):
-            _put_latest(index, report)
+        for report, is_copied in sorted(found, key=lambda each: each[0].recorded_at):
+            _put_line(index, report, is_copied=is_copied)
 
     def _report_files(self) -> list[Path]:
         """The files of this host, then the copies of those of others."""
@@ -268,16 +268,17 @@ def _put(index: sqlite3.Connection, report: SaleReport) -> None:
     index.execute(_PUT, (identity, caller, *rest, version, at, corrected, *derived))
 
 
-def _put_latest(index: sqlite3.Connection, report: SaleReport) -> None:
-    """Store a report unless a later one is known, or one of the same sale.
+def _put_line(index: sqlite3.Connection, report: SaleReport, *, is_copied: bool) -> None:
+    """Store the report of a line; one of another host only if it says something new.
 
     Two hosts may have taken reports on the same valuation at the same time.
     """
     known = _get(index, report.valuation_id)
-    if known is None:
-        _put(index, report)
-    elif known.sale != report.sale and known.recorded_at <= report.recorded_at:
-        _put(index, dataclasses.replace(report, is_correction=True))
+    if known is not None and is_copied:
+        if known.sale == report.sale or known.recorded_at > report.recorded_at:
+            return
+        report = dataclasses.replace(report, is_correction=True)
+    _put(index, report)
 
 
 def _median_ape(

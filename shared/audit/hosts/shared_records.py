@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
+from shared.audit.chain import FILE_PATTERN
 from shared.audit.hosts.identity import host_id
 from shared.audit.hosts.questions import Answers, Contents, HostQuestions
 from shared.audit.hosts.takeovers import note_takeover
@@ -74,7 +75,7 @@ class SharedRecords:
         """
         answers = self._ask(Contents(files=frozenset(names)))
         found = set(answers.found.files)
-        for day in self._manifests.days():
+        for day in {match[1] for name in names if (match := FILE_PATTERN.fullmatch(name))}:
             for _, manifest in self._manifests.of_day(day):
                 found |= manifest.files.keys() & set(names)
         return found
