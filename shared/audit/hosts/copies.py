@@ -73,6 +73,8 @@ class HostCopies:
 
     def _pull_host(self, host: str) -> None:
         folder, days = self._folder / host, self._read(days_document(host))
+        # It says that there is such a host, before it has copied anything.
+        folder.mkdir(parents=True, exist_ok=True)
         known = self._days.setdefault(host, {})
         for day, digest in days.items():
             if known.get(day) == digest:
