@@ -1,27 +1,11 @@
-"""Hosts with audit logs of their own, one S3 server, one Redis server."""
+"""Two hosts with audit logs of their own, one S3 server, one Redis server."""
 
-import contextlib
-import dataclasses
-import threading
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from api.ops.audit_statistics import AuditStats
-from api.sales.log import SaleReportLog
-from api.sales.shared_search import SharedAuditSearch
-from shared.audit.checkpoints import Checkpoints
-from shared.audit.hosts.exchange import AuditExchange
-from shared.audit.hosts.questions import AnswerThread
-from shared.audit.hosts.shared_records import SharedRecords
-from shared.audit.hosts.views import HostManifests, HostRecords
-from shared.audit.log import AuditLog
-from shared.domain.ids import ValuationId, new_id
-from shared.settings import Settings
 from shared.state.objects import StateObjects
-from tests.audit_segments import audit_record
+from tests.audit_hosts import Host, two_hosts
 from tests.object_store import BUCKET, ObjectStore, running_object_store
 
 
@@ -32,78 +16,8 @@ def store() -> Iterator[ObjectStore]:
         yield running
 
 
-class Host:
-    """A host that shares its audit log."""
-
-    def __init__(self, folder: Path, objects: StateObjects, broker, name: str) -> None:
-        self.settings = Settings(home=folder, audit_path=folder / "audit")
-        self.folder = self.settings.audit_folder
-        self.folder.mkdir(parents=True)
-        self.objects = objects
-        self.broker = broker
-        self.name = name
-        self.shift_s = 0.0
-        self.restart()
-
-    def clock(self) -> float:
-        """Its time of day."""
-        return time.time() + self.shift_s
-
-    def restart(self) -> None:
-        """Start its processes, with nothing in memory."""
-        self.checkpoints = Checkpoints.of(self.settings, self.clock)
-        self.log = AuditLog(
-            self.folder, f"worker-{new_id()}", self.clock, checkpoints=self.checkpoints
-        )
-        self.exchange = AuditExchange(
-            self.folder, self.settings.checkpoints_folder, self.objects, self.name
-        )
-        self.manifests = HostManifests(self.folder)
-        self.search = SharedAuditSearch(
-            HostRecords(self.manifests, self.objects), self.settings, self.clock
-        )
-        self.sales = SaleReportLog(
-            self.folder, f"api-{new_id()}", self.clock, checkpoints=self.checkpoints
-        )
-        self.records = SharedRecords(self.folder, self.objects, self.broker)
-
-    def answer(self, car, valuation_id=None, **options) -> str:
-        """Record an answer; return its id."""
-        made = valuation_id or new_id()
-        record = dataclasses.replace(
-            audit_record(car, **options), id=ValuationId(made), at=self.clock()
-        )
-        self.log.append([record])
-        return made
-
-    def copy(self) -> None:
-        """Write the checkpoints and copy."""
-        self.log.flush()
-        self.exchange.copy()
-
-    def figures(self, **options):
-        """The statistics of today."""
-        day = time.strftime("%Y-%m-%d", time.gmtime(self.clock()))
-        stats = AuditStats(self.folder, self.settings.checkpoints_folder, hosts=self.manifests)
-        return stats.of_day(day, **options)
-
-    @contextlib.contextmanager
-    def answering(self) -> Iterator[None]:
-        """Answer the questions of others meanwhile."""
-        is_active = threading.Event()
-        is_active.set()
-        thread = AnswerThread(self.broker, self.exchange.host, self.exchange.look, is_active.is_set)
-        thread.start()
-        try:
-            yield
-        finally:
-            is_active.clear()
-
-
 @pytest.fixture
 def hosts(store, tmp_path, servers, request) -> tuple[Host, Host]:
-    """Two hosts with the same name."""
+    """Two hosts that share a prefix of this test."""
     objects = StateObjects(f"s3://{BUCKET}/{request.node.name}", store.endpoint_url)
-    return tuple(
-        Host(tmp_path / folder, objects, servers.broker, "worker") for folder in ("a", "b")
-    )
+    return two_hosts(tmp_path, objects, servers.broker)

@@ -20,7 +20,6 @@ from shared.audit.verification import verify_log
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, new_id
 from shared.domain.sale import Sale, SaleReport, SaleReportKind
-from shared.redis import keys
 from shared.state.objects import StateObjects
 from tests.audit_segments import segment, write_segment
 
@@ -67,12 +66,12 @@ def test_a_segment_of_a_batch_that_two_hosts_have_is_counted_once(hosts):
         write_segment(host.folder, f"batch-{new_id(at)}-0", at, segment(5))
         write_segment(host.folder, "batch-same-0", at, segment(7))
     for host in hosts:
-        monkey_quiet(host)
+        be_quiet()
     exchange(*hosts)
     assert [host.figures()["total_predictions"] for host in hosts] == [17, 17]
 
 
-def monkey_quiet(host) -> None:
+def be_quiet() -> None:
     """Let files count as quiet at once."""
     copied_sums.QUIET_S = -1.0
 
@@ -116,7 +115,7 @@ def test_rows_of_a_batch_are_found_on_the_other_host(hosts):
             for row in range(10)
         )  # fmt: skip
         write_segment(first.folder, f"batch-{batch}-{chunk}", at, sealed(lines))
-    monkey_quiet(first)
+    be_quiet()
     exchange(*hosts)
     for row in (1, 10, 11, 37, 50):
         assert second.search.find(f"{batch}-{row}")["price_mad"] == row
@@ -190,7 +189,7 @@ def test_records_of_a_killed_process_are_copied(hosts, car):
     first.log.flush()
     made = first.answer(car)  # killed before its next checkpoint
     first.restart()
-    monkey_quiet(first)
+    be_quiet()
     exchange(*hosts)
     assert second.figures()["total_predictions"] == 2
     assert second.search.find(made)["id"] == made
@@ -284,22 +283,16 @@ def test_a_host_that_is_alive_says_what_it_has_recorded(hosts, car):
     first, second = hosts
     made, never = first.answer(car), new_id()
     with first.answering():
-        sign(first)
+        first.sign()
         assert second.records.recorded({made, never}) == {made}
         write_segment(first.folder, "batch-x-0", first.clock(), segment(1))
         name = f"predictions_{day_of(first.clock())}.batch-x-0.jsonl"
         assert second.records.with_files([name, "predictions_2026-01-01.b.jsonl"]) == {name}
 
 
-def sign(host) -> None:
-    """Give the sign of life that its thread gives."""
-    host.broker.sadd(keys.AUDIT_HOSTS, host.exchange.host)
-    host.broker.set(keys.audit_host(host.exchange.host), 1, ex=30)
-
-
 def test_a_host_that_is_alive_and_silent_is_waited_for(hosts, monkeypatch):
     first, second = hosts
-    sign(first)
+    first.sign()
     ask = second.records._questions.ask
     monkeypatch.setattr(
         second.records._questions, "ask", lambda wanted, known: ask(wanted, known, 0.1)
@@ -326,7 +319,7 @@ def test_what_a_dead_host_had_recorded_is_counted_once_when_it_comes_back(hosts,
     exchange(second)
     assert second.figures()["total_predictions"] == 1
     first.restart()
-    monkey_quiet(first)
+    be_quiet()
     exchange(*hosts)
     exchange(*hosts)
     for host in hosts:
