@@ -24,6 +24,8 @@ ANSWER_WINDOW_S = 60.0
 JOB_WINDOW_S = 3600.0
 MAX_CACHED_PARTS = 8
 _ROW = re.compile(rb'\{"id":"[0-9a-z]+-(\d+)"')
+MAX_SEARCHED_PARTS = 64
+"""Most parts that are read for one valuation."""
 MAX_MANIFESTS = 256
 
 
@@ -180,22 +182,26 @@ class HostRecords:
         """The parts that can contain a record, most likely first."""
         base = valuation_id.partition("-")[0]
         made_at = id_timestamp(base)
-        near = (made_at - CLOCK_SLACK_S, made_at + ANSWER_WINDOW_S)
-        spans = [near, (made_at - CLOCK_SLACK_S, made_at + JOB_WINDOW_S)]
+        spans = [
+            (made_at, made_at - CLOCK_SLACK_S, made_at + ANSWER_WINDOW_S),
+            (made_at, made_at - CLOCK_SLACK_S, made_at + JOB_WINDOW_S),
+        ]
         if ended_at is not None:
-            spans.insert(1, (ended_at - ANSWER_WINDOW_S, ended_at + ANSWER_WINDOW_S))
+            spans.insert(1, (ended_at, ended_at - ANSWER_WINDOW_S, ended_at + ANSWER_WINDOW_S))
         seen: set[tuple[str, int]] = set()
         days = sorted({day_of(made_at - DAY_S), day_of(made_at), day_of(made_at + DAY_S)})
         manifests = [each for day in days for each in self.manifests.of_day(day)]
         if valuation_id != base:
             yield from self._rows_near(base, int(valuation_id.partition("-")[2]), manifests)
-        for start, end in spans:
-            for host, manifest in manifests:
-                for placed in _parts(host, manifest, start, end):
-                    key = (part_name(host, placed.file, placed.part), placed.part.size)
-                    if key not in seen:
-                        seen.add(key)
-                        yield placed
+        for at, start, end in spans:
+            placed = [
+                each for host, manifest in manifests for each in _parts(host, manifest, start, end)
+            ]
+            for each in sorted(placed, key=lambda one: _distance_s(one.part, at)):
+                key = (part_name(*each), each.part.size)
+                if key not in seen and len(seen) < MAX_SEARCHED_PARTS:
+                    seen.add(key)
+                    yield each
 
     def _rows_near(
         self, batch_id: str, row: int, manifests: Sequence[tuple[str, DayManifest]]
@@ -231,6 +237,11 @@ class HostRecords:
             if len(self._cached) > MAX_CACHED_PARTS:
                 self._cached.popitem(last=False)
         return content
+
+
+def _distance_s(part: PartCopy, at: float) -> float:
+    """How far the records of a part are from a time; 0: it may be among them."""
+    return max(0.0, part.first_at - at, at - part.last_at)
 
 
 def _parts(host: str, manifest: DayManifest, start: float, end: float) -> Iterator[PlacedPart]:

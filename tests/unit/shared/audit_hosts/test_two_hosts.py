@@ -65,8 +65,7 @@ def test_a_segment_of_a_batch_that_two_hosts_have_is_counted_once(hosts):
     for host in hosts:
         write_segment(host.folder, f"batch-{new_id(at)}-0", at, segment(5))
         write_segment(host.folder, "batch-same-0", at, segment(7))
-    for host in hosts:
-        be_quiet()
+    be_quiet()
     exchange(*hosts)
     assert [host.figures()["total_predictions"] for host in hosts] == [17, 17]
 
@@ -196,7 +195,7 @@ def test_records_of_a_killed_process_are_copied(hosts, car):
 
 
 def test_an_unreachable_store_delays_the_copy(hosts, car):
-    first, second = hosts
+    first, _ = hosts
     first.answer(car)
     exchange(*hosts)
     working = first.objects
