@@ -160,7 +160,8 @@ class Settings:
     state_url: str = setting(
         "STATE_URL",
         "",
-        "S3-compatible store of what several hosts share (models, API keys, webhook secrets), "
+        "S3-compatible store of what several hosts share (models, API keys, webhook secrets, "
+        "audit logs), "
         "`s3://bucket/prefix`; empty: folders of this host.",
         rule=BUCKET_URL,
     )
