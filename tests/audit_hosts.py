@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,14 +82,12 @@ class Host:
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
         """Answer the questions of others meanwhile."""
-        is_active = threading.Event()
-        is_active.set()
-        thread = AnswerThread(self.broker, self.exchange.host, self.exchange.look, is_active.is_set)
+        thread = AnswerThread(self.broker, self.exchange.host, self.exchange.look, lambda: True)
         thread.start()
         try:
             yield
         finally:
-            is_active.clear()
+            thread.stop()
 
     def sign(self) -> None:
         """Give the sign of life that its thread gives."""

@@ -69,32 +69,57 @@ class AuditExchange:
         return Contents(frozenset(ids), frozenset(files))
 
 
-def share_audit(settings: Settings) -> None:
-    """Start the threads of this process, if several hosts share state; else do nothing.
+class AuditSharing:
+    """The threads of a process that shares the audit log of its host.
 
     Of the processes of a host, the one that holds a lock works; a copy that takes long delays
     neither the manifests of others nor an answer.
 
     Args:
         settings: with `redis_url` filled in.
+        objects: the state store.
+    """
+
+    def __init__(self, settings: Settings, objects: StateObjects) -> None:
+        folder, run = settings.audit_folder, settings.home / "run"
+        folder.mkdir(parents=True, exist_ok=True)
+        exchange = AuditExchange(folder, settings.checkpoints_folder, objects, socket.gethostname())
+        self._copying = CopyRefresher(
+            run / f"{AUDIT_LOCK}.lock",
+            (exchange.copy,),
+            interval_s=INTERVAL_S,
+            on_current=(run / f"{AUDIT_LOCK}.current").touch,
+        )
+        self._pulling = CopyRefresher(
+            run / f"{AUDIT_LOCK}-others.lock", (exchange.pull,), interval_s=INTERVAL_S
+        )
+        self._answers = AnswerThread(
+            connect(settings.redis_url),
+            exchange.host,
+            exchange.look,
+            lambda: self._copying.is_holder,
+        )
+
+    def start(self) -> None:
+        """Start the threads, in this process."""
+        for each in (self._copying, self._pulling, self._answers):
+            each.start()
+
+    def stop(self) -> None:
+        """End the threads within a second or two."""
+        for each in (self._copying, self._pulling, self._answers):
+            each.stop()
+
+
+def share_audit(settings: Settings) -> AuditSharing | None:
+    """Start the threads of this process if several hosts share state; else do nothing.
+
+    Args:
+        settings: with `redis_url` filled in.
     """
     objects = StateObjects.of(settings)
     if objects is None:
-        return
-    folder, run = settings.audit_folder, settings.home / "run"
-    folder.mkdir(parents=True, exist_ok=True)
-    exchange = AuditExchange(folder, settings.checkpoints_folder, objects, socket.gethostname())
-    copying = CopyRefresher(
-        run / f"{AUDIT_LOCK}.lock",
-        (exchange.copy,),
-        interval_s=INTERVAL_S,
-        on_current=(run / f"{AUDIT_LOCK}.current").touch,
-    )
-    copying.start()
-    pulling = CopyRefresher(
-        run / f"{AUDIT_LOCK}-others.lock", (exchange.pull,), interval_s=INTERVAL_S
-    )
-    pulling.start()
-    AnswerThread(
-        connect(settings.redis_url), exchange.host, exchange.look, lambda: copying.is_holder
-    ).start()
+        return None
+    sharing = AuditSharing(settings, objects)
+    sharing.start()
+    return sharing

@@ -125,24 +125,28 @@ class AnswerThread:
         self._look = look
         self._is_active = is_active
         self._signed_at = float("-inf")
+        self._stop = threading.Event()
 
     def start(self) -> None:
         """Start the thread, in this process."""
         threading.Thread(target=self._run, name="audit-answers", daemon=True).start()
 
+    def stop(self) -> None:
+        """End the thread within `POLL_S`."""
+        self._stop.set()
+
     def _run(self) -> None:
-        pause = threading.Event()
-        while True:
+        while not self._stop.is_set():
             if not self._is_active():
-                pause.wait(POLL_S / 2)
+                self._stop.wait(POLL_S / 2)
                 continue
             try:
                 self.run_once()
             except BrokerUnavailable:
-                pause.wait(POLL_S)  # others report the outage
+                self._stop.wait(POLL_S)  # others report the outage
             except Exception:
                 log.exception("audit_question_not_answered")
-                pause.wait(POLL_S)
+                self._stop.wait(POLL_S)
 
     def run_once(self) -> bool:
         """Give a sign of life and answer the next question; whether there was one.
