@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from shared.audit.chain import OUTCOMES_PREFIX
+from shared.audit.chain import OUTCOMES_PREFIX, last_hash
 from shared.audit.checkpoints import checkpoint_path, complete_entry
 from shared.audit.sum_files import sum_lines
 from shared.audit.sums import FileSums, StoredSums, sums_file
@@ -40,7 +40,13 @@ class CopiedSums:
             whole = complete_entry(path)
             return StoredSums(path.name, whole.size, whole.head, FileSums())
         known = [self._checkpoint(path.name), self._of_segment(path.name, day)]
-        usable = [each for each in known if each is not None and each.size <= state.st_size]
+        usable = [
+            each
+            for each in known
+            if each is not None
+            and each.size <= state.st_size
+            and last_hash(path, each.size) == each.head
+        ]
         base = max(
             usable,
             key=lambda each: each.size,

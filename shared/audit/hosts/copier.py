@@ -10,6 +10,7 @@ import orjson
 
 from shared.audit.chain import OUTCOMES_PREFIX, PREDICTIONS_PREFIX, file_pattern, last_hash
 from shared.audit.hosts.copied_sums import CopiedSums
+from shared.audit.hosts.identity import host_id_of
 from shared.audit.hosts.manifests import (
     HOSTS_DOCUMENT,
     DayManifest,
@@ -79,13 +80,16 @@ class AuditCopier:
             # Another process of this host, or another host with a copy of its folder, was faster.
             log.warning("audit_copy_conflict", host=self._host, object=str(error))
             self._days, self._manifests = None, {}
-            return True
+            return False
         except OSError:
             # What was sent of a file is in memory only: the manifests in the store say how far.
             self._days, self._manifests = None, {}
             raise
 
     def _run(self) -> bool:
+        if host_id_of(self._folder) != self._host:
+            # A volume that is not mounted must not look like a log whose files were deleted.
+            raise OSError(f"{self._folder} is not the audit log of host {self._host}")
         if self._days is None:
             self._read_own()
         names, is_full = self._names()

@@ -32,6 +32,18 @@ def host_id(folder: Path) -> str:
     return _read(path)
 
 
+def host_id_of(folder: Path) -> str:
+    """The id of the host whose audit log this folder is; "" if it has none yet.
+
+    Raises:
+        OSError: the file holds something else.
+    """
+    try:
+        return _read(folder / IDENTITY_FILE)
+    except FileNotFoundError:
+        return ""
+
+
 def _read(path: Path) -> str:
     found = path.read_text().strip()
     if not _ID.fullmatch(found):

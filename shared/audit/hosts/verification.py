@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 
 from shared.audit.chain import ChainVerifier, last_hash
-from shared.audit.hosts.identity import IDENTITY_FILE
+from shared.audit.hosts.identity import host_id_of
 from shared.audit.hosts.manifests import (
     HOSTS_DOCUMENT,
     DayManifest,
@@ -45,7 +45,7 @@ def verify_copies(objects: StateObjects, folder: Path) -> CopiesReport:
         OSError: the store is unreachable, or a document is damaged.
     """
     report = CopiesReport()
-    own = _own_id(folder)
+    own = host_id_of(folder)
     for host, name in sorted(_document(objects, HOSTS_DOCUMENT).items()):
         report.hosts += 1
         check = _CopyCheck(objects, host, f"{name} ({host})", report)
@@ -125,10 +125,3 @@ class _CopyCheck:
 def _document(objects: StateObjects, name: str) -> dict[str, str]:
     found = objects.read(name)
     return {} if found is None else read_document(found.content)
-
-
-def _own_id(folder: Path) -> str:
-    try:
-        return (folder / IDENTITY_FILE).read_text().strip()
-    except FileNotFoundError:
-        return ""

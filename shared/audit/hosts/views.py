@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from shared.audit.chain import FILE_PATTERN, day_of
-from shared.audit.hosts.identity import HOSTS_FOLDER, IDENTITY_FILE
+from shared.audit.hosts.identity import HOSTS_FOLDER, host_id_of
 from shared.audit.hosts.manifests import DayManifest, FileCopy, PartCopy, part_name
 from shared.audit.sums import CallerSums
 from shared.domain.clock import DAY_S
@@ -101,10 +101,7 @@ class HostManifests:
 
     def own_id(self) -> str:
         """The id of this host; "" if it has none yet."""
-        try:
-            return (self._audit_folder / IDENTITY_FILE).read_text().strip()
-        except FileNotFoundError:
-            return ""
+        return host_id_of(self._audit_folder)
 
     def _read(self, path: Path) -> DayManifest | None:
         try:

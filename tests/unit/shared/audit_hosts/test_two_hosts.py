@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from shared.audit.chain import day_of
+from shared.audit.erasure import erase_caller
 from shared.audit.hosts import copied_sums, copier
 from shared.audit.hosts.identity import HOSTS_FOLDER, host_id
 from shared.audit.hosts.manifests import (
@@ -17,6 +18,7 @@ from shared.audit.hosts.manifests import (
 from shared.audit.hosts.verification import verify_copies
 from shared.audit.retention import remove_before
 from shared.audit.verification import verify_log
+from shared.domain.clock import DAY_S
 from shared.domain.errors import AuditUnavailable
 from shared.domain.ids import CallerId, new_id
 from shared.domain.sale import Sale, SaleReport, SaleReportKind
@@ -273,6 +275,45 @@ def test_deleted_days_leave_the_store(hosts, car):
     assert second.figures()["total_predictions"] == 0
     assert second.sales.figures() == []
     assert list((second.folder / HOSTS_FOLDER / first.exchange.host).iterdir()) == []
+
+
+def test_records_of_a_deleted_caller_leave_the_store(hosts, car):
+    first, second = hosts
+    first.shift_s = -2 * DAY_S
+    first.restart()
+    for caller in ("kept", "gone", "kept"):
+        first.answer(car, caller=caller)
+    first.copy()
+    first.log.close()
+    second.exchange.pull()
+    day = day_of(first.clock())
+    ((_, before),) = second.manifests.of_day(day)
+    assert erase_caller(first.folder, "gone", day_of(second.clock()), first.checkpoints) == 1
+    be_quiet()
+    first.restart()
+    exchange(*hosts)
+    ((_, after),) = second.manifests.of_day(day)
+    (copy,) = after.files.values()
+    assert copy.sums.keys() == {"kept"}
+    assert copy.sums["kept"].successes == 2
+    (old,) = before.files.values()
+    stored = [first.objects.read(part_name(first.exchange.host, old, one)) for one in old.parts]
+    assert stored == [None]
+    assert verify_copies(second.objects, second.folder).faults == []
+
+
+def test_a_folder_that_is_not_mounted_deletes_no_copies(hosts, car):
+    first, second = hosts
+    first.answer(car)
+    exchange(*hosts)
+    aside = first.folder.rename(first.folder.with_name("aside"))
+    first.folder.mkdir()
+    with pytest.raises(OSError, match="is not the audit log"):
+        first.exchange.copy()
+    first.folder.rmdir()
+    aside.rename(first.folder)
+    exchange(*hosts)
+    assert second.figures()["total_predictions"] == 1
 
 
 # Recorded once
