@@ -22,7 +22,7 @@ from model_store.registry.hosts import share_state
 from shared.audit.hosts.exchange import share_audit
 from shared.domain.ids import new_id
 from shared.logging import configure_logging
-from shared.redis.servers import with_server_urls
+from shared.redis.servers import refuse_cluster, with_server_urls
 from shared.settings import Settings
 
 GC_THRESHOLD = 20_000
@@ -30,6 +30,7 @@ GC_THRESHOLD = 20_000
 
 settings = with_server_urls(Settings.from_env())
 configure_logging(settings.log_level, "api")
+refuse_cluster(settings.redis_url, settings.cache_url)
 flask_app = create_app(settings)
 app = create_asgi_app(flask_app)
 share_state(

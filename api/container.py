@@ -21,6 +21,7 @@ from api.jobs.content import JobContents
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import Listing, SubmissionIndex
 from api.jobs.reading import JobReader
+from api.jobs.replication import make_accepted, restore_on_change
 from api.jobs.service import Jobs
 from api.limits import ConcurrencyLimiter
 from api.loops.event_loops import EventLoops
@@ -120,6 +121,7 @@ def build_services(settings: Settings) -> ApiServices:
     job_usage = JobUsageCounts(broker, clock)
     memory = BrokerMemory(broker, job_usage)
     workers = WorkerRegistry(broker, clock)
+    accepted = make_accepted(settings, broker, clock)
     store = JobStore(
         broker,
         clock,
@@ -128,10 +130,12 @@ def build_services(settings: Settings) -> ApiServices:
         payloads=JobPayloads(open_job_store(settings)),
         protocol=workers.protocol,
         memory=memory,
+        accepted=accepted,
     )
     sender = TaskSender(broker)
     fair_queues = FairQueues(broker, clock)
     work = WorkSender(sender, fair_queues, workers)
+    restore_on_change(settings, accepted, store, work.send_jobs)
     dispatcher = MicroBatchDispatcher(
         sender,
         broker,

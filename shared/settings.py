@@ -29,9 +29,14 @@ class TextRule:
 ORIGIN = r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#@,*\s]+/?"
 
 SERVER_URL = TextRule(
-    pattern=re.compile(r"(rediss?://[^/?#\s]+|unix://\S)\S*"),
-    expected="an address that starts with redis://, rediss:// or unix://",
+    pattern=re.compile(r"(rediss?://[^/?#\s]+|unix://\S|sentinels?://[^/?#\s]+/[^/?#\s]+)\S*"),
+    expected="an address that starts with redis://, rediss:// or unix://, or sentinels like "
+    "sentinel://host:26379,host:26379/service (sentinels:// with TLS)",
     is_secret=True,
+)
+KEY_PREFIX = TextRule(
+    pattern=re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}"),
+    expected="up to 40 letters, digits and the characters `_.:-`",
 )
 BUCKET_URL = TextRule(
     pattern=re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^?#\s]*)?"),
@@ -138,6 +143,23 @@ class Settings:
     )
     cache_url: str = setting(
         "CACHE_URL", "", "Result cache; empty: the embedded server.", rule=SERVER_URL
+    )
+    redis_ca_file: Path | None = setting(
+        "REDIS_CA_FILE",
+        None,
+        "Authorities (PEM) that sign the certificates of `rediss://` and `sentinels://`; empty: "
+        "those of the system.",
+    )
+    redis_prefix: str = setting(
+        "REDIS_PREFIX",
+        "",
+        "First part of all keys, queues and channels; each installation on a server has its own.",
+        rule=KEY_PREFIX,
+    )
+    redis_wait_replicas: int = setting(
+        "REDIS_WAIT_REPLICAS",
+        0,
+        "Replicas that must have a job before it is accepted; 0: none is waited for.",
     )
     models_path: Path | None = setting(
         "MODELS_PATH", None, "Model registry; empty: `model_store/versions` beside the code."

@@ -12,7 +12,7 @@ from model_store.registry.shared_models import SharedModels
 from shared.logging import configure_logging
 from shared.metrics import MODEL_RELOADS
 from shared.queue.celery_app import make_celery
-from shared.redis.servers import with_server_urls
+from shared.redis.servers import refuse_cluster, with_server_urls
 from shared.settings import Settings
 from worker.container import WorkerProcess, resume_bulk_work
 from worker.delivery import use_owned_transport
@@ -25,10 +25,11 @@ def make_app() -> Celery:
     """The configured application with its tasks."""
     settings = with_server_urls(Settings.from_env())
     configure_logging(settings.log_level, "worker")
+    refuse_cluster(settings.redis_url, settings.cache_url)
     # Celery warns about root because of pickle; these workers accept msgpack and JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(settings.home / "numba"))
-    use_owned_transport()
+    use_owned_transport(settings.redis_url)
     celery = make_celery(settings.redis_url)
     celery.conf.worker_consumer = "worker.lifecycle:EventBatchingConsumer"
     shared = SharedModels.of(settings)

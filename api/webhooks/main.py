@@ -24,7 +24,7 @@ from shared.logging import configure_logging, get_logger
 from shared.metrics import host_registry
 from shared.redis.connections import connect
 from shared.redis.job_store.store import JobStore
-from shared.redis.servers import with_server_urls
+from shared.redis.servers import refuse_cluster, with_server_urls
 from shared.redis.webhooks.store import WebhookStore
 from shared.settings import Settings
 from shared.webhooks.addresses import AddressPolicy
@@ -95,6 +95,7 @@ def main() -> None:
     """Run the process."""
     settings = with_server_urls(Settings.from_env())
     configure_logging(settings.log_level, "webhooks")
+    refuse_cluster(settings.redis_url)
     if settings.metrics_port:
         start_http_server(settings.metrics_port, registry=host_registry())
     refresh_copies(settings)

@@ -1,16 +1,27 @@
 """Every key in Redis, the cache key of an estimate included."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 
 from shared.domain.car import CarFeatures
 from shared.domain.valuation import Extra
 
-PREFIX = "carprice:1:"
+NAMESPACE = os.environ.get("REDIS_PREFIX", "").strip()
+"""First part of the names of all keys, queues and channels, so that several installations can share
+a server. A constant of the process, because scripts and formats of keys contain it."""
+
+PREFIX = f"{NAMESPACE}carprice:1:"
 """Holds the version of the layout."""
 
 ESTIMATE_SCHEMA = 5
 """Version of the stored form of estimates, so that no process reads another form."""
+
+
+def queue(name: str) -> str:
+    """List of the messages of a Celery queue."""
+    return f"{NAMESPACE}{name}"
+
 
 job = (PREFIX + "job:{}").format
 """Hash of one job."""

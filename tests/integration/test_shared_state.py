@@ -228,9 +228,9 @@ def test_keys_are_created_and_revoked_on_both_hosts_and_outlast_the_store(
         assert _status(url, car, kept.stdout.strip()) == 200
 
     hosts.store.server.stop()
-    key = {"Authorization": f"Bearer {kept.stdout.strip()}"}
+    headers = {"Authorization": f"Bearer {kept.stdout.strip()}"}
     for url in hosts.urls:
-        refused = httpx.post(f"{url}/models/rollback", headers=key, timeout=60)
+        refused = httpx.post(f"{url}/models/rollback", headers=headers, timeout=60)
         assert (refused.status_code, "storage-unavailable" in refused.text) == (503, True)
         assert _status(url, car, kept.stdout.strip()) == 200
         assert _status(url, car, made.stdout.strip()) == 401
