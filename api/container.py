@@ -47,6 +47,7 @@ from shared.domain.ids import new_id
 from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
 from shared.queue.work import JobSubmitter, WorkSender
+from shared.redis.batch_ledger.backlog import BacklogReader
 from shared.redis.batch_ledger.ledger import make_ledger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
@@ -235,6 +236,8 @@ def build_services(settings: Settings) -> ApiServices:
             audit_folder=settings.audit_folder,
             storage_folder=None if settings.blob_url else settings.batches_path,
             audit_flushes=(audit.check, sale_reports.check),
+            backlog=BacklogReader(broker, clock, settings.batch_chunk_rows),
+            callers_waiting=dispatcher.callers,
         ),
         cache=cache,
         audit_stats=AuditStats(settings.audit_folder, settings.checkpoints_folder),
