@@ -63,7 +63,7 @@ def test_the_supervisor_has_a_tier_for_every_process() -> None:
 
 def test_every_variable_of_the_procfile_is_a_setting_or_set_by_the_supervisor() -> None:
     used = set(re.findall(r"\$\{?([A-Z][A-Z_]*)", (ROOT / "Procfile").read_text(encoding="utf-8")))
-    assert used - SETTING_NAMES == {"HONCHO_PROCESS_NAME"}
+    assert used - SETTING_NAMES == {"HONCHO_PROCESS_NAME", "API_STOP_S"}
 
 
 def test_defaults_in_the_procfile_are_the_settings_defaults() -> None:
