@@ -185,12 +185,17 @@ def test_the_stop_grace_periods_of_compose_are_as_long_as_the_supervisors() -> N
 def test_the_image_is_slim_unprivileged_and_checked() -> None:
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     stages = re.findall(r"^FROM (\S+)", text, flags=re.MULTILINE)
-    assert stages == ["python:3.11-slim", "python:3.11-slim"]
-    final = text[text.rindex("\nFROM ") :]
-    assert "USER 10001:10001" in final
-    assert "HEALTHCHECK" in final
-    assert "pip install" not in final
+    assert stages == [*3 * ["python:3.11-slim"], "base", "base"]
+    base, api, service = (
+        text[text.index(f"AS {name}\n") :].partition("\nFROM ")[0]
+        for name in ("base", "api", "service")
+    )
+    assert "HEALTHCHECK" in base
+    for final in (api, service):
+        assert final.rstrip().endswith("USER 10001:10001")
+        assert "pip install" not in base + final
     assert "--require-hashes -r requirements/runtime.txt" in text
+    assert "--require-hashes -r requirements/api.txt" in text
     assert 'ENTRYPOINT ["python", "-m", "cli.main"]' in final
 
 
