@@ -1,4 +1,5 @@
-"""Removes from installed packages what the API never reads: `python slim_packages.py SITE_PACKAGES`.
+# ruff: noqa: INP001 - a program of the build of an image, of no package
+"""Removes from installed packages what the API never reads: `slim_packages.py SITE_PACKAGES`.
 
 Languages that the service does not speak, descriptions of cloud services other than the object
 store, and the second implementation of a codec: together a third of the files.
