@@ -216,13 +216,14 @@ IMPORTS = """
 import importlib.metadata as metadata, sys
 from importlib.machinery import PathFinder
 allowed = set(sys.argv[1].split(","))
-class Refusing:
-    def find_spec(self, name, path=None, target=None):
+class Refusing(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
         owners = {each.lower().replace("_", "-") for each in owners_of.get(name, ())}
         if not owners or owners & allowed:
-            return PathFinder.find_spec(name, path, target)
+            return super().find_spec(name, path, target)
 owners_of = metadata.packages_distributions()
-sys.meta_path[sys.meta_path.index(PathFinder)] = Refusing()
+sys.meta_path[sys.meta_path.index(PathFinder)] = Refusing
 import api.app, api.transport.fast_path, api.webhooks.main, api.pages.estimates.drawing
 import cli.main, launcher.up, launcher.liveness.foreground, flower.command, s3fs
 try:
