@@ -2,7 +2,6 @@
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -12,9 +11,8 @@ from shared.metrics_server import SILENT_AFTER_S, LoopLiveness, serve_metrics
 
 
 @pytest.fixture(autouse=True)
-def no_beat(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Heartbeat, "last_s", None)
-    return
 
 
 def get(port: int, path: str) -> tuple[int, str]:
