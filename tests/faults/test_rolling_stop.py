@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest
@@ -99,7 +100,7 @@ class Callers:
             for index in range(CALLERS)
         ]
 
-    def __enter__(self) -> "Callers":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
