@@ -2,7 +2,9 @@
 
 import gc
 import multiprocessing
+import os
 import signal
+import socket
 
 if multiprocessing.parent_process() is not None:
     # Until granian's worker serves, an inherited handler ignores SIGTERM: a stop during the imports
@@ -10,13 +12,16 @@ if multiprocessing.parent_process() is not None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 from api.app import create_app, create_asgi_app
+from api.http.context import EXTENSION
 from api.transport.connections import (
     OTHER_DESCRIPTORS,
     IdleConnectionCloser,
     allow_descriptors,
 )
+from model_store.registry.hosts import share_state
+from shared.domain.ids import new_id
 from shared.logging import configure_logging
-from shared.redis.servers import with_server_urls
+from shared.redis.servers import refuse_cluster, with_server_urls
 from shared.settings import Settings
 
 GC_THRESHOLD = 20_000
@@ -24,7 +29,14 @@ GC_THRESHOLD = 20_000
 
 settings = with_server_urls(Settings.from_env())
 configure_logging(settings.log_level, "api")
-app = create_asgi_app(create_app(settings))
+refuse_cluster(settings.redis_url, settings.cache_url)
+flask_app = create_app(settings)
+app = create_asgi_app(flask_app)
+share_state(
+    settings,
+    f"api@{socket.gethostname()}:{os.getpid()}-{new_id()[-8:]}",
+    flask_app.extensions[EXTENSION].active_model.version_id,
+)
 descriptors = allow_descriptors(settings.api_connections + OTHER_DESCRIPTORS)
 IdleConnectionCloser(
     settings.port, app.active_peers, min(settings.api_connections, descriptors - OTHER_DESCRIPTORS)

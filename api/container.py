@@ -21,6 +21,7 @@ from api.jobs.content import JobContents
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import Listing, SubmissionIndex
 from api.jobs.reading import JobReader
+from api.jobs.replication import make_accepted, restore_on_change
 from api.jobs.service import Jobs
 from api.limits import ConcurrencyLimiter
 from api.loops.event_loops import EventLoops
@@ -35,6 +36,12 @@ from api.valuations.micro_batches import MicroBatchDispatcher
 from api.valuations.queue_guard import QueueGuard
 from api.valuations.service import Valuations
 from api.webhooks.callbacks import Callbacks
+from model_store.registry.hosts import (
+    SHARED_CHECK_INTERVAL_S,
+    Activations,
+    check_copies,
+    open_registry,
+)
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog, Fsync
@@ -61,7 +68,7 @@ from shared.redis.webhooks.store import WebhookStore
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
 from shared.webhooks.addresses import AddressPolicy
-from shared.webhooks.secret_store import WebhookSecrets
+from shared.webhooks.shared_secrets import open_webhook_secrets
 
 WAITS_SHARE = 3
 """Quarters of the connections that long polls and event streams may hold."""
@@ -88,6 +95,7 @@ class ApiServices:
     thread_waits: ThreadWaits
     loops: EventLoops
     registry: ModelRegistry
+    activations: Activations
     active_model: ActiveVersionCache
     health: Health
     cache: EstimateCache
@@ -102,7 +110,8 @@ def build_services(settings: Settings) -> ApiServices:
     """Build the services; connections open and threads start at their first use."""
     clock = time.time
     broker = connect(settings.redis_url)
-    active_model = ActiveVersionCache(settings.versions_path)
+    interval_s = SHARED_CHECK_INTERVAL_S if settings.state_url else 1.0
+    active_model = ActiveVersionCache(settings.versions_path, interval_s=interval_s)
     cache = EstimateCache(
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S),
         settings.cache_ttl_s,
@@ -112,6 +121,7 @@ def build_services(settings: Settings) -> ApiServices:
     job_usage = JobUsageCounts(broker, clock)
     memory = BrokerMemory(broker, job_usage)
     workers = WorkerRegistry(broker, clock)
+    accepted = make_accepted(settings, broker, clock)
     store = JobStore(
         broker,
         clock,
@@ -120,10 +130,12 @@ def build_services(settings: Settings) -> ApiServices:
         payloads=JobPayloads(open_job_store(settings)),
         protocol=workers.protocol,
         memory=memory,
+        accepted=accepted,
     )
     sender = TaskSender(broker)
     fair_queues = FairQueues(broker, clock)
     work = WorkSender(sender, fair_queues, workers)
+    restore_on_change(settings, accepted, store, work.send_jobs)
     dispatcher = MicroBatchDispatcher(
         sender,
         broker,
@@ -222,9 +234,8 @@ def build_services(settings: Settings) -> ApiServices:
         waits=waits,
         thread_waits=thread_waits,
         loops=loops,
-        registry=ModelRegistry(
-            settings.versions_path, self_test=partial(run_self_test, settings.versions_path)
-        ),
+        registry=open_registry(settings, partial(run_self_test, settings.versions_path)),
+        activations=Activations.of(settings),
         active_model=active_model,
         health=Health(
             active_model=active_model,
@@ -235,6 +246,7 @@ def build_services(settings: Settings) -> ApiServices:
             webhooks=WebhookStore(broker, clock, retry_s=settings.webhook_retry_s),
             audit_folder=settings.audit_folder,
             storage_folder=None if settings.blob_url else settings.batches_path,
+            copies=partial(check_copies, settings) if settings.state_url else None,
             audit_flushes=(audit.check, sale_reports.check),
             backlog=BacklogReader(broker, clock, settings.batch_chunk_rows),
             callers_waiting=dispatcher.callers,
@@ -257,7 +269,7 @@ def build_services(settings: Settings) -> ApiServices:
         ),
         callbacks=Callbacks(
             addresses=AddressPolicy.of(settings.webhook_allowed_networks),
-            secrets=WebhookSecrets.of(settings),
+            secrets=open_webhook_secrets(settings),
             protocol=workers.protocol,
         ),
         estimates=Estimates(

@@ -10,6 +10,7 @@ from cli.shell.language import gettext as _
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from shared.keys.entries import KeyEntry, KeyLimits, Scope, new_key, validate_caller
+from shared.keys.shared_store import open_key_store
 from shared.keys.store import FileKeyStore, KeyStoreError, close_folder
 from shared.settings import Settings
 
@@ -115,7 +116,7 @@ def _store() -> FileKeyStore:
     settings = Settings.from_env()
     if settings.home.is_dir():
         close_folder(settings.home)
-    return FileKeyStore.of(settings)
+    return open_key_store(settings)
 
 
 def _change(change: Callable[[Sequence[KeyEntry]], Sequence[KeyEntry]]) -> FileKeyStore:

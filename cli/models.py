@@ -14,13 +14,16 @@ from cli.streams import echo_json
 from cli.training.compare import compare
 from cli.training.versions_table import left_aligned, versions_table
 from model_store.cards.written import written_language
+from model_store.registry.hosts import Activations, open_registry, publish_version, pull_models
 from model_store.registry.manifest import card_data_file, card_markdown_file
 from model_store.registry.registry import ModelRegistry, ShadowPointer
+from model_store.registry.shared_models import SharedModels
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
 from shared.domain.errors import ActivePointerLost, DomainError
 from shared.i18n.languages import LANGUAGES, Language
 from shared.messages.texts import describe_problem
+from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
 
@@ -58,7 +61,9 @@ def shadow(version: str | None, share: float, *, off: bool, as_json: bool) -> No
     """
     if off and version is not None:
         raise click.UsageError(_("give either VERSION or --off"))
-    pointer = ShadowPointer(Settings.from_env().versions_path)
+    settings = Settings.from_env()
+    pull_models(settings)
+    pointer = ShadowPointer(settings.versions_path, SharedModels.of(settings))
     if off:
         pointer.clear()
     elif version is not None:
@@ -121,6 +126,22 @@ def activate(version: str, *, as_json: bool) -> None:
 
 
 @models.command()
+@click.argument("version")
+@json_option
+def publish(version: str, *, as_json: bool) -> None:
+    """Let other hosts list and activate VERSION, if STATE_URL names a store that hosts share."""
+    settings = Settings.from_env()
+    if not settings.state_url:
+        raise click.UsageError(_("STATE_URL names no store that hosts share"))
+    version = _resolve_version(_registry(), version)
+    publish_version(settings, version)
+    if as_json:
+        _print_json({"published": version})
+    else:
+        click.echo(_("Published: {version}").format(version=version))
+
+
+@models.command()
 @json_option
 def rollback(*, as_json: bool) -> None:
     """Return to the version that was active before this one."""
@@ -128,10 +149,16 @@ def rollback(*, as_json: bool) -> None:
 
 
 def _tell_active(version: str, *, as_json: bool) -> None:
+    """Print the active version, and the processes of all hosts that do not serve it yet."""
+    activations = Activations.of(with_server_urls(Settings.from_env()))
+    missing = list(activations.not_serving(version))
     if as_json:
-        _print_json({"active": version})
-    else:
-        click.echo(_("Active: {version}").format(version=version))
+        more = {"not_serving": missing} if activations.are_shared else {}
+        _print_json({"active": version} | more)
+        return
+    click.echo(_("Active: {version}").format(version=version))
+    for name in missing:
+        click.echo(_("does not serve it yet: {name}").format(name=name), err=True)
 
 
 @models.command()
@@ -224,12 +251,14 @@ models.add_command(compare)
 
 
 def _registry() -> ModelRegistry:
-    return ModelRegistry(Settings.from_env().versions_path)
+    pull_models(Settings.from_env())
+    return open_registry(Settings.from_env())
 
 
 def _checked_registry() -> ModelRegistry:
     """The registry; runs the self-test before it activates a version."""
-    path = Settings.from_env().versions_path
+    settings = Settings.from_env()
+    path = settings.versions_path
 
     def self_test(version: str) -> object:
         # Importing the bundle loads the compiled kernels; to refuse a version needs none.
@@ -237,7 +266,7 @@ def _checked_registry() -> ModelRegistry:
 
         return load_model(path, version)
 
-    return ModelRegistry(path, self_test=self_test)
+    return open_registry(settings, self_test=self_test)
 
 
 def _versions_in_use(settings: Settings) -> set[str]:

@@ -15,10 +15,11 @@ from cli.shell.language import language, ngettext
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from launcher.environment import with_absolute_paths
-from launcher.readiness import local_address, server_error, server_location
+from launcher.readiness import local_address, server_error
 from model_store.registry.registry import ModelRegistry
 from shared.domain.errors import DomainError
 from shared.i18n.numbers import COMMA
+from shared.redis.addresses import server_location
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
 from shared.redis.workers import WorkerRegistry

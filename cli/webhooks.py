@@ -13,7 +13,8 @@ from cli.shell.language import gettext as _
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from shared.domain.errors import DomainError
-from shared.keys.store import FileKeyStore, KeyStoreError
+from shared.keys.shared_store import open_key_store
+from shared.keys.store import KeyStoreError
 from shared.logging import log_errors_only
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
@@ -22,6 +23,7 @@ from shared.redis.webhooks.store import WebhookStore
 from shared.settings import Settings, SettingsError
 from shared.webhooks.addresses import parse_address
 from shared.webhooks.secret_store import SERVICE, WebhookSecret, WebhookSecrets
+from shared.webhooks.shared_secrets import open_webhook_secrets
 from shared.webhooks.signing import new_secret, secret_bytes
 
 LIST_LIMIT = 1000
@@ -208,8 +210,11 @@ def rotate(owner: str, keep_hours: int, given: str | None, *, as_json: bool) -> 
 @json_option
 def list_secrets(*, as_json: bool) -> None:
     """List owners and times of the secrets; the secrets themselves are not shown."""
+    store = _secrets()
     try:
-        found = _secrets().load()
+        with contextlib.suppress(OSError):  # the copy is what this host knows
+            store.pull()
+        found = store.load()
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     rows = [
@@ -258,7 +263,7 @@ def _check_owner(owner: str) -> None:
     if owner == SERVICE:
         return
     try:
-        entries = FileKeyStore.of(Settings.from_env()).load() or ()
+        entries = open_key_store(Settings.from_env()).load() or ()
     except KeyStoreError as error:
         raise click.ClickException(str(error)) from None
     if owner not in {entry.id for entry in entries}:
@@ -267,7 +272,7 @@ def _check_owner(owner: str) -> None:
 
 
 def _secrets() -> WebhookSecrets:
-    return WebhookSecrets.of(Settings.from_env())
+    return open_webhook_secrets(Settings.from_env())
 
 
 def _change(store: WebhookSecrets, change: Any) -> None:

@@ -14,6 +14,7 @@ from launcher.preflight import CannotStartError
 from launcher.watchdog import Watchdog, kill_groups
 from model_store.registry.manifest import REFERENCE_MARKET
 from model_store.registry.registry import ModelRegistry
+from model_store.registry.shared_models import SharedModels
 from shared.domain.errors import ActivePointerLost, ModelRefused, ModelVersionNotFound
 from shared.settings import Settings
 
@@ -32,6 +33,7 @@ def needs_default_model(settings: Settings) -> bool:
             which one is active is not known.
     """
     registry = ModelRegistry(settings.versions_path)
+    _take_shared_model(settings, registry)
     try:
         active = registry.known_active_version()
     except ActivePointerLost as error:
@@ -55,6 +57,24 @@ def needs_default_model(settings: Settings) -> bool:
             " makes a new one)"
         ) from error
     return False
+
+
+def _take_shared_model(settings: Settings, registry: ModelRegistry) -> None:
+    """Fetch the model of the other hosts; the first host shares its own.
+
+    Raises:
+        CannotStartError: it cannot be fetched, and this host has no model either.
+    """
+    shared = SharedModels.of(settings)
+    if shared is None:
+        return
+    try:
+        if shared.pull() is None and registry.active_version() is not None:
+            shared.share_own()
+    except (OSError, ModelRefused, ModelVersionNotFound) as error:
+        if registry.active_version() is None:
+            raise CannotStartError(f"the shared model cannot be fetched: {error}") from error
+        click.echo(f"carprice: the shared models are not up to date: {error}", err=True)
 
 
 def _is_default(registry: ModelRegistry, version: str) -> bool:

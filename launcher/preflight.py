@@ -12,7 +12,8 @@ from pathlib import Path
 from launcher.embedded import FULL_DISK_ERRORS
 from launcher.environment import SHARED_MEMORY
 from launcher.locks import LockHeldError, lock_file, processes_with
-from shared.keys.store import FileKeyStore, close_folder
+from shared.keys.shared_store import open_key_store
+from shared.keys.store import close_folder
 from shared.metric_files import is_in_use
 from shared.redis.connections import connect
 from shared.settings import Settings
@@ -54,7 +55,7 @@ def check_keys(settings: Settings) -> None:
         CannotStartError: the address is not loopback and there are no keys.
         SettingsError: the file of keys cannot be read, or is missing although there were keys.
     """
-    if not FileKeyStore.of(settings).load() and not settings.is_loopback:
+    if not open_key_store(settings).load() and not settings.is_loopback:
         raise CannotStartError(
             f"HOST={settings.host} can be reached from other machines, but there are no API keys "
             f"in {settings.keys_file}: create one with `make key`, or leave HOST at 127.0.0.1"

@@ -2,14 +2,12 @@
 
 import http.client
 import json
-from urllib.parse import urlsplit
 
 import redis
 
 from shared.redis.connections import connect
 
 PROBE_TIMEOUT_S = 1.0
-REDIS_PORT = 6379
 WORKERS_CHECK = "workers"
 """Check of `/readyz` that is not required there: the API accepts work before workers run."""
 
@@ -21,18 +19,6 @@ def local_address(host: str, port: int) -> str:
     """`host:port` at which this machine reaches the API."""
     reachable = UNSPECIFIED.get(host, host)
     return f"[{reachable}]:{port}" if ":" in reachable else f"{reachable}:{port}"
-
-
-def server_location(url: str) -> str:
-    """`host:port` or socket path of a server URL, without its password.
-
-    >>> server_location("rediss://:secret@queue.example/0")
-    'queue.example:6379'
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return parts.path
-    return f"{parts.hostname}:{parts.port or REDIS_PORT}"
 
 
 def server_error(url: str) -> str | None:

@@ -44,11 +44,11 @@ from launcher.readiness import (
     api_state,
     local_address,
     server_error,
-    server_location,
 )
 from launcher.supervisor import CrashLoopError, Supervisor
 from launcher.watchdog import Watchdog, die_with_parent
-from shared.redis.servers import embedded_url
+from shared.redis.addresses import server_location
+from shared.redis.servers import embedded_url, external_url, refuse_cluster
 from shared.settings import Settings, SettingsError
 
 READY_WARNING_S = 45.0
@@ -220,7 +220,7 @@ class ServiceRun:
                     supervisor.run_once()
                     self._systemd.alive()
                 self._output.say("stopping: work under way is finished first (again: at once)")
-            except (CrashLoopError, CannotStartError) as error:
+            except (CrashLoopError, CannotStartError, SettingsError) as error:
                 final_message, exit_code = f"stopped: {error}", 1
             self._systemd.stopping()
             supervisor.stop(tier_stop_timeouts_s(self._settings))
@@ -242,8 +242,13 @@ class ServiceRun:
 
     def _start(self, supervisor: Supervisor) -> None:
         """Train a model if needed, start the tiers, show the addresses when the API is ready."""
-        if self._settings.redis_url:
-            self._await_broker(supervisor, self._settings.redis_url)
+        settings = self._settings
+        external = [
+            external_url(settings, url) for url in (settings.redis_url, settings.cache_url) if url
+        ]
+        if settings.redis_url:
+            self._await_broker(supervisor, external[0])
+        refuse_cluster(*external)
         if needs_default_model(self._settings):
             self._output.say("no model to serve: training the default one (once, under a minute)")
             train_default_model(self._env, self._watchdog, lambda: supervisor.stop_requests > 0)

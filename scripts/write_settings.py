@@ -12,8 +12,8 @@ OTHER_VARIABLES = {
     "PROMETHEUS_MULTIPROC_DIR": "Folder of metrics files; default: a private folder in `/dev/shm`.",
     "NUMBA_CACHE_DIR": "Folder of compiled kernels; default: `numba` in the home.",
     "KERNEL_SEED": "Folder of compiled kernels that an image brings; copied if they fit.",
-    "AWS_ACCESS_KEY_ID": "Credentials for the store of `BLOB_URL`; the other credential sources of "
-    "AWS's libraries (files, roles) work too.",
+    "AWS_ACCESS_KEY_ID": "Credentials for the stores of `BLOB_URL` and `STATE_URL`; the other "
+    "credential sources of AWS's libraries (files, roles) work too.",
     "AWS_SECRET_ACCESS_KEY": "Secret of that key.",
     "AWS_DEFAULT_REGION": "Region of the store.",
     "CARPRICE_LISTINGS": "Files of real listings for the tests marked `listings`, joined by `:`.",

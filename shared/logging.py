@@ -11,6 +11,9 @@ from typing import Any
 
 import structlog
 
+REFUSALS = ("READONLY ", "read only replica", "NOREPLICAS ", "MASTERDOWN ", "CLUSTERDOWN ")
+"""Parts of the answers of a Redis server that may not be written."""
+
 
 def configure_logging(level: str, process: str) -> None:
     """Write the logs of this process to standard error as JSON lines.
@@ -60,7 +63,10 @@ def log_errors_only() -> None:
 def format_exception(
     _: Any, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Replace `exc_info` by classes and stacks, without the text of most exceptions."""
+    """Replace `exc_info` by classes and stacks, without the text of most exceptions.
+
+    The answer of a server that may not be written is logged without its stack.
+    """
     exc_info = event.pop("exc_info", None)
     if not exc_info:
         return event
@@ -76,6 +82,9 @@ def format_exception(
     if record is not None and not event.get("_from_structlog"):
         # A message of Celery, whose arguments contain the text of the exception.
         event["event"] = str(record.msg)
+    if _is_refusal(error):  # the server gives it again and again
+        event.setdefault("error", describe(error))
+        return event
     event["exception"] = "\n".join(_stacks(error))
     return event
 
@@ -83,8 +92,19 @@ def format_exception(
 def describe(error: BaseException) -> str:
     """Class of an exception, and its text if that cannot contain values of callers."""
     kind = type(error)
-    is_safe = isinstance(error, OSError | ImportError) or kind.__module__.startswith("redis.")
+    is_safe = (
+        isinstance(error, OSError | ImportError)
+        or _is_refusal(error)
+        or kind.__module__.startswith("redis.")
+    )
     return f"{kind.__name__}: {error}" if is_safe else kind.__name__
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether an exception is, or tells of, the answer of a server that may not be written."""
+    return getattr(error, "is_refusal", False) or (
+        type(error).__module__.startswith("redis.") and any(word in str(error) for word in REFUSALS)
+    )
 
 
 def _stacks(error: BaseException) -> list[str]:

@@ -32,9 +32,14 @@ STOP_MARGIN_S = 5
 ORIGIN = r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#@,*\s]+/?"
 
 SERVER_URL = TextRule(
-    pattern=re.compile(r"(rediss?://[^/?#\s]+|unix://\S)\S*"),
-    expected="an address that starts with redis://, rediss:// or unix://",
+    pattern=re.compile(r"(rediss?://[^/?#\s]+|unix://\S|sentinels?://[^/?#\s]+/[^/?#\s]+)\S*"),
+    expected="an address that starts with redis://, rediss:// or unix://, or sentinels like "
+    "sentinel://host:26379,host:26379/service (sentinels:// with TLS)",
     is_secret=True,
+)
+KEY_PREFIX = TextRule(
+    pattern=re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}"),
+    expected="up to 40 letters, digits and the characters `_.:-`",
 )
 BUCKET_URL = TextRule(
     pattern=re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^?#\s]*)?"),
@@ -142,6 +147,23 @@ class Settings:
     cache_url: str = setting(
         "CACHE_URL", "", "Result cache; empty: the embedded server.", rule=SERVER_URL
     )
+    redis_ca_file: Path | None = setting(
+        "REDIS_CA_FILE",
+        None,
+        "Authorities (PEM) that sign the certificates of `rediss://` and `sentinels://`; empty: "
+        "those of the system.",
+    )
+    redis_prefix: str = setting(
+        "REDIS_PREFIX",
+        "",
+        "First part of all keys, queues and channels; each installation on a server has its own.",
+        rule=KEY_PREFIX,
+    )
+    redis_wait_replicas: int = setting(
+        "REDIS_WAIT_REPLICAS",
+        0,
+        "Replicas that must have a job before it is accepted; 0: none is waited for.",
+    )
     models_path: Path | None = setting(
         "MODELS_PATH", None, "Model registry; empty: `model_store/versions` beside the code."
     )
@@ -157,8 +179,15 @@ class Settings:
     blob_endpoint_url: str = setting(
         "BLOB_ENDPOINT_URL",
         "",
-        "Endpoint of that store, like `http://minio:9000`; empty: Amazon's.",
+        "Endpoint of the S3-compatible stores, like `http://minio:9000`; empty: Amazon's.",
         rule=HTTP_URL,
+    )
+    state_url: str = setting(
+        "STATE_URL",
+        "",
+        "S3-compatible store of what several hosts share (models, API keys, webhook secrets), "
+        "`s3://bucket/prefix`; empty: folders of this host.",
+        rule=BUCKET_URL,
     )
     audit_path: Path | None = setting("AUDIT_PATH", None, "Audit log; empty: `audit` in the home.")
     audit_checkpoints: Path | None = setting(

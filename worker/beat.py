@@ -11,6 +11,7 @@ from typing import Any
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 
 from shared.logging import get_logger
+from worker.broker_channel import CONNECTION_PAUSES
 
 TICK_FILE = "run/beat-tick"
 """File in the home whose time of modification is that of the last tick."""
@@ -29,6 +30,15 @@ class MemoryScheduler(Scheduler):
             with contextlib.suppress(OSError):
                 Path(home, TICK_FILE).touch()
         return wait_s
+
+    def _ensure_connected(self) -> Any:
+        """Connect, with pauses that do not grow to half a minute while a failover lasts."""
+
+        def report(error: Exception, interval_s: float) -> None:
+            log.warning("broker_not_reached", error=str(error), again_in_s=interval_s)
+
+        connection: Any = self.connection  # its annotations know no endless retries
+        return connection.ensure_connection(report, None, **CONNECTION_PAUSES)
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
         """Send one task."""

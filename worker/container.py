@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import time
 
+from model_store.registry.hosts import share_state
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog
 from shared.audit.retention import AuditRetention
@@ -95,6 +96,7 @@ class WorkerProcess:
             owner: this process.
         """
         self.services = build_services(self._settings, self._runtime, owner)
+        share_state(self._settings, owner.name, self._runtime.serving_version)
 
 
 def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> WorkerServices:

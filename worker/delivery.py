@@ -19,6 +19,7 @@ from kombu.utils.json import loads
 
 from shared.logging import get_logger
 from shared.redis import keys
+from worker.broker_channel import BrokerChannel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class Deliveries:
         """Carries out a message of this list; False if Celery's consumer has to."""
 
 
-class OwnedChannel(kombu_redis.Channel):
+class OwnedChannel(BrokerChannel):
     """A channel that takes messages in the name of its process."""
 
     deliveries: ClassVar[Deliveries] = Deliveries()
@@ -100,8 +101,8 @@ class OwnedChannel(kombu_redis.Channel):
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
         self.client.connection.send_command(
-            "BLMOVE", self._moved_from, keys.popped(self.deliveries.owner), "RIGHT", "LEFT",
-            timeout or self.brpop_timeout or 0,
+            "BLMOVE", keys.queue(self._moved_from), keys.popped(self.deliveries.owner),
+            "RIGHT", "LEFT", timeout or self.brpop_timeout or 0,
         )  # fmt: skip
 
     def _brpop_read(self, **options: Any) -> Any:
@@ -131,7 +132,7 @@ class OwnedChannel(kombu_redis.Channel):
 
     def _put_back_undelivered(self, queue: str) -> None:
         """Put back a message whose move was not seen because the connection broke."""
-        names = (keys.popped(self.deliveries.owner), queue)
+        names = (keys.popped(self.deliveries.owner), keys.queue(queue))
         with self.conn_or_acquire() as client:
             if client.eval(_PUT_BACK, 2, *names, self.deliveries.last):
                 log.warning("message_put_back", queue=queue)
@@ -184,6 +185,16 @@ class OwnedTransport(kombu_redis.Transport):
     Channel = OwnedChannel
 
 
-def use_owned_transport() -> None:
-    """Have this process's Celery connect through `OwnedTransport`."""
-    TRANSPORT_ALIASES["redis"] = f"{__name__}:{OwnedTransport.__name__}"
+SCHEMES = ("redis", "rediss", "sentinel")
+"""Schemes of Celery's broker URLs; that of a Unix socket is `redis+socket`."""
+
+
+def use_owned_transport(server_url: str) -> None:
+    """Have this process's Celery connect through `OwnedTransport`.
+
+    Args:
+        server_url: of the broker, as `shared.redis.connections.connect` takes it.
+    """
+    BrokerChannel.server_url = server_url
+    for scheme in SCHEMES:
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:{OwnedTransport.__name__}"

@@ -34,8 +34,10 @@ from shared.queue.names import QueueName
 from shared.redis.connections import connect, is_answering
 from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.owners import BEAT_INTERVAL_S, Owner
+from shared.redis.primaries import NotPrimary
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
+from worker.broker_channel import CONNECTION_PAUSES
 from worker.delivery import OwnedChannel
 from worker.direct_tasks import DirectTasks
 from worker.kernel_cache import fill_kernel_cache
@@ -45,6 +47,9 @@ from worker.owners import WorkerOwners
 PUSH_INTERVAL_S = 15.0
 EVENT_FLUSH_INTERVAL_S = 0.5
 """Delay of task events, which carry the times at which they happened."""
+
+REFUSAL_PAUSE_S = 0.5
+"""Pause before a new connection if the server refuses writes."""
 
 TIMER_PURGE_INTERVAL_S = 10.0
 """How often the timers of ended tasks are dropped."""
@@ -236,6 +241,11 @@ class EventBatchingConsumer(Consumer):
     _flush_events: Callable[[], None]
     _is_flush_due = False
 
+    def ensure_connected(self, conn: Any) -> Any:
+        """Connect, with pauses that do not grow to half a minute while a failover lasts."""
+        conn.ensure_connection = partial(conn.ensure_connection, **CONNECTION_PAUSES)
+        return super().ensure_connected(conn)
+
     def create_task_handler(self, *args: Any) -> Callable[[Message], None]:
         """Return the function that is called with each message."""
         handle = super().create_task_handler(*args)
@@ -272,10 +282,13 @@ class EventBatchingConsumer(Consumer):
             self.hub.call_later(EVENT_FLUSH_INTERVAL_S, self._flush_buffered_events)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Do as Celery does, without its warning about a later version."""
+        """Do as Celery does, without its warning about a later version; pause after a refusal."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
+        if isinstance(exc, NotPrimary):
+            # The server accepts connections, so without a pause they would follow one another.
+            time.sleep(REFUSAL_PAUSE_S)
 
     def stop(self) -> None:
         """Send the remaining events, then stop."""

@@ -61,6 +61,7 @@ class ModelRuntime:
         clock: monotonic time in seconds.
         on_reload: called with the outcome of every attempt to load the active version.
         check_interval_s: time between two reads of the pointer.
+        ensure: called before a version is loaded: fetches files that only other hosts have.
     """
 
     def __init__(
@@ -70,12 +71,14 @@ class ModelRuntime:
         *,
         on_reload: Callable[[ReloadOutcome], None] = lambda _: None,
         check_interval_s: float = CHECK_INTERVAL_S,
+        ensure: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._path = versions_path
         self._registry = ModelRegistry(versions_path)
         self._clock = clock
         self._on_reload = on_reload
         self._check_interval_s = check_interval_s
+        self._ensure = ensure
         self._lock = threading.RLock()
         self._current: LoadedModel | None = None
         self._pinned: OrderedDict[str, LoadedModel] = OrderedDict()
@@ -97,17 +100,28 @@ class ModelRuntime:
             raise ModelNotLoaded
         return self._current
 
+    def serving_version(self) -> str | None:
+        """The id of the version that this process serves; None: none yet."""
+        try:
+            return self.current().version.id
+        except ModelNotLoaded:
+            return None
+
     def load(self, version: str) -> "LoadedModel":
         """A given version, for work that was accepted with it; the last few are kept.
 
         Raises:
             ModelVersionNotFound: there is no such version.
             ModelRefused: it fails its checks.
+            OSError: it has to be fetched, and the state store is unreachable.
         """
         with self._lock:
             if self._current is not None and self._current.version.id == version:
                 return self._current
-            model = self._pinned.get(version) or _load_and_warm_up(self._path, version)
+            model = self._pinned.get(version)
+            if model is None:
+                self._ensure(version)
+                model = _load_and_warm_up(self._path, version)
             self._pinned[version] = model
             self._pinned.move_to_end(version)
             if len(self._pinned) > MAX_PINNED_MODELS:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from data.vehicles.columns import Column, values_at
-from model_store.registry.registry import ModelRegistry, Shadow, ShadowPointer
+from model_store.registry.pointer_files import Shadow
+from model_store.registry.registry import ModelRegistry, ShadowPointer
 from shared.domain.car import FIELD_NAMES, CarFeatures
 from shared.domain.errors import DomainError
 from shared.domain.valuation import QUANTILE_LEVELS, Estimate

@@ -9,8 +9,10 @@ from typing import Any
 from celery import Celery
 
 from shared.domain.batch import ResultTable
+from shared.domain.errors import BrokerUnavailable
 from shared.domain.files.exports import Export
 from shared.domain.ids import BatchId, JobId
+from shared.logging import get_logger
 from shared.metrics import QUEUE_WAIT
 from shared.queue.celery_app import LONG_TASK_TIME_LIMIT_S
 from shared.queue.names import QueueName, TaskName
@@ -19,6 +21,8 @@ from worker.direct_tasks import DirectTasks
 
 SOFT_S, HARD_S = LONG_TASK_TIME_LIMIT_S - 30, LONG_TASK_TIME_LIMIT_S
 """Limits of the tasks that may read a whole file, as the import of a workbook does."""
+
+log = get_logger("tasks")
 
 
 def register_tasks(app: Celery, process: WorkerProcess) -> None:
@@ -34,6 +38,8 @@ def register_tasks(app: Celery, process: WorkerProcess) -> None:
         for sweeper in process.services.sweepers:
             try:
                 sweeper.sweep()
+            except BrokerUnavailable as error:  # the next sweep follows
+                log.warning("sweep_interrupted", error=str(error))
             except Exception as error:  # noqa: BLE001 - the other sweeps come first
                 failures.append(error)
         if failures:

@@ -115,6 +115,7 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     CrossSiteRefused: 403,
     HostRefused: 421,
     errors.ActiveModelChanged: 412,
+    errors.ActivationConflict: 409,
     errors.NoEarlierModel: 409,
     errors.ActivePointerLost: 409,
 }

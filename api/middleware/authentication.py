@@ -13,7 +13,7 @@ from api.middleware.key_directory import Caller, KeyDirectory, KeyUpkeep
 from api.middleware.key_limits import RequestLimits
 from shared.domain.errors import DomainError, NotPermitted, RateLimited
 from shared.keys.entries import Scope
-from shared.keys.store import FileKeyStore
+from shared.keys.shared_store import open_key_store
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
 from shared.redis.fair_queues.weights import WeightPublisher
 from shared.redis.rate_limits import RateLimits, RateState
@@ -52,7 +52,7 @@ class Authenticator:
     """
 
     def __init__(self, settings: Settings) -> None:
-        store = FileKeyStore.of(settings)
+        store = open_key_store(settings)
         broker = connect(settings.redis_url or NO_SERVER, reply_timeout_s=CACHE_TIMEOUT_S)
         self.limits = RequestLimits(RateLimits(broker))
         weights = WeightPublisher(broker)

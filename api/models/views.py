@@ -1,5 +1,7 @@
 """`/models`: list, activate and roll back versions."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Response, request
@@ -20,10 +22,13 @@ from api.http.responses import (
 from api.middleware.authentication import Scope, require_scope
 from model_store.registry.manifest import CARD_DATA_FILE, ModelVersion
 from model_store.registry.registry import etag_of
-from shared.domain.errors import ModelNotLoaded
+from shared.domain.errors import ModelNotLoaded, StorageUnavailable
 
 NO_VERSION = '""'
 """An ETag that no version has."""
+
+NOT_YET = "Active, but `not_serving` names processes that do not serve it yet"
+STORE_UNREACHABLE = "The store that hosts share cannot be reached: nothing was changed"
 
 blueprint = ApiBlueprint("models", __name__, description="Versions of the model.")
 
@@ -32,6 +37,13 @@ class ModelVersionSchema(Schema):
     """A model version, from its manifest."""
 
     version = fields.String(required=True)
+    not_serving = fields.List(
+        fields.String(),
+        metadata={
+            "description": "After an activation, only if several hosts share their models: the"
+            " live processes that do not serve this version yet"
+        },
+    )
     active = fields.Boolean(required=True)
     activated_at = described(fields.String, "When it was last made the active one", allow_none=True)
     created_at = fields.String(required=True)
@@ -111,35 +123,45 @@ def active_model() -> Response:
     ],
 )
 @blueprint.response(200, ModelVersionSchema)
+@blueprint.alt_response(202, schema=ModelVersionSchema, description=NOT_YET)
 @blueprint.problems(
     status_404="No such version",
-    status_409="The version fails its checks",
+    status_409="The version fails its checks, or another host changed the active one meanwhile",
     status_412="Another version is active than If-Match says",
     status_422=USUAL_PROBLEMS[422],
+    status_503=STORE_UNREACHABLE,
 )
 @require_scope(Scope.ADMIN)
 def activate(version: str) -> Response:
-    """Make a version the active one; all workers use it within two seconds."""
+    """Make a version the active one; all workers use it within two seconds.
+
+    If several hosts share their models, the answer comes when every live process of all hosts
+    serves the version. After ten seconds it is 202 and names those that do not.
+    """
     load_query()
-    activated = services().registry.activate(version, by=caller_id(), expected_etag=if_match())
-    return _with_etag(dump_version(activated, activated.id))
+    with _store_errors():
+        activated = services().registry.activate(version, by=caller_id(), expected_etag=if_match())
+    return _activated(activated)
 
 
 @blueprint.post("/models/rollback")
 @blueprint.doc(operationId="roll_back_model", summary="Go back to the version before")
 @blueprint.response(200, ModelVersionSchema)
+@blueprint.alt_response(202, schema=ModelVersionSchema, description=NOT_YET)
 @blueprint.problems(
     status_404="That version is gone",
-    status_409="There is none",
+    status_409="There is none, or another host changed the active version meanwhile",
     status_412="If-Match does not hold",
     status_422=USUAL_PROBLEMS[422],
+    status_503=STORE_UNREACHABLE,
 )
 @require_scope(Scope.ADMIN)
 def rollback() -> Response:
     """Activate the version that was active before."""
     load_query()
-    version = services().registry.rollback(by=caller_id(), expected_etag=if_match())
-    return _with_etag(dump_version(version, version.id))
+    with _store_errors():
+        version = services().registry.rollback(by=caller_id(), expected_etag=if_match())
+    return _activated(version)
 
 
 def if_match() -> str | None:
@@ -152,6 +174,26 @@ def if_match() -> str | None:
         return None
     current = services().registry.etag()
     return current if unquote_etag(current)[0] in expected else NO_VERSION
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageUnavailable(reason=error.strerror or str(error)) from error
+
+
+def _activated(version: ModelVersion) -> Response:
+    """The answer to an activation: 202 if a process of some host does not serve it yet."""
+    activations = services().activations
+    body = dump_version(version, version.id)
+    if not activations.are_shared:
+        return _with_etag(body)
+    missing = list(activations.not_serving(version.id))
+    response = _with_etag(body | {"not_serving": missing})
+    response.status_code = 202 if missing else 200
+    return response
 
 
 def _with_etag(body: dict[str, Any]) -> Response:

@@ -70,6 +70,8 @@ class Health:
     """Folder of the files of batches; None: they are in an object store, which is not checked."""
     audit_flushes: Sequence[Callable[[], None]] = ()
     """Each raises `AuditUnavailable` while the last flush of a log of this process has failed."""
+    copies: Callable[[], None] | None = None
+    """Raises a domain error if this host's copies of shared state are old; None: none is shared."""
     further: dict[str, Callable[[], None]] = dataclasses.field(default_factory=dict)
     """Further required checks by name: each raises a domain error if it fails."""
     backlog: BacklogReader
@@ -96,6 +98,7 @@ class Health:
             _check("cache", self.cache.ping, required=False),
             _check("audit", self._check_audit, required=True),
             _check("storage", self._check_storage, required=False),
+            *([] if self.copies is None else [_check("state", self.copies, required=False)]),
             *(_check(name, check, required=True) for name, check in self.further.items()),
         ]
 

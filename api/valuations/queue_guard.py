@@ -5,6 +5,7 @@ from shared.domain.clock import Clock
 from shared.domain.errors import QueueFull
 from shared.domain.ids import CallerId
 from shared.queue.names import QueueName
+from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
 from shared.redis.fair_queues.queues import FairQueues, QueueLoad
 from shared.redis.job_store.memory import BrokerMemory
@@ -78,7 +79,7 @@ class QueueGuard:
         if 0.0 <= now - read_at < QUEUE_LENGTH_MAX_AGE_S:
             return load
         with broker_errors():
-            messages = int(self._client.llen(str(queue)))
+            messages = int(self._client.llen(keys.queue(queue)))
         load = QueueLoad(messages, 0)
         if caller is not None:
             jobs = self._fair_queues.of(queue).load(caller)

@@ -14,6 +14,7 @@ from api.webhooks.bodies import WebhookBodies
 from api.webhooks.connections import SystemResolver
 from api.webhooks.deliverer import WebhookDeliverer
 from api.webhooks.sender import WebhookSender
+from model_store.registry.hosts import refresh_copies
 from model_store.registry.registry import ActiveVersionCache
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_job_store
@@ -23,11 +24,11 @@ from shared.metrics import host_registry
 from shared.metrics_server import LoopLiveness, serve_metrics
 from shared.redis.connections import connect, is_answering
 from shared.redis.job_store.store import JobStore
-from shared.redis.servers import with_server_urls
+from shared.redis.servers import refuse_cluster, with_server_urls
 from shared.redis.webhooks.store import WebhookStore
 from shared.settings import Settings
 from shared.webhooks.addresses import AddressPolicy
-from shared.webhooks.secret_store import WebhookSecrets
+from shared.webhooks.shared_secrets import open_webhook_secrets
 
 LEASE_MARGIN_S = 30.0
 """How much longer the lease of a webhook is than its attempt: time to write how that ended."""
@@ -70,7 +71,7 @@ def build_deliverer(
             lease_s=settings.webhook_timeout_s + LEASE_MARGIN_S,
         ),
         WebhookBodies(jobs, ActiveVersionCache(settings.versions_path).identity),
-        WebhookSecrets.of(settings),
+        open_webhook_secrets(settings),
         sender.send,
         clock=clock,
         beat=heartbeat.beat,
@@ -94,9 +95,11 @@ def main() -> None:
     """Run the process."""
     settings = with_server_urls(Settings.from_env())
     configure_logging(settings.log_level, "webhooks")
+    refuse_cluster(settings.redis_url)
     if settings.metrics_port:
         liveness = LoopLiveness(partial(is_answering, settings.redis_url))
         serve_metrics(settings.metrics_port, host_registry(), liveness)
+    refresh_copies(settings)
     asyncio.run(deliver(settings))
 
 

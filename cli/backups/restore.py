@@ -25,6 +25,7 @@ from launcher.environment import with_absolute_paths
 from launcher.preflight import CannotStartError, lock_home
 from shared.keys.store import close_folder, make_private_folder
 from shared.redis.connections import connect
+from shared.redis.servers import external_url
 from shared.settings import Settings, SettingsError
 
 STAGING = ".restore"
@@ -109,7 +110,7 @@ def _check_stopped(settings: Settings) -> None:
     if not settings.redis_url:
         return
     try:
-        connect(settings.redis_url).ping()
+        connect(external_url(settings, settings.redis_url)).ping()
     except redis.RedisError:
         return
     raise BackupError(_("the broker of REDIS_URL is running: stop it and all processes first"))

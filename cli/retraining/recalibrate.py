@@ -13,6 +13,7 @@ from cli.console import FILE, BadInputError, as_json_option, click_errors, print
 from cli.shell.language import gettext as _
 from data.listings.loading import load_listings
 from data.listings.report import LoadReport
+from model_store.registry.hosts import open_registry, publish_version, pull_models
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
 from shared.settings import Settings
@@ -53,6 +54,7 @@ def recalibrate(
         if report is not None:
             click.echo(report.summary(), err=True)
         made = _recalibrated(listings, report, with_sales=with_sales, version=version)
+        publish_version(Settings.from_env(), made.id)
         if activate:
             _registry().activate(made.id, by=getpass.getuser())
     facts = dict(made.calibrated_on or {})
@@ -80,9 +82,11 @@ def _recalibrated(
     from model_store.training.recalibration import recalibrate as calibrate  # noqa: PLC0415
 
     settings, registry = Settings.from_env(), _registry()
+    pull_models(settings)
     wanted = version or registry.known_active_version()
     if wanted is None:
         raise BadInputError(_("no model is active: `carprice train --activate` makes one"))
+    registry.check(wanted)  # fetches what only another host has
     model = load_model(settings.versions_path, wanted)
     sales = _sales(settings, model.version) if with_sales else []
     name = "sales" if report is None else report.file
@@ -110,7 +114,7 @@ def _by_brand(facts: dict[str, Any]) -> str:
 
 
 def _registry() -> ModelRegistry:
-    return ModelRegistry(Settings.from_env().versions_path, self_test=_self_test)
+    return open_registry(Settings.from_env(), self_test=_self_test)
 
 
 def _self_test(version: str) -> object:

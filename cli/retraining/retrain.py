@@ -17,6 +17,8 @@ from cli.console import (
     print_json,
 )
 from cli.shell.language import gettext as _
+from model_store.registry.hosts import pull_models
+from model_store.registry.shared_models import SharedModels
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ def retrain(
         from model_store.retraining.retrain import Retraining  # noqa: PLC0415
         from model_store.retraining.rollback import AUTOMATIC  # noqa: PLC0415
 
+        pull_models(settings)
         with tqdm(
             desc=_("Training"), unit=_("step"), disable=True if scheduled else None
         ) as progress:
@@ -87,6 +90,7 @@ def retrain(
                 is_scheduled=scheduled,
                 jobs=1 if scheduled else len(os.sched_getaffinity(0)),
                 on_progress=lambda step: _show(progress, step),
+                shared=SharedModels.of(settings),
             )
             result = _run(retraining, listings)
     if as_json:

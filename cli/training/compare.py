@@ -17,6 +17,7 @@ from cli.console import (
     warn_of_suspects,
 )
 from cli.shell.language import gettext as _
+from model_store.registry.hosts import ensure_version, pull_models
 from model_store.registry.registry import ModelRegistry
 from shared.i18n.catalogue import mark
 from shared.settings import Settings
@@ -61,8 +62,13 @@ def compare(
     from model_store.registry.bundle import load_model  # noqa: PLC0415
 
     with click_errors():
-        path = Settings.from_env().versions_path
-        a, b = (load_model(path, _resolved(path, each)) for each in (version_a, version_b))
+        settings = Settings.from_env()
+        path = settings.versions_path
+        pull_models(settings)
+        wanted = [_resolved(path, each) for each in (version_a, version_b)]
+        for each in wanted:
+            ensure_version(settings, each)
+        a, b = (load_model(path, each) for each in wanted)
         listings, report = load_listings_of(paths)
         click.echo(report.summary(), err=True)
         warn_of_suspects(report, mark("they are kept"))

@@ -16,6 +16,7 @@ from cli.console import (
 )
 from cli.shell.language import gettext as _
 from data.listings.loading import load_listings_of
+from model_store.registry.hosts import ensure_version, pull_models
 from model_store.registry.registry import ModelRegistry
 from shared.i18n.catalogue import mark
 from shared.settings import Settings
@@ -64,10 +65,13 @@ def evaluate(
         listings, report = load_listings_of(paths)
         click.echo(report.summary(), err=True)
         warn_of_suspects(report, mark("they are kept"))
-        versions_path = Settings.from_env().versions_path
+        settings = Settings.from_env()
+        versions_path = settings.versions_path
+        pull_models(settings)
         wanted = version or ModelRegistry(versions_path).known_active_version()
         if wanted is None:
             raise BadInputError(_("no model is active: `carprice train --activate` makes one"))
+        ensure_version(settings, wanted)
         model = load_model(versions_path, wanted)
         at_listing_level = price_level == "listing"
         found = evaluate_with_training_rows(model, listings, at_listing_level=at_listing_level)

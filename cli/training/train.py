@@ -28,6 +28,7 @@ from data.listings.table import PRICE, quoted_month
 from data.market.price_index import market_index, splice_index
 from data.market.reference import ReferenceMarket
 from model_store.comparison.fit import require_fit
+from model_store.registry.hosts import open_registry, publish_version, pull_models
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
 from shared.domain.clock import month_number
@@ -84,6 +85,7 @@ def train(
     """
     with click_errors():
         registry = _registry()
+        pull_models(Settings.from_env())
         _check_writable(Settings.from_env().versions_path)
         is_first = not activate and registry.known_active_version() is None
         data = load_training_data(paths, seed, price_level)
@@ -98,6 +100,7 @@ def train(
             trial = None if active is None else _trial(data, active, seed, on_progress)
             version = _stored(trained, on_progress)
         is_active = activate or is_first
+        publish_version(Settings.from_env(), version.id)
         if is_active:
             registry.activate(version.id, by=getpass.getuser())
     click.echo(interval_note(version.training), err=True)
@@ -251,4 +254,4 @@ def _with_training(trained: "TrainedModel", **changes: object) -> "TrainedModel"
 
 
 def _registry() -> ModelRegistry:
-    return ModelRegistry(Settings.from_env().versions_path)
+    return open_registry(Settings.from_env())

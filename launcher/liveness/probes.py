@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 PROBE_INTERVAL_S = 1.0
 PROBE_TIMEOUT_S = 5.0
 REDIS_PORT = 6379
+SENTINEL_PORT = 26_379
 
 Probe: TypeAlias = Callable[[], bool]
 """Whether a server answers; it may take as long as `PROBE_TIMEOUT_S`."""
@@ -40,21 +41,39 @@ class Prober:
 
 
 def redis_probe(url: str) -> Probe:
-    """A probe that sends PING to a Redis server.
+    """A probe that sends PING to a Redis server, or to one of the sentinels that know it.
 
     Any answer counts: a server that loads its data, refuses the command or wants a password first
-    is alive. The password of the URL is not sent.
+    is alive. The password of the URL is not sent. Of a service with sentinels one of these has to
+    answer: whether the primary works is not known without a password.
     """
 
     def probe() -> bool:
-        try:
-            with _connected(url) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(1) != b""
-        except (OSError, ValueError):
-            return False
+        return any(_answers_ping(each) for each in _servers(url))
 
     return probe
+
+
+def _servers(url: str) -> list[str]:
+    """The URLs of the sentinels of a URL, or the URL itself."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"sentinel", "sentinels"}:
+        return [url]
+    scheme = "rediss" if parts.scheme == "sentinels" else "redis"
+    hosts = [host.strip() for host in parts.netloc.rpartition("@")[2].split(",")]
+    return [
+        f"{scheme}://{host}" if urlsplit(f"//{host}").port else f"{scheme}://{host}:{SENTINEL_PORT}"
+        for host in hosts
+    ]
+
+
+def _answers_ping(url: str) -> bool:
+    try:
+        with _connected(url) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(1) != b""
+    except (OSError, ValueError):
+        return False
 
 
 def _connected(url: str) -> socket.socket:

@@ -1,17 +1,13 @@
 """The catalogue of model versions, and the pointers to the active and the shadow version.
 
-The folder contains a sub-folder for each version and, while they are set:
-
-- `ACTIVE`: one line, the id of the active version,
-- `history.jsonl`: who changed the active version, when, from which to which,
-- `SHADOW`: one line, the id of the shadow version,
-- `shadow-share`: the share of the cars that the shadow version values.
+The folder contains a sub-folder for each version, the pointers (`pointer_files`) and
+`history.jsonl`: who changed the active version, when, from which to which. If several hosts share
+their models, all of these are copies that `shared_models` keeps.
 
 Imports only the standard library and `shared.domain`, because the API imports it.
 """
 
 import contextlib
-import dataclasses
 import datetime as dt
 import fcntl
 import hashlib
@@ -25,8 +21,8 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from model_store.registry.atomic_files import write_atomically
 from model_store.registry.history import (
     Action,
     ActivationRecord,
@@ -37,6 +33,15 @@ from model_store.registry.history import (
     rollback_target,
 )
 from model_store.registry.manifest import ASKING_PRICES, CALIBRATION_FILE, ModelVersion
+from model_store.registry.pointer_files import (
+    ACTIVE_FILE,
+    Shadow,
+    is_version_id,
+    read_active,
+    read_shadow,
+    write_active,
+    write_shadow,
+)
 from model_store.registry.verification import check_version
 from shared.domain.errors import (
     ActiveModelChanged,
@@ -48,13 +53,13 @@ from shared.domain.errors import (
 )
 from shared.domain.ids import ModelVersionId
 
-ACTIVE_FILE = "ACTIVE"
-SHADOW_FILE = "SHADOW"
-SHARE_FILE = "shadow-share"
+if TYPE_CHECKING:
+    from model_store.registry.shared_models import SharedModels
+    from model_store.registry.shared_pointers import SharedPointers
+
 LOCK_FILE = ".lock"
 PRUNE_GRACE_PERIOD = dt.timedelta(minutes=1)
 """`prune` keeps a version for this time after it was replaced."""
-_VERSION_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}-[0-9a-f]{6}")
 _CARD_FILE = re.compile(r"card[a-z-]*\.(?:json|md|png)")
 
 logger = logging.getLogger(__name__)
@@ -67,6 +72,8 @@ class ModelRegistry:
         versions_path: the folder; it need not exist.
         now: current time, for the history.
         self_test: runs a version's self-test before the pointer moves to it; raises `ModelRefused`.
+        shared: the models of several hosts, of which the folder has copies; None: it is the folder
+            of this host alone. Changes then raise `OSError` while the store is unreachable.
     """
 
     def __init__(
@@ -74,14 +81,19 @@ class ModelRegistry:
         versions_path: Path,
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
         self_test: Callable[[str], object] = lambda _: None,
+        shared: "SharedModels | None" = None,
     ) -> None:
         self._path = versions_path
+        self._shared = shared
         self._now = now
         self._self_test = self_test
 
     def list(self) -> Sequence[ModelVersion]:
         """All versions whose manifest can be read, the newest first."""
-        return list(self._read_manifests(self._version_names()))
+        names = set(self._version_names())
+        if self._shared is not None:
+            names |= self._shared.versions().keys()
+        return list(self._read_manifests(sorted(names, reverse=True)))
 
     def get(self, version: str) -> ModelVersion:
         """One version's manifest.
@@ -96,6 +108,8 @@ class ModelRegistry:
         except FileNotFoundError as error:
             if folder.is_dir():
                 raise ModelRefused(version=version, reason="manifest.json is missing") from error
+            if self._shared is not None:
+                return self._shared.manifest(version)
             raise ModelVersionNotFound(version=version) from error
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"manifest.json cannot be read ({type(error).__name__})"
@@ -104,8 +118,13 @@ class ModelRegistry:
     def check(self, version: str) -> ModelVersion:
         """Return the manifest of a version whose schema, library and files are right.
 
+        Files that only other hosts have are fetched.
+
         Raises as `get`, and `ModelRefused` if one of them is wrong.
         """
+        if self._shared is not None:
+            self.folder(version)
+            self._shared.ensure(version)
         manifest = self.get(version)
         check_version(self.folder(version), manifest)
         return manifest
@@ -135,6 +154,8 @@ class ModelRegistry:
         try:
             content = (self.folder(version) / name).read_bytes()
         except OSError as error:
+            if self._shared is not None:
+                return self._shared.card_file(version, name, digest)
             raise ModelCardNotFound(version=version, name=name) from error
         if hashlib.sha256(content).hexdigest() != digest:
             raise ModelRefused(version=version, reason=f"{name} is not what was saved")
@@ -142,14 +163,7 @@ class ModelRegistry:
 
     def active_version(self) -> ModelVersionId | None:
         """The id of the active version; None before the first activation, or if unreadable."""
-        try:
-            text = (self._path / ACTIVE_FILE).read_text("ascii", errors="replace").strip()
-        except FileNotFoundError:
-            return None
-        if not is_version_id(text):
-            logger.error("active_pointer_unreadable: %r", text[:60])
-            return None
-        return ModelVersionId(text)
+        return read_active(self._path)
 
     def known_active_version(self) -> ModelVersionId | None:
         """As `active_version`; for commands that would take a lost pointer for a new registry.
@@ -185,8 +199,9 @@ class ModelRegistry:
             ModelVersionNotFound: there is no such version.
             ModelRefused: a check of its files, schema, libraries or self-test fails.
             ActiveModelChanged: the pointer has another ETag.
+            ActivationConflict: another host has changed the active version meanwhile.
         """
-        return self._change(lambda: version, Action.ACTIVATE, by, expected_etag)
+        return self._change(lambda _: version, Action.ACTIVATE, by, expected_etag)
 
     def rollback(
         self, *, by: str, expected_etag: str | None = None, to: str | None = None
@@ -202,9 +217,11 @@ class ModelRegistry:
             NoEarlierModel: nothing was active before, or not the version `to`.
             ActivePointerLost: which version is active is not known.
             ModelVersionNotFound, ModelRefused: the earlier version is missing or fails a check.
-            ActiveModelChanged: the pointer has another ETag.
+            ActiveModelChanged, ActivationConflict: see `activate`.
         """
-        return self._change(lambda: self._rollback_target(to), Action.ROLLBACK, by, expected_etag)
+        return self._change(
+            lambda base: self._rollback_target(to, base), Action.ROLLBACK, by, expected_etag
+        )
 
     def prune(self, keep: int, pinned: Collection[str] = ()) -> Sequence[str]:
         """Remove old versions that are not in use.
@@ -223,12 +240,18 @@ class ModelRegistry:
             ActivePointerLost: the active version could be among the removed ones.
         """
         with self._locked():
+            if self._shared is not None:
+                self._shared.pull()
             active = self.known_active_version()
             needed = {*pinned, *self._referenced_versions(), *self._recently_active()}
             with contextlib.suppress(NoEarlierModel):
                 needed.add(rollback_target(self.history(), active))
-            newest_first = self._version_names()
+            own = self._version_names()
+            shared = self._shared.versions() if self._shared else {}
+            newest_first = sorted({*own, *shared}, reverse=True)
             old = [name for name in reversed(newest_first[keep:]) if name not in needed]
+            if self._shared is not None:
+                self._shared.forget([name for name in old if name in shared])
             for name in old:
                 self._remove(name)
         return old
@@ -252,8 +275,9 @@ class ModelRegistry:
         """Rename, then delete: a reader never finds a version with missing files."""
         renamed = self._path / f".old-{version}"
         shutil.rmtree(renamed, ignore_errors=True)  # left by a crash
-        (self._path / version).rename(renamed)
-        shutil.rmtree(renamed)
+        with contextlib.suppress(FileNotFoundError):  # only other hosts had it
+            (self._path / version).rename(renamed)
+            shutil.rmtree(renamed)
         logger.info("model_pruned: %s", version)
 
     def _referenced_versions(self) -> set[str]:
@@ -275,34 +299,51 @@ class ModelRegistry:
             except (ModelRefused, ModelVersionNotFound) as error:
                 logger.warning("model_version_unreadable: %s", error)
 
-    def _rollback_target(self, wanted: str | None) -> str:
-        active = self.known_active_version()
-        earlier = earlier_versions(self.history(), active)
+    def _rollback_target(self, wanted: str | None, base: "SharedPointers | None") -> str:
+        if base is None:
+            active: str | None = self.known_active_version()
+            earlier = earlier_versions(self.history(), active)
+        else:
+            active = base.active
+            earlier = earlier_versions(base.history, active)
         if wanted is not None and wanted not in earlier:
             raise NoEarlierModel(version=active or "-")
         return wanted or earlier[0]
 
     def _change(
-        self, target: Callable[[], str], action: Action, by: str, expected_etag: str | None
+        self,
+        target: "Callable[[SharedPointers | None], str]",
+        action: Action,
+        by: str,
+        expected_etag: str | None,
     ) -> ModelVersion:
         """Check the version that `target` returns under the lock, and make it the active one."""
         with self._locked():
-            if expected_etag is not None and expected_etag != self.etag():
-                raise ActiveModelChanged(version=self.active_version() or "-")
-            manifest = self.check(target())
+            base = self._shared.latest() if self._shared else None
+            active = base.active if base else self.active_version()
+            if expected_etag is not None and expected_etag != etag_of(active):
+                raise ActiveModelChanged(version=active or "-")
+            manifest = self.check(target(base))
             self._self_test(manifest.id)
-            self._point_to(manifest.id, action, by)
+            if manifest.id != active:
+                self._point_to(manifest.id, active, action, by, base)
+            elif self._shared is not None and base is None:
+                self._shared.share_own()
         return manifest
 
-    def _point_to(self, version: ModelVersionId, action: Action, by: str) -> None:
+    def _point_to(
+        self,
+        version: ModelVersionId,
+        previous: str | None,
+        action: Action,
+        by: str,
+        base: "SharedPointers | None",
+    ) -> None:
         """Append to the history, then write the pointer.
 
         After a crash in between, `rollback` ignores the extra line. In the other order an active
         version could be missing from the history.
         """
-        previous = self.active_version()
-        if version == previous:
-            return
         change = ActivationRecord(
             at=self._now().isoformat(timespec="seconds"),
             action=action,
@@ -310,8 +351,11 @@ class ModelRegistry:
             previous=previous,
             by=by,
         )
-        append_activation(self._path, change)
-        write_atomically(self._path / ACTIVE_FILE, f"{version}\n".encode())
+        if self._shared is not None:
+            self._shared.activate(change, base)
+        else:
+            append_activation(self._path, change)
+            write_active(self._path, version)
         logger.info("model_%sd: %s after %s by %s", action, version, previous, by)
 
     @contextlib.contextmanager
@@ -323,31 +367,22 @@ class ModelRegistry:
             yield
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Shadow:
-    """The shadow version and the share of the cars (0 to 1) that it values."""
-
-    version: ModelVersionId
-    share: float
-
-
 class ShadowPointer:
-    """Reads and moves the pointer to the shadow version."""
+    """Reads and moves the pointer to the shadow version.
 
-    def __init__(self, versions_path: Path) -> None:
+    Args:
+        versions_path: the registry's folder.
+        shared: as of `ModelRegistry`.
+    """
+
+    def __init__(self, versions_path: Path, shared: "SharedModels | None" = None) -> None:
         self._path = versions_path
-        self._registry = ModelRegistry(versions_path)
+        self._shared = shared
+        self._registry = ModelRegistry(versions_path, shared=shared)
 
     def read(self) -> Shadow | None:
         """The shadow; None if there is none or its files are invalid."""
-        try:
-            version = (self._path / SHADOW_FILE).read_text("ascii", errors="replace").strip()
-            share = float((self._path / SHARE_FILE).read_text("ascii", errors="replace"))
-        except (FileNotFoundError, ValueError):
-            return None
-        if not is_version_id(version) or not 0 < share <= 1:
-            return None
-        return Shadow(ModelVersionId(version), share)
+        return read_shadow(self._path)
 
     def point_to(self, version: str, share: float) -> ModelVersion:
         """Let a version value a share of the cars besides the active one.
@@ -362,8 +397,10 @@ class ShadowPointer:
         manifest = self._registry.check(version)
         if manifest.id == self._registry.active_version():
             raise ModelRefused(version=version, reason="it is the active version already")
-        write_atomically(self._path / SHARE_FILE, f"{share}\n".encode())
-        write_atomically(self._path / SHADOW_FILE, f"{manifest.id}\n".encode())
+        if self._shared is not None:
+            self._shared.point_shadow_to(Shadow(manifest.id, share))
+            return manifest
+        write_shadow(self._path, Shadow(manifest.id, share))
         if not self._registry.folder(version).is_dir():  # pruned before the pointer named it
             self.clear()
             raise ModelVersionNotFound(version=version)
@@ -371,8 +408,10 @@ class ShadowPointer:
 
     def clear(self) -> None:
         """Remove the pointer."""
-        for name in (SHADOW_FILE, SHARE_FILE):
-            (self._path / name).unlink(missing_ok=True)
+        if self._shared is not None:
+            self._shared.point_shadow_to(None)
+        else:
+            write_shadow(self._path, None)
 
 
 class ActiveVersionCache:
@@ -464,12 +503,3 @@ def etag_of(version: str | None) -> str:
 def new_version_id(created_at: dt.datetime) -> ModelVersionId:
     """A new id that sorts by time; unique also within a second."""
     return ModelVersionId(f"{created_at:%Y-%m-%dT%H%M%S}-{secrets.token_hex(3)}")
-
-
-def is_version_id(text: str) -> bool:
-    """Whether `text` has the form of a version's id, so that it is safe in a path.
-
-    >>> is_version_id("2026-11-22T101530-ab12cd"), is_version_id("../../etc")
-    (True, False)
-    """
-    return _VERSION_ID.fullmatch(text) is not None

@@ -24,6 +24,7 @@ from model_store.pricing.inference import LoadedModel
 from model_store.registry.bundle import in_memory, load_model, save_bundle
 from model_store.registry.manifest import SCHEMA_VERSION, ModelVersion
 from model_store.registry.registry import ModelRegistry, etag_of
+from model_store.registry.shared_models import SharedModels
 from model_store.retraining.journal import (
     JournalEntry,
     Step,
@@ -36,7 +37,12 @@ from model_store.retraining.rival import Rival, level_doubt
 from model_store.retraining.rollback import rolled_back_versions
 from model_store.retraining.split import NoFairComparison, TimeSplit, split_by_time
 from model_store.training.train import TrainedModel, digest, train_bundle
-from shared.domain.errors import ActiveModelChanged, ModelRefused, ModelVersionNotFound
+from shared.domain.errors import (
+    ActivationConflict,
+    ActiveModelChanged,
+    ModelRefused,
+    ModelVersionNotFound,
+)
 from shared.messages.texts import describe_problem
 
 BETTER = "better"
@@ -102,6 +108,7 @@ class Retraining:
             those of the version that was rolled back are activated.
         jobs: number of threads that fit trees.
         on_progress: called after each step of a training.
+        shared: as of `ModelRegistry`.
     """
 
     versions_path: Path
@@ -113,6 +120,7 @@ class Retraining:
     is_scheduled: bool = False
     jobs: int = 1
     on_progress: Callable[[str], None] = lambda _: None
+    shared: SharedModels | None = None
 
     def run(self, listings: pd.DataFrame) -> RetrainingResult:
         """Train, compare and activate.
@@ -136,7 +144,9 @@ class Retraining:
     @property
     def _registry(self) -> ModelRegistry:
         path = self.versions_path
-        return ModelRegistry(path, self_test=lambda version: load_model(path, version))
+        return ModelRegistry(
+            path, self_test=lambda version: load_model(path, version), shared=self.shared
+        )
 
     def _key(self, table: pd.DataFrame) -> str:
         text = f"{digest(table)}:{self.seed}:{SCHEMA_VERSION}"
@@ -265,7 +275,7 @@ class Retraining:
         if not self.dry_run:
             try:
                 self._registry.activate(version, by=self.by, expected_etag=etag_of(active))
-            except ActiveModelChanged:
+            except (ActiveModelChanged, ActivationConflict):
                 now = self._registry.active_version()
                 reason = f"{now} was activated meanwhile; {version} is stored"
                 return self._result(Decision.KEPT, reason, table, version, active=active)

@@ -8,14 +8,15 @@ brought it about.
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from model_store.drift.sales import SaleComparison, compare_sales
 from model_store.registry.history import Action, ActivationRecord, earlier_versions
+from model_store.registry.hosts import open_registry
 from model_store.registry.registry import ModelRegistry, etag_of
-from shared.domain.errors import ActiveModelChanged, NoEarlierModel
+from shared.domain.errors import ActivationConflict, ActiveModelChanged, NoEarlierModel
 from shared.domain.sale import SaleReport
+from shared.settings import Settings
 
 AUTOMATIC = "automatic"
 """Who changed the active version, in the history, if nobody asked for it."""
@@ -64,7 +65,7 @@ def roll_back_if_worse(registry: ModelRegistry, reports: Sequence[SaleReport]) -
         now = registry.rollback(
             by=AUTOMATIC, expected_etag=etag_of(found.version), to=found.previous
         ).id
-    except ActiveModelChanged:
+    except (ActiveModelChanged, ActivationConflict):
         reason = "another version was activated meanwhile"
         return RollbackDecision(
             rolled_back=False, reason=reason, active=registry.active_version(), comparison=found
@@ -132,10 +133,9 @@ def _why_not(history: Sequence[ActivationRecord], active: str | None) -> str | N
     return None
 
 
-def checked_registry(versions_path: Path) -> ModelRegistry:
+def checked_registry(settings: Settings) -> ModelRegistry:
     """A registry that runs a version's self-test before it activates it."""
     from model_store.registry.bundle import load_model  # noqa: PLC0415 - loads compiled kernels
 
-    return ModelRegistry(
-        versions_path, self_test=lambda version: load_model(versions_path, version)
-    )
+    path = settings.versions_path
+    return open_registry(settings, self_test=lambda version: load_model(path, version))

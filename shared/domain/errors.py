@@ -182,6 +182,10 @@ class ActiveModelChanged(DomainError, code="model-changed"):
     """Another version became active since the caller looked; `version` is active now."""
 
 
+class ActivationConflict(DomainError, code="activation-conflict"):
+    """Another host changed the active version at the same time; `version` is active now."""
+
+
 class NoEarlierModel(DomainError, code="no-earlier-model"):
     """No other version was active before `version`: a rollback is not possible."""
 

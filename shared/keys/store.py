@@ -100,6 +100,9 @@ class FileKeyStore:
         is_named = settings.api_keys_file is not None
         return cls(settings.keys_file, None if is_named else settings.home / MARKER)
 
+    def pull(self) -> None:
+        """Take changes of other hosts; a file that is not shared has none."""
+
     def stamp(self) -> object:
         """Identity and time of the file; None while there is none."""
         try:
@@ -259,12 +262,12 @@ def close_folder(path: Path) -> None:
         path.chmod(0o700)
 
 
-def write_private(path: Path, text: str, *, is_durable: bool = True) -> None:
+def write_private(path: Path, content: str | bytes, *, is_durable: bool = True) -> None:
     """Replace a file atomically by one that only its owner can read.
 
     Args:
         path: the file.
-        text: its content.
+        content: its content; a text is written as UTF-8.
         is_durable: whether it must survive a power failure from now on.
 
     Raises:
@@ -272,8 +275,8 @@ def write_private(path: Path, text: str, *, is_durable: bool = True) -> None:
     """
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             if is_durable:
                 file.flush()
                 os.fsync(file.fileno())

@@ -65,6 +65,10 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         mark("Active model changed"),
         mark("If-Match no longer holds: {version} is active."),
     ),
+    "activation-conflict": (
+        mark("Another version was activated"),
+        mark("Another host activated {version} at the same time: look again before you repeat."),
+    ),
     "no-earlier-model": (
         mark("No earlier version"),
         mark("The history names no version active before {version}."),

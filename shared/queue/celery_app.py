@@ -1,11 +1,14 @@
 """The Celery application; each setting has its reason beside it."""
 
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 from celery import Celery
 from kombu import Queue
 
 from shared.queue.names import TASK_QUEUES, QueueName, TaskName
+from shared.redis import keys
+from shared.redis.addresses import SENTINEL_SCHEMES, TLS_SCHEMES, parse_address
 
 TASK_TIME_LIMIT_S = 300
 """Far above what most tasks take: a chunk takes well under a second."""
@@ -28,12 +31,43 @@ WORKER_LOST_WAIT_S = 1.0
 
 
 def broker_url(redis_url: str) -> str:
-    """The Redis URL as kombu writes it, which differs for Unix sockets."""
-    if not redis_url.startswith("unix://"):
-        return redis_url
+    """The Redis URL as kombu writes it, which differs for Unix sockets and sentinels."""
     parts = urlsplit(redis_url)
+    if parts.scheme in SENTINEL_SCHEMES:
+        return _sentinel_url(redis_url)
+    if parts.scheme != "unix":
+        return redis_url
     credentials = f"{parts.netloc}" if parts.netloc else ""
     return f"redis+socket://{credentials}{parts.path}"
+
+
+def _sentinel_url(redis_url: str) -> str:
+    """The first sentinel: kombu and Flower know one in a URL, the workers' channels know them all.
+
+    See `worker.broker_channel`.
+    """
+    address = parse_address(redis_url)
+    user, password = (quote(address.options.get(name, "")) for name in ("username", "password"))
+    login = f"{user}:{password}@" if user or password else ""
+    host, port = address.places[0]
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"sentinel://{login}{place}/{address.options.get('db', 0)}"
+
+
+def _server_options(redis_url: str) -> dict[str, Any]:
+    """The options by which Flower finds the server; the workers have connections of their own."""
+    if redis_url.startswith(("memory://", "unix://")):
+        return {}
+    address = parse_address(redis_url)
+    return {"master_name": address.service} if address.sentinels else {}
+
+
+def _tls_options(redis_url: str) -> dict[str, Any] | None:
+    """How the certificate of the server is verified; None without TLS."""
+    if urlsplit(redis_url).scheme not in TLS_SCHEMES:
+        return None
+    options = parse_address(redis_url).options
+    return {name: value for name, value in options.items() if name.startswith("ssl_")}
 
 
 def _queue(name: QueueName) -> Queue:
@@ -50,12 +84,13 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
     """Make a configured application; it connects at its first use.
 
     Args:
-        redis_url: `redis://`, `rediss://` or `unix://` URL of the broker.
+        redis_url: URL of the broker, as `shared.redis.connections.connect` takes it.
         reply_timeout_s: how long the broker may take to answer one command.
     """
     app = Celery("carprice", set_as_current=False)
     app.conf.update(
         broker_url=broker_url(redis_url),
+        broker_use_ssl=_tls_options(redis_url),
         # Replies use one list per API process: a result backend would subscribe per call.
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
@@ -97,6 +132,8 @@ def make_celery(redis_url: str, *, reply_timeout_s: float = 3.0) -> Celery:
             "socket_keepalive": not redis_url.startswith("unix://"),
             # A worker of two queues takes from them in turn.
             "queue_order_strategy": "round_robin",
+            "global_keyprefix": keys.NAMESPACE,
+            **_server_options(redis_url),
         },
         # A second signal to stop waits this long for the running task.
         worker_soft_shutdown_timeout=20,

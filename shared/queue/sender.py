@@ -15,6 +15,7 @@ from shared.domain.valuation import Estimate
 from shared.metrics import RECORDS_UNREADABLE
 from shared.queue.celery_app import make_celery
 from shared.queue.names import TASK_QUEUES, TaskName
+from shared.redis import keys
 from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.pipelines import Command, ScriptCall, raise_errors, run_scripts
 from shared.redis.workers import ENQUEUED_AT_HEADER
@@ -134,7 +135,7 @@ class TaskSender:
     def command(self, task: TaskName, kwargs: dict[str, Any]) -> Command:
         """The command that publishes a task."""
         _, message = self.render(task, kwargs)
-        return ("LPUSH", str(TASK_QUEUES[task]), message)
+        return ("LPUSH", keys.queue(TASK_QUEUES[task]), message)
 
     def publish(self, *calls: ScriptCall | Command) -> None:
         """Run the calls that publish tasks, by one round trip.

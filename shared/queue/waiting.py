@@ -68,7 +68,7 @@ def read_waiting(client: RedisClient) -> WaitingWork:
     found = WaitingWork(set(), set(), set())
     for queue in (QueueName.BULK, QueueName.CONTROL):
         with broker_errors():
-            messages = client.lrange(str(queue), 0, -1)
+            messages = client.lrange(keys.queue(queue), 0, -1)
         for message in messages:
             found.add(_parse(message))
     return found
@@ -95,7 +95,7 @@ def read_held(client: RedisClient) -> HeldWork:
     prefix = keys.fair_queue(str(QueueName.BULK))
     names = (keys.OWNERS, f"{prefix}items", f"{prefix}tokens")
     prefixes = (_UNNAMED, keys.popped(""), keys.unacked(""))
-    queues = (str(QueueName.BULK), str(QueueName.CONTROL))
+    queues = (keys.queue(QueueName.BULK), keys.queue(QueueName.CONTROL))
     with broker_errors():
         messages, records, items, tokens = client.eval(
             _SNAPSHOT, len(names), *names, *prefixes, *queues

@@ -13,6 +13,7 @@ from shared.domain.job import Job
 from shared.logging import get_logger
 from shared.queue.names import TASK_QUEUES, TaskName
 from shared.queue.sender import TaskSender
+from shared.redis import keys
 from shared.redis.connections import RedisClient
 from shared.redis.fair_queues.queues import FairQueues, WorkItem
 from shared.redis.fair_queues.scripts import MAX_EFFORT, MAX_JOBS
@@ -189,7 +190,7 @@ class WorkSender:
             cost_s=EXPECTED[task].cost_s + effort / CARS_PER_S,
             is_slow=False,
             lease_s=EXPECTED[task].lease_s,
-            queue=str(TASK_QUEUES[task]),
+            queue=keys.queue(TASK_QUEUES[task]),
             token=token,
             message=message,
             jobs=ids,
@@ -279,7 +280,7 @@ class WorkSender:
             cost_s=cost_s,
             is_slow=is_slow,
             lease_s=EXPECTED[task].lease_s,
-            queue=str(queue),
+            queue=keys.queue(queue),
             token=token,
             message=message,
         )

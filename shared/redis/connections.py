@@ -13,6 +13,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.domain.errors import BrokerFull, BrokerNotWritable, BrokerUnavailable
+from shared.redis.addresses import parse_address
+from shared.redis.primaries import CLUSTER_REFUSALS, REFUSALS, Primary, is_refusal, make_pool
 
 RedisClient: TypeAlias = Any
 """A `redis.Redis`. Its annotations cannot express that these clients return bytes."""
@@ -39,14 +41,17 @@ def connect(
     was lost would count several times.
     """
     options = {} if url.startswith("unix://") else {"socket_keepalive": True}
-    return redis.Redis.from_url(
-        url,
-        **options,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=reply_timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=25,
-        max_connections=max_connections,
+    return redis.Redis.from_pool(
+        make_pool(
+            url,
+            parse_address(url),
+            **options,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=reply_timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=25,
+            max_connections=max_connections,
+        )
     )
 
 
@@ -63,7 +68,7 @@ def is_answering(url: str) -> bool:
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """Raise `BrokerUnavailable` for a dead, frozen, full or read-only Redis.
+    """Raise `BrokerUnavailable` for a dead, frozen, full, read-only or demoted Redis.
 
     It is a `BrokerNotWritable` if the disk of the server is full.
     """
@@ -73,13 +78,13 @@ def broker_errors() -> Iterator[None]:
         raise BrokerUnavailable(reason=str(error)) from error
     except redis.OutOfMemoryError as error:
         raise BrokerFull(reason="the broker is out of memory") from error
-    except redis.ReadOnlyError as error:
-        raise BrokerUnavailable(reason="the broker may only be read") from error
     except redis.ResponseError as error:
         if "OOM" in str(error):
             raise BrokerFull(reason=str(error)) from error
         if "MISCONF" in str(error):
             raise BrokerNotWritable(reason=str(error)) from error
+        if is_refusal(error, REFUSALS + CLUSTER_REFUSALS):
+            raise BrokerUnavailable(reason=str(error) or type(error).__name__) from error
         raise
 
 
@@ -91,8 +96,8 @@ users of a client share."""
 class ConnectionCache:
     """The connections of one process to a server.
 
-    A connection that the server closed while it was idle is noticed before it is used. A forked
-    child starts without any.
+    A connection that the server closed while it was idle is noticed before it is used, as is one to
+    a server that is no primary any more. A forked child starts without any.
 
     Args:
         client: its pool makes the connections and bounds their number.
@@ -102,6 +107,8 @@ class ConnectionCache:
         self._pool = client.connection_pool
         self._idle: deque[Any] = deque()  # its appends and pops are atomic
         self._pid = os.getpid()
+        self._primary: Primary = self._pool.connection_kwargs.get("primary") or Primary()
+        self._changes = self._primary.changes
         self._scripts: dict[Any, tuple[Any, set[str]]] = {}
         # A cache that is gone must not keep places of the pool.
         weakref.finalize(self, _return_all, self._pool, self._idle).atexit = False
@@ -115,6 +122,9 @@ class ConnectionCache:
         if self._pid != os.getpid():
             self._idle, self._pid = deque(), os.getpid()
             self._scripts = {}
+        if self._changes != self._primary.changes:
+            self._changes = self._primary.changes
+            _close_all(self._idle)
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -142,6 +152,19 @@ class ConnectionCache:
         if not is_clean:
             connection.disconnect()
         self._pool.release(connection)
+
+
+def _close_all(connections: deque[Any]) -> None:
+    """Close idle connections, which connect again when they are used."""
+    closed = []
+    while connections:
+        try:
+            connection = connections.popleft()
+        except IndexError:  # another thread has taken it
+            break
+        connection.disconnect()
+        closed.append(connection)
+    connections.extend(closed)
 
 
 def _return_all(pool: Any, connections: deque[Any]) -> None:

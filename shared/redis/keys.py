@@ -1,16 +1,27 @@
 """Every key in Redis, the cache key of an estimate included."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 
 from shared.domain.car import CarFeatures
 from shared.domain.valuation import Extra
 
-PREFIX = "carprice:1:"
+NAMESPACE = os.environ.get("REDIS_PREFIX", "").strip()
+"""First part of the names of all keys, queues and channels, so that several installations can share
+a server. A constant of the process, because scripts and formats of keys contain it."""
+
+PREFIX = f"{NAMESPACE}carprice:1:"
 """Holds the version of the layout."""
 
 ESTIMATE_SCHEMA = 5
 """Version of the stored form of estimates, so that no process reads another form."""
+
+
+def queue(name: str) -> str:
+    """List of the messages of a Celery queue."""
+    return f"{NAMESPACE}{name}"
+
 
 job = (PREFIX + "job:{}").format
 """Hash of one job."""
@@ -122,6 +133,12 @@ BATCH_SCAN_MARKER = f"{PREFIX}batches:scanned"
 
 WORKERS = f"{PREFIX}workers"
 """Sorted set of the worker processes by the time of their last heartbeat."""
+
+SERVING_PROCESSES = f"{PREFIX}serving"
+"""Set of the processes that report which model version they serve; ended ones may be in it."""
+
+serving = (PREFIX + "serving:{}").format
+"""Model version that one process serves; expires when it reports no more."""
 
 MODEL_FIGURES = f"{PREFIX}model-figures"
 """Figures about the active model, as JSON; expires."""

@@ -20,6 +20,7 @@ from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import new_id
 from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors, has_unread_data
+from shared.redis.primaries import Primary
 
 BEAT_INTERVAL_S = 0.5
 """Time between two heartbeats of an owner."""
@@ -62,7 +63,7 @@ _RESTORE = (
 local function restore(owner)
   local restored = 0
   local function put_back(queue, message)
-    redis.call('RPUSH', queue, message)
+    redis.call('RPUSH', '{keys.queue("")}' .. queue, message)
     restored = restored + 1
   end
   local popped = '{keys.popped("")}' .. owner
@@ -144,6 +145,8 @@ class OwnerRegistry:
         self.owner = owner
         self._client = client
         self._subscription: Any = None
+        self._primary: Primary = client.connection_pool.connection_kwargs.get("primary", Primary())
+        self._changes = 0
         self._beat = client.register_script(_BEAT)
         self._remove = client.register_script(_REMOVE)
         self._restores_from = time.monotonic() + 2 * DISCONNECTED_AFTER_S
@@ -193,9 +196,11 @@ class OwnerRegistry:
     def _keep_subscribed(self) -> None:
         """Subscribe to the channel of this process, again if the connection broke."""
         if self._subscription is not None:
-            if not has_unread_data(self._subscription):
+            is_current = self._changes == self._primary.changes
+            if is_current and not has_unread_data(self._subscription):
                 return
             self._unsubscribe()
+        self._changes = self._primary.changes
         connection = self._client.connection_pool.make_connection()
         connection.connect()
         connection.send_command("SUBSCRIBE", keys.owner_channel(self.owner.name))

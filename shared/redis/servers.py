@@ -1,4 +1,4 @@
-"""Addresses of the broker and the cache: from the settings, or of the embedded servers."""
+"""The broker and the cache of the settings, or the embedded servers; and what is not supported."""
 
 import dataclasses
 import hashlib
@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from shared.settings import Settings
+import redis
+
+from shared.redis.addresses import server_location, with_ca_file
+from shared.redis.connections import connect
+from shared.settings import Settings, SettingsError
 
 ServerName = Literal["broker", "cache"]
 
@@ -21,9 +25,44 @@ def with_server_urls(settings: Settings) -> Settings:
     settings = dataclasses.replace(settings, home=settings.home.resolve())
     return dataclasses.replace(
         settings,
-        redis_url=settings.redis_url or embedded_url(settings, "broker"),
-        cache_url=settings.cache_url or embedded_url(settings, "cache"),
+        redis_url=external_url(settings, settings.redis_url) or embedded_url(settings, "broker"),
+        cache_url=external_url(settings, settings.cache_url) or embedded_url(settings, "cache"),
     )
+
+
+def external_url(settings: Settings, url: str) -> str:
+    """The URL of an external server with the authorities of the settings; "" stays "".
+
+    Args:
+        settings: with `redis_ca_file`.
+        url: `redis_url` or `cache_url`.
+    """
+    ca_file = settings.redis_ca_file
+    return with_ca_file(url, str(ca_file.absolute())) if ca_file else url
+
+
+def refuse_cluster(*urls: str) -> None:
+    """Refuse servers that belong to a Redis Cluster; one that does not answer is not judged.
+
+    Raises:
+        SettingsError: one of them does.
+    """
+    for url in urls:
+        if url.startswith("unix://"):
+            continue
+        client = connect(url)
+        try:
+            is_cluster = client.info("cluster").get("cluster_enabled")
+        except redis.RedisError:  # it is down, or its user may not ask
+            continue
+        finally:
+            client.close()
+        if is_cluster:
+            raise SettingsError(
+                f"the server at {server_location(url)} belongs to a Redis Cluster, which cannot "
+                "run scripts over keys of several slots: use one primary with replicas and "
+                "sentinels (sentinel://host:port,host:port/service)"
+            )
 
 
 def socket_path(settings: Settings, name: ServerName) -> Path:

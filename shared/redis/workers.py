@@ -123,8 +123,8 @@ class WorkerRegistry:
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
             for queue in queues:
-                pipeline.llen(queue)
-                pipeline.lindex(queue, -1)
+                pipeline.llen(keys.queue(queue))
+                pipeline.lindex(keys.queue(queue), -1)
                 pipeline.zcard(keys.fair_waiting(queue))
                 pipeline.zrange(keys.fair_waiting(queue), 0, 0, withscores=True)
             answers = pipeline.execute()

@@ -90,6 +90,9 @@ class WebhookSecrets:
         """The secrets of a service."""
         return cls(settings.webhook_secrets_path)
 
+    def pull(self) -> None:
+        """Take changes of other hosts; a file that is not shared has none."""
+
     def signing(self, key_id: str) -> list[str]:
         """The secrets that sign for an API key, the newest first; empty: it has none.
 

@@ -33,7 +33,6 @@ DEPLOYMENTS = {each["metadata"]["name"]: each for each in MANIFESTS if each["kin
 CONFIG = next(each["data"] for each in MANIFESTS if each["kind"] == "ConfigMap")
 SETTING_NAMES = {field.metadata["env"] for field in dataclasses.fields(Settings)}
 OF_LIBRARIES = {"AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-SHARED_STATE = {"STATE_URL"}
 VERSIONS = ("1.31", "1.34")
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 HAPROXY = ROOT / "deploy" / "haproxy" / "haproxy.cfg"
@@ -125,7 +124,7 @@ def test_every_variable_is_a_setting() -> None:
         given |= {each["name"] for each in pod(name)["containers"][0].get("env", [])}
     example = (BASE / "secrets.example.env").read_text(encoding="utf-8")
     given |= set(re.findall(r"^([A-Z_]+)=", example, flags=re.MULTILINE))
-    assert given <= SETTING_NAMES | OF_LIBRARIES | SHARED_STATE
+    assert given <= SETTING_NAMES | OF_LIBRARIES
     Settings.from_env({k: v for k, v in CONFIG.items() if k in SETTING_NAMES})
 
 

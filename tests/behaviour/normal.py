@@ -179,6 +179,8 @@ def _header(name: str, value: str, names: Placeholders, *, length: bool) -> str:
         return ", ".join(sorted(value.split(", ")))
     if name == "etag":
         value = re.sub(r'^(W/)?"[0-9a-f]{24}"$', r"\1<digest>", value)
+        # The time at which a batch ended, between its id and the name of the file.
+        value = re.sub(r"-[0-9a-f]{11}-(?=[a-z])", "-<time>-", value)
     return re.sub(r"ttl=\d+", "ttl=<seconds>", names.text(value))
 
 

@@ -35,7 +35,7 @@ def test_the_switch_keeps_the_page_and_what_it_shows(open_page: OpenPage) -> Non
     switch.get_by_text("العربية").click()
     expect(page).to_have_url(re.compile(r"company=Dacia.*lang=ar"))
     expect(page.locator("[name=company]")).to_have_value("Dacia")
-    page.locator("nav.sections a").first.click()
+    page.locator("nav.sections a[href^='/fichiers']").click()
     expect(page).to_have_url(re.compile(r"/fichiers\?lang=ar$"))
     page.locator("nav.languages").get_by_text("English").click()
     expect(page.locator("html")).to_have_attribute("dir", "ltr")

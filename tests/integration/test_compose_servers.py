@@ -86,6 +86,8 @@ def test_the_service_user_has_no_administrative_commands(connect: Connect) -> No
     client.set("key", "value", ex=10)
     assert client.eval("return redis.call('get', KEYS[1])", 1, "key") == b"value"
     assert client.info("memory")["used_memory"] > 0
+    assert client.info("replication")["role"] == "master"
+    assert client.wait(0, 1) == 0
     for forbidden in (client.flushall, client.config_get, client.shutdown):
         with pytest.raises(redis.exceptions.NoPermissionError):
             forbidden()

@@ -80,7 +80,7 @@ class ModelWatch:
             roll_back_if_worse,
         )
 
-        registry = checked_registry(self._settings.versions_path)
+        registry = checked_registry(self._settings)
         try:
             if self._settings.auto_rollback == "off":
                 decision = compare_with_previous(registry, reports)

@@ -35,7 +35,7 @@ from shared.domain.errors import (
     NotPermitted,
     ValuationNotFound,
 )
-from shared.domain.ids import JobId, is_id
+from shared.domain.ids import CallerId, JobId, is_id
 from shared.domain.job import Job, JobState
 
 POLL_WAIT_S = 2.0
@@ -145,17 +145,23 @@ def complete(kept: KeptEstimate) -> KeptEstimate | Job:
     """
     if kept.estimate is not None:
         return kept
-    services().jobs.wait_from_thread(JobId(kept.id), kept.caller, POLL_WAIT_S)
+    _wait(JobId(kept.id), kept.caller)
     return services().estimates.completed(kept)
 
 
 @require_scope(Scope.PREDICT)
 def _own_job(estimate_id: str) -> Job:
-    services().jobs.wait_from_thread(JobId(estimate_id), caller_id(), POLL_WAIT_S)
+    _wait(JobId(estimate_id), caller_id())
     job = services().jobs.get(JobId(estimate_id), caller_id())
     if job.is_list:
         raise JobNotFound(id=estimate_id)
     return job
+
+
+def _wait(job_id: JobId, caller: CallerId) -> None:
+    """Wait a little for a job, unless the form has just waited for it."""
+    if WAITED in request.args or request.path.endswith(".pdf"):
+        services().jobs.wait_from_thread(job_id, caller, POLL_WAIT_S)
 
 
 def _estimate_page(kept: KeptEstimate) -> Response:

@@ -32,7 +32,7 @@ class WorkItem:
     lease_s: float
     """Time after which it no longer counts as in flight, seconds."""
     queue: str
-    """Celery queue of the message."""
+    """List of the Celery queue of the message (`keys.queue`)."""
     token: str
     """Id of the message, under which the item is released."""
     message: bytes

@@ -22,9 +22,9 @@ from shared.domain.ids import JobId
 from shared.domain.job import TOMBSTONE_TTL_FACTOR, Job
 from shared.domain.lists.requests import RequestList
 from shared.logging import get_logger
-from shared.redis import keys
 from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.job_store import scripts
+from shared.redis.job_store.accepted import AcceptedJobs, create_call
 from shared.redis.job_store.memory import BrokerMemory
 from shared.redis.job_store.records import (
     BLOB_PROTOCOL,
@@ -123,6 +123,7 @@ class JobCreation:
         payloads: the blob store of jobs; None: everything stays in Redis.
         protocol: `WorkerRegistry.protocol`; decides whether new jobs use the blob store.
         memory: refuses new jobs while Redis lacks memory; None: Redis alone refuses.
+        accepted: waits for replicas and keeps new jobs; None: no replica is waited for.
     """
 
     def __init__(
@@ -135,7 +136,9 @@ class JobCreation:
         payloads: JobPayloads | None,
         protocol: Callable[[], int],
         memory: BrokerMemory | None,
+        accepted: AcceptedJobs | None = None,
     ) -> None:
+        self._accepted = accepted
         self._connections = ConnectionCache(client)
         self._clock = clock
         self._keep_s = retention_s * TOMBSTONE_TTL_FACTOR
@@ -195,10 +198,12 @@ class JobCreation:
 
     def _run(self, new: Sequence[_NewJob], calls: Sequence[QueueCall]) -> dict[JobId, Any]:
         """Run the script and the calls of the queue."""
+        wait = [] if self._accepted is None else [self._accepted.wait]
         with broker_errors():
             stored, *queued = run_scripts(
-                self._connections, self._script_call(new), *(each.call for each in calls)
+                self._connections, self._script_call(new), *(each.call for each in calls), *wait
             )
+        reached = queued.pop() if wait else None
         if isinstance(stored, redis.ResponseError):
             stored = [_error_of(stored)] * len(new)
         outcomes = {
@@ -215,7 +220,30 @@ class JobCreation:
                         outcomes[job_id] = error
             elif call.on_response is not None:
                 call.on_response(response)
+        if self._accepted is not None:
+            self._confirm(self._accepted, new, outcomes, reached)
         return outcomes
+
+    def _confirm(
+        self,
+        accepted: AcceptedJobs,
+        new: Sequence[_NewJob],
+        outcomes: dict[JobId, CreateOutcome],
+        reached: Any,
+    ) -> None:
+        """Keep the stored jobs; an error is the outcome of all if too few replicas have them.
+
+        That of a job that was stored before as well: a replica that lacks it may become primary.
+        """
+        accepted.keep(
+            {each.job.id: each.record for each in new if outcomes[each.job.id] is Created.STORED}
+        )
+        try:
+            accepted.confirm(reached)
+        except BrokerUnavailable as error:
+            for job_id, outcome in outcomes.items():
+                if not isinstance(outcome, DomainError):
+                    outcomes[job_id] = error
 
     def _prepare(self, job: Job, entry: KeyEntry | None) -> _NewJob:
         """Admit a job and write its payload."""
@@ -259,15 +287,12 @@ class JobCreation:
         return self._memory.caller_limit
 
     def _script_call(self, new: Sequence[_NewJob]) -> ScriptCall:
-        now = self._clock()
-        prefixes = [
-            keys.job(""), keys.job_tombstone(""), keys.jobs_by_caller(""), keys.ended_usage("")
-        ]  # fmt: skip
-        packed = msgpack.packb([each.record for each in new], use_bin_type=False)
-        return ScriptCall(
+        return create_call(
             self._script,
-            [keys.OPEN_JOBS, keys.JOB_ORDER, keys.OPEN_USAGE],
-            [now, now + self._lease_s, self._keep_s, *prefixes, packed],
+            msgpack.packb([each.record for each in new], use_bin_type=False),
+            now=self._clock(),
+            lease_s=self._lease_s,
+            keep_s=self._keep_s,
         )
 
     def _remove_blob(self, new: _NewJob) -> None:

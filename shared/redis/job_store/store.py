@@ -24,6 +24,7 @@ from shared.metrics import JOBS, RECORDS_UNREADABLE
 from shared.redis import keys
 from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.job_store import scripts
+from shared.redis.job_store.accepted import AcceptedJobs
 from shared.redis.job_store.creation import (
     Created,
     CreateOutcome,
@@ -73,6 +74,7 @@ class JobStore:
         payloads: the blob store of jobs; None: everything stays in Redis.
         protocol: `WorkerRegistry.protocol`; decides whether new jobs use the blob store.
         memory: refuses new jobs while Redis lacks memory; None: Redis alone refuses.
+        accepted: waits for replicas and keeps new jobs; None: no replica is waited for.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class JobStore:
         payloads: JobPayloads | None = None,
         protocol: Callable[[], int] = lambda: 1,
         memory: BrokerMemory | None = None,
+        accepted: AcceptedJobs | None = None,
     ) -> None:
         self._client = client
         self._clock = clock
@@ -100,6 +103,7 @@ class JobStore:
             payloads=payloads,
             protocol=protocol,
             memory=memory,
+            accepted=accepted,
         )
         self._endings = EndingScripts(client, clock, retention_s)
         self._load = client.register_script(scripts.LOAD)

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from launcher import up as up_module
 from launcher.preflight import CannotStartError, check_addresses
-from launcher.readiness import server_error, server_location
+from launcher.readiness import server_error
+from shared.redis.addresses import server_location
 from shared.settings import Settings
 
 

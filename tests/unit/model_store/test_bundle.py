@@ -13,7 +13,7 @@ import pytest
 from model_store.registry import bundle, verification
 from model_store.registry.bundle import load_estimator, load_model, max_abs_difference, save_bundle
 from model_store.registry.manifest import MANIFEST_FILE, ModelVersion
-from model_store.registry.registry import is_version_id
+from model_store.registry.pointer_files import is_version_id
 from model_store.training.train import TrainedModel
 from shared.domain.errors import ModelRefused, ModelVersionNotFound
 from tests.unit.model_store import small_models

@@ -21,6 +21,7 @@ from model_store.retraining.rollback import (
     roll_back_if_worse,
 )
 from shared.domain.errors import ModelRefused, NoEarlierModel
+from shared.settings import Settings
 from tests.unit.model_store.sale_logs import errors_of, report_sales, reports_of
 
 
@@ -175,7 +176,7 @@ def test_an_earlier_version_that_fails_its_checks_is_not_activated(
         (path / file.name).write_bytes(file.read_bytes())
     (path / "forest.npz").write_bytes(b"damaged")
     with pytest.raises(ModelRefused):
-        roll_back_if_worse(checked_registry(path.parent), sales(old, new))
+        roll_back_if_worse(checked_registry(Settings(models_path=path.parent)), sales(old, new))
     assert registry.active_version() == new
 
 

@@ -8,11 +8,9 @@ from click.testing import CliRunner
 from cli.models import models
 from model_store.registry.bundle import save_bundle
 from model_store.registry.manifest import ModelVersion
+from model_store.registry.pointer_files import SHADOW_FILE, SHARE_FILE, Shadow
 from model_store.registry.registry import (
-    SHADOW_FILE,
-    SHARE_FILE,
     ModelRegistry,
-    Shadow,
     ShadowPointer,
 )
 from model_store.training.train import TrainedModel

@@ -22,6 +22,7 @@ from shared.redis.owners import BEAT_INTERVAL_S
 from shared.redis.workers import WorkerRegistry
 from tests.conftest import Servers, wait_until
 from worker import hung_processes
+from worker.broker_channel import BrokerChannel
 from worker.delivery import Deliveries, OwnedChannel, use_owned_transport
 from worker.hung_processes import HUNG_AFTER_S, ConsumerWatch, PoolHeartbeats
 
@@ -118,7 +119,8 @@ def test_a_worker_that_takes_no_messages_although_it_is_idle_ends(
 
 @pytest.fixture
 def app(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Celery:
-    use_owned_transport()
+    monkeypatch.setattr(BrokerChannel, "server_url", "")  # undone after the test
+    use_owned_transport(servers.settings.redis_url)
     deliveries = Deliveries()
     deliveries.owner = "interactive.1@here:1-abc"
     monkeypatch.setattr(OwnedChannel, "deliveries", deliveries)

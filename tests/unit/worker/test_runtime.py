@@ -283,3 +283,22 @@ def test_warming_up_starts_no_thread(
     before = len(list(Path("/proc/self/task").iterdir()))
     ModelRuntime(versions_path, time.monotonic).warm_up()
     assert len(list(Path("/proc/self/task").iterdir())) == before
+
+
+def test_files_are_fetched_before_a_version_is_loaded(
+    versions_path: Path, activate: Callable[[str], Any], cheap: str, dear: str
+) -> None:
+    activate(cheap)
+    wanted: list[str] = []
+
+    def ensure(version: str) -> None:
+        wanted.append(version)
+        if version == dear:
+            raise OSError("state store: unreachable")
+
+    runtime = ModelRuntime(versions_path, time.monotonic, check_interval_s=NEVER, ensure=ensure)
+    assert runtime.serving_version() == cheap
+    activate(dear)
+    runtime.refresh()
+    assert runtime.serving_version() == cheap, "the old version serves while files are missing"
+    assert wanted == [cheap, dear]

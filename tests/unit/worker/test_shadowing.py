@@ -12,7 +12,8 @@ from data.hedonic.ordinal_encoder import NUMBERS
 from data.vehicles.columns import CategoricalColumn, CategoryTable, Column
 from model_store.registry.bundle import load_model, save_bundle
 from model_store.registry.manifest import ModelVersion
-from model_store.registry.registry import SHADOW_FILE, ModelRegistry, ShadowPointer
+from model_store.registry.pointer_files import SHADOW_FILE
+from model_store.registry.registry import ModelRegistry, ShadowPointer
 from shared.domain.car import FIELD_NAMES
 from shared.domain.valuation import Estimate
 from tests.conftest import wait_until
