@@ -17,7 +17,8 @@ from typing import Self
 import httpx
 import pytest
 
-from tests.conftest import ROOT, Service, reserve_port, running_service, short_folder, wait_until
+from scripts.ports import reserve_port
+from tests.conftest import ROOT, Service, running_service, short_folder, wait_until
 
 pytestmark = [
     pytest.mark.faults,
