@@ -9,7 +9,7 @@ from worker import kernel_cache
 
 @pytest.mark.parametrize("fits", [True, False])
 def test_the_kernels_of_an_image_are_used_if_they_fit(
-    fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    *, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seed, folder, compiled = tmp_path / "seed", tmp_path / "numba", []
     (seed / "forest").mkdir(parents=True)
