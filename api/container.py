@@ -55,6 +55,7 @@ from shared.domain.ids import new_id
 from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
 from shared.queue.work import JobSubmitter, WorkSender
+from shared.redis.batch_ledger.backlog import BacklogReader
 from shared.redis.batch_ledger.ledger import make_ledger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
@@ -249,6 +250,8 @@ def build_services(settings: Settings) -> ApiServices:
             storage_folder=None if settings.blob_url else settings.batches_path,
             copies=partial(check_copies, settings) if settings.state_url else None,
             audit_flushes=(audit.check, sale_reports.check),
+            backlog=BacklogReader(broker, clock, settings.batch_chunk_rows),
+            callers_waiting=dispatcher.callers,
         ),
         cache=cache,
         audit_stats=AuditStats(
