@@ -1,5 +1,7 @@
 # syntax=docker/dockerfile:1
-# One image for every process of the service; the command names a line of the Procfile.
+# Two images. `--target api`: the API, webhooks and Flower, without the libraries of the model (less
+# than 200 MB of packages). The last one, `service`: every process, with compiled kernels. The command
+# names a line of the Procfile.
 
 FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -9,15 +11,28 @@ RUN python -m venv /opt/venv \
     && /opt/venv/bin/pip uninstall --yes setuptools pip \
     && find /opt/venv -name tests -type d -prune -exec rm -rf {} +
 
-FROM python:3.11-slim
+FROM python:3.11-slim AS build-api
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+COPY requirements/api.txt requirements/
+COPY packaging/slim_packages.py /tmp/
+RUN python -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-deps --require-hashes -r requirements/api.txt \
+    && python /tmp/slim_packages.py /opt/venv/lib/python3.11/site-packages
+# The fonts of PDFs; their package is located, not imported.
+COPY --from=build /opt/venv/lib/python3.11/site-packages/matplotlib/mpl-data/fonts/ttf/DejaVuSans.ttf \
+    /opt/venv/lib/python3.11/site-packages/matplotlib/mpl-data/fonts/ttf/DejaVuSans-Bold.ttf \
+    /opt/venv/lib/python3.11/site-packages/matplotlib/mpl-data/fonts/ttf/
+
+FROM python:3.11-slim AS base
 LABEL org.opencontainers.image.title="CarPricePredictor-MA" \
       org.opencontainers.image.licenses="MIT"
 RUN groupadd --system --gid 10001 carprice \
     && useradd --system --uid 10001 --gid carprice --home-dir /var/lib/carprice carprice \
     && install -d -o carprice -g carprice -m 0700 /var/lib/carprice
-COPY --from=build /opt/venv /opt/venv
 COPY . /opt/carprice
-RUN python -m compileall -q /opt/carprice
+# Compiled kernels belong to the time of their source: whole seconds survive in a layer.
+RUN find /opt/carprice -name '*.py' -exec touch -d 2026-01-01T00:00:00Z {} + \
+    && python -m compileall -q /opt/carprice
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/carprice \
     PYTHONUNBUFFERED=1 \
@@ -28,7 +43,6 @@ ENV PATH=/opt/venv/bin:$PATH \
     NUMBA_CACHE_DIR=/tmp/numba \
     HOST=0.0.0.0 \
     PORT=8000
-USER 10001:10001
 WORKDIR /opt/carprice
 VOLUME /var/lib/carprice
 EXPOSE 8000
@@ -37,3 +51,15 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/livez', timeout=2)"]
 ENTRYPOINT ["python", "-m", "cli.main"]
 CMD ["run", "api"]
+
+FROM base AS api
+COPY --from=build-api /opt/venv /opt/venv
+USER 10001:10001
+
+FROM base AS service
+COPY --from=build /opt/venv /opt/venv
+# On another kind of processor a worker compiles them at its start, as without these.
+RUN NUMBA_CACHE_DIR=/opt/numba python -c "from pathlib import Path; from worker.kernel_cache import fill_kernel_cache; fill_kernel_cache(Path('/opt/numba'))" \
+    && chmod -R a+rX /opt/numba
+ENV KERNEL_SEED=/opt/numba
+USER 10001:10001

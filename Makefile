@@ -99,6 +99,7 @@ overload: $(DEV) ## Single cars at two and five times the capacity
 lock: $(RUNTIME) ## Update the lock files from requirements/*.in (needs `uv`)
 	@command -v uv >/dev/null 2>&1 || { echo "carprice: uv is needed to update the lock files: pip install uv" >&2; exit 1; }
 	@$(LOCK) $(NOT_LOCKED) $(LOCK_FLAGS) requirements/runtime.in -o requirements/runtime.txt
+	@$(LOCK) $(NOT_LOCKED) $(LOCK_FLAGS) requirements/api.in -o requirements/api.txt
 	@$(LOCK) $(LOCK_FLAGS) requirements/dev.in -o requirements/dev.txt
 	@$(LOCK) $(LOCK_FLAGS) benchmarks/peers/requirements.in -o benchmarks/peers/requirements.txt
 

@@ -19,6 +19,7 @@ from api.transport.connections import (
     allow_descriptors,
 )
 from model_store.registry.hosts import share_state
+from shared.audit.hosts.exchange import share_audit
 from shared.domain.ids import new_id
 from shared.logging import configure_logging
 from shared.redis.servers import refuse_cluster, with_server_urls
@@ -37,6 +38,7 @@ share_state(
     f"api@{socket.gethostname()}:{os.getpid()}-{new_id()[-8:]}",
     flask_app.extensions[EXTENSION].active_model.version_id,
 )
+share_audit(settings)
 descriptors = allow_descriptors(settings.api_connections + OTHER_DESCRIPTORS)
 IdleConnectionCloser(
     settings.port, app.active_peers, min(settings.api_connections, descriptors - OTHER_DESCRIPTORS)

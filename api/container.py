@@ -29,9 +29,9 @@ from api.middleware.key_limits import SubmissionLimits
 from api.models.self_test import run_self_test
 from api.ops.audit_statistics import AuditStats
 from api.ops.health import Health
-from api.sales.audit_search import AuditSearch
 from api.sales.log import SaleReportLog
 from api.sales.service import SaleReports
+from api.sales.shared_search import open_search
 from api.valuations.micro_batches import MicroBatchDispatcher
 from api.valuations.queue_guard import QueueGuard
 from api.valuations.service import Valuations
@@ -44,6 +44,7 @@ from model_store.registry.hosts import (
 )
 from model_store.registry.registry import ActiveVersionCache, ModelRegistry
 from shared.audit.checkpoints import Checkpoints
+from shared.audit.hosts.views import HostManifests
 from shared.audit.log import AuditLog, Fsync
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.draft_files import DraftFiles
@@ -54,6 +55,7 @@ from shared.domain.ids import new_id
 from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.sender import TaskSender
 from shared.queue.work import JobSubmitter, WorkSender
+from shared.redis.batch_ledger.backlog import BacklogReader
 from shared.redis.batch_ledger.ledger import make_ledger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
@@ -144,6 +146,7 @@ def build_services(settings: Settings) -> ApiServices:
     )
     queue_guard = QueueGuard(broker, fair_queues, clock, settings.queue_max_length, memory)
     checkpoints = Checkpoints.of(settings, clock)
+    manifests = HostManifests(settings.audit_folder)
     audit = AuditLog.of(settings, "api", clock, checkpoints)
     sale_reports = SaleReportLog(
         settings.audit_folder,
@@ -247,11 +250,17 @@ def build_services(settings: Settings) -> ApiServices:
             storage_folder=None if settings.blob_url else settings.batches_path,
             copies=partial(check_copies, settings) if settings.state_url else None,
             audit_flushes=(audit.check, sale_reports.check),
+            backlog=BacklogReader(broker, clock, settings.batch_chunk_rows),
+            callers_waiting=dispatcher.callers,
         ),
         cache=cache,
-        audit_stats=AuditStats(settings.audit_folder, settings.checkpoints_folder),
+        audit_stats=AuditStats(
+            settings.audit_folder,
+            settings.checkpoints_folder,
+            hosts=manifests if settings.state_url else None,
+        ),
         sale_reports=SaleReports(
-            search=AuditSearch(settings.audit_folder),
+            search=open_search(settings, manifests, clock),
             log=sale_reports,
             jobs=store,
             clock=clock,

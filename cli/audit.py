@@ -15,11 +15,13 @@ from cli.streams import echo_json
 from shared.audit.checkpoints import Checkpoints, is_log_file
 from shared.audit.erasure import erase_caller
 from shared.audit.file_state import CheckpointError
+from shared.audit.hosts.verification import CopiesReport, verify_copies
 from shared.audit.inventory import Kind
 from shared.audit.retention import remove_before
 from shared.audit.verification import Report, verify_log
 from shared.logging import log_errors_only
 from shared.settings import Settings
+from shared.state.objects import StateObjects
 
 
 @click.group()
@@ -57,14 +59,19 @@ def verify(
         raise SystemExit(UNUSABLE)
     checkpoints, key_file = _checkpoint_paths(settings, log, checkpoints, key_file)
     report = verify_log(log, checkpoints, key_file)
-    for fault in report.faults:
+    copies = None if folder else _verify_copies(settings)
+    for fault in report.faults + (copies.faults if copies else []):
         click.echo(fault, err=True)
     if as_json:
-        echo_json(_members(report))
+        echo_json(_members(report) | ({"copies": _copies_members(copies)} if copies else {}))
     else:
         _describe_records(report)
         _describe_inventory(report, checkpoints)
-    if report.broken:
+        if copies:
+            text = _("{hosts} hosts share their logs: {records} records in {files} files of others")
+            members = {"hosts": copies.hosts, "records": copies.records, "files": copies.files}
+            click.echo(text.format(**members))
+    if report.broken or (copies and copies.faults):
         raise SystemExit(REFUSED)
     if report.since is None:
         raise SystemExit(INCOMPLETE)
@@ -154,6 +161,25 @@ def _checkpoint_paths(
         default = log.parent / "audit-checkpoints"
         default_key = (checkpoints or default).parent / "audit-checkpoints.key"
     return checkpoints or default, key_file or default_key
+
+
+def _verify_copies(settings: Settings) -> CopiesReport | None:
+    """Verify the logs of other hosts; None: no other host shares its state."""
+    objects = StateObjects.of(settings)
+    if objects is None:
+        return None
+    with _failures_reported():
+        return verify_copies(objects, settings.audit_folder)
+
+
+def _copies_members(copies: CopiesReport) -> dict[str, Any]:
+    """What other hosts have copied, in the JSON document of a verification."""
+    return {
+        "hosts": copies.hosts,
+        "records": copies.records,
+        "files": copies.files,
+        "faults": list(map(str, copies.faults)),
+    }
 
 
 def _members(report: Report) -> dict[str, Any]:

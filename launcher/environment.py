@@ -85,6 +85,8 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
         "CACHE_URL": settings.cache_url or embedded_url(settings, "cache"),
         # prometheus_client reads it on import, which the celery command does early.
         FOLDER_VARIABLE: str(metrics_folder(settings, inherited)),
+        # The Procfile needs what follows from several settings.
+        "API_STOP_S": str(settings.api_stop_s),
         "NUMBA_CACHE_DIR": inherited.get("NUMBA_CACHE_DIR", str(settings.home / "numba")),
         "PYTHONUNBUFFERED": "1",
         "PATH": os.pathsep.join([programs, inherited.get("PATH", os.defpath)]),

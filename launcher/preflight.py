@@ -1,6 +1,7 @@
 """Checks before the service starts; each failure is one line that says what to do."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import socket
@@ -27,6 +28,9 @@ PROBE_BYTES = 1_000_000
 
 SHARED_MEMORY_PROBE_BYTES = 65_536
 """Shared memory that cannot reserve this is full: the pool of a worker has its locks there."""
+
+RUNS_LOCK = "runs.lock"
+"""File in a folder of metrics that every run which uses it has locked."""
 
 HEARTBEATS_FOLDER = "heartbeats"
 """In the folder of the metrics."""
@@ -198,11 +202,44 @@ def is_disk_full(folder: Path, size: int = PROBE_BYTES) -> bool:
     return False
 
 
-def wipe_metrics(folder: Path) -> None:
-    """Remove the metrics of the last run, which would be added to the new ones.
+def hold_metrics(folder: Path) -> int | None:
+    """Remove the metrics of the last run, which would be added to the new ones, and use the folder.
 
-    Files of processes that still run stay. A folder that cannot be made is no reason not to start.
+    Nothing is removed while another run, even one that only begins, uses the folder. A folder that
+    cannot be made is no reason not to start.
+
+    Returns:
+        A descriptor by which this run holds the folder while it is open in any process; None
+        without a folder.
     """
+    with contextlib.suppress(OSError):
+        while True:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = folder / RUNS_LOCK
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                wipe_metrics(folder)
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            # The last user of the folder may have removed it meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(handle).st_ino:
+                    return handle
+            os.close(handle)
+    return None
+
+
+def remove_metrics(folder: Path, handle: int | None) -> None:
+    """Remove a folder of metrics at the end of a run that holds it, unless others do."""
+    if handle is not None:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def wipe_metrics(folder: Path) -> None:
+    """Remove the metrics of the last run; files of processes that still run stay."""
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not is_in_use(folder):

@@ -7,6 +7,7 @@ from honcho.environ import parse_procfile
 
 from launcher.child import Child
 from shared.heartbeat import heartbeat_environment
+from shared.settings import Settings
 
 TIERS = (
     ("broker", "cache", "flush"),
@@ -15,8 +16,18 @@ TIERS = (
 )
 """Start order. The stop order is the reverse: workers need the broker to finish their tasks."""
 
-TIER_STOP_TIMEOUTS_S = (10.0, 40.0, 20.0)
-"""Longer than the shutdown times in the settings of Celery and granian."""
+WORKER_STOP_S, BROKER_STOP_S = 40.0, 10.0
+API_KILL_MARGIN_S = 5.0
+"""How much later than granian's own limit the API is killed."""
+
+
+def tier_stop_timeouts_s(settings: Settings) -> tuple[float, ...]:
+    """How long the stop of each tier may take: longer than Celery and granian let it take."""
+    return (BROKER_STOP_S, WORKER_STOP_S, settings.api_stop_s + API_KILL_MARGIN_S)
+
+
+TIER_STOP_TIMEOUTS_S = tier_stop_timeouts_s(Settings())
+"""With the default settings."""
 
 
 def read_procfile(procfile: Path) -> dict[str, str]:

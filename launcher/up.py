@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -35,11 +34,12 @@ from launcher.preflight import (
     check_flower,
     check_keys,
     check_ports,
+    hold_metrics,
     lacks_space,
     lock_home,
-    wipe_metrics,
+    remove_metrics,
 )
-from launcher.procfile import TIER_STOP_TIMEOUTS_S, make_tiers, read_procfile
+from launcher.procfile import make_tiers, read_procfile, tier_stop_timeouts_s
 from launcher.readiness import (
     api_state,
     local_address,
@@ -107,7 +107,9 @@ def run(kind: str, *, as_json: bool) -> None:
         click.echo(f"carprice: {error}", err=True)
         sys.exit(2)
     metrics = metrics_folder(settings, os.environ)
-    wipe_metrics(metrics)
+    held = hold_metrics(metrics)
+    if held is not None:
+        os.set_inheritable(held, True)  # noqa: FBT003 - the call has no keyword
     report({"event": "starting", "kind": kind, "address": _probed_address(settings, kind) or None})
     os.chdir(CODE_ROOT)
     os.umask(0o077)
@@ -155,10 +157,10 @@ def up(*, with_parent: bool, as_json: bool) -> None:
         click.echo(f"carprice: {error}", err=True)
         sys.exit(2)
     metrics = metrics_folder(settings, os.environ)
-    wipe_metrics(metrics)
+    held = hold_metrics(metrics)
     code = ServiceRun(settings, lock, report).run_until_stopped()
     if metrics.parent == SHARED_MEMORY:
-        shutil.rmtree(metrics, ignore_errors=True)
+        remove_metrics(metrics, held)
     sys.exit(code)
 
 
@@ -221,7 +223,7 @@ class ServiceRun:
             except (CrashLoopError, CannotStartError, SettingsError) as error:
                 final_message, exit_code = f"stopped: {error}", 1
             self._systemd.stopping()
-            supervisor.stop(TIER_STOP_TIMEOUTS_S)
+            supervisor.stop(tier_stop_timeouts_s(self._settings))
         self._output.say(final_message)
         self._report({"event": "stopped", "exit_code": exit_code, "reason": final_message})
         return exit_code

@@ -11,6 +11,7 @@ OTHER_VARIABLES = {
     "PYTHON": "Interpreter from which `make` creates `.venv`; default: `python3`.",
     "PROMETHEUS_MULTIPROC_DIR": "Folder of metrics files; default: a private folder in `/dev/shm`.",
     "NUMBA_CACHE_DIR": "Folder of compiled kernels; default: `numba` in the home.",
+    "KERNEL_SEED": "Folder of compiled kernels that an image brings; copied if they fit.",
     "AWS_ACCESS_KEY_ID": "Credentials for the stores of `BLOB_URL` and `STATE_URL`; the other "
     "credential sources of AWS's libraries (files, roles) work too.",
     "AWS_SECRET_ACCESS_KEY": "Secret of that key.",

@@ -6,7 +6,9 @@ process that it did not start has none.
 
 import contextlib
 import os
+import time
 from pathlib import Path
+from typing import ClassVar
 
 FILE_VARIABLE = "HEARTBEAT_FILE"
 """Environment variable with the path of the file, which the supervisor has created."""
@@ -18,6 +20,9 @@ BEAT_INTERVAL_S = 1.0
 class Heartbeat:
     """The heartbeat of this process."""
 
+    last_s: ClassVar[float | None] = None
+    """Monotonic time of the last one, seconds; None before the first."""
+
     def __init__(self) -> None:
         self._path = os.environ.get(FILE_VARIABLE)
 
@@ -28,6 +33,7 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Show that the main loop runs; errors of the disk are ignored."""
+        Heartbeat.last_s = time.monotonic()
         if self._path:
             with contextlib.suppress(OSError):
                 os.utime(self._path)

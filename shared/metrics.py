@@ -125,6 +125,10 @@ BATCH_CHUNKS = Counter(
     "Chunks of batches, by outcome: done, repeated, resent, dead.",
     ["outcome"],
 )
+BATCH_STEPS_PAUSED = Counter(
+    "batch_steps_paused_total",
+    "Steps of batches put off because the store, the disk or the audit log failed.",
+)
 BATCHES = Counter("batches_total", "Batches that ended, by state.", ["state"])
 AUDIT_RECORDS = Counter("audit_records_total", "Audit records written.")
 AUDIT_FAILURES = Counter("audit_write_failures_total", "Audit writes that failed.")
@@ -312,6 +316,12 @@ class ServiceSnapshot:
     """Number of them, by version."""
     webhooks: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """`WebhookFigures` by their names."""
+    callers_waiting: int | None = None
+    """Requests for single cars that wait in the process that is asked."""
+    backlog_rows: int | None = None
+    """Rows of open batches that are not done."""
+    oldest_open_batch_s: float | None = None
+    """Age of the oldest open batch, seconds; 0 without any."""
 
 
 class SnapshotCollector(Collector):
@@ -348,6 +358,7 @@ class SnapshotCollector(Collector):
             for queue, value in values.items():
                 family.add_metric([queue], value)
             yield family
+        yield from self._work_figures()
         yield from self._model_figures()
         yield from self._webhook_figures()
         checks = GaugeMetricFamily(
@@ -358,6 +369,21 @@ class SnapshotCollector(Collector):
         for (name, is_required), is_ok in state.checks.items():
             checks.add_metric([name, "yes" if is_required else "no"], float(is_ok))
         yield checks
+
+    def _work_figures(self) -> Iterator[Metric]:
+        """The gauges by which the number of processes can follow the work."""
+        state = self._snapshot
+        callers = "Requests for single cars that wait for a worker; of the API that is asked."
+        oldest = "Age of the oldest batch that has not ended; 0 without any."
+        for name, meaning, value in (
+            ("carprice_callers_waiting", callers, state.callers_waiting),
+            ("carprice_backlog_rows", "Rows of open batches not yet done.", state.backlog_rows),
+            ("carprice_oldest_open_batch_seconds", oldest, state.oldest_open_batch_s),
+        ):
+            family = GaugeMetricFamily(name, meaning, labels=[])
+            if value is not None:
+                family.add_metric([], value)
+            yield family
 
     def _webhook_figures(self) -> Iterator[Metric]:
         """The gauges of webhooks."""

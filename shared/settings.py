@@ -26,6 +26,9 @@ class TextRule:
     """Raises `ValueError` for a text of this pattern that is not valid; its message is shown."""
 
 
+STOP_MARGIN_S = 5
+"""Time for answers that are made when the longest wait ends."""
+
 ORIGIN = r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^/?#@,*\s]+/?"
 
 SERVER_URL = TextRule(
@@ -182,7 +185,8 @@ class Settings:
     state_url: str = setting(
         "STATE_URL",
         "",
-        "S3-compatible store of what several hosts share (models, API keys, webhook secrets), "
+        "S3-compatible store of what several hosts share (models, API keys, webhook secrets, "
+        "audit logs), "
         "`s3://bucket/prefix`; empty: folders of this host.",
         rule=BUCKET_URL,
     )
@@ -248,6 +252,13 @@ class Settings:
         "PREDICT_WAIT_S", 5.0, "How long `/predict` waits before it answers 202.", "s"
     )
     max_wait_s: float = setting("MAX_WAIT_S", 30.0, "Longest wait that a caller may request.", "s")
+    drain_delay_s: float = setting(
+        "DRAIN_DELAY_S",
+        0.0,
+        "How long an API that is told to stop still serves while `/readyz` is 503, so that a proxy "
+        "takes it out first; a second signal ends it.",
+        "s",
+    )
     job_retention_s: int = setting(
         "JOB_RETENTION_S", 86_400, "How long a finished job can be read.", "s", minimum=1
     )
@@ -402,6 +413,11 @@ class Settings:
     def webhook_secrets_path(self) -> Path:
         """File of the secrets that sign webhooks."""
         return self.webhook_secrets_file or self.home / "webhook-secrets.json"
+
+    @property
+    def api_stop_s(self) -> int:
+        """Longest time from the signal to stop until the API has answered its requests, seconds."""
+        return math.ceil(self.drain_delay_s + self.max_wait_s) + STOP_MARGIN_S
 
     @property
     def is_loopback(self) -> bool:

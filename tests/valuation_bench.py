@@ -66,7 +66,7 @@ class Item(NamedTuple):
 class Bench:
     """The service with everything it touches at hand."""
 
-    def __init__(self, servers, folder, protocol=1):
+    def __init__(self, servers, folder, protocol=1, *, owner="interactive.1@here", shared=None):
         self.now = time.time()
         clock = lambda: self.now  # noqa: E731 - a clock is a function
         self.broker = servers.broker
@@ -76,7 +76,7 @@ class Bench:
         self.jobs = JobStore(
             servers.broker, clock, retention_s=100, lease_s=30, protocol=lambda: self.protocol
         )
-        self.owner = Owner("interactive.1@here")
+        self.owner = Owner(owner)
         self.claims = RedisClaims(servers.broker, clock, self.owner)
         self.dead_letters = DeadLetters(servers.broker, clock)
         self.cache = EstimateCache(servers.cache, 60, clock)
@@ -89,6 +89,7 @@ class Bench:
                 claims=self.claims,
                 cache=self.cache,
                 clock=clock,
+                shared=shared,
             ),
             claims=self.claims,
             jobs=self.jobs,

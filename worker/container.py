@@ -6,6 +6,8 @@ import time
 
 from model_store.registry.hosts import share_state
 from shared.audit.checkpoints import Checkpoints
+from shared.audit.hosts.exchange import share_audit
+from shared.audit.hosts.shared_records import SharedRecords
 from shared.audit.log import AuditLog
 from shared.audit.retention import AuditRetention
 from shared.blobs.batch_files import BatchFiles
@@ -32,6 +34,7 @@ from worker.batches.assemble import BatchAssembler
 from worker.batches.corrections.importer import CorrectionImporter
 from worker.batches.drafts.previews import DraftPreviewer
 from worker.batches.exports.service import BatchExporter
+from worker.batches.shared_segments import SharedSegments
 from worker.batches.split import BatchSplitter
 from worker.batches.steps import BatchStepSender
 from worker.batches.sweep import BatchSweeper
@@ -97,6 +100,7 @@ class WorkerProcess:
         """
         self.services = build_services(self._settings, self._runtime, owner)
         share_state(self._settings, owner.name, self._runtime.serving_version)
+        share_audit(self._settings)
 
 
 def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> WorkerServices:
@@ -120,6 +124,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
         connect(settings.cache_url, reply_timeout_s=CACHE_TIMEOUT_S), settings.cache_ttl_s, clock
     )
     files = BatchFiles(open_blob_store(settings))
+    segments = SharedSegments.of(settings, files.blobs, checkpoints, broker)
     ledger = make_ledger(broker, clock, settings)
     shadow_evaluator = ShadowEvaluator(ShadowRuntime(settings.versions_path, time.monotonic))
     step_sender = BatchStepSender(ledger, work.send)
@@ -134,6 +139,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
                 claims=claims,
                 cache=cache,
                 clock=clock,
+                shared=SharedRecords.of(settings, broker),
             ),
             claims=claims,
             jobs=jobs,
@@ -162,6 +168,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             dead_letters=dead_letters,
             max_attempts=settings.job_max_attempts,
             shadow_evaluator=shadow_evaluator,
+            segments=segments,
         ),
         assemble=BatchAssembler(
             files,
@@ -170,6 +177,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             dead_letters,
             audit_folder=settings.audit_folder,
             checkpoints=checkpoints,
+            segments=segments,
         ),
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
         previews=DraftPreviewer(

@@ -22,15 +22,16 @@ from celery.worker.consumer import Consumer
 from kombu import Message
 from kombu.asynchronous.hub import Hub
 from kombu.asynchronous.timer import Timer
-from prometheus_client import push_to_gateway, start_http_server
+from prometheus_client import push_to_gateway
 
 from shared import heartbeat
 from shared.audit.flusher import close_logs
 from shared.domain.errors import BrokerUnavailable, ModelNotLoaded
 from shared.logging import get_logger
 from shared.metrics import host_registry
+from shared.metrics_server import LoopLiveness, serve_metrics
 from shared.queue.names import QueueName
-from shared.redis.connections import connect
+from shared.redis.connections import connect, is_answering
 from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.owners import BEAT_INTERVAL_S, Owner
 from shared.redis.primaries import NotPrimary
@@ -108,10 +109,11 @@ def connect_signals(
         sender.scheduler.tick = _with_heartbeat(sender.scheduler.tick)
 
     @signals.worker_ready.connect(weak=False)
-    def serve_metrics(**_: Any) -> None:
+    def open_metrics_port(**_: Any) -> None:
         # These threads only read files: a forked child inherits no lock that they hold.
         if settings.metrics_port:
-            start_http_server(settings.metrics_port, registry=host_registry())
+            liveness = LoopLiveness(partial(is_answering, settings.redis_url))
+            serve_metrics(settings.metrics_port, host_registry(), liveness)
         if settings.pushgateway_url:
             threading.Thread(
                 target=_push_metrics_loop, args=(settings.pushgateway_url,), daemon=True
@@ -269,9 +271,7 @@ class EventBatchingConsumer(Consumer):
         self._is_flush_due = False
         if self.owners is not None:
             hub.call_repeatedly(BEAT_INTERVAL_S, self.owners.tick)
-        own = heartbeat.Heartbeat()
-        if own.is_expected:
-            hub.call_repeatedly(heartbeat.BEAT_INTERVAL_S, own.beat)
+        hub.call_repeatedly(heartbeat.BEAT_INTERVAL_S, heartbeat.Heartbeat().beat)
         hub.call_repeatedly(TIMER_PURGE_INTERVAL_S, purge_canceled_timers, hub.timer)
         super().register_with_event_loop(hub)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from api.ops.daily_sums import DaySums
 from shared.audit.chain import FILE_PATTERN
+from shared.audit.hosts.views import HostManifests
 from shared.audit.sums import CallerSums, StoredSums, store_sums
 from shared.domain.errors import StatisticsPending
 from shared.domain.ids import CallerId
@@ -48,6 +49,7 @@ class AuditStats:
         checkpoints: their folder, which holds the sums of the files of processes; None: none.
         wait_s: how long a call waits while a child process reads.
         sum_files: sums files whose lines are too many to be read at once.
+        hosts: what other hosts have copied of their logs; None: there are none.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class AuditStats:
         *,
         wait_s: float = WAIT_S,
         sum_files: SumFiles | None = None,
+        hosts: HostManifests | None = None,
     ) -> None:
+        self._hosts = hosts
         self._folder = folder
         self._checkpoints = checkpoints
         self._wait_s = wait_s
@@ -80,15 +84,20 @@ class AuditStats:
             StatisticsPending: the log is being read; later calls succeed.
         """
         names = self._names(day)
-        if not names:
-            return _figures(day, CallerSums())
+        totals = self._own(day, names, caller) if names else CallerSums()
+        if self._hosts is not None:
+            totals.merge(self._hosts.sums(day, names, caller))
+        return _figures(day, totals)
+
+    def _own(self, day: str, names: list[str], caller: CallerId | None) -> CallerSums:
+        """The sums of a day on this host."""
         sums = self._day(day)
         if (totals := self._read(day, names, sums, caller)) is None:
             self._wait_for_child(day, names, sums)
             totals = self._read(day, names, sums, caller)
         if totals is None:
             raise StatisticsPending
-        return _figures(day, totals)
+        return totals
 
     def _read(
         self, day: str, names: list[str], sums: DaySums, caller: CallerId | None

@@ -19,6 +19,7 @@ from shared.domain.errors import (
     StorageUnavailable,
 )
 from shared.metrics import ServiceSnapshot
+from shared.redis.batch_ledger.backlog import BacklogReader
 from shared.redis.cache import EstimateCache
 from shared.redis.job_store.memory import BrokerMemory
 from shared.redis.model_figures import ModelFigures, ModelFiguresStore, months_since
@@ -46,6 +47,10 @@ class Check:
     detail: str
 
 
+class Stopping(Exception):
+    """The process has been told to stop, and accepts work for a short time only."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
     """Checks what this process needs, and what the service as a whole needs.
@@ -69,6 +74,13 @@ class Health:
     """Raises a domain error if this host's copies of shared state are old; None: none is shared."""
     further: dict[str, Callable[[], None]] = dataclasses.field(default_factory=dict)
     """Further required checks by name: each raises a domain error if it fails."""
+    backlog: BacklogReader
+    callers_waiting: Callable[[], int]
+    """How many requests for single cars wait in this process for a worker."""
+
+    def stop(self) -> None:
+        """Report from now on that this process stops, by a check that fails."""
+        self.further["stopping"] = _fail_stopping
 
     def checks(self) -> list[Check]:
         """Check every dependency now."""
@@ -101,8 +113,10 @@ class Health:
             workers = self.workers.live_counts()
             figures = self.model_figures.get() or _NO_FIGURES
             webhooks = self.webhooks.figures()._asdict()
+            backlog = self.backlog.read()
         except BrokerUnavailable:
             messages, ages, workers, figures, webhooks = {}, {}, {}, _NO_FIGURES, {}
+            backlog = None
         is_current = version is not None and figures.version == version.id
         today = dt.datetime.now(dt.UTC).date()
         return ServiceSnapshot(
@@ -121,6 +135,9 @@ class Health:
             sale_errors=figures.sale_errors,
             sale_reports=figures.sale_reports,
             webhooks=webhooks,
+            callers_waiting=self.callers_waiting(),
+            backlog_rows=backlog.rows if backlog else None,
+            oldest_open_batch_s=backlog.oldest_s if backlog else None,
         )
 
     def _check_broker(self) -> None:
@@ -158,6 +175,10 @@ class Health:
             raise StorageUnavailable(reason=error.strerror or str(error)) from error
 
 
+def _fail_stopping() -> None:
+    raise Stopping
+
+
 def _require_broker(checks: list[Check]) -> None:
     """Raise `BrokerUnavailable` if its check has just failed so: no second timeout is waited for.
 
@@ -178,6 +199,8 @@ def _check(name: str, check: Callable[[], str | None], *, required: bool) -> Che
         detail, ok = error.code, False
     except WorkersMissing as error:
         detail, ok = str(error), False
+    except Stopping:
+        detail, ok = "told to stop", False
     except redis.RedisError as error:
         detail, ok = type(error).__name__, False
     return Check(

@@ -54,10 +54,13 @@ class AuditSearch:
 
     Args:
         folder: the audit log.
+        slack_s: tolerance for records that are earlier than their id says; more if the clock of
+            another host may have made the id.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, slack_s: float = REORDER_SLACK_S) -> None:
         self._folder = folder
+        self._slack_s = slack_s
         self._lock = threading.Lock()
         self._listing = _Listing(-1, {}, {}, [])
 
@@ -91,7 +94,7 @@ class AuditSearch:
     ) -> dict[str, Any] | None:
         """The record, unless the clock was set between id and record."""
         spans = [
-            (made_at - REORDER_SLACK_S, made_at + ANSWER_WINDOW_S),
+            (made_at - self._slack_s, made_at + ANSWER_WINDOW_S),
             (made_at, made_at + JOB_WINDOW_S),
         ]
         if ended_at is not None:

@@ -16,6 +16,7 @@ import orjson
 
 from shared.audit.chain import OUTCOMES_PREFIX
 from shared.audit.checkpoints import Checkpoints
+from shared.audit.hosts.identity import HOSTS_FOLDER
 from shared.audit.log import AuditLog, Fsync
 from shared.audit.sales_index import SALES_INDEX
 from shared.domain.clock import Clock
@@ -82,6 +83,8 @@ class SaleReportLog:
         monotonic: Clock | None = None,
     ) -> None:
         self._folder = folder
+        self._indexed: dict[str, int] = {}
+        """Bytes of each file of another host that were indexed when this process looked last."""
         self._lines = AuditLog(
             folder,
             writer,
@@ -168,6 +171,7 @@ class SaleReportLog:
             with contextlib.closing(connection) as index:
                 if _version(index) != INDEX_VERSION:
                     self._build(index)
+                self._index_other_hosts(index)
                 yield index
         except (sqlite3.Error, OSError) as error:
             raise AuditUnavailable(reason=str(error)) from error
@@ -186,15 +190,36 @@ class SaleReportLog:
     def _index_new_lines(self, index: sqlite3.Connection) -> None:
         """Index all lines that are not indexed yet, including those of dead writers."""
         taken = dict(index.execute("SELECT name, bytes FROM files"))
-        found: list[SaleReport] = []
-        for path in sorted(self._folder.glob(f"{OUTCOMES_PREFIX}_*.jsonl")):
-            start = taken.get(path.name, 0)
+        found: list[tuple[SaleReport, bool]] = []
+        for path in self._report_files():
+            name = path.relative_to(self._folder).as_posix()
+            start = taken.get(name, 0)
             if path.stat().st_size > start:
                 lines = _complete_lines(path, start)
-                found += _read(lines, path.name)
-                index.execute(_PUT_FILE, (path.name, start + len(lines)))
-        for report in sorted(found, key=lambda report: report.recorded_at):
-            _put(index, report)
+                found += [(report, "/" in name) for report in _read(lines, name)]
+                index.execute(_PUT_FILE, (name, start + len(lines)))
+        for report, is_copied in sorted(found, key=lambda each: each[0].recorded_at):
+            _put_line(index, report, is_copied=is_copied)
+
+    def _report_files(self) -> list[Path]:
+        """The files of this host, then the copies of those of others."""
+        pattern = f"{OUTCOMES_PREFIX}_*.jsonl"
+        others = (self._folder / HOSTS_FOLDER).glob(f"*/{pattern}")
+        return [*sorted(self._folder.glob(pattern)), *sorted(others)]
+
+    def _index_other_hosts(self, index: sqlite3.Connection) -> None:
+        """Index what other hosts have reported since the last look."""
+        hosts = self._folder / HOSTS_FOLDER
+        if not hosts.is_dir():
+            return
+        sizes = {
+            str(path): path.stat().st_size for path in hosts.glob(f"*/{OUTCOMES_PREFIX}_*.jsonl")
+        }
+        if sizes != self._indexed:
+            index.execute("BEGIN IMMEDIATE")
+            self._index_new_lines(index)
+            index.commit()
+            self._indexed = sizes
 
 
 def _version(index: sqlite3.Connection) -> int:
@@ -241,6 +266,19 @@ def _put(index: sqlite3.Connection, report: SaleReport) -> None:
     identity, at, caller, *rest, version, corrected = fields
     derived = (report.ape, report.ratio, report.is_inside)
     index.execute(_PUT, (identity, caller, *rest, version, at, corrected, *derived))
+
+
+def _put_line(index: sqlite3.Connection, report: SaleReport, *, is_copied: bool) -> None:
+    """Store the report of a line; one of another host only if it says something new.
+
+    Two hosts may have taken reports on the same valuation at the same time.
+    """
+    known = _get(index, report.valuation_id)
+    if known is not None and is_copied:
+        if known.sale == report.sale or known.recorded_at > report.recorded_at:
+            return
+        report = dataclasses.replace(report, is_correction=True)
+    _put(index, report)
 
 
 def _median_ape(

@@ -31,7 +31,7 @@ from api.transport.loop_requests import FAST_PATH_MAX_BYTES, LoopRequest, LoopRe
 from api.transport.predictions import PATH, PredictionRoute
 from api.transport.responder import SECURITY_HEADERS, Responder, encode_headers
 from api.transport.state_routes import StateRoutes
-from api.transport.termination import on_termination
+from api.transport.termination import delay_termination, on_termination
 from api.transport.wsgi_bridge import Receive, Send, WsgiBridge
 from api.transport.wsgi_bridge import Scope as AsgiScope
 from shared.domain.errors import QueueFull
@@ -136,7 +136,11 @@ class FastPathMiddleware:
         """Prepare for the requests of a loop."""
         self._loop = loop
         self._services.loops.use(loop)
-        on_termination(self._services.waits.drain)
+        waits, delay_s = self._services.waits, self._services.settings.drain_delay_s
+        if delay_s:
+            delay_termination(loop, delay_s, self._services.health.stop, waits.drain)
+        else:
+            on_termination(waits.drain)
 
     async def _predict(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         is_fast = self._is_fast and not scope["query_string"]

@@ -262,6 +262,12 @@ class MicroBatchDispatcher:
         """Whether the workers have work and do not reply."""
         return bool(self._in_flight) and time.monotonic() - self._replied_at > STALL_S
 
+    def callers(self) -> int:
+        """How many requests wait: those on their way to a worker, and those not sent yet."""
+        with self._lock:
+            sent = sum(len(each.futures) for each in self._in_flight.values())
+            return sent + len(self._waiting)
+
     def close(self) -> None:
         """Stop the thread and delete the reply list."""
         self._stopping = True

@@ -8,8 +8,7 @@ import asyncio
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-
-from prometheus_client import start_http_server
+from functools import partial
 
 from api.webhooks.bodies import WebhookBodies
 from api.webhooks.connections import SystemResolver
@@ -22,7 +21,8 @@ from shared.blobs.stores import open_job_store
 from shared.heartbeat import Heartbeat
 from shared.logging import configure_logging, get_logger
 from shared.metrics import host_registry
-from shared.redis.connections import connect
+from shared.metrics_server import LoopLiveness, serve_metrics
+from shared.redis.connections import connect, is_answering
 from shared.redis.job_store.store import JobStore
 from shared.redis.servers import refuse_cluster, with_server_urls
 from shared.redis.webhooks.store import WebhookStore
@@ -97,7 +97,8 @@ def main() -> None:
     configure_logging(settings.log_level, "webhooks")
     refuse_cluster(settings.redis_url)
     if settings.metrics_port:
-        start_http_server(settings.metrics_port, registry=host_registry())
+        liveness = LoopLiveness(partial(is_answering, settings.redis_url))
+        serve_metrics(settings.metrics_port, host_registry(), liveness)
     refresh_copies(settings)
     asyncio.run(deliver(settings))
 

@@ -284,11 +284,7 @@ class AuditLog:
         These are the last two by the clock, and the last two that have files: the clock may have
         been set by days.
         """
-        now = self._clock()
-        names = (path.name for path in self._folder.glob(f"{PREDICTIONS_PREFIX}_*.jsonl"))
-        days = sorted({match[1] for name in names if (match := _FILE.fullmatch(name))})
-        last = {day_of(now), day_of(now - DAY_S), *days[-RECENT_DAYS:]}
-        return recorded_ids(self._folder, ids, last)
+        return recorded_recently(self._folder, ids, self._clock())
 
     def close(self) -> None:
         """Close the current file; a later record opens another one.
@@ -440,3 +436,15 @@ def _encode(records: Sequence[Record]) -> list[bytes]:
         else:
             found.append(orjson.dumps(record.to_json()))
     return found
+
+
+def recorded_recently(folder: Path, ids: Collection[str], now: float) -> set[str]:
+    """Which of the ids have a record of the last two days; see `AuditLog.recorded`.
+
+    Raises:
+        OSError: the log cannot be read.
+    """
+    names = (path.name for path in folder.glob(f"{PREDICTIONS_PREFIX}_*.jsonl"))
+    days = sorted({match[1] for name in names if (match := _FILE.fullmatch(name))})
+    last = {day_of(now), day_of(now - DAY_S), *days[-RECENT_DAYS:]}
+    return recorded_ids(folder, ids, last)

@@ -64,6 +64,16 @@ class CallerSums:
         for version, count in other.versions.items():
             self.versions[version] = self.versions.get(version, 0) + count
 
+    def subtract(self, other: "CallerSums") -> None:
+        """Take away the sums of records that were added; extremes stay."""
+        self.successes -= other.successes
+        self.failures -= other.failures
+        self.cache_hits -= other.cache_hits
+        self.price_sum -= other.price_sum
+        self.response_ms_sum -= other.response_ms_sum
+        for version, count in other.versions.items():
+            self.versions[version] = self.versions.get(version, 0) - count
+
     def to_json(self) -> dict[str, Any]:
         """The inverse of `from_json`."""
         known = {field: getattr(self, field) for field in self.__slots__}

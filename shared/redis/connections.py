@@ -55,6 +55,17 @@ def connect(
     )
 
 
+def is_answering(url: str) -> bool:
+    """Whether a server answers a PING, over a connection of its own."""
+    client = connect(url)
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
 @contextmanager
 def broker_errors() -> Iterator[None]:
     """Raise `BrokerUnavailable` for a dead, frozen, full, read-only or demoted Redis.

@@ -176,6 +176,21 @@ batch_failures = (PREFIX + "batch-failures:{}").format
 audit_claim = (PREFIX + "audit-claim:{}").format
 """Hash of a message: when a worker first and last claimed its audit records, who, and `done`."""
 
+AUDIT_HOSTS = f"{PREFIX}audit-hosts"
+"""Set of the ids of the hosts that have an audit log, while several hosts share state."""
+
+audit_host = (PREFIX + "audit-host:{}").format
+"""Exists while a host answers questions about its audit log."""
+
+audit_questions = (PREFIX + "audit-questions:{}").format
+"""List of the questions to a host."""
+
+audit_answers = (PREFIX + "audit-answers:{}").format
+"""List of the answers to a question."""
+
+audit_segments = (PREFIX + "audit-segments:{}").format
+"""Hash of a batch: by chunk, the host that records it, and whether it has."""
+
 completions = (PREFIX + "completions:{}").format
 """Counter of the jobs that ended in one time window, for the estimate of the waiting time."""
 

@@ -102,6 +102,11 @@ class StateObjects:
                 raise
             return found.etag
 
+    def write(self, name: str, content: bytes) -> None:
+        """Write an object, whatever it replaces."""
+        with _store_errors():
+            self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=content)
+
     def upload(self, name: str, path: Path) -> None:
         """Write a file as an object, whatever it replaces."""
         with _store_errors(), path.open("rb") as file:

@@ -102,6 +102,11 @@ class CopyRefresher:
         for run, name in ((self._keep_lock, "state-lock"), (self._run, "state-copies")):
             threading.Thread(target=run, name=name, daemon=True).start()
 
+    @property
+    def is_holder(self) -> bool:
+        """Whether this process is the one of its host that works."""
+        return self._is_holder.is_set()
+
     def stop(self) -> None:
         """End the threads within an interval."""
         self._stop.set()

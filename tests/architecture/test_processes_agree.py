@@ -63,7 +63,7 @@ def test_the_supervisor_has_a_tier_for_every_process() -> None:
 
 def test_every_variable_of_the_procfile_is_a_setting_or_set_by_the_supervisor() -> None:
     used = set(re.findall(r"\$\{?([A-Z][A-Z_]*)", (ROOT / "Procfile").read_text(encoding="utf-8")))
-    assert used - SETTING_NAMES == {"HONCHO_PROCESS_NAME"}
+    assert used - SETTING_NAMES == {"HONCHO_PROCESS_NAME", "API_STOP_S"}
 
 
 def test_defaults_in_the_procfile_are_the_settings_defaults() -> None:
@@ -185,13 +185,18 @@ def test_the_stop_grace_periods_of_compose_are_as_long_as_the_supervisors() -> N
 def test_the_image_is_slim_unprivileged_and_checked() -> None:
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     stages = re.findall(r"^FROM (\S+)", text, flags=re.MULTILINE)
-    assert stages == ["python:3.11-slim", "python:3.11-slim"]
-    final = text[text.rindex("\nFROM ") :]
-    assert "USER 10001:10001" in final
-    assert "HEALTHCHECK" in final
-    assert "pip install" not in final
+    assert stages == [*3 * ["python:3.11-slim"], "base", "base"]
+    base, api, service = (
+        text[text.index(f"AS {name}\n") :].partition("\nFROM ")[0]
+        for name in ("base", "api", "service")
+    )
+    assert "HEALTHCHECK" in base
+    for final in (api, service):
+        assert final.rstrip().endswith("USER 10001:10001")
+        assert "pip install" not in base + final
     assert "--require-hashes -r requirements/runtime.txt" in text
-    assert 'ENTRYPOINT ["python", "-m", "cli.main"]' in final
+    assert "--require-hashes -r requirements/api.txt" in text
+    assert 'ENTRYPOINT ["python", "-m", "cli.main"]' in base
 
 
 def test_the_image_contains_every_package_and_no_secrets() -> None:

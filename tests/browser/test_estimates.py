@@ -98,7 +98,7 @@ def test_the_link_is_copied_and_paper_shows_the_code(open_page: OpenPage) -> Non
     page.emulate_media(media="print")
     expect(page.locator(".qr")).to_be_visible()
     expect(page.locator("form.main")).to_be_hidden()
-    expect(page.locator(".facts")).to_contain_text("référence")
+    expect(page.locator(".facts", has_text="référence")).to_be_visible()
 
 
 def test_a_form_waits_for_a_service_that_is_gone(open_page: OpenPage) -> None:

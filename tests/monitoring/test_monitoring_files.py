@@ -25,7 +25,7 @@ EXTERNAL_METRICS = re.compile(r"redis_\w+|flower_\w+|process_\w+|up")
 NOT_METRICS = {
     # Functions, operators and labels of PromQL.
     *("sum", "rate", "increase", "deriv", "max", "min", "histogram_quantile", "vector"),
-    *("by", "on", "or", "and", "unless"),
+    *("by", "on", "or", "and", "unless", "absent"),
 }
 REFERENCE_ALERTS = {
     *("APIDown", "HighErrorRate", "HighLatency", "RedisDown", "RedisHighMemoryUsage"),
@@ -149,7 +149,7 @@ def test_prometheus_scrapes_every_service_of_compose_that_has_metrics() -> None:
         for name, service in compose["services"].items()
         if "METRICS_PORT" in (service.get("environment") or {})
     }
-    scraped = {"api", "flower", "broker-exporter", "cache-exporter", *workers}
+    scraped = {"api", "proxy", "flower", "broker-exporter", "cache-exporter", *workers}
     assert [name for name in scraped if not re.search(rf"\b{name}\b", text)] == []
     assert scraped <= set(compose["services"])
 

@@ -1,7 +1,7 @@
 """Assembles the result files from the parts, in the order of the file, and ends the batch."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +16,13 @@ from shared.blobs.batch_files import (
     chunk_of,
 )
 from shared.blobs.direct_io import drop_from_page_cache
-from shared.blobs.parts import contiguous_parts, decode_part_head, header_lines, read_section
+from shared.blobs.parts import (
+    PartHead,
+    contiguous_parts,
+    decode_part_head,
+    header_lines,
+    read_section,
+)
 from shared.blobs.row_lines import encode_runs
 from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
 from shared.domain.clock import Clock
@@ -33,6 +39,7 @@ from worker.batches.audit_segments import (
     publish_part_segment,
 )
 from worker.batches.corrections.merger import CorrectionMerger, CorrectionOutdated
+from worker.batches.shared_segments import SharedSegments
 from worker.batches.steps import ASSEMBLE, ATTEMPTS_EXHAUSTED, step_attempt
 
 RENEW_EVERY_PARTS = 100
@@ -60,7 +67,9 @@ class BatchAssembler:
         *,
         audit_folder: Path,
         checkpoints: Checkpoints | None = None,
+        segments: SharedSegments | None = None,
     ) -> None:
+        self._segments = segments
         self._dead_letters = dead_letters
         self._files = files
         self._ledger = ledger
@@ -152,6 +161,9 @@ class BatchAssembler:
         """
         blobs, batch_id = self._files.blobs, manifest.id
         counts, notes, sides = RowCounts(), NoteCounter(), AskingSides()
+        published: set[int] = set()
+        if self._segments is not None:
+            published = self._segments.published(manifest, map(chunk_of, names))
         with ExitStack() as files:
             outputs = [
                 files.enter_context(blobs.write(batch_id, name))
@@ -169,19 +181,27 @@ class BatchAssembler:
                         output.write(read_section(part, length))
                     drop_from_page_cache(part)
                 lines.write(encode_runs(head_of_part.line_runs))
-                publish_part_segment(
-                    self._audit_folder, blobs, manifest, chunk_of(name), head_of_part
-                )
+                self._publish(manifest, chunk_of(name), head_of_part, published)
                 counts += head_of_part.counts
                 notes.merge(head_of_part.notes)
                 sides += head_of_part.asking_sides
             # The audit blobs are deleted with the parts: the links to them must be durable.
             fsync_segment_names(self._audit_folder)
             chunks = map(chunk_of, blobs.names(batch_id, PARTS))
-            list_batch_segments(self._audit_folder, self._checkpoints, manifest, chunks)
+            if self._segments is None:
+                list_batch_segments(self._audit_folder, self._checkpoints, manifest, chunks)
             if self._files.final(batch_id) is not None:
                 raise BatchEndedElsewhere
         return counts, notes.result(), sides
+
+    def _publish(
+        self, manifest: BatchManifest, chunk: int, head: PartHead, published: Container[int]
+    ) -> None:
+        """Publish the audit segment of a part, unless it is."""
+        if self._segments is None:
+            publish_part_segment(self._audit_folder, self._files.blobs, manifest, chunk, head)
+        elif chunk not in published:
+            self._segments.publish(manifest, chunk, head)
 
 
 def may_run_again(manifest: BatchManifest, final: BatchProgress) -> bool:

@@ -13,7 +13,7 @@ from shared.domain.errors import (
 )
 from shared.domain.ids import BatchId, CallerId
 from shared.logging import get_logger
-from shared.metrics import RECORDS_UNREADABLE
+from shared.metrics import BATCH_STEPS_PAUSED, RECORDS_UNREADABLE
 from shared.queue.names import TaskName
 from shared.queue.work import SendWork
 from shared.redis.batch_ledger.ledger import BatchLedger, StepAttempt
@@ -126,6 +126,7 @@ def step_attempt(ledger: BatchLedger, batch_id: BatchId, step: str) -> Iterator[
         ledger.postpone(batch_id, step, NEWER_RETRY_DELAY_S, count_attempt=False)
     except (OSError, AuditUnavailable) as error:
         log.warning("batch_step_paused", batch_id=batch_id, step=step, error=str(error))
+        BATCH_STEPS_PAUSED.inc()
         _postpone_after_outage(ledger, batch_id, step)
     except Exception as error:
         log.exception("batch_step_failed", batch_id=batch_id, step=step, attempt=start.attempt)

@@ -23,6 +23,7 @@ from worker.batches.audit_segments import publish_part_segment, segment_name, st
 from worker.batches.engine import ChunkEngine, EngineName, Estimates
 from worker.batches.fast_csv.spans import FastCsvChunk, unpack_chunk
 from worker.batches.rows.engine import GeneralEngine
+from worker.batches.shared_segments import SharedSegments
 from worker.batches.steps import ATTEMPTS_EXHAUSTED, BatchStepSender, step_attempt
 from worker.model import ModelRuntime
 from worker.shadow import ChunkShadowSampler, ShadowEvaluator
@@ -52,6 +53,7 @@ class BatchValuation:
         dead_letters: list of the chunks that were given up.
         max_attempts: attempts before a chunk is given up.
         shadow_evaluator: values a sample of the rows with the shadow version; None: no shadow.
+        segments: publishes audit segments once on all hosts; None: this host records alone.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class BatchValuation:
         dead_letters: DeadLetters,
         max_attempts: int,
         shadow_evaluator: ShadowEvaluator | None = None,
+        segments: SharedSegments | None = None,
     ) -> None:
+        self._segments = segments
         self._shadow_sampler = ChunkShadowSampler(shadow_evaluator)
         self._files = files
         self._ledger = ledger
@@ -136,7 +140,10 @@ class BatchValuation:
 
     def _finish(self, manifest: BatchManifest, chunk: int, part: PartHead, outcome: str) -> None:
         """Publish the audit segment of a part, mark its chunk done and count the rows."""
-        publish_part_segment(self._audit_folder, self._files.blobs, manifest, chunk, part)
+        if self._segments is None:
+            publish_part_segment(self._audit_folder, self._files.blobs, manifest, chunk, part)
+        else:
+            self._segments.publish(manifest, chunk, part)
         abort = manifest.options.on_error is OnError.ABORT and part.counts.invalid > 0
         if self._ledger.finish_chunk(manifest.id, chunk, part.counts, abort=abort):
             BATCH_CHUNKS.labels(outcome=outcome).inc()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from shared.audit.hosts.shared_records import SharedRecords
 from shared.audit.log import AuditLog
 from shared.domain.clock import Clock
 from shared.domain.job import Job
@@ -45,6 +46,7 @@ class ValuationSteps:
         claims: claims on messages.
         cache: result cache.
         clock: the time of day.
+        shared: what other hosts have recorded; None: this host records alone.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class ValuationSteps:
         claims: RedisClaims,
         cache: EstimateCache,
         clock: Clock,
+        shared: SharedRecords | None = None,
     ) -> None:
+        self._shared = shared
         self._estimation = estimation
         self._audit = audit
         self._claims = claims
@@ -121,7 +125,11 @@ class ValuationSteps:
                     records += audit_records(each.valued, now)
             kept.append(each)
         if unsure:
-            known = self._audit.recorded({record.id for record in unsure})
+            ids = {record.id for record in unsure}
+            known = self._audit.recorded(ids)
+            if self._shared is not None and known != ids:
+                # Their worker may have died on another host, after it had recorded them.
+                known |= self._shared.recorded(ids - known)
             records += [record for record in unsure if record.id not in known]
             if known and self._audit.syncs_before_answer:
                 self._audit.sync()  # an earlier attempt may have failed to

@@ -192,3 +192,18 @@ def test_checks_do_not_count_as_refused_work(api: Api) -> None:
         for text in (before, after)
     ]
     assert refused[0] == refused[1]
+
+
+def test_a_process_that_is_told_to_stop_is_not_ready(api: Api) -> None:
+    api.services.health.stop()
+    ready = api.ready()
+    assert ready.status_code == 503
+    assert ready.checks["stopping"]["detail"] == "told to stop"
+    assert api.client.get("/livez").status_code == 200
+
+
+def test_the_gauges_of_waiting_work_are_exposed(api: Api) -> None:
+    text = exposition(api.services.health.snapshot()).decode()
+    assert "\ncarprice_callers_waiting 0.0\n" in text
+    assert "\ncarprice_backlog_rows " in text
+    assert "\ncarprice_oldest_open_batch_seconds " in text

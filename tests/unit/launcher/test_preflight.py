@@ -21,10 +21,12 @@ from launcher.preflight import (
     check_flower,
     check_keys,
     check_ports,
+    hold_metrics,
     is_disk_full,
     lacks_space,
     lock_home,
     prepare_home,
+    remove_metrics,
     wipe_metrics,
 )
 from shared.keys.entries import Scope, new_key
@@ -227,3 +229,27 @@ def test_metrics_of_an_earlier_run_are_wiped(home: Settings) -> None:
     (folder / "counter_17.db").write_text("old")
     wipe_metrics(folder)
     assert list(folder.iterdir()) == []
+
+
+def test_a_run_leaves_the_metrics_of_another_that_only_begins(home: Settings) -> None:
+    """Two units of one host start, and end, at any time; the first may have no metric yet."""
+    folder = home.home / "metrics"
+    folder.mkdir()
+    (folder / "counter_0.db").write_text("of the last run")
+    first = hold_metrics(folder)
+    assert not (folder / "counter_0.db").exists()
+    (folder / "counter_0.db").write_text("of the first")
+    (folder / "heartbeats" / "1-a").mkdir(parents=True)
+    second = hold_metrics(folder)
+    assert (folder / "counter_0.db").exists()
+    assert (folder / "heartbeats" / "1-a").exists()
+    remove_metrics(folder, second)
+    assert (folder / "counter_0.db").exists()
+    remove_metrics(folder, first)
+    assert not folder.exists()
+
+
+def test_a_folder_of_metrics_that_cannot_be_made_is_no_reason_not_to_start(home: Settings) -> None:
+    (home.home / "metrics").write_text("a file")
+    assert hold_metrics(home.home / "metrics") is None
+    remove_metrics(home.home / "metrics", None)
