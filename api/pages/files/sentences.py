@@ -38,6 +38,13 @@ def _sentence(problem: FieldProblem, ambiguous: Collection[str]) -> str | None:
             "Columns {first} and {other} are both called “{name}”. Choose the right one below."
         )
         return text.format(first=params["first"], other=params["position"], name=params["column"])
+    if problem.code == "shared-column":
+        text = _(
+            "Column {position} is chosen for several fields: {names}. Choose another column, or "
+            "none, for all but one of them."
+        )
+        names = ", ".join(CAR_FIELDS[name].label(page_language()) for name in params["fields"])
+        return text.format(position=params["position"], names=names)
     if problem.code == "preview-too-slow":
         return _("Reading the beginning of this file takes too long. You can value it without it.")
     return str(dump_field_problem(problem, page_language())["detail"])

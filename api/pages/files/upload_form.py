@@ -132,12 +132,17 @@ def chosen_values(values: Mapping[str, str], before: BatchOptions) -> dict[str, 
     Args:
         values: of the form's fields.
         before: the choices that the page showed.
+
+    Raises:
+        InvalidInput: one column is chosen for several fields.
     """
     earlier = option_values(before)
     is_moved = any(
         name in values and values[name] != values.get(SHOWN + name, earlier.get(name, ""))
         for name in ("sheet", "header")
     )
+    if not is_moved and (problems := list(_shared_columns(values))):
+        raise InvalidInput(problems)
     chosen = {}
     for name, value in values.items():
         if name.startswith(SHOWN):
@@ -149,6 +154,24 @@ def chosen_values(values: Mapping[str, str], before: BatchOptions) -> dict[str, 
         else:
             chosen[name] = value
     return chosen
+
+
+def _shared_columns(values: Mapping[str, str]) -> Iterator[FieldProblem]:
+    """A problem for each column that is chosen for a field and also shown as that of another one.
+
+    The detected one of the two would be lost without a word. Brand and model may share a column.
+    """
+    fields: dict[str, list[str]] = {}
+    for name in (*MAPPED_FIRST, *MAPPED_LATER):
+        column = values.get(COLUMN + name, "")
+        if column not in {"", NO_COLUMN}:
+            fields.setdefault(column, []).append(name)
+    for column, names in fields.items():
+        is_new = any(values.get(SHOWN + COLUMN + name) != column for name in names)
+        if is_new and len(names) > 1 and set(names) != {"company", "model"}:
+            yield FieldProblem(
+                "?columns", "shared-column", fields=names, position=column.removeprefix("#")
+            )
 
 
 def is_outdated(values: Mapping[str, str], draft: Draft) -> bool:

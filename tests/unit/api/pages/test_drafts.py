@@ -263,6 +263,28 @@ def test_a_chosen_unit_is_shown_while_columns_are_missing(page, work) -> None:
     assert form_of(shown(page, address))["unit-km_driven"] == "miles"
 
 
+@pytest.mark.parametrize("action", ["", "/estimer"])
+def test_one_column_for_two_fields_is_refused_by_their_names(page, work, action: str) -> None:
+    address = upload(page, BRITISH)
+    work(address)
+    values = form_of(shown(page, address)) | {"column-km_driven": "#3"}
+    answer = page.post(f"{address}{action}?lang=en", data=values)
+    assert answer.status_code == 422
+    text = html.unescape(answer.get_data(as_text=True))
+    names = "Year of first registration, Odometer"
+    assert f"Column 3 is chosen for several fields: {names}" in text
+    assert form_of(text)["column-km_driven"] == "#3"
+    assert page.post(f"{address}{action}", data=values | {"column-year": "-"}).status_code == 303
+
+
+def test_brand_and_model_may_be_one_column(page, work) -> None:
+    address = upload(page, "Titre zz;Quand\nDacia Logan;2018\nRenault Clio;2019\n")
+    work(address)
+    values = form_of(shown(page, address))
+    values |= {"column-company": "#1", "column-model": "#1", "column-year": "#2"}
+    assert page.post(address, data=values).status_code == 303
+
+
 def test_a_second_submission_starts_no_second_batch(page, work) -> None:
     address = upload(page, BRITISH)
     first = page.post(f"{address}/estimer")
