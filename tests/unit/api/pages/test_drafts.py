@@ -274,7 +274,24 @@ def test_one_column_for_two_fields_is_refused_by_their_names(page, work, action:
     names = "Year of first registration, Odometer"
     assert f"Column 3 is chosen for several fields: {names}" in text
     assert form_of(text)["column-km_driven"] == "#3"
-    assert page.post(f"{address}{action}", data=values | {"column-year": "-"}).status_code == 303
+    corrected = values | {"column-km_driven": "#6"}
+    assert page.post(f"{address}{action}", data=corrected).status_code == 303
+
+
+def test_notices_and_problems_speak_of_the_form_and_not_of_the_api(page, work) -> None:
+    notices = upload(page, BRITISH, query="?lang=en")
+    work(notices)
+    text = html.unescape(shown(page, notices))
+    assert "its unit is not stated, read as km. If it is in miles, choose so beside" in text
+    assert "in its header" not in text
+    cars = "Dacia;Logan;2018\nRenault;Clio;2019\n"
+    for header, words in (("", "No header row"), ("yes", "The first row seems to be a car")):
+        address = upload(page, cars, query="?lang=en", header=header)
+        work(address)
+        text = html.unescape(shown(page, address))
+        assert words in text
+        assert "?header=" not in text
+        assert "?columns=" not in text
 
 
 def test_brand_and_model_may_be_one_column(page, work) -> None:
