@@ -122,10 +122,16 @@ def dump_input(batch: Batch, language: Language) -> dict[str, Any]:
     }
 
 
-def file_notices(dialect: Dialect, language: Language) -> list[str]:
-    """The sentences of what was noticed in the first rows of a file."""
+def file_notices(dialect: Dialect, language: Language, texts: Mapping[str, str]) -> list[str]:
+    """The sentences of what was noticed in the first rows of a file.
+
+    Args:
+        dialect: how the file is read.
+        language: of the sentences.
+        texts: English texts by code, in place of those that name parameters of the API.
+    """
     columns = {field: dialect.header[match.index] for field, match in _matches(dialect).items()}
-    return [_dump_notice(notice, columns, language)["detail"] for notice in dialect.notices]
+    return [_dump_notice(notice, columns, language, texts)["detail"] for notice in dialect.notices]
 
 
 def _dump_notices(
@@ -201,11 +207,16 @@ def one_sided(sides: AskingSides) -> Notice | None:
     return None
 
 
-def _dump_notice(notice: Notice, columns: Mapping[str, str], language: Language) -> dict[str, Any]:
+def _dump_notice(
+    notice: Notice,
+    columns: Mapping[str, str],
+    language: Language,
+    texts: Mapping[str, str] = NOTICE_MESSAGES,
+) -> dict[str, Any]:
     """A notice with its sentence, which states whether only the first rows were examined."""
     column = columns.get(notice.field or "")
     if notice.count is None:
-        text = NOTICE_MESSAGES.get(notice.code, UNKNOWN_CODE)
+        text = texts.get(notice.code) or NOTICE_MESSAGES.get(notice.code, UNKNOWN_CODE)
     else:
         code = message_code(notice.code, notice.field or "")
         text = COUNTED_MESSAGES.get(code, COUNTED_MESSAGES[UNREADABLE_CELLS])

@@ -19,7 +19,7 @@ from api.pages.files.upload_form import (
 )
 from api.pages.language import gettext as _
 from api.pages.language import page_language
-from shared.domain.batch import BatchOptions
+from shared.blobs.draft_files import choices_digest
 from shared.domain.files.draft import Draft
 from shared.domain.table import ColumnMatch, Dialect, FileKind
 from shared.fields.car import CAR_FIELDS
@@ -29,8 +29,6 @@ from shared.i18n.catalogue import mark
 from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.columns.given_units import OTHER_CURRENCY, unit_choices
 
-SHOWN = "shown-"
-"""Prefix of hidden fields with what a select showed: only what differs from it was chosen."""
 HEADER_ROWS_MAX = 20
 
 CONFIDENCES = {
@@ -95,40 +93,65 @@ def build_draft_form(
         values: of the fields as they were sent, if they were refused; they are kept.
     """
     kept = values or {}
-    chosen = option_values(draft.options) | dict(kept)
-    table = _Columns.of(preview)
+    before = option_values(draft.options)
+    chosen = before | dict(kept)
+    table = _Columns.of(preview, dict(draft.options.units))
     mapping = None if table is None else table.form(kept)
+    read = before["sheet"] if preview["dialect"] is None else ""
+    constants = [constant_entry(name, chosen.get(CONSTANT + name, "")) for name in CONSTANT_FIELDS]
     return {
-        "sheets": _sheets(preview, chosen.get("sheet", "")),
+        "revision": choices_digest(draft.options),
+        "sheets": _sheets(preview, read, kept.get("sheet", "")),
         "encodings": (
             translated_choices(ENCODINGS, chosen.get("encoding", ""))
             if draft.dialect.kind is FileKind.CSV
             else []
         ),
-        "headers": _headers(preview, chosen.get("header", "")),
+        "headers": _headers(preview, before.get("header", ""), chosen.get("header", "")),
         "header_found": _header_found(preview),
         "mapping": mapping,
-        "constants": [
-            constant_entry(name, chosen.get(CONSTANT + name, "")) for name in CONSTANT_FIELDS
-        ],
+        "constants": constants,
+        "has_constants": any(one["value"] for one in constants),
     }
 
 
-def _sheets(preview: Mapping[str, Any], chosen: str) -> list[dict[str, Any]]:
-    """The sheets of a workbook; the one that was read is selected."""
-    selected = chosen or preview["sheet"]
-    return [
-        {"value": name, "label": name, "selected": name == selected} for name in preview["sheets"]
-    ]
+def _sheets(preview: Mapping[str, Any], asked: str, kept: str) -> list[dict[str, Any]]:
+    """The sheets of a workbook; the one that was read is selected unless another one is kept.
+
+    Args:
+        preview: of the draft.
+        asked: the sheet that was asked for if the file could not be read.
+        kept: the sheet of a form that was refused.
+    """
+    names, current = preview["sheets"], asked or preview["sheet"]
+    return _moving_choices([(name, name) for name in names], current, kept or current)
 
 
-def _headers(preview: Mapping[str, Any], chosen: str) -> list[dict[str, Any]]:
+def _headers(preview: Mapping[str, Any], before: str, chosen: str) -> list[dict[str, Any]]:
     """The rows that may be the header, and "none"."""
     rows = [(f"#{number}", f"{number}: {text}") for number, text in preview["lines"]]
-    if chosen.startswith("#") and chosen not in dict(rows):
-        rows.append((chosen, chosen.removeprefix("#")))
+    rows += [
+        (value, value.removeprefix("#"))
+        for value in dict.fromkeys([before, chosen])
+        if value.startswith("#") and value not in dict(rows)
+    ]
     rows = [*rows[:HEADER_ROWS_MAX], ("no", _("None: the first row is a car"))] if rows else []
-    return [{"value": value, "label": label, "selected": value == chosen} for value, label in rows]
+    return _moving_choices(rows, before, chosen)
+
+
+def _moving_choices(
+    labels: Sequence[tuple[str, str]], effective: str, selected: str
+) -> list[dict[str, Any]]:
+    """Choices of which table is read: the one in effect is not selected if another is kept."""
+    return [
+        {
+            "value": value,
+            "label": label,
+            "selected": value == selected,
+            "is_effective": value == effective,
+        }
+        for value, label in labels
+    ]
 
 
 def _header_found(preview: Mapping[str, Any]) -> str:
@@ -168,8 +191,17 @@ class _Columns:
         self._units = units
 
     @classmethod
-    def of(cls, preview: Mapping[str, Any]) -> "_Columns | None":
-        """From a preview; None if it does not list the columns."""
+    def of(cls, preview: Mapping[str, Any], given: Mapping[str, str]) -> "_Columns | None":
+        """From a preview; None if it does not list the columns.
+
+        Args:
+            preview: of the draft.
+            given: units that were chosen, by field; they hold even where no column is found yet.
+        """
+        given = {
+            name: unit if unit in unit_choices(name) else OTHER_CURRENCY
+            for name, unit in given.items()
+        }
         if preview["dialect"] is None:
             listed = next(
                 (params for _p, _c, params in preview["problems"] if "header" in params), None
@@ -177,7 +209,7 @@ class _Columns:
             if listed is None:
                 return None
             found = {field: (index, "unsure") for field, index in listed["matched"].items()}
-            return cls(listed["header"], listed["samples"], found, {}, are_read=False)
+            return cls(listed["header"], listed["samples"], found, given, are_read=False)
         dialect = Dialect.from_json(preview["dialect"])
         matches = dict(dialect.columns)
         if dialect.asking is not None:
@@ -186,7 +218,7 @@ class _Columns:
         price = preview["price_column"]
         if dialect.currency is not None and price is not None:
             found.setdefault(ASKING_PRICE, (price, "certain"))
-        return cls(dialect.header, preview["samples"], found, _units_of(dialect))
+        return cls(dialect.header, preview["samples"], found, given | _units_of(dialect))
 
     def form(self, kept: Mapping[str, str]) -> dict[str, Any]:
         """The selects, those of usual fields and found columns first.
@@ -250,33 +282,3 @@ def _units_of(dialect: Dialect) -> dict[str, str]:
     elif any(notice.code == "price-scale" for notice in dialect.notices):
         units[ASKING_PRICE] = THOUSAND_DIRHAM
     return units
-
-
-def chosen_values(values: Mapping[str, str], before: BatchOptions) -> dict[str, str]:
-    """The values of a form that were chosen: now, or before.
-
-    A select that stands as the page showed it is no choice: its column stays a detected one, so
-    that the file is read as without the page. With another sheet or header the columns that were
-    chosen before mean nothing.
-
-    Args:
-        values: of the form's fields.
-        before: the choices that the page showed.
-    """
-    earlier = option_values(before)
-    is_moved = any(
-        name in values and values[name] != values.get(SHOWN + name, earlier.get(name, ""))
-        for name in ("sheet", "header")
-    )
-    chosen = {}
-    for name, value in values.items():
-        if name.startswith(SHOWN):
-            continue
-        is_mapping = name.startswith((COLUMN, UNIT))
-        if is_mapping and is_moved:
-            continue
-        if SHOWN + name in values and value == values[SHOWN + name]:
-            chosen[name] = earlier.get(name, "")
-        else:
-            chosen[name] = value
-    return chosen

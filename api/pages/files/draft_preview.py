@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.batches.detection_schemas import file_notices
-from api.pages.files.sentences import problem_sentences
+from api.pages.files.sentences import NOTICES, problem_sentences
 from api.pages.language import gettext as _
 from api.pages.language import page_language
 from shared.domain.errors import FieldProblem
@@ -66,7 +66,7 @@ def preview_view(draft: Draft, preview: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "hidden": len(dialect.header) - len(shown),
         "rows": rows,
-        "notices": file_notices(dialect, page_language()),
+        "notices": file_notices(dialect, page_language(), NOTICES),
         "rejected": sum(row["is_rejected"] for row in rows),
     }
 

@@ -11,11 +11,11 @@ from flask import Response, request
 from api.http.context import admission, caller_id, services
 from api.http.problems import status_of
 from api.middleware.authentication import Scope, require_scope
-from api.pages.files.draft_form import build_draft_form, chosen_values
+from api.pages.files.draft_form import build_draft_form
 from api.pages.files.draft_preview import preview_view
 from api.pages.files.pages import blueprint, form_page, render, trouble_of, with_error_headers
 from api.pages.files.redirects import redirect_to_batch, redirect_to_page
-from api.pages.files.upload_form import load_options
+from api.pages.files.upload_form import chosen_values, is_outdated, load_options
 from api.pages.language import gettext as _
 from api.pages.language import page_language
 from shared.domain.batch import BatchOptions
@@ -26,6 +26,7 @@ from shared.domain.errors import (
     DomainError,
 )
 from shared.domain.files.draft import DRAFT_TTL_S, Draft
+from shared.i18n.catalogue import mark
 from shared.queue.names import QueueName
 
 REFRESH_S = 3
@@ -33,6 +34,26 @@ REFRESH_S = 3
 FORM_MAX_BYTES = 200_000
 SENT = "sent"
 """Field of the form of choices; the buttons of a page without the form send none."""
+NOTICE, NOTICE_ANCHOR = "avis", "#avis"
+"""Parameter of the page with a key of `NOTICES`, and where the notice stands."""
+MOVED, OUTDATED = "tableau", "choix"
+NOTICES = {
+    MOVED: (
+        mark("The file is not valued yet: its columns were recognised anew"),
+        mark(
+            "The sheet or the row of headers has changed. Check the columns below, then value the "
+            "file. Units and common values that you have chosen are kept."
+        ),
+    ),
+    OUTDATED: (
+        mark("The choices had changed since this form was opened"),
+        mark(
+            "Perhaps in another window. The file is not valued yet, and the form that was just "
+            "sent was not used: here are the current choices."
+        ),
+    ),
+}
+"""Title and text of why a form did not do what its button says."""
 
 
 def draft_path(draft_id: str) -> str:
@@ -89,6 +110,8 @@ def _with_choices(draft_id: str, act: Callable[[Draft, BatchOptions], Response])
     try:
         options = dataclasses.replace(draft.options, language=page_language())
         if SENT in values:
+            if is_outdated(values, draft):
+                return _show_notice(draft, OUTDATED)
             options = load_options(chosen_values(values, draft.options), dry_run=False)
         return act(draft, options)
     except DomainError as error:
@@ -101,8 +124,27 @@ def _show_again(draft: Draft, options: BatchOptions) -> Response:
 
 
 def _start(draft: Draft, options: BatchOptions) -> Response:
+    if _table_of(options) != _table_of(draft.options):
+        # Nobody has seen what the columns of the other sheet or header are read as.
+        services().drafts.choose(draft, options)
+        return _show_notice(draft, MOVED)
     options = dataclasses.replace(options, dry_run="verifier" in request.args)
     return redirect_to_batch(services().drafts.start(draft, options, admission()))
+
+
+def _table_of(options: BatchOptions) -> tuple[str | None, bool | None, int | None]:
+    """Which table of a file is read."""
+    return options.sheet, options.header, options.header_row
+
+
+def _show_notice(draft: Draft, notice: str) -> Response:
+    return redirect_to_page(draft_path(draft.id), {NOTICE: notice}, NOTICE_ANCHOR)
+
+
+def _notice() -> dict[str, str] | None:
+    """The notice that the address of the page names."""
+    texts = NOTICES.get(request.args.get(NOTICE, ""))
+    return None if texts is None else {"title": _(texts[0]), "text": _(texts[1])}
 
 
 def _page(
@@ -125,6 +167,7 @@ def _page(
         hours=DRAFT_TTL_S // 3600,
         trouble=None if error is None else trouble_of(error),
         obstacle=obstacle,
+        notice=_notice(),
         form=None if preview is None else build_draft_form(draft, preview, values),
         view=None if preview is None else preview_view(draft, preview),
         refresh=REFRESH_S,

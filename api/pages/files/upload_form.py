@@ -8,9 +8,11 @@ from marshmallow import ValidationError
 from api.batches.schemas import UploadQuery
 from api.pages.language import gettext as _
 from api.pages.language import page_language
+from shared.blobs.draft_files import choices_digest
 from shared.domain.batch import BatchOptions
 from shared.domain.car import FIELD_NAMES, REQUIRED_FIELDS, USUALLY_STATED
 from shared.domain.errors import FieldProblem, InvalidInput
+from shared.domain.files.draft import Draft
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds.category import Category
 from shared.i18n.catalogue import mark
@@ -20,6 +22,10 @@ from shared.tabular.columns.given_units import unit_choices
 
 COLUMN, CONSTANT, UNIT = "column-", "constant-", "unit-"
 """Prefixes of the form's fields, before the name of a field of the car."""
+SHOWN = "shown-"
+"""Prefix of hidden fields with what a select showed: only what differs from it was chosen."""
+REVISION = "revision"
+"""Hidden field with the choices of the draft when its form was shown."""
 NO_COLUMN = "-"
 """The choice of no column for a field whose column would be recognised."""
 MAPPED_FIRST = (*REQUIRED_FIELDS, *USUALLY_STATED, ASKING_PRICE)
@@ -114,6 +120,67 @@ def option_values(options: BatchOptions) -> dict[str, str]:
     values |= {UNIT + field: unit for field, unit in options.units}
     values |= {COLUMN + field: column or NO_COLUMN for field, column in options.columns}
     return values | {CONSTANT + field: text for field, text in options.constants}
+
+
+def chosen_values(values: Mapping[str, str], before: BatchOptions) -> dict[str, str]:
+    """The values of a form that were chosen: now, or before.
+
+    A select that stands as the page showed it is no choice: its column stays a detected one, so
+    that the file is read as without the page. With another sheet or header the positions of columns
+    mean nothing; units belong to a field, so they are kept.
+
+    Args:
+        values: of the form's fields.
+        before: the choices that the page showed.
+
+    Raises:
+        InvalidInput: one column is chosen for several fields.
+    """
+    earlier = option_values(before)
+    is_moved = any(
+        name in values and values[name] != values.get(SHOWN + name, earlier.get(name, ""))
+        for name in ("sheet", "header")
+    )
+    if not is_moved and (problems := list(_shared_columns(values))):
+        raise InvalidInput(problems)
+    chosen = {}
+    for name, value in values.items():
+        if name.startswith(SHOWN):
+            continue
+        if is_moved and name.startswith(COLUMN):
+            continue
+        if SHOWN + name in values and value == values[SHOWN + name]:
+            chosen[name] = earlier.get(name, "")
+        else:
+            chosen[name] = value
+    return chosen
+
+
+def _shared_columns(values: Mapping[str, str]) -> Iterator[FieldProblem]:
+    """A problem for each column that is chosen for a field and also shown as that of another one.
+
+    The detected one of the two would be lost without a word. Brand and model may share a column.
+    """
+    fields: dict[str, list[str]] = {}
+    for name in (*MAPPED_FIRST, *MAPPED_LATER):
+        column = values.get(COLUMN + name, "")
+        if column not in {"", NO_COLUMN}:
+            fields.setdefault(column, []).append(name)
+    for column, names in fields.items():
+        is_new = any(values.get(SHOWN + COLUMN + name) != column for name in names)
+        if is_new and len(names) > 1 and set(names) != {"company", "model"}:
+            yield FieldProblem(
+                "?columns", "shared-column", fields=names, position=column.removeprefix("#")
+            )
+
+
+def is_outdated(values: Mapping[str, str], draft: Draft) -> bool:
+    """Whether the draft has other choices than when the form was shown.
+
+    Such a form does not tell what its sender leaves as it is: "unchanged" would mean choices that
+    it never showed.
+    """
+    return values.get(REVISION, choices_digest(draft.options)) != choices_digest(draft.options)
 
 
 def build_file_form(

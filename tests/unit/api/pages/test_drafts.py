@@ -10,6 +10,7 @@ import openpyxl
 import pytest
 
 from api.app import create_app
+from api.pages.files.draft_views import draft_path
 from model_store.registry.bundle import save_bundle
 from model_store.registry.registry import ModelRegistry
 from shared.blobs.draft_files import DraftFiles
@@ -194,6 +195,111 @@ def test_sheet_and_header_row_are_chosen(page, work) -> None:
     work(address)
     options = options_of(page, page.post(f"{address}/estimer", data=form_of(shown(page, address))))
     assert (options["sheet"], options["header"]) == ("Mars", 3)
+
+
+@pytest.mark.usefixtures("live_worker")
+def test_a_header_chosen_at_the_start_shows_its_columns_first_and_keeps_the_units(
+    page, work
+) -> None:
+    address = upload(page, f"Stock of May\n{BRITISH}", query="?lang=en")
+    work(address)
+    values = form_of(shown(page, address))
+    assert values["header"] == "", "row 2 is recognised, without a choice"
+    values |= {"header": "#2", "unit-km_driven": "miles", "constant-fuel": "Diesel"}
+    start = address.replace("?", "/estimer?")
+    answer = page.post(start, data=values)
+    assert answer.headers["Location"].startswith(f"{draft_path(draft_id_of(address))}?avis=")
+    assert page.get("/jobs?kind=batch").get_json()["items"] == []
+    work(address)
+    text = shown(page, answer.headers["Location"])
+    assert "its columns were recognised anew" in text
+    assert "its columns were recognised anew" not in shown(page, address)
+    values = form_of(text)
+    assert (values["header"], values["unit-km_driven"]) == ("#2", "miles")
+    assert values["constant-fuel"] == "Diesel"
+    options = options_of(page, page.post(start, data=values))
+    assert (options["header"], options["units"]) == (2, {"km_driven": "miles"})
+    assert options["constants"] == {"fuel": "Diesel"}
+
+
+@pytest.mark.usefixtures("live_worker")
+@pytest.mark.parametrize("action", ["", "/estimer"])
+def test_a_form_from_before_another_change_starts_nothing(page, work, action: str) -> None:
+    address = upload(page, BRITISH)
+    work(address)
+    old = form_of(shown(page, address))
+    page.post(address, data=old | {"unit-km_driven": "miles"})
+    work(address)
+    answer = page.post(f"{address}{action}", data=old | {"constant-fuel": "Diesel"})
+    assert page.get("/jobs?kind=batch").get_json()["items"] == []
+    text = shown(page, answer.headers["Location"])
+    assert "Les choix avaient changé" in text
+    current = form_of(text)
+    assert (current["unit-km_driven"], current["constant-fuel"]) == ("miles", "")
+    options = options_of(page, page.post(f"{address}/estimer", data=current))
+    assert options["units"] == {"km_driven": "miles"}
+
+
+@pytest.mark.usefixtures("live_worker")
+def test_a_header_that_was_refused_with_another_entry_is_still_chosen(page, work) -> None:
+    address = upload(page, f"Stock of May\n{BRITISH}")
+    work(address)
+    values = form_of(shown(page, address)) | {"header": "#2", "constant-year": "1850"}
+    refused = page.post(f"{address}/estimer", data=values)
+    assert refused.status_code == 422
+    kept = form_of(refused.get_data(as_text=True)) | {"constant-year": ""}
+    assert kept["header"] == "#2"
+    page.post(address, data=kept)
+    work(address)
+    assert form_of(shown(page, address))["header"] == "#2"
+
+
+@pytest.mark.usefixtures("live_worker")
+def test_a_chosen_unit_is_shown_while_columns_are_missing(page, work) -> None:
+    address = upload(page, "Firme;Gamme zz;Circule;Tableau\nOpel;Corsa;2015;110 000\n")
+    work(address)
+    page.post(address, data=form_of(shown(page, address)) | {"unit-km_driven": "miles"})
+    work(address)
+    assert form_of(shown(page, address))["unit-km_driven"] == "miles"
+
+
+@pytest.mark.parametrize("action", ["", "/estimer"])
+def test_one_column_for_two_fields_is_refused_by_their_names(page, work, action: str) -> None:
+    address = upload(page, BRITISH)
+    work(address)
+    values = form_of(shown(page, address)) | {"column-km_driven": "#3"}
+    answer = page.post(f"{address}{action}?lang=en", data=values)
+    assert answer.status_code == 422
+    text = html.unescape(answer.get_data(as_text=True))
+    names = "Year of first registration, Odometer"
+    assert f"Column 3 is chosen for several fields: {names}" in text
+    assert form_of(text)["column-km_driven"] == "#3"
+    corrected = values | {"column-km_driven": "#6"}
+    assert page.post(f"{address}{action}", data=corrected).status_code == 303
+
+
+def test_notices_and_problems_speak_of_the_form_and_not_of_the_api(page, work) -> None:
+    notices = upload(page, BRITISH, query="?lang=en")
+    work(notices)
+    text = html.unescape(shown(page, notices))
+    assert "its unit is not stated, read as km. If it is in miles, choose so beside" in text
+    assert "in its header" not in text
+    cars = "Dacia;Logan;2018\nRenault;Clio;2019\n"
+    for header, words in (("", "No header row"), ("yes", "The first row seems to be a car")):
+        address = upload(page, cars, query="?lang=en", header=header)
+        work(address)
+        text = html.unescape(shown(page, address))
+        assert words in text
+        assert "?header=" not in text
+        assert "?columns=" not in text
+
+
+def test_brand_and_model_may_be_one_column(page, work) -> None:
+    address = upload(page, "Titre zz;Quand\nDacia Logan;2018\nRenault Clio;2019\n")
+    work(address)
+    values = form_of(shown(page, address))
+    values |= {"column-company": "#1", "column-model": "#1", "column-year": "#2"}
+    assert page.post(address, data=values).status_code == 303
 
 
 def test_a_second_submission_starts_no_second_batch(page, work) -> None:
