@@ -73,6 +73,18 @@ def codes(refusal: pytest.ExceptionInfo[UnreadableUpload]) -> list[str]:
     return [problem.code for problem in refusal.value.problems]
 
 
+def test_cells_of_rejected_rows_return_as_the_file_has_them(path: BulkPath) -> None:
+    stock = "marque;modèle;année;km;note\nDacia;Logan;demain;+120 000 km;'=a\n"
+    given = path.run(stock.replace("demain", "2018").encode())
+    batch = path.run(stock.encode())
+    text = rejected_text(path, batch)
+    assert "'+120 000 km;''=a" in text
+    path.correct(batch, text.replace("demain", "2018").encode())
+    (row,) = rows_of(path, refreshed(path, batch))
+    (expected,) = rows_of(path, given)
+    assert row == expected
+
+
 def test_corrected_rows_appear_in_their_original_place(path: BulkPath) -> None:
     batch = path.run(STOCK)
     assert batch.progress.counts == RowCounts(valid=3, invalid=3)

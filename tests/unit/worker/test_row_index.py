@@ -160,6 +160,30 @@ def test_valued_and_rejected_rows_are_corrected_in_their_place(path: BulkPath) -
     assert [one.added for one in page.rows[2:]] == [one.added for one in before.rows[2:]]
 
 
+FORMULAS = (
+    "id;marque;modèle;année;km;prix;note\n"
+    "1;Dacia;Logan;2018;+120 000 km;90000;'=a\n"
+    '2;="Dacia";="Logan";="2018";="120000";90000;\'a\n'
+    "3;Dacia;Logan;demain;+120 000 km;90000;''-x\n"
+).encode()
+
+
+def test_a_corrected_cell_leaves_the_others_as_the_file_has_them(path: BulkPath) -> None:
+    batch = path.run(FORMULAS)
+    before = page_of(path, batch)
+    own = [list(row.cells) for row in before.rows]
+    assert own[0][4:] == ["+120 000 km", "90000", "'=a"]
+    assert own[1][1:] == ['="Dacia"', '="Logan"', '="2018"', '="120000"', "90000", "'a"]
+    changes = {number: {"5": "95000"} for number in (1, 2, 3)}
+    page = page_of(path, correct_rows(path, batch, changes))
+    assert [list(row.cells) for row in page.rows] == [
+        [*cells[:5], "95000", cells[6]] for cells in own
+    ]
+    prices = [row.added["price_mad"] for row in page.rows]
+    assert prices == [row.added["price_mad"] for row in before.rows]
+    assert all(prices[:2])
+
+
 def test_a_valued_row_may_become_a_rejected_one_and_return(path: BulkPath) -> None:
     batch = path.run(STOCK)
     worse = correct_rows(path, batch, {5: {"3": "hier"}})
