@@ -112,6 +112,16 @@ def test_filters_select_rows_in_every_order(path: BulkPath) -> None:
     assert page_of(path, batch, wanted=RowFilter(brand="Ferrari")).total == 0
 
 
+def test_a_brand_is_found_without_its_accents(path: BulkPath) -> None:
+    rows = [
+        "C1;Citroën;C3;2017;Diesel;Manuelle;98 500;",
+        "C2;Skoda;Octavia;2016;Diesel;Auto;120 000;",
+    ]
+    batch = path.run("\n".join([HEADER, *rows]).encode())
+    for brand, stock in (("citroen", "C1"), ("CITROËN", "C1"), ("Škoda", "C2"), ("skoda", "C2")):
+        assert stocks(page_of(path, batch, wanted=RowFilter(brand=brand))) == [stock]
+
+
 def test_pages_of_many_rows_join_without_gaps(path: BulkPath) -> None:
     good = "B{0};Dacia;Logan;20{1};Diesel;Manuelle;{2};50000"
     rows = [good.format(at, 10 + at % 9, 1000 + at * 37 % 9001) for at in range(130)]
