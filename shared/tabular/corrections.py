@@ -143,6 +143,8 @@ def check_corrections(
 
 def _problem(row: SourceRow, code: str, text: str, expected: int) -> FieldProblem:
     pointer = f"/line/{row.line}"
+    if code == "cell-too-long":
+        return FieldProblem(pointer, "correction-cell-too-long", line=row.line)
     if code == row.fault:
         return FieldProblem(
             pointer, "unreadable-correction", line=row.line, found=len(row.cells), expected=expected

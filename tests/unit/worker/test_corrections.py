@@ -197,6 +197,11 @@ def test_decimals_mean_what_they_mean_in_the_batch(path: BulkPath) -> None:
         ("A9;Dacia;Sandero;2017;Diesel;Manuelle;98 500;deux;", "not-a-rejected-row"),
         ("A2;Renault;Kadjar;2018;Diesel;Manuelle;61 000;3;", "repeated-correction"),
         ("A9;Dacia;Sandero;2017", "unreadable-correction"),
+        pytest.param(
+            "x" * 100_001 + ";Dacia;Sandero;2017;Diesel;Manuelle;1;3;",
+            "correction-cell-too-long",
+            id="long",
+        ),
     ],
 )
 def test_rows_that_correct_nothing_refuse_the_file(path: BulkPath, line: str, code: str) -> None:
