@@ -6,7 +6,7 @@ from api.batches.service import Batches
 from api.middleware.key_limits import Admission
 from shared.domain.batch import Batch
 from shared.domain.ids import CallerId
-from shared.tabular.cells import csv_lines
+from shared.tabular.cells import csv_lines, escape_column
 from shared.tabular.corrections import rejected_header
 
 FILE_NAME = "cells.csv"
@@ -29,7 +29,8 @@ class RowsFile:
     def __iter__(self) -> Iterator[bytes]:
         """The bytes."""
         yield csv_lines([[name] for name in self._header])
-        yield csv_lines(list(zip(*self._rows, strict=True)))
+        # Corrections are read as the result files are written.
+        yield csv_lines([escape_column(column) for column in zip(*self._rows, strict=True)])
 
 
 def correct_rows(

@@ -14,6 +14,7 @@ from shared.blobs.row_index import INDEX_MAX_ROWS, RowFilter, RowIndex, RowOrder
 from shared.domain.batch import Batch, ExportFormat, ResultTable, result_header, source_columns
 from shared.domain.errors import TooManyRowsForTable
 from shared.domain.files.exports import Export
+from shared.tabular.cells import restore_formula
 
 PAGE_ROWS = 50
 """Rows of a page."""
@@ -123,7 +124,7 @@ class BatchRows:
                 yield ResultRow(
                     number=place.row + 1,
                     line=place.line,
-                    cells=cells[:own],
+                    cells=[restore_formula(cell) for cell in cells[:own]],
                     added=dict(zip(names, cells[own:], strict=True)),
                     errors=list(_entries(report, place)),
                 )

@@ -22,6 +22,7 @@ import orjson
 
 from shared.domain.batch import RowStatus
 from shared.domain.errors import record_errors
+from shared.domain.names import fold_name
 
 HEAD_LENGTH = struct.Struct("<I")
 OFFSET, NUMBER = struct.Struct("<Q"), struct.Struct("<I")
@@ -133,8 +134,8 @@ class RowIndex:
     def _brand_code(self, brand: str) -> int | None:
         if not brand:
             return NO_BRAND
-        folded = brand.casefold()
-        codes = (code for code, name in enumerate(self.brands, 1) if name.casefold() == folded)
+        folded = fold_name(brand)
+        codes = (code for code, name in enumerate(self.brands, 1) if fold_name(name) == folded)
         return next(codes, None)
 
     def _mask(self, section: str, code: int | None) -> bytes:

@@ -67,6 +67,7 @@ UPLOAD_MESSAGES: dict[str, str] = {
         "Line {line} cannot be read ({found} cells instead of {expected}, or wrong quotes "
         "or characters)."
     ),
+    "correction-cell-too-long": mark("Line {line}: a cell is longer than 100,000 characters."),
     "unordered-corrections": mark("In a file of this size the rows have to be sorted by row_line."),
     "corrected-batch-gone": mark("Batch {batch}, whose rows these are, is gone."),
     "unknown-header-row": mark(

@@ -18,24 +18,49 @@ _SIGN_STARTS = tuple("=+-@")
 def escape_formula(cell: str) -> str:
     """Prefix a cell that a spreadsheet would run with an apostrophe; numbers stay.
 
+    A cell that begins with apostrophes before a formula gets another one: `restore_formula` returns
+    every cell as it was.
+
     >>> escape_formula("=HYPERLINK(1)"), escape_formula("-12,5"), escape_formula("-")
     ("'=HYPERLINK(1)", '-12,5', '-')
+    >>> escape_formula("'=a"), escape_formula("'a")
+    ("''=a", "'a")
     """
-    if (
-        not cell.startswith(_FORMULA_STARTS)
-        or (cell.startswith(_SIGN_STARTS) and is_blank(cell))
-        or parse_number(cell, whole=False) is not None
-    ):
+    if not _is_formula(cell.lstrip("'")):
         return cell
+    return _escape(cell)
+
+
+def restore_formula(cell: str) -> str:
+    """The cell that `escape_formula` wrote.
+
+    >>> restore_formula("'=HYPERLINK(1)"), restore_formula("''=a"), restore_formula("'a")
+    ('=HYPERLINK(1)', "'=a", "'a")
+    """
+    if cell.startswith("'") and _is_formula(cell.lstrip("'")):
+        return cell[1:]
+    return cell
+
+
+def _is_formula(cell: str) -> bool:
+    """Whether a spreadsheet would run a cell; numbers and marks for an empty cell are none."""
+    return (
+        cell.startswith(_FORMULA_STARTS)
+        and not (cell.startswith(_SIGN_STARTS) and is_blank(cell))
+        and parse_number(cell, whole=False) is None
+    )
+
+
+def _escape(text: str) -> str:
     # A result may be uploaded again: no cell may exceed the limit of the reader.
-    return ("'" + cell)[:FIELD_MAX_CHARS]
+    return ("'" + text)[:FIELD_MAX_CHARS]
 
 
 def escape_column(cells: Sequence[str]) -> Sequence[str]:
     """Escape the cells of a column."""
     text = "\0".join(("", *cells))
     # Most columns have none of the characters, and a search for one is fast.
-    if not any(start in text and f"\0{start}" in text for start in _FORMULA_STARTS):
+    if not any(start in text and f"\0{start}" in text for start in ("'", *_FORMULA_STARTS)):
         return cells
     return [escape_formula(cell) for cell in cells]
 
@@ -49,7 +74,7 @@ def escape_header(names: Sequence[str]) -> list[str]:
     taken = set(names)
     escaped = []
     for name in names:
-        safe = escape_formula(name)
+        safe = _escape(name) if _is_formula(name) else name
         while safe != name and safe in taken:
             safe = "'" + safe
         taken.add(safe)

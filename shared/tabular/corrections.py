@@ -9,7 +9,7 @@ from typing import NamedTuple
 from shared.domain.batch import REJECTED_COLUMNS, BatchManifest, source_columns
 from shared.domain.errors import FieldProblem, UnreadableUpload
 from shared.domain.names import fold
-from shared.tabular.cells import escape_header
+from shared.tabular.cells import escape_header, restore_formula
 from shared.tabular.columns.missing_columns import format_header
 from shared.tabular.csv_reader import SourceRow
 from shared.tabular.header_row import name_columns
@@ -143,6 +143,8 @@ def check_corrections(
 
 def _problem(row: SourceRow, code: str, text: str, expected: int) -> FieldProblem:
     pointer = f"/line/{row.line}"
+    if code == "cell-too-long":
+        return FieldProblem(pointer, "correction-cell-too-long", line=row.line)
     if code == row.fault:
         return FieldProblem(
             pointer, "unreadable-correction", line=row.line, found=len(row.cells), expected=expected
@@ -153,7 +155,10 @@ def _problem(row: SourceRow, code: str, text: str, expected: int) -> FieldProble
 def corrected_rows(
     rows: Iterable[SourceRow], header: Sequence[str], manifest: BatchManifest
 ) -> Iterator[CorrectedRow]:
-    """The rows of a file of corrections that was checked."""
+    """The rows of a file of corrections that was checked.
+
+    Their cells are those of the file: result files have an apostrophe before formulas.
+    """
     columns = CorrectedColumns.find(header, manifest)
     for row in rows:
         line = _line_number(row.cells[columns.line])
@@ -162,7 +167,7 @@ def corrected_rows(
             yield CorrectedRow(
                 line,
                 [
-                    "" if place is None or place >= width else row.cells[place]
+                    "" if place is None or place >= width else restore_formula(row.cells[place])
                     for place in columns.cells
                 ],
             )

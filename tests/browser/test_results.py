@@ -80,6 +80,20 @@ def test_two_rejected_rows_are_corrected_in_place(
     assert page.locator("html").get_attribute("dir") == ("rtl" if language == "ar" else "ltr")
 
 
+@pytest.mark.parametrize("language", ["fr", "en", "ar"])
+def test_a_phone_shows_whole_prices(
+    open_page: OpenPage, stock: Callable[[], str], language: str
+) -> None:
+    page = open_page(f"{stock()}?lang={language}", viewport=NARROW)
+    frame = page.locator("section.rows .scroll").bounding_box()
+    assert frame is not None
+    for part in page.locator("section.rows tbody .amount b, section.rows tbody .amount bdi").all():
+        box = part.bounding_box()
+        assert box is not None
+        assert frame["x"] <= box["x"]
+        assert box["x"] + box["width"] <= frame["x"] + frame["width"]
+
+
 def test_the_table_is_paged_sorted_and_filtered_by_keyboard(
     open_page: OpenPage, stock: Callable[[], str]
 ) -> None:

@@ -124,6 +124,9 @@ def _result(batch: Batch) -> dict[str, Any]:
     parameters = table_parameters(request.args)
     try:
         page = services().batch_rows.page(batch, row_query(parameters), INDEX_WAIT_S)
+        if page.total and not page.rows:  # an address behind the last page
+            parameters["page"] = page.pages
+            page = services().batch_rows.page(batch, row_query(parameters), INDEX_WAIT_S)
     except (ExportNotReady, ResultNotReady):
         idle = _idle_notice()
         text = idle or _("The table of the rows is being made. This page loads again by itself.")

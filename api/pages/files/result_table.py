@@ -12,6 +12,7 @@ from api.pages.language import gettext as _
 from api.pages.typography import MINUS, format_number
 from shared.blobs.row_index import RowOrder
 from shared.domain.batch import Batch
+from shared.domain.names import fold_name
 from shared.i18n.catalogue import mark
 from shared.i18n.languages import stored_language
 from shared.messages.texts import describe_row_error, quote
@@ -162,10 +163,10 @@ class TableView:
         ]
 
     def _brands(self) -> list[dict[str, Any]]:
-        head, chosen = self._page.head, self._parameters.get("brand")
+        head, chosen = self._page.head, fold_name(self._parameters.get("brand") or "")
         counts = zip(head["brands"], head["brand_rows"][1:], strict=False)
         return [
-            {"value": name, "label": name, "count": count, "selected": name == chosen}
+            {"value": name, "label": name, "count": count, "selected": fold_name(name) == chosen}
             for name, count in counts
         ]
 

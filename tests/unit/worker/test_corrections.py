@@ -73,6 +73,18 @@ def codes(refusal: pytest.ExceptionInfo[UnreadableUpload]) -> list[str]:
     return [problem.code for problem in refusal.value.problems]
 
 
+def test_cells_of_rejected_rows_return_as_the_file_has_them(path: BulkPath) -> None:
+    stock = "marque;modèle;année;km;note\nDacia;Logan;demain;+120 000 km;'=a\n"
+    given = path.run(stock.replace("demain", "2018").encode())
+    batch = path.run(stock.encode())
+    text = rejected_text(path, batch)
+    assert "'+120 000 km;''=a" in text
+    path.correct(batch, text.replace("demain", "2018").encode())
+    (row,) = rows_of(path, refreshed(path, batch))
+    (expected,) = rows_of(path, given)
+    assert row == expected
+
+
 def test_corrected_rows_appear_in_their_original_place(path: BulkPath) -> None:
     batch = path.run(STOCK)
     assert batch.progress.counts == RowCounts(valid=3, invalid=3)
@@ -185,6 +197,11 @@ def test_decimals_mean_what_they_mean_in_the_batch(path: BulkPath) -> None:
         ("A9;Dacia;Sandero;2017;Diesel;Manuelle;98 500;deux;", "not-a-rejected-row"),
         ("A2;Renault;Kadjar;2018;Diesel;Manuelle;61 000;3;", "repeated-correction"),
         ("A9;Dacia;Sandero;2017", "unreadable-correction"),
+        pytest.param(
+            "x" * 100_001 + ";Dacia;Sandero;2017;Diesel;Manuelle;1;3;",
+            "correction-cell-too-long",
+            id="long",
+        ),
     ],
 )
 def test_rows_that_correct_nothing_refuse_the_file(path: BulkPath, line: str, code: str) -> None:

@@ -60,6 +60,8 @@ CELLS = {
         "a b",
         "\uff1d1",
         "'",
+        "'=1+1",
+        "''-a",
         "-a",
     ],
     "company": ["Toyota", "VW", "", "Citroën", "n/a", "x" * 90, "Dacai", "Dacia Logan", "Nobody"],

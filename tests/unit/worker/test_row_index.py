@@ -112,6 +112,16 @@ def test_filters_select_rows_in_every_order(path: BulkPath) -> None:
     assert page_of(path, batch, wanted=RowFilter(brand="Ferrari")).total == 0
 
 
+def test_a_brand_is_found_without_its_accents(path: BulkPath) -> None:
+    rows = [
+        "C1;Citroën;C3;2017;Diesel;Manuelle;98 500;",
+        "C2;Skoda;Octavia;2016;Diesel;Auto;120 000;",
+    ]
+    batch = path.run("\n".join([HEADER, *rows]).encode())
+    for brand, stock in (("citroen", "C1"), ("CITROËN", "C1"), ("Škoda", "C2"), ("skoda", "C2")):
+        assert stocks(page_of(path, batch, wanted=RowFilter(brand=brand))) == [stock]
+
+
 def test_pages_of_many_rows_join_without_gaps(path: BulkPath) -> None:
     good = "B{0};Dacia;Logan;20{1};Diesel;Manuelle;{2};50000"
     rows = [good.format(at, 10 + at % 9, 1000 + at * 37 % 9001) for at in range(130)]
@@ -158,6 +168,30 @@ def test_valued_and_rejected_rows_are_corrected_in_their_place(path: BulkPath) -
     assert page.rows[0].added["price_mad"] != before.rows[0].added["price_mad"]
     assert row_of(page, "A2").added["row_status"] == "valued"
     assert [one.added for one in page.rows[2:]] == [one.added for one in before.rows[2:]]
+
+
+FORMULAS = (
+    "id;marque;modèle;année;km;prix;note\n"
+    "1;Dacia;Logan;2018;+120 000 km;90000;'=a\n"
+    '2;="Dacia";="Logan";="2018";="120000";90000;\'a\n'
+    "3;Dacia;Logan;demain;+120 000 km;90000;''-x\n"
+).encode()
+
+
+def test_a_corrected_cell_leaves_the_others_as_the_file_has_them(path: BulkPath) -> None:
+    batch = path.run(FORMULAS)
+    before = page_of(path, batch)
+    own = [list(row.cells) for row in before.rows]
+    assert own[0][4:] == ["+120 000 km", "90000", "'=a"]
+    assert own[1][1:] == ['="Dacia"', '="Logan"', '="2018"', '="120000"', "90000", "'a"]
+    changes = {number: {"5": "95000"} for number in (1, 2, 3)}
+    page = page_of(path, correct_rows(path, batch, changes))
+    assert [list(row.cells) for row in page.rows] == [
+        [*cells[:5], "95000", cells[6]] for cells in own
+    ]
+    prices = [row.added["price_mad"] for row in page.rows]
+    assert prices == [row.added["price_mad"] for row in before.rows]
+    assert all(prices[:2])
 
 
 def test_a_valued_row_may_become_a_rejected_one_and_return(path: BulkPath) -> None:

@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -17,6 +17,7 @@ from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds.number import Number
 from shared.i18n.languages import direction
 from shared.queue.celery_app import LONG_TASK_TIME_LIMIT_S
+from shared.tabular.cells import restore_formula
 from shared.tabular.column_names import ASKING_PRICE
 from worker.batches.exports.table import StoredResults
 
@@ -71,9 +72,9 @@ def write_xlsx(table: StoredResults, target: BlobWriter, spool: Path) -> None:
             sheet.freeze_panes(1, 0)
             for index, width in enumerate(widths):
                 sheet.set_column(index, index, width, as_typed)
-            for index, name in enumerate(table.header):
+            for index, name in enumerate(_header(table)):
                 sheet.write_string(0, index, _text(name), bold)
-            for number, row in enumerate(table.rows, start=1):
+            for number, row in enumerate(_rows(table), start=1):
                 for index, cell in enumerate(row):
                     if not cell:
                         continue
@@ -116,6 +117,26 @@ def _text(cell: str) -> str:
     return cell if len(cell) <= CELL_MAX_CHARS else cell[: CELL_MAX_CHARS - 1] + "…"
 
 
+def _header(table: StoredResults) -> Sequence[str]:
+    if table.is_rejected:  # a correction is recognised by the names of the stored table
+        return table.header
+    names = table.manifest.dialect.header
+    return [*(names[index] for index in table.source_indexes), *table.header[table.own_count :]]
+
+
+def _rows(table: StoredResults) -> Iterator[Sequence[str]]:
+    """The rows with the cells of the file, which are no formulas as texts of a workbook.
+
+    Rejected rows keep their apostrophes: they are sent back as the stored table has them.
+    """
+    if table.is_rejected:
+        yield from table.rows
+        return
+    own = table.own_count
+    for row in table.rows:
+        yield [*map(restore_formula, row[:own]), *row[own:]]
+
+
 def _examine(table: StoredResults) -> tuple[Mapping[int, CellReader], Sequence[int]]:
     """The readers of the columns that hold numbers, by index, and the widths of all columns.
 
@@ -130,8 +151,8 @@ def _examine(table: StoredResults) -> tuple[Mapping[int, CellReader], Sequence[i
         readers |= dict.fromkeys(known, field_reader(decimal))
         open_columns = set(range(table.own_count)) - known
     filled: set[int] = set()
-    widths = [len(name) for name in table.header]
-    for number, row in enumerate(table.rows):
+    widths = [len(name) for name in _header(table)]
+    for number, row in enumerate(_rows(table)):
         if number < WIDTH_ROWS:
             widths = [max(width, len(cell)) for width, cell in zip(widths, row, strict=True)]
         elif not open_columns:

@@ -47,8 +47,8 @@ def _may_be_formula(raw, start, stop):
             if raw[at] < ZERO or raw[at] > ZERO + 9:
                 return True
         return first == PLUS and stop == start + 1
-    # = @ tab, a line feed, and the first byte of their full-width forms
-    return first in (61, 64, 9, EMBEDDED_LINE_FEED, 0xEF)
+    # = @ tab, an apostrophe, a line feed, and the first byte of their full-width forms
+    return first in (61, 64, 9, 39, EMBEDDED_LINE_FEED, 0xEF)
 
 
 @numba.njit

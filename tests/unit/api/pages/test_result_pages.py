@@ -92,6 +92,24 @@ def entries(html: str) -> dict[str, str]:
     return {name: unescape(value) for name, value in found}
 
 
+def test_an_address_behind_the_last_page_shows_the_last_one(site: Site) -> None:
+    batch = site.path.run(STOCK)
+    text = text_of(site.get(f"/fichiers/{batch.manifest.id}?lang=en&page=9"))
+    assert "Rows 1 to 4 of 4" in text
+    assert "No row is like this." not in text
+
+
+def test_a_brand_without_its_accents_is_the_chosen_one(site: Site) -> None:
+    batch = site.path.run(STOCK)
+    brand = re.search(
+        r'<option value="([^"]+)">',
+        site.get(f"/fichiers/{batch.manifest.id}").split('id="brand"')[1].split("</select>")[0],
+    )
+    assert brand
+    html = site.get(f"/fichiers/{batch.manifest.id}?brand={brand[1].upper()}")
+    assert f'<option value="{brand[1]}" selected>' in html
+
+
 def test_the_page_adds_up_the_file_and_shows_its_rows(site: Site) -> None:
     batch = site.path.run(STOCK)
     html = site.get(f"/fichiers/{batch.manifest.id}?lang=en")
