@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -17,7 +18,7 @@ from shared.domain.errors import StorageUnavailable, TooManyTransfers
 from shared.i18n.languages import Language, direction
 from shared.logging import get_logger
 
-VERSION = 1
+VERSION = 2
 """To be raised when the drawing changes: files of earlier versions are then made again."""
 TIMEOUT_S = 30
 WAIT_S = 10
@@ -44,20 +45,31 @@ def preview_of(kept: KeptEstimate, language: Language) -> bytes:
 
 
 def _drawn(kept: KeptEstimate, kind: str, language: Language) -> bytes:
-    files = services().estimates.files
     name = f"v{VERSION}-{language}.{kind}"
-    try:
-        stored = files.read_drawing(kept.id, name)
-    except StorageUnavailable:
-        stored = None
+    content = _content(kept, language)
+    # A preview shows no address. A document is stored behind a digest of the one it shows, and
+    # replaced for readers at another one: the host of a request can be forged.
+    stamp = sha256(content["address"].encode()).digest() if kind == "pdf" else b""
+    stored = _stored(kept, name, stamp)
     if stored is not None:
         return stored
-    drawn = _draw(_typographic({"kind": kind, **_content(kept, language)}))
+    drawn = _draw(_typographic({"kind": kind, **content}))
     try:
-        files.write_drawing(kept.id, name, drawn)
+        services().estimates.files.write_drawing(kept.id, name, stamp + drawn)
     except StorageUnavailable as error:
         log.warning("drawing_not_kept", id=kept.id, error=str(error))
     return drawn
+
+
+def _stored(kept: KeptEstimate, name: str, stamp: bytes) -> bytes | None:
+    """What was drawn before with the same address."""
+    try:
+        content = services().estimates.files.read_drawing(kept.id, name)
+    except StorageUnavailable:
+        return None
+    if content is None or not content.startswith(stamp):
+        return None
+    return content[len(stamp) :]
 
 
 def _draw(content: dict[str, Any]) -> bytes:
