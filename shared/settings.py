@@ -100,6 +100,13 @@ class Settings:
     )
     host: str = setting("HOST", "127.0.0.1", "Address the API listens on.")
     port: int = setting("PORT", 8000, "Port of the API and the web page.", minimum=1)
+    public_url: str = setting(
+        "PUBLIC_URL",
+        "",
+        "Address by which readers reach the service, like `https://prices.example`: shared "
+        "estimates state it; empty: the host that each request names.",
+        rule=HTTP_URL,
+    )
     flower_port: int = setting("FLOWER_PORT", 5555, "Port of Flower.", minimum=1)
     flower_address: str = setting(
         "FLOWER_ADDRESS", "127.0.0.1", "Address Flower listens on; others need a password."

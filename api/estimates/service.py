@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from api.estimates.quota import DailyQuota
 from shared.blobs.estimate_files import EstimateFiles, KeptEstimate, require_current
 from shared.domain.clock import Clock
 from shared.domain.errors import StorageUnavailable, UnreadableRecord, ValuationNotFound
@@ -25,6 +26,7 @@ class Estimates:
         identity: `ActiveVersionCache.identity`.
         clock: Unix time, seconds.
         days: how long they are kept; 0: none is.
+        quota: how many are kept per day.
     """
 
     files: EstimateFiles
@@ -32,6 +34,7 @@ class Estimates:
     identity: Callable[[str], Mapping[str, str | None]]
     clock: Clock
     days: int
+    quota: DailyQuota = dataclasses.field(default_factory=DailyQuota)
 
     def keep(self, answer: Valuation | Job, caller: CallerId) -> KeptEstimate | None:
         """Store an answer, or the request that a job still answers.
@@ -44,10 +47,12 @@ class Estimates:
             What is stored; None if none is kept (`days`).
 
         Raises:
-            StorageUnavailable: the disk or the object store refuses.
+            StorageUnavailable: the disk, the object store or `quota` refuses.
         """
         if not self.days:
             return None
+        now = self.clock()
+        self.quota.require_left(caller, now)
         if isinstance(answer, Job):
             kept = KeptEstimate(
                 id=ValuationId(answer.id),
@@ -59,7 +64,7 @@ class Estimates:
         else:
             kept = KeptEstimate(
                 id=answer.id,
-                at=self.clock(),
+                at=now,
                 caller=caller,
                 request=answer.request,
                 model=self.identity(answer.estimate.model_version),
@@ -67,6 +72,7 @@ class Estimates:
                 cached=answer.cached,
             )
         self.files.write(kept)
+        self.quota.count(caller, now)
         return kept
 
     def own(self, estimate_id: str, caller: CallerId, *, is_admin: bool) -> KeptEstimate:

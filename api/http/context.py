@@ -22,6 +22,15 @@ def services() -> "ApiServices":
     return cast("ApiServices", current_app.extensions[EXTENSION])
 
 
+def public_address() -> str:
+    """The address of the service for its readers, without a slash at the end.
+
+    That of `PUBLIC_URL`; without it the host and the scheme of the current request, which a client
+    can forge and a proxy can change.
+    """
+    return (services().settings.public_url or request.host_url).rstrip("/")
+
+
 def caller_id() -> CallerId:
     """The caller; set by `api.middleware.authentication` before the view runs."""
     return CallerId(g.caller.id)

@@ -16,10 +16,13 @@ from shared.settings import Settings
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HTTP_1_0 = ("HTTP/1.0", "HTTP/1")
 FORM_PATH = "/"
-"""The page's form: open to all sites while there are no keys. With keys, a browser would send the
-password it remembers for the page, and another site could spend the cars of its key."""
+"""The page's form: open to all sites while there are no keys, for which it keeps no estimate. With
+keys, a browser would send the password it remembers for the page, and another site could spend the
+cars of its key."""
 JSON_PATH = "/predict"
 """Open to all sites: for JSON a browser sends a preflight first, and no password counts here."""
+KEEP_PARAMETER = "keep"
+"""Closes it: the answer would be stored."""
 
 
 def register(app: Flask, settings: Settings, authenticator: Authenticator) -> None:
@@ -37,7 +40,7 @@ def register(app: Flask, settings: Settings, authenticator: Authenticator) -> No
 
     @app.before_request
     def refuse_foreign_changes() -> None:
-        is_open = request.path == JSON_PATH or (
+        is_open = (request.path == JSON_PATH and KEEP_PARAMETER not in request.args) or (
             request.path == FORM_PATH and authenticator.allows_anonymous
         )
         is_exempt = request.method == "POST" and is_open

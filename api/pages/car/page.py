@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from flask import Response, g, request
 
-from api.http.context import services
+from api.http.context import public_address, services
 from api.http.problems import RETRY_AFTER_S, retry_after_s, status_of
 from api.ops.docs_views import html_response
 from api.pages.car.form import build_form
@@ -153,7 +153,7 @@ def render(
         data_age_months=data_age_months(data_as_of, month) if data_as_of else None,
         model_version=version,
         has_card=manifest is not None and CARD_DATA_FILE in manifest.files,
-        address=request.host_url,
+        address=f"{public_address()}/",
     )
     if status in {HTTPStatus.ACCEPTED, HTTPStatus.SERVICE_UNAVAILABLE}:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)

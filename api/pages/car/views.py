@@ -82,13 +82,14 @@ def estimate() -> Response:
 def _estimate(values: dict[str, str]) -> Response:
     """Value a car and send the browser to the address of the estimate.
 
-    Going back, forward or loading again then never sends the form a second time.
+    Going back, forward or loading again then never sends the form a second time. For a page of
+    another site nothing is stored, since it could fill the disk.
     """
     car_request = load_car_request(values, extras=EXTRAS)
     wait_s = services().settings.predict_wait_s
     answer = services().valuations.value_from_thread(car_request, caller_id(), wait_s)
     try:
-        kept = services().estimates.keep(answer, caller_id())
+        kept = None if is_cross_site() else services().estimates.keep(answer, caller_id())
     except StorageUnavailable as error:
         log.warning("estimate_not_kept", id=answer.id, error=str(error))
         if isinstance(answer, Valuation):

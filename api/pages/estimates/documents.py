@@ -3,6 +3,9 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -17,23 +20,26 @@ from shared.domain.errors import StorageUnavailable, TooManyTransfers
 from shared.i18n.languages import Language, direction
 from shared.logging import get_logger
 
-VERSION = 1
+VERSION = 2
 """To be raised when the drawing changes: files of earlier versions are then made again."""
 TIMEOUT_S = 30
 WAIT_S = 10
+MAX_DRAWINGS = 2
 MAX_FACTS, MAX_SENTENCES = 16, 9
 """What a page of A4 holds."""
 
 log = get_logger("documents")
-_places = threading.BoundedSemaphore(2)
-"""Processes that draw at once."""
+_being_drawn: set[tuple[str, str]] = set()
+"""Estimate and file of each drawing under way; `MAX_DRAWINGS` at most, each by one process."""
+_has_ended = threading.Condition()
+"""Guards `_being_drawn`; notified when a drawing has ended."""
 
 
 def pdf_of(kept: KeptEstimate, language: Language) -> bytes:
     """The document of an estimate.
 
     Raises:
-        TooManyTransfers: others are being drawn.
+        TooManyTransfers: others are being drawn, or this one takes too long.
     """
     return _drawn(kept, "pdf", language)
 
@@ -44,26 +50,68 @@ def preview_of(kept: KeptEstimate, language: Language) -> bytes:
 
 
 def _drawn(kept: KeptEstimate, kind: str, language: Language) -> bytes:
-    files = services().estimates.files
     name = f"v{VERSION}-{language}.{kind}"
-    try:
-        stored = files.read_drawing(kept.id, name)
-    except StorageUnavailable:
-        stored = None
+    content = _content(kept, language)
+    # A preview shows no address. A document is stored behind a digest of the one it shows, and
+    # replaced for readers at another one: the host of a request can be forged.
+    stamp = sha256(content["address"].encode()).digest() if kind == "pdf" else b""
+    stored = _stored(kept, name, stamp)
     if stored is not None:
         return stored
-    drawn = _draw(_typographic({"kind": kind, **_content(kept, language)}))
-    try:
-        files.write_drawing(kept.id, name, drawn)
-    except StorageUnavailable as error:
-        log.warning("drawing_not_kept", id=kept.id, error=str(error))
+    with _turn(kept.id, name) as has_turn:
+        stored = _stored(kept, name, stamp)  # another reader may have had it drawn meanwhile
+        if stored is not None:
+            return stored
+        if not has_turn:
+            raise TooManyTransfers
+        drawn = _draw(_typographic({"kind": kind, **content}))
+        try:
+            services().estimates.files.write_drawing(kept.id, name, stamp + drawn)
+        except StorageUnavailable as error:
+            log.warning("drawing_not_kept", id=kept.id, error=str(error))
     return drawn
 
 
+@contextmanager
+def _turn(estimate_id: str, name: str) -> Iterator[bool]:
+    """Wait until this file is not being drawn and there is a place, and take both.
+
+    Yields:
+        Whether they became free in time.
+    """
+    drawing = (estimate_id, name)
+    with _has_ended:
+        has_turn = _has_ended.wait_for(
+            lambda: drawing not in _being_drawn and len(_being_drawn) < MAX_DRAWINGS, WAIT_S
+        )
+        if has_turn:
+            _being_drawn.add(drawing)
+    try:
+        yield has_turn
+    finally:
+        if has_turn:
+            with _has_ended:
+                _being_drawn.discard(drawing)
+                _has_ended.notify_all()
+
+
+def _stored(kept: KeptEstimate, name: str, stamp: bytes) -> bytes | None:
+    """What was drawn before with the same address."""
+    try:
+        content = services().estimates.files.read_drawing(kept.id, name)
+    except StorageUnavailable:
+        return None
+    if content is None or not content.startswith(stamp):
+        return None
+    return content[len(stamp) :]
+
+
 def _draw(content: dict[str, Any]) -> bytes:
-    """Draw in a child process: the libraries take 90 MB, which end with it."""
-    if not _places.acquire(timeout=WAIT_S):
-        raise TooManyTransfers
+    """Draw in a child process: the libraries take 90 MB, which end with it.
+
+    Raises:
+        TooManyTransfers: it took longer than `TIMEOUT_S`.
+    """
     try:
         done = subprocess.run(
             [sys.executable, "-m", "api.pages.estimates.drawing"],
@@ -73,11 +121,17 @@ def _draw(content: dict[str, Any]) -> bytes:
             check=True,
         )
     except subprocess.CalledProcessError as error:
-        log.exception("drawing_failed", stderr=error.stderr.decode(errors="replace")[-2000:])
+        log.exception("drawing_failed", stderr=_tail(error.stderr))
         raise
-    finally:
-        _places.release()
+    except subprocess.TimeoutExpired as error:
+        log.exception("drawing_failed", stderr=_tail(error.stderr))
+        raise TooManyTransfers from error
     return done.stdout
+
+
+def _tail(output: bytes | None) -> str:
+    """The end of what a process has written, for the log."""
+    return (output or b"").decode(errors="replace")[-2000:]
 
 
 def _content(kept: KeptEstimate, language: Language) -> dict[str, Any]:

@@ -8,6 +8,7 @@ HarfBuzz, so that Arabic letters join and lines run from the right.
 
 import importlib.util
 import io
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ FONT_PACKAGE, FONT_FOLDER = "matplotlib", Path("mpl-data/fonts/ttf")
 INK, MUTED, ACCENT, PAPER = (27, 31, 29), (89, 97, 93), (11, 107, 82), (246, 245, 241)
 PREVIEW_SIZE = (1200, 630)
 MARGIN_MM, QR_MM = 18.0, 34.0
+ISOLATE, END_OF_ISOLATE = "\u2066", "\u2069"
+_LATIN = "A-Za-z\u00c0-\u024f"
+_LATIN_NAME = re.compile(rf"[{_LATIN}](?:[{_LATIN}0-9 \u00a0.'/&+-]*[{_LATIN}0-9])?")
 
 
 class Sheet(FPDF):
@@ -53,6 +57,8 @@ class Sheet(FPDF):
         self.set_font(FONT, "B" if bold else "", size)
         self.set_text_color(*colour)
         height = 1.35 * size / self.k
+        if self.is_rtl:
+            text = isolate_names(text)
         self.set_x(self.l_margin)
         self.multi_cell(self.epw, height, text, align=self.start, new_x="LMARGIN", new_y="NEXT")
 
@@ -71,6 +77,15 @@ class Sheet(FPDF):
         self.set_draw_color(220, 218, 209)
         self.line(self.l_margin, top + height, self.l_margin + self.epw, top + height)
         self.set_xy(self.l_margin, top + height)
+
+
+def isolate_names(text: str) -> str:
+    r"""Mark Latin names in an Arabic line, so that the numbers after them are not drawn into them.
+
+    >>> isolate_names("Logan 1.5 dCi: 5.000") == "\u2066Logan 1.5 dCi\u2069: 5.000"
+    True
+    """
+    return _LATIN_NAME.sub(rf"{ISOLATE}\g<0>{END_OF_ISOLATE}", text)
 
 
 def font_folder() -> Path:

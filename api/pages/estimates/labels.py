@@ -4,9 +4,9 @@ import datetime as dt
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import g, request
+from flask import g
 
-from api.http.context import services
+from api.http.context import public_address, services
 from api.middleware.authentication import LOCAL_CALLER
 from api.pages.estimates.summary import interval_sentence, summarize
 from api.pages.language import gettext as _
@@ -54,7 +54,7 @@ def path_of(estimate_id: str) -> str:
 def absolute_url(path: str) -> str:
     """The address of a path for other sites, programs and paper, in the language of the page."""
     query = urlencode({"lang": page_language()})
-    return f"{request.host_url.rstrip('/')}{path}?{query}"
+    return f"{public_address()}{path}?{query}"
 
 
 def is_open() -> bool:

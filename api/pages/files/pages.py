@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, g
 from werkzeug.exceptions import HTTPException
 
-from api.http.context import caller_id, services
+from api.http.context import caller_id, public_address, services
 from api.http.problems import is_retryable, retry_after_s, status_of
 from api.jobs.listing import ListFilter
 from api.middleware.authentication import accept_basic_auth
@@ -113,6 +113,6 @@ def render(template: str, status: int = 200, **values: Any) -> Response:
         FILES_CSP,
         status=status,
         assets=ASSETS,
-        address=request.host_url,
+        address=f"{public_address()}/",
         **values,
     )

@@ -405,5 +405,5 @@ def test_a_remembered_password_pays_for_no_car_of_another_site(keyed, cached, he
 def test_without_keys_the_form_is_open_to_all_sites(page, cached):
     cached()
     site = {"Sec-Fetch-Site": "cross-site", "Accept": BROWSER}
-    assert page.post("/", data=CAR, headers=site).status_code == 303
-    assert "<data " in page.get(link(CAR), headers=site, follow_redirects=True).text
+    assert "<data " in page.post("/", data=CAR, headers=site).text
+    assert "<data " in page.get(link(CAR), headers=site).text
