@@ -72,7 +72,7 @@ class BatchResults:
         batch: Batch,
         table: ResultTable,
         export: Export,
-        wait_s: float = EXPORT_WAIT_S,
+        wait_s: float | None = None,
     ) -> StoredFile:
         """A result table of an ended batch; a missing export is made on the first request.
 
@@ -80,7 +80,8 @@ class BatchResults:
             batch: the batch.
             table: which of its tables.
             export: its form.
-            wait_s: longest wait for an export that is being made, seconds.
+            wait_s: longest wait for an export that is being made, seconds; `EXPORT_WAIT_S` by
+                default.
 
         Raises:
             ResultNotReady: the batch has not ended.
@@ -97,6 +98,7 @@ class BatchResults:
         name = table_name(table, export, batch.progress.revision)
         size = self.files.blobs.size(batch_id, name)
         if size is None and export != STORED:
+            wait_s = EXPORT_WAIT_S if wait_s is None else wait_s
             size = self._export(batch, table, export, wait_s)
         if size is None:
             raise _not_ready(batch)

@@ -43,6 +43,7 @@ from tests.fuzz.inputs import (
     workbook_file,
 )
 from tests.fuzz.target import target
+from tests.unit.api.pages.in_language import in_language
 
 CAR = {
     "company": "Toyota", "model": "Corolla", "year": 2020, "fuel": "Petrol",
@@ -279,7 +280,8 @@ def page_form(data: bytes) -> None:
     lines = [line.partition("=") for line in data.decode("utf-8", "replace").splitlines()]
     values = {name: value for name, _, value in lines}
     values |= {f"constant-{CONSTANT_FIELDS[0]}": data.decode("utf-8", "replace")}
-    try:
-        load_options(values, dry_run=False)
-    except DomainError as error:
-        refuse(error)
+    with in_language("ar"):
+        try:
+            load_options(values, dry_run=False)
+        except DomainError as error:
+            refuse(error)

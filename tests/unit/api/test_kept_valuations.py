@@ -21,7 +21,7 @@ from tests.unit.api.pages.estimates.conftest import (
 __all__ = ["browser", "cached", "keyed", "settings", "small_model"]
 
 CAR = {"company": "Dacia", "model": "Logan", "year": 2018, "asking_price_mad": 120000}
-EXTRAS = "include=comparables,contributions,depreciation"
+EXTRAS = "include=comparables,contributions,depreciation,typical"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Readers who ask for the same drawing at once, and drawings that take too long."""
 
 import itertools
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -56,7 +57,7 @@ def test_a_place_is_free_again_after_a_failure(browser, cached, monkeypatch):
     cached(SECOND_CAR)
     paths = [ask(browser), ask(browser, SECOND_CAR)]
     with monkeypatch.context() as broken:
-        broken.setattr(documents.sys, "executable", "false")
+        broken.setattr(sys, "executable", "false")
         for path in paths:
             assert browser.get(f"{path}.pdf").status_code == 500
     assert documents._being_drawn == set()
