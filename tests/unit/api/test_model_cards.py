@@ -222,7 +222,8 @@ def test_the_list_says_when_a_version_was_last_activated(client, models_path, ac
 
 
 def test_the_page_leads_to_the_card(client, active):
-    assert f'href="/models/{active.id}/card?lang=fr"' in client.get("/", headers=BROWSER).text
+    page = client.get("/?lang=fr", headers=BROWSER).text
+    assert f'href="/models/{active.id}/card?lang=fr"' in page
 
 
 def test_with_keys_the_card_needs_one_and_a_browser_may_send_it_as_password(settings):

@@ -71,7 +71,8 @@ def test_the_event_loop_forgets_ended_tasks_again_and_again(consumer, monkeypatc
         for entry in entries:
             entry.cancel()
         consumer.hub.fire_timers(max_timers=1)
-        assert len(consumer.hub.timer) == 1
+        # The purge itself and the sign of life of the main loop.
+        assert len(consumer.hub.timer) == 2
 
 
 @pytest.mark.parametrize(("queue", "acknowledged"), [("noted", True), ("fleeting", False)])
