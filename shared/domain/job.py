@@ -44,8 +44,8 @@ TOMBSTONE_TTL_FACTOR = 8
 SHORT_JOB_CARS = 100
 """A job with the effort of this many cars without extras takes milliseconds."""
 
-EXTRA_COST_CARS = 24
-"""The effort of one extra, in cars without extras; one car with all of them is no long job."""
+EXTRA_COST_CARS = 30
+"""The effort of one extra, in cars without extras."""
 
 
 def effort_of(request: CarRequest) -> int:
@@ -110,8 +110,8 @@ class Job:
 
     @property
     def is_long(self) -> bool:
-        """Whether it would delay single cars noticeably."""
-        return self.effort > SHORT_JOB_CARS
+        """Whether it would delay single cars noticeably; one car never does, whatever is asked."""
+        return len(self.requests) > 1 and self.effort > SHORT_JOB_CARS
 
     @property
     def effort(self) -> int:
