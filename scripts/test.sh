@@ -19,6 +19,10 @@ export CHROMIUM
     leave_out browser "browser tests are left out: no Chromium here (Debian: apt install chromium)"
 { command -v promtool && command -v amtool; } >/dev/null 2>&1 ||
     leave_out prometheus "tests of alert rules are left out: no promtool and amtool here (Debian: apt install prometheus prometheus-alertmanager)"
+{ command -v redis-server && command -v redis-sentinel; } >/dev/null 2>&1 ||
+    leave_out redis "tests of failover and TLS are left out: no redis-server and redis-sentinel here (Debian: apt install redis-server redis-sentinel)"
+command -v haproxy >/dev/null ||
+    leave_out haproxy "tests of the proxy are left out: no haproxy here (Debian: apt install haproxy)"
 command -v wrk >/dev/null ||
     echo "carprice: some benchmarks are not tried: no wrk here (Debian: apt install wrk)"
 [ -n "${CARPRICE_LISTINGS:-}" ] ||

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from launcher.embedded import server_binary
 from scripts.ports import reserve_port
 from tests.conftest import wait_until
 
@@ -26,8 +27,13 @@ DEADLINE_S = 60.0
 
 
 def server_program(name: str) -> str:
-    """Return the path of `redis-server` or `redis-sentinel`."""
+    """Return the path of `redis-server` or `redis-sentinel`; the bundled server if there is none.
+
+    Tests that need TLS or sentinels have the marker `redis`: the bundled server has neither.
+    """
     program = shutil.which(name)
+    if program is None and name == "redis-server":
+        return str(server_binary())
     if program is None:
         pytest.fail(f"{name} is needed")
     return program

@@ -15,7 +15,7 @@ from tests.conftest import REFERENCE_CAR, Service, running_service, short_folder
 from tests.faults.failover_load import posting, unfinished
 from tests.redis_cluster import DEADLINE_S, SERVICE, SentinelService, running_sentinels
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.redis, pytest.mark.timeout(400)]
 
 LOAD_S = 3.0
 """How long jobs are posted before and after a failover."""

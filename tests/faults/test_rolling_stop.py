@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from tests.conftest import ROOT, Service, running_service, short_folder, wait_un
 
 pytestmark = [
     pytest.mark.faults,
-    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is not installed"),
+    pytest.mark.haproxy,
 ]
 
 DRAIN_DELAY_S = "4"

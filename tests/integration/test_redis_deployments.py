@@ -32,7 +32,7 @@ from tests.redis_cluster import (
     running_server,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.redis, pytest.mark.timeout(400)]
 
 
 def process_environment(home: Path, models: Path, **settings: str) -> dict[str, str]:
