@@ -58,7 +58,7 @@ def test_a_file_is_uploaded_followed_and_its_results_are_downloaded(
     assert [row[status] for row in rows] == ["valued", "rejected"]
     assert isinstance(rows[0][price], float)
     with page.expect_download() as download:
-        page.get_by_role("link", name="Lignes refusées").click()
+        page.get_by_role("link", name="Lignes refusées", exact=True).click()
     _, rejected = cells_of(Path(download.value.path()))
     assert "avant-hier" in rejected
     width = page.evaluate("document.documentElement.scrollWidth")
