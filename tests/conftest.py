@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,10 @@ os.environ["LC_ALL"] = "C.UTF-8"
 
 # All processes of all tests share a cache of compiled kernels; compilation takes seconds.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / ".pytest_cache" / "numba"))
+
+# Apps of tests keep their connections until the process ends, more than the usual limit of 1,024.
+_, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard_limit, 8192), hard_limit))
 
 # Threads of earlier tests may log while a test reads the output of a command.
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))

@@ -1,7 +1,7 @@
 """A TCP proxy between the service and its broker that misbehaves on request."""
 
 import contextlib
-import select
+import selectors
 import socket
 import threading
 from collections.abc import Iterator
@@ -88,8 +88,7 @@ class Proxy:
 
     @staticmethod
     def _forward(client: socket.socket, server: socket.socket) -> bool:
-        ready, _, _ = select.select((client, server), (), (), POLL_S)
-        for one in ready:
+        for one in _readable(client, server):
             block = one.recv(BLOCK_BYTES)
             if not block:
                 return False
@@ -97,10 +96,17 @@ class Proxy:
         return True
 
     def _drop_replies(self, client: socket.socket, server: socket.socket) -> None:
-        ready, _, _ = select.select((client, server), (), (), POLL_S)
-        for one in ready:
+        for one in _readable(client, server):
             block = one.recv(BLOCK_BYTES)
             if not block:
                 self._is_closed.wait(POLL_S)
             elif one is client:
                 server.sendall(block)
+
+
+def _readable(*sockets: socket.socket) -> list[socket.socket]:
+    """Those with something to read, after `POLL_S` at most."""
+    with selectors.DefaultSelector() as selector:
+        for one in sockets:
+            selector.register(one, selectors.EVENT_READ, one)
+        return [key.data for key, _ in selector.select(POLL_S)]

@@ -141,8 +141,10 @@ def _copy(
     if child.stdout is None:
         raise RuntimeError("the child has no output")
     rows = child.stdout.fileno()
+    poll = select.poll()  # select() refuses descriptors from 1024 on
+    poll.register(rows, select.POLLIN)
     while True:
-        ready, _, _ = select.select([rows], [], [], PROGRESS_INTERVAL_S)
+        ready = poll.poll(PROGRESS_INTERVAL_S * 1000)
         if not should_continue():
             raise ReadCancelled
         if ready:

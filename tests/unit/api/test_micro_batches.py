@@ -288,7 +288,9 @@ def test_a_forked_child_sends_and_hears_on_its_own(dispatcher, worker, request_)
     assert childs_group["reply_to"] != parents_group["reply_to"]
     worker.answer(childs_group)
     worker.answer(parents_group)
-    assert select.select([read_end], [], [], 20)[0]
+    poll = select.poll()
+    poll.register(read_end, select.POLLIN)
+    assert poll.poll(20_000)
     assert os.read(read_end, 10) == b"same"
     os.waitpid(child, 0)
     os.close(read_end)

@@ -640,7 +640,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, handler: Handler) -> None:
                 ("145\u202f000 MAD, c'est en dessous du marché : 4 % des voitures comparables sont "
                 "proposées moins cher (-42\u202f000 MAD)"),
                 ("lue comme (corrigé) : Toyota Corolla, 2018, carburant sans précision, "
-                "boîte de vitesses sans précision, kilométrage 80\u202f500"),
+                "boîte de vitesses sans précision, kilomètres 80\u202f500"),
                 "vouliez-vous dire : Toyota Corolla Cross ?",
                 "  Starting price: 150,000 MAD", "  Year 2020: newer, +37,000 MAD",
                 "voitures typiques semblables :",

@@ -29,6 +29,7 @@ from launcher.preflight import (
     remove_metrics,
     wipe_metrics,
 )
+from scripts.ports import reserve_port
 from shared.keys.entries import Scope, new_key
 from shared.settings import Settings
 
@@ -43,10 +44,7 @@ def taken_port() -> Iterator[int]:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return reserve_port()
 
 
 @pytest.fixture
@@ -87,7 +85,7 @@ def test_unusable_addresses_are_refused(settings: Settings, message: str) -> Non
 
 def test_free_ports_are_accepted(free_port: int, taken_port: int) -> None:
     assert free_port != taken_port
-    check_ports(Settings(port=free_port, flower_port=free_port - 1))
+    check_ports(Settings(port=free_port, flower_port=reserve_port()))
 
 
 def test_other_machines_are_served_only_with_keys(home: Settings) -> None:

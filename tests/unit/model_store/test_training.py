@@ -134,11 +134,10 @@ def test_the_first_version_is_active_at_once_and_another_when_asked(
     assert run(train, "--data", path, "--seed", 1, "--activate").exit_code == 0
     assert registry.active_version() != active
     again, other, first_ = (dict(version.files) for version in registry.list())
-    for files in (again, other, first_):  # these name the version
-        files.pop("card.json")
-        files.pop("card.md")
-        files.pop("card-fr.json")
-        files.pop("card-fr.md")
+    for files in (again, other, first_):
+        for language in ("", "-fr", "-ar"):  # cards name the version
+            files.pop(f"card{language}.json")
+            files.pop(f"card{language}.md")
     assert again == first_, "the same listings and seed give the same bytes"
     assert other["forest.npz"] != first_["forest.npz"]
     assert {"bundle.joblib", "forest.npz", "encoder.json", "card-predicted.png"} < set(again)

@@ -119,9 +119,14 @@ def with_more_values(request):
     return [[*request[0], "new"], *request[1:], *names, "new"]
 
 
+def with_one_more_value(estimate):
+    """A packed estimate with all values of this version and one more."""
+    return [*Estimate.from_wire(estimate).to_wire(), "new"]
+
+
 def test_one_more_value_in_each_request_and_estimate_is_ignored(stored):
     before = stored.answer("succeeded_full")
-    stored.change("succeeded_full", "estimates", lambda each: [[*one, "new"] for one in each])
+    stored.change("succeeded_full", "estimates", lambda each: list(map(with_one_more_value, each)))
     stored.change("succeeded_full", "requests", lambda each: list(map(with_more_values, each)))
     stored.set_field("succeeded_full", "new_field", 1)
     assert stored.answer("succeeded_full") == before
