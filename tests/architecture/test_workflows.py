@@ -80,7 +80,8 @@ def test_the_workflow_installs_every_package_that_tests_need() -> None:
 
 
 def test_every_stage_of_the_image_is_built() -> None:
-    stages = set(re.findall(r"^FROM .+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    stages = set(re.findall(r"^FROM .+ AS (\S+)$", text, re.MULTILINE))
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))["jobs"]
     assert set(jobs["image"]["strategy"]["matrix"]["target"]) == stages - {
         "base",
