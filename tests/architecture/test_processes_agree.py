@@ -192,7 +192,7 @@ def test_the_image_is_slim_unprivileged_and_checked() -> None:
     )
     assert "HEALTHCHECK" in base
     for final in (api, service):
-        assert final.rstrip().endswith("USER 10001:10001")
+        assert "\nUSER 10001:10001\n" in f"{final}\n"
         assert "pip install" not in base + final
     assert "\nUSER 1000:1000\n" in all_.partition("USER root")[2]
     assert "--require-hashes -r requirements/runtime.txt" in text
