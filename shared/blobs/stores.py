@@ -54,6 +54,22 @@ class BlobStore(Protocol):
         """
         ...
 
+    def load(self, batch_id: BatchId, name: str, limit: int | None = None) -> bytes:
+        """Read a whole blob, or at most its first `limit` bytes.
+
+        Raises:
+            FileNotFoundError: there is no such blob.
+        """
+        ...
+
+    def load_all(self, batch_id: BatchId, names: Sequence[str]) -> Iterator[bytes]:
+        """Read whole blobs, in this order, for the last time.
+
+        Raises:
+            FileNotFoundError: one of them does not exist.
+        """
+        ...
+
     def size(self, batch_id: BatchId, name: str) -> int | None:
         """Size in bytes; None if there is no such blob."""
         ...
@@ -80,6 +96,21 @@ class BlobStore(Protocol):
 
     def batches(self) -> Iterator[BatchId]:
         """Every batch that has a blob, in order of age."""
+        ...
+
+    def mark_open(self, batch_id: BatchId) -> None:
+        """Have `open_batches` name a batch from now on."""
+        ...
+
+    def mark_ended(self, batch_id: BatchId) -> None:
+        """Have `open_batches` no longer name a batch; it may be unknown."""
+        ...
+
+    def open_batches(self) -> Iterator[BatchId]:
+        """At least the batches that are marked as open, in order of age.
+
+        They are found without a look at the blobs of the others.
+        """
         ...
 
 

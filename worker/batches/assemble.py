@@ -118,6 +118,7 @@ class BatchAssembler:
         if self._ledger.finish(batch_id, final):
             BATCHES.labels(state=str(final.state)).inc()
             log.info("batch_ended", batch_id=batch_id, state=final.state, outcome=final.outcome)
+        self._files.blobs.mark_ended(batch_id)
         if not may_run_again(manifest, final):
             self._files.delete_intermediates(batch_id)
         for each in filter(None, (batch_id, manifest.corrects)):
