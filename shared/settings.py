@@ -301,7 +301,11 @@ class Settings:
         "BATCH_CHUNK_ROWS", 20_000, "Maximum rows of one chunk of a batch.", minimum=1
     )
     batch_window: int = setting(
-        "BATCH_WINDOW", 4, "Chunks of one batch in progress at once.", minimum=1
+        "BATCH_WINDOW",
+        4,
+        "Chunks of one batch in progress at once, at least: with more processes of bulk workers, "
+        "one more than these.",
+        minimum=1,
     )
     estimate_days: int = setting(
         "ESTIMATE_DAYS",

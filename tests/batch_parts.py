@@ -181,7 +181,9 @@ class BulkPath:
             client, self.clock, lease_s=lease_s, window=window, max_attempts=max_attempts
         )
         self.dead_letters = DeadLetters(client, self.clock)
-        self.step_sender = BatchStepSender(self.store, self.send)
+        self.places = 0
+        """Processes of the bulk workers that are alive."""
+        self.step_sender = BatchStepSender(self.store, self.send, lambda: self.places)
         self.tables = TableImporter(
             self.files, self.store, spool=folder / "spool", max_bytes=max_bytes
         )

@@ -128,7 +128,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
     segments = SharedSegments.of(settings, files.blobs, checkpoints, broker)
     ledger = make_ledger(broker, clock, settings)
     shadow_evaluator = ShadowEvaluator(ShadowRuntime(settings.versions_path, time.monotonic))
-    step_sender = BatchStepSender(ledger, work.send)
+    step_sender = BatchStepSender(ledger, work.send, work.bulk_places)
     tables = TableImporter(
         files, ledger, spool=settings.home / "spool", max_bytes=settings.upload_max_bytes
     )

@@ -99,7 +99,7 @@ class BatchLedger:
         client: connection to the broker instance.
         clock: Unix time, seconds.
         lease_s: time after which a step without renewal is overdue.
-        window: chunks of one batch in work at once.
+        window: chunks of one batch in work at once, at least.
         max_attempts: attempts before a step is exhausted.
     """
 
@@ -296,9 +296,16 @@ class BatchLedger:
         with broker_errors():
             self._client.zadd(keys.batch_leases(batch_id), {step: self._lease_end()}, xx=True)
 
-    def advance(self, batch_id: BatchId) -> DueSteps:
-        """Lease the steps that are due, and return them."""
-        steps = self._run("ADVANCE", batch_id, self._lease_end(), self._window)
+    def advance(self, batch_id: BatchId, places: int = 0) -> DueSteps:
+        """Lease the steps that are due, and return them.
+
+        Args:
+            batch_id: of the batch.
+            places: number of bulk processes: with one chunk more in work than these, a process that
+                ends one finds the next at once.
+        """
+        window = max(self._window, places + 1)
+        steps = self._run("ADVANCE", batch_id, self._lease_end(), window)
         return DueSteps([step for step in steps if step != _ASSEMBLE], _ASSEMBLE in steps)
 
     def claim_overdue(self, batch_id: BatchId) -> list[str]:
