@@ -342,6 +342,9 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, call: int) 
         ("blobs", "write_all", 4),
         ("blobs", "write_all", 9),
         ("blobs", "read", 9),
+        ("blobs", "load", 9),
+        ("blobs", "load_all", 1),
+        ("blobs", "mark_ended", 1),
         ("model", "estimate_columns", 2),
     ],
 )
