@@ -200,7 +200,13 @@ def build_services(settings: Settings) -> ApiServices:
         clock=clock,
         queue_guard=queue_guard,
     )
-    results = BatchResults(files=batch_files, ledger=ledger, waits=thread_waits, send=work.send)
+    results = BatchResults(
+        files=batch_files,
+        ledger=ledger,
+        waits=thread_waits,
+        send=work.send,
+        url_s=settings.result_url_s,
+    )
     return ApiServices(
         settings=settings,
         valuations=Valuations(

@@ -189,6 +189,20 @@ class Settings:
         "Endpoint of the S3-compatible stores, like `http://minio:9000`; empty: Amazon's.",
         rule=HTTP_URL,
     )
+    blob_public_url: str = setting(
+        "BLOB_PUBLIC_URL",
+        "",
+        "Endpoint of `BLOB_URL` as callers reach it, for downloads from the store; empty: "
+        "`BLOB_ENDPOINT_URL`.",
+        rule=HTTP_URL,
+    )
+    result_url_s: int = setting(
+        "RESULT_URL_S",
+        300,
+        "How long the address holds by which `redirect=true` has a result file of a bucket "
+        "downloaded from the store; 0: the API sends all files.",
+        "s",
+    )
     state_url: str = setting(
         "STATE_URL",
         "",

@@ -271,6 +271,10 @@ class TableQuery(Schema):
             "example": "semicolon",
         },
     )
+    redirect = _flag(
+        "Answer 307 with an address of the object store, which holds for some minutes and needs no "
+        "key, if the service keeps its files in one; else the file is sent."
+    )
 
     @validates_schema
     def check_dialect(self, given: dict[str, Any], **_: Any) -> None:

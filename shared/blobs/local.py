@@ -94,6 +94,9 @@ class LocalBlobStore:
         """The file of a blob."""
         return self._path(batch_id, name)
 
+    def download_url(self, batch_id: BatchId, name: str, **_: Any) -> None:
+        """None: a file has no address."""
+
     def names(self, batch_id: BatchId, folder: str) -> list[str]:
         """Names of the blobs in a folder of the batch, sorted; "" is the batch itself."""
         path = self._path(batch_id, folder)

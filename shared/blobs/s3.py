@@ -41,26 +41,14 @@ class S3BlobStore:
     Args:
         url: `s3://bucket/prefix`; the bucket must exist.
         endpoint_url: of a store other than Amazon S3; empty: Amazon S3.
+        public_url: the endpoint as callers reach it; empty: `endpoint_url`.
     """
 
-    def __init__(self, url: str, endpoint_url: str = "") -> None:
+    def __init__(self, url: str, endpoint_url: str = "", public_url: str = "") -> None:
         self._root = url.removeprefix("s3://").strip("/")
         self._bucket, _, self._prefix = self._root.partition("/")
-        self._files = s3fs.S3FileSystem(
-            endpoint_url=endpoint_url or None,
-            # Another process may write at any time: listings are never cached.
-            use_listings_cache=False,
-            config_kwargs={
-                "connect_timeout": CONNECT_TIMEOUT_S,
-                "read_timeout": REPLY_TIMEOUT_S,
-                "max_pool_connections": BLOBS_AHEAD + PARTS_AT_ONCE,
-                "retries": {"total_max_attempts": ATTEMPTS, "mode": "standard"},
-                # Host names like minio:9000 have no subdomain per bucket.
-                "s3": {"addressing_style": "path" if endpoint_url else "auto"},
-            },
-        )
-        # s3fs would repeat all of these attempts, with waits of its own.
-        self._files.retries = 1
+        self._files = _open_files(endpoint_url)
+        self._public = _open_files(public_url) if public_url else self._files
 
     @contextmanager
     def write(self, batch_id: BatchId, name: str) -> Iterator[S3Writer]:
@@ -134,6 +122,19 @@ class S3BlobStore:
 
     def local_path(self, batch_id: BatchId, name: str) -> None:
         """None: an object is no file."""
+
+    @storage_errors()
+    def download_url(
+        self, batch_id: BatchId, name: str, *, for_s: int, media_type: str, disposition: str
+    ) -> str:
+        """A presigned address; it is computed, without a request."""
+        url: str = self._public.url(
+            self._path(batch_id, name),
+            expires=for_s,
+            ResponseContentType=media_type,
+            ResponseContentDisposition=disposition,
+        )
+        return url
 
     @storage_errors()
     def names(self, batch_id: BatchId, folder: str) -> list[str]:
@@ -219,6 +220,27 @@ class S3BlobStore:
 
     def _key(self, folder: str, name: str) -> str:
         return self._path(folder, name)[len(self._bucket) + 1 :]
+
+
+def _open_files(endpoint_url: str) -> Any:
+    """The file system of s3fs for an endpoint."""
+    files = s3fs.S3FileSystem(
+        endpoint_url=endpoint_url or None,
+        # Another process may write at any time: listings are never cached.
+        use_listings_cache=False,
+        config_kwargs={
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "read_timeout": REPLY_TIMEOUT_S,
+            "max_pool_connections": BLOBS_AHEAD + PARTS_AT_ONCE,
+            "retries": {"total_max_attempts": ATTEMPTS, "mode": "standard"},
+            "signature_version": "s3v4",
+            # Host names like minio:9000 have no subdomain per bucket.
+            "s3": {"addressing_style": "path" if endpoint_url else "auto"},
+        },
+    )
+    # s3fs would repeat all of these attempts, with waits of its own.
+    files.retries = 1
+    return files
 
 
 class _RawObjectReader(io.RawIOBase):

@@ -82,6 +82,20 @@ class BlobStore(Protocol):
         """The file of a blob, if it is one; it may be linked to, but not changed."""
         ...
 
+    def download_url(
+        self, batch_id: BatchId, name: str, *, for_s: int, media_type: str, disposition: str
+    ) -> str | None:
+        """An address by which anybody can download a blob for some time; None: there is none.
+
+        Args:
+            batch_id: the batch.
+            name: of the blob.
+            for_s: how long the address holds, seconds.
+            media_type: that the download states.
+            disposition: the header `Content-Disposition` of the download.
+        """
+        ...
+
     def names(self, batch_id: BatchId, folder: str) -> list[str]:
         """Names of the blobs whose name begins with `folder`, sorted."""
         ...
@@ -143,4 +157,4 @@ def _open_store(settings: Settings, folder: str) -> BlobStore:
     from shared.blobs.s3 import S3BlobStore  # noqa: PLC0415
 
     url = "/".join(filter(None, [settings.blob_url.rstrip("/"), folder]))
-    return S3BlobStore(url, settings.blob_endpoint_url)
+    return S3BlobStore(url, settings.blob_endpoint_url, settings.blob_public_url)
