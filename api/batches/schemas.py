@@ -238,6 +238,14 @@ class BatchSubmissionQuery(UploadQuery):
     """Query parameters of `POST /batches`."""
 
     callback_url = callback_field("batch")
+    input_uri = fields.String(
+        load_default="",
+        metadata={
+            "description": "An object in a bucket that the service may read (`INPUT_URIS`), "
+            "instead of a body.",
+            "example": "s3://incoming/stock.csv",
+        },
+    )
 
 
 class CorrectionQuery(Schema):

@@ -47,8 +47,8 @@ class S3BlobStore:
     def __init__(self, url: str, endpoint_url: str = "", public_url: str = "") -> None:
         self._root = url.removeprefix("s3://").strip("/")
         self._bucket, _, self._prefix = self._root.partition("/")
-        self._files = _open_files(endpoint_url)
-        self._public = _open_files(public_url) if public_url else self._files
+        self._files = open_files(endpoint_url)
+        self._public = open_files(public_url) if public_url else self._files
 
     @contextmanager
     def write(self, batch_id: BatchId, name: str) -> Iterator[S3Writer]:
@@ -73,13 +73,9 @@ class S3BlobStore:
         for name, pieces in blobs.items():
             self._put(self._key(batch_id, name), b"".join(pieces))
 
-    @storage_errors()
     def read(self, batch_id: BatchId, name: str) -> BinaryIO:
         """Open a blob; reads fetch byte ranges."""
-        file = self._files.open(
-            self._path(batch_id, name), "rb", block_size=READ_AHEAD_BYTES, cache_type="readahead"
-        )
-        return cast("BinaryIO", io.BufferedReader(_RawObjectReader(file), READ_AHEAD_BYTES))
+        return open_object(self._files, self._path(batch_id, name), READ_AHEAD_BYTES)
 
     @storage_errors()
     def load(self, batch_id: BatchId, name: str, limit: int | None = None) -> bytes:
@@ -222,7 +218,7 @@ class S3BlobStore:
         return self._path(folder, name)[len(self._bucket) + 1 :]
 
 
-def _open_files(endpoint_url: str) -> Any:
+def open_files(endpoint_url: str) -> Any:
     """The file system of s3fs for an endpoint."""
     files = s3fs.S3FileSystem(
         endpoint_url=endpoint_url or None,
@@ -241,6 +237,18 @@ def _open_files(endpoint_url: str) -> Any:
     # s3fs would repeat all of these attempts, with waits of its own.
     files.retries = 1
     return files
+
+
+@storage_errors()
+def open_object(files: Any, path: str, block_bytes: int) -> BinaryIO:
+    """Open an object to be read in blocks; its errors are those of a file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        PermissionError: the service may not read it.
+    """
+    file = files.open(path, "rb", block_size=block_bytes, cache_type="readahead")
+    return cast("BinaryIO", io.BufferedReader(_RawObjectReader(file), READ_AHEAD_BYTES))
 
 
 class _RawObjectReader(io.RawIOBase):
