@@ -41,9 +41,15 @@ KEY_PREFIX = TextRule(
     pattern=re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}"),
     expected="up to 40 letters, digits and the characters `_.:-`",
 )
+BUCKET = r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^?#,\s]*)?"
 BUCKET_URL = TextRule(
-    pattern=re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^?#\s]*)?"),
+    pattern=re.compile(BUCKET),
     expected="the address of a bucket, like s3://bucket/prefix",
+)
+BUCKET_URLS = TextRule(
+    pattern=re.compile(rf"{BUCKET}(\s*,\s*{BUCKET})*"),
+    expected="addresses of buckets or folders in them, like s3://bucket/prefix/, separated by "
+    "commas",
 )
 HTTP_URL = TextRule(
     pattern=re.compile(r"https?://[^/?#\s@]+/?"),
@@ -190,6 +196,28 @@ class Settings:
         "Endpoint of the S3-compatible stores, like `http://minio:9000`; empty: Amazon's.",
         rule=HTTP_URL,
     )
+    blob_public_url: str = setting(
+        "BLOB_PUBLIC_URL",
+        "",
+        "Endpoint of `BLOB_URL` as callers reach it, for downloads from the store; empty: "
+        "`BLOB_ENDPOINT_URL`.",
+        rule=HTTP_URL,
+    )
+    input_uris: str = setting(
+        "INPUT_URIS",
+        "",
+        "Buckets and folders, `s3://bucket/prefix/`, separated by commas, whose objects callers "
+        "may have valued by `input_uri`; every key with the scope `bulk` may read them. Empty: "
+        "none.",
+        rule=BUCKET_URLS,
+    )
+    result_url_s: int = setting(
+        "RESULT_URL_S",
+        300,
+        "How long the address holds by which `redirect=true` has a result file of a bucket "
+        "downloaded from the store; 0: the API sends all files.",
+        "s",
+    )
     state_url: str = setting(
         "STATE_URL",
         "",
@@ -302,7 +330,11 @@ class Settings:
         "BATCH_CHUNK_ROWS", 20_000, "Maximum rows of one chunk of a batch.", minimum=1
     )
     batch_window: int = setting(
-        "BATCH_WINDOW", 4, "Chunks of one batch in progress at once.", minimum=1
+        "BATCH_WINDOW",
+        4,
+        "Chunks of one batch in progress at once, at least: with more processes of bulk workers, "
+        "one more than these.",
+        minimum=1,
     )
     estimate_days: int = setting(
         "ESTIMATE_DAYS",
