@@ -15,6 +15,7 @@ from api.middleware.authentication import Scope, require_scope
 from shared.blobs.row_index import STATUSES, VERDICTS, RowFilter, RowOrder
 from shared.domain.batch import NUMBER_COLUMNS
 from shared.i18n.languages import Language
+from shared.messages.rules import characters, every_error, one_of, whole_number
 from shared.messages.texts import describe_row_error
 
 blueprint = ApiBlueprint("rows", __name__, description="Rows of the results of a batch.")
@@ -22,6 +23,7 @@ MAX_PAGE = 1_000_000
 SORTS = (*map(str, RowOrder), *(f"-{order}" for order in RowOrder))
 """Values of `sort`; those with a minus begin with the largest value."""
 BRAND_MAX_CHARS = 100
+_PAGE = whole_number(1, MAX_PAGE)
 
 
 class RowsQuery(Schema):
@@ -29,7 +31,7 @@ class RowsQuery(Schema):
 
     sort = fields.String(
         load_default="line",
-        validate=validate.OneOf(SORTS, error=f"one of {', '.join(SORTS)}"),
+        validate=validate.OneOf(SORTS, error=one_of(SORTS)),
         metadata={
             "description": "Order of the rows; with a minus, the largest value first. Rows without "
             "a value come last.",
@@ -37,15 +39,15 @@ class RowsQuery(Schema):
         },
     )
     verdict = fields.String(
-        validate=validate.OneOf(VERDICTS[1:], error=f"one of {', '.join(VERDICTS[1:])}"),
+        validate=validate.OneOf(VERDICTS[1:], error=one_of(VERDICTS[1:])),
         metadata={"description": "Only rows with this verdict.", "enum": list(VERDICTS[1:])},
     )
     status = fields.String(
-        validate=validate.OneOf(STATUSES, error=f"one of {', '.join(STATUSES)}"),
+        validate=validate.OneOf(STATUSES, error=one_of(STATUSES)),
         metadata={"description": "Only rows with this status.", "enum": list(STATUSES)},
     )
     brand = fields.String(
-        validate=validate.Length(max=BRAND_MAX_CHARS, error=f"0-{BRAND_MAX_CHARS} characters"),
+        validate=validate.Length(max=BRAND_MAX_CHARS, error=characters(BRAND_MAX_CHARS, minimum=0)),
         metadata={
             "description": "Only rows of this brand, as `read_as` has it; empty: rows without one.",
             "example": "Dacia",
@@ -53,7 +55,8 @@ class RowsQuery(Schema):
     )
     page = fields.Integer(
         load_default=1,
-        validate=validate.Range(1, MAX_PAGE, error=f"1-{MAX_PAGE}"),
+        validate=validate.Range(1, MAX_PAGE, error=_PAGE),
+        error_messages=every_error(_PAGE),
         metadata={"description": f"From 1; a page has {PAGE_ROWS} rows."},
     )
 
