@@ -14,7 +14,8 @@ from api.http.responses import ApiBlueprint, json_response, query_parameters
 from api.middleware.authentication import Scope, require_scope
 from shared.blobs.row_index import STATUSES, VERDICTS, RowFilter, RowOrder
 from shared.domain.batch import NUMBER_COLUMNS
-from shared.i18n.languages import Language
+from shared.i18n.languages import Language, stored_language
+from shared.messages.row_notes import notes_in
 from shared.messages.rules import characters, every_error, one_of, whole_number
 from shared.messages.texts import describe_row_error
 
@@ -88,7 +89,10 @@ class RowSchema(Schema):
     result = fields.Dict(
         keys=fields.String(),
         required=True,
-        metadata={"description": "The added columns of `/results`; numbers are numbers or null."},
+        metadata={
+            "description": "The added columns of `/results`; numbers are numbers or null, notes "
+            "and reasons in the language of the request."
+        },
     )
     errors = fields.List(fields.Nested(CellErrorSchema), required=True)
 
@@ -146,8 +150,10 @@ def rows(batch_id: str) -> Response:
     """Send a page of the rows of an ended batch."""
     given = load_query(RowsQuery)
     query = row_query(given)
-    page = services().batch_rows.page(current_batch(batch_id), query)
-    response = json_response(dump_page(page, query, language()))
+    batch = current_batch(batch_id)
+    page = services().batch_rows.page(batch, query)
+    written = stored_language(batch.manifest.options.language)
+    response = json_response(dump_page(page, query, written, language()))
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Content-Language"] = language()
     response.vary.add("Accept-Language")
@@ -165,11 +171,18 @@ def row_query(given: dict[str, Any]) -> RowQuery:
     )
 
 
-def dump_page(page: RowPage, query: RowQuery, lang: Language) -> dict[str, Any]:
-    """The JSON representation of a page."""
+def dump_page(page: RowPage, query: RowQuery, written: Language, lang: Language) -> dict[str, Any]:
+    """The JSON representation of a page.
+
+    Args:
+        page: the rows.
+        query: which page it is.
+        written: the language of the texts in the results.
+        lang: of the reader.
+    """
     head = page.head
     return {
-        "rows": [_dump_row(row, page.columns, lang) for row in page.rows],
+        "rows": [_dump_row(row, page.columns, written, lang) for row in page.rows],
         "total": page.total,
         "page": query.page,
         "pages": page.pages,
@@ -187,8 +200,14 @@ def dump_page(page: RowPage, query: RowQuery, lang: Language) -> dict[str, Any]:
     }
 
 
-def _dump_row(row: ResultRow, columns: Sequence[str], lang: Language) -> dict[str, Any]:
-    result: dict[str, Any] = {name: text or None for name, text in row.added.items()}
+def _dump_row(
+    row: ResultRow, columns: Sequence[str], written: Language, lang: Language
+) -> dict[str, Any]:
+    told = dict(row.added)
+    told["row_notes"] = notes_in(told["row_notes"], written, lang).text
+    if row.errors:
+        told["row_error"] = " ".join(describe_row_error(error, lang) for error in row.errors)
+    result: dict[str, Any] = {name: text or None for name, text in told.items()}
     for name in NUMBER_COLUMNS & result.keys():
         result[name] = float(row.added[name]) if row.added[name] else None
     return {

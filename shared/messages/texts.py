@@ -189,6 +189,11 @@ def quote(value: Any, language: Language) -> str:
 _NOTHING = mark("nothing")
 
 
+def quotation_marks(language: Language) -> tuple[str, str]:
+    """What stands before and after a quoted value."""
+    return _QUOTES[language]
+
+
 def describe_field_error(field: CarField, code: str, value: Any, language: Language) -> str:
     """The message about an invalid field."""
     return translate(FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"]), language).format(
@@ -211,10 +216,10 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
 
 def describe_note(field: str, code: str, value: str, language: Language) -> str:
     """The note on a cell that was ignored, or read as a bound: an entry of `row_notes`."""
-    note = _note_template(field, code, language)
+    note = note_template(field, code, language)
     if code == MISSPELT:
-        note = note.replace(_READ_AS, _corrected_word(CAR_FIELDS[field], value, language))
-    return note.replace(_VALUE, quote(value, language))
+        note = note.replace(READ_AS_GAP, _corrected_word(CAR_FIELDS[field], value, language))
+    return note.replace(VALUE_GAP, quote(value, language))
 
 
 def _corrected_word(field: CarField, value: str, language: Language) -> str:
@@ -228,20 +233,21 @@ def choice_name(choice: str, language: Language) -> str:
     return translate_in_context(CHOICE_CONTEXT, choice, language)
 
 
-_VALUE, _READ_AS = "\0", "\1"
-"""Stand for the cell, and what it was read as, in `_note_template`."""
+VALUE_GAP, READ_AS_GAP = "\0", "\1"
+"""Stand for the cell, and what it was read as, in `note_template`."""
 
 
 @lru_cache(maxsize=1024)
-def _note_template(field: str, code: str, language: Language) -> str:
+def note_template(field: str, code: str, language: Language) -> str:
     """The note on a cell of an optional field, whose bounds never change."""
     car_field = CAR_FIELDS[field]
     text = FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])
     message = translate(text, language).format(
         label=car_field.label(language),
         expected=expected(car_field, language),
-        value=_VALUE,
-        read_as=_READ_AS,
+        value=VALUE_GAP,
+        example=quote(f"{car_field.example} {car_field.unit}", language),
+        read_as=READ_AS_GAP,
     )
     if code in READ_CODES:
         return message

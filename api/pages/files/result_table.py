@@ -15,6 +15,7 @@ from shared.domain.batch import Batch
 from shared.domain.names import fold_name
 from shared.i18n.catalogue import mark
 from shared.i18n.languages import stored_language
+from shared.messages.row_notes import notes_in
 from shared.messages.texts import describe_row_error, quote
 
 if TYPE_CHECKING:
@@ -116,7 +117,6 @@ class TableView:
             "whole": self._url(verdict=None, status=None, brand=None, page=1),
             "back": kept_query(self._parameters),
             "chosen_language": chosen_language(),
-            "notes_language": self._notes_language,
         }
 
     def _with_reasons_first(self, columns: Sequence[int]) -> list[int]:
@@ -191,7 +191,7 @@ class TableView:
             "status_name": _(STATUS_NAMES.get(added["row_status"], added["row_status"])),
             "reasons": reasons,
             "wrong_columns": list(dict.fromkeys(filter(None, (e["column"] for e in row.errors)))),
-            "notes": added["row_notes"],
+            "notes": notes_in(added["row_notes"], self._notes_language, language),
             "cells": list(self._cells(row)),
             "is_correctable": bool(row.line) or row.is_rejected,
         }

@@ -278,6 +278,27 @@ def test_arabic_pages_have_no_french_or_english_words(site: Site) -> None:
     assert_arabic(answer.get_data(as_text=True), names)
 
 
+def test_notes_and_reasons_of_a_french_upload_are_in_the_language_of_the_reader(site: Site) -> None:
+    rows = [*ROWS, "A5;Dacia;Logan;2018;Diesel;Manuelle;beaucoup;70 000"]
+    batch = site.path.run("\n".join([HEADER, *rows]).encode(), language="fr")
+    address = f"/fichiers/{batch.manifest.id}"
+    names = (*HEADER.split(";"), *";".join(rows).split(";"), "Picanto", "stock.csv")
+    for page in (f"{address}?lang=ar", f"{address}/lignes?lang=ar&ligne=2&ligne=5"):
+        html = site.get(page)
+        assert "قيمة مُهملة: الحقل «المسافة المقطوعة»" in html
+        assert 'lang="fr" dir="auto"' not in html
+        assert_arabic(html, names)
+    assert "Valeur ignorée" in site.get(f"{address}?lang=fr")
+    assert "Value ignored: Odometer" in site.get(f"{address}?lang=en")
+    answer = site.client.get(
+        f"/batches/{batch.manifest.id}/rows", headers={"Accept-Language": "en"}
+    )
+    found = {row["line"]: row["result"] for row in answer.get_json()["rows"]}
+    assert found[6]["row_notes"].startswith("Value ignored: Odometer")
+    assert found[3]["row_error"].startswith("Year of first registration: expected")
+    assert found[2]["row_error"] is None
+
+
 def test_an_outage_says_what_does_not_answer_and_tries_again(site: Site) -> None:
     batch_id = site.path.accept(STOCK)
     folder = site.path.folder / "batches" / batch_id
