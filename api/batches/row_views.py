@@ -23,7 +23,7 @@ blueprint = ApiBlueprint("rows", __name__, description="Rows of the results of a
 MAX_PAGE = 1_000_000
 SORTS = (*map(str, RowOrder), *(f"-{order}" for order in RowOrder))
 """Values of `sort`; those with a minus begin with the largest value."""
-BRAND_MAX_CHARS = 100
+BRAND_MAX_CHARS = TEXT_MAX_CHARS = 100
 _PAGE = whole_number(1, MAX_PAGE)
 
 
@@ -52,6 +52,15 @@ class RowsQuery(Schema):
         metadata={
             "description": "Only rows of this brand, as `read_as` has it; empty: rows without one.",
             "example": "Dacia",
+        },
+    )
+    q = fields.String(
+        load_default="",
+        validate=validate.Length(max=TEXT_MAX_CHARS, error=characters(TEXT_MAX_CHARS, minimum=0)),
+        metadata={
+            "description": "Only rows with this text in one of the file's own cells or in "
+            "`read_as`, whatever its case and accents.",
+            "example": "casablanca",
         },
     )
     page = fields.Integer(
@@ -168,6 +177,7 @@ def row_query(given: dict[str, Any]) -> RowQuery:
         descending=sort.startswith("-"),
         wanted=RowFilter(given.get("verdict"), given.get("status"), given.get("brand")),
         page=given["page"],
+        text=given["q"].strip(),
     )
 
 

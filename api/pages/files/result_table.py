@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import EXCLUDE, ValidationError
 
-from api.batches.row_views import RowsQuery, row_query
+from api.batches.row_search import SEARCH_MAX_ROWS
+from api.batches.row_views import TEXT_MAX_CHARS, RowsQuery, row_query
 from api.batches.rows import PAGE_ROWS, ResultRow, RowPage, RowQuery
 from api.pages.language import chosen_language, page_language, page_url
 from api.pages.language import gettext as _
@@ -44,7 +45,7 @@ SORT_NAMES = {
 MAX_COLUMNS = 30
 """Own columns that the table shows; the others are in the downloads."""
 CELL_MAX_CHARS = 120
-FILTERS = ("verdict", "status", "brand")
+FILTERS = ("q", "verdict", "status", "brand")
 ANCHOR = "#lignes"
 
 
@@ -114,7 +115,10 @@ class TableView:
             "headers": {str(order): self._header(order) for order in RowOrder},
             "address": page_url(f"/fichiers/{self._batch.manifest.id}"),
             "is_filtered": any(self._parameters.get(name) for name in FILTERS),
-            "whole": self._url(verdict=None, status=None, brand=None, page=1),
+            "whole": self._url(**dict.fromkeys(FILTERS), page=1),
+            "text": self._parameters["q"],
+            "text_max_chars": TEXT_MAX_CHARS,
+            "is_searched": self._batch.progress.counts.done <= SEARCH_MAX_ROWS,
             "back": kept_query(self._parameters),
             "chosen_language": chosen_language(),
         }

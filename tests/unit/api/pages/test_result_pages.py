@@ -140,6 +140,27 @@ def test_links_of_the_table_keep_filter_and_language(site: Site) -> None:
     assert "Rows 1 to 4" in text_of(site.get(f"{address}?lang=en&sort=wrong&page=x"))
 
 
+def test_a_text_filters_the_rows_and_stays_in_links_and_form(site: Site) -> None:
+    batch = site.path.run(STOCK)
+    address = f"/fichiers/{batch.manifest.id}"
+    html = site.get(f"{address}?lang=en&q=MANUELLE&brand=Dacia&sort=-price")
+    assert "Rows 1 to 1 of 1" in text_of(html)
+    field = re.search(r'<input id="q"[^>]*>', html)
+    assert field
+    assert 'value="MANUELLE"' in field[0]
+    links = [unescape(one) for one in re.findall(r'href="([^"]+#lignes)"', html)]
+    assert all("q=MANUELLE" in one for one in links if "sort=brand" in one)
+    assert any("q=" not in one for one in links), "show all rows"
+    hidden = entries(html)
+    assert hidden["q"] == "MANUELLE"
+    none = site.get(f"{address}?lang=ar&q=%3Cb%3E")
+    assert "&lt;b&gt;" in none
+    assert_arabic(none, ("<b>", *HEADER.split(";"), *";".join(ROWS).split(";"), "stock.csv"))
+    assert "Rows 1 to 4" in text_of(site.get(f"{address}?lang=en&q=" + "x" * 101))
+    answer = site.client.get(f"/batches/{batch.manifest.id}/rows?q=picanto")
+    assert [row["cells"]["Réf"] for row in answer.get_json()["rows"]] == ["A3"]
+
+
 def test_one_link_opens_the_form_of_all_rejected_rows(site: Site) -> None:
     batch = site.path.run(STOCK)
     html = site.get(f"/fichiers/{batch.manifest.id}?lang=en")
