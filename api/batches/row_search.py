@@ -54,6 +54,9 @@ def search_rows(results: BinaryIO, index: RowIndex, query: TextQuery) -> bytes:
         start = offsets[first]
         results.seek(start)
         piece = results.read(offsets[last] - start)
-        for row in range(first, last):
+        if piece.count(b"\n") == last - first and piece.endswith(b"\n"):
+            found[first:last] = bytes(query.in_lines(piece))
+            continue
+        for row in range(first, last):  # a cell has a line break
             found[row] = query.is_in(piece[offsets[row] - start : offsets[row + 1] - start])
     return bytes(found)

@@ -45,6 +45,13 @@ def test_other_cells_and_what_stands_between_cells_are_no_text(text: str) -> Non
     assert not TextQuery(text, ";", {0, 1}).is_in(record(["A-1", "Citroën", "hidden"]))
 
 
+@pytest.mark.parametrize("text", ["citroen", "zzz", "a b", "٢", '"b', "c3"])
+def test_rows_are_searched_together_as_one_by_one(text: str) -> None:
+    rows = [record(["x", cell, "citroen"]) for cell in ("Citroën", "A;B", 'a "b"', "٢", "", "C3")]
+    query = TextQuery(text, ";", {0, 1})
+    assert query.in_lines(b"".join(rows)) == [query.is_in(row) for row in rows]
+
+
 def test_characters_without_a_place_in_the_alphabet_are_found_as_they_are() -> None:
     assert TextQuery("٢٠١٩", ";", {0, 1}).is_in("سنة ٢٠١٩;x\n".encode())
     assert not TextQuery("٢٠٢٠", ";", {0, 1}).is_in("سنة ٢٠١٩;x\n".encode())
