@@ -74,6 +74,7 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.ResultNotReady: 409,
     errors.TooManyRowsForSheet: 422,
     errors.TooManyRowsForTable: 422,
+    errors.TooManyRowsForSearch: 422,
     errors.NothingToRetry: 409,
     errors.CorrectionInProgress: 409,
     errors.NothingToCorrect: 409,

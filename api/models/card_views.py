@@ -19,6 +19,7 @@ from model_store.cards.written import written_language, written_languages
 from model_store.registry.manifest import card_data_file, card_markdown_file
 from shared.domain.errors import ModelNotLoaded
 from shared.i18n.languages import LANGUAGE_NAMES, LANGUAGES, Language, direction
+from shared.messages.rules import one_of
 
 ACTIVE = "active"
 """Alias of the active version in URLs."""
@@ -45,7 +46,7 @@ class CardQuery(Schema):
     """The language of a card."""
 
     lang = fields.String(
-        validate=OneOf(LANGUAGES, error=f"one of {', '.join(LANGUAGES)}"),
+        validate=OneOf(LANGUAGES, error=one_of(LANGUAGES)),
         metadata={"description": "Instead of `Accept-Language`"},
     )
 

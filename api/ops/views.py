@@ -14,6 +14,7 @@ from api.http.requests import load_query
 from api.http.responses import ApiBlueprint, described, json_response, query_parameters
 from api.middleware.authentication import Scope, is_admin, require_scope
 from shared.domain.errors import FieldProblem, InvalidInput
+from shared.messages.rules import DAY
 from shared.metrics import exposition
 
 blueprint = ApiBlueprint("operations", __name__, description="Health, metrics and statistics.")
@@ -198,6 +199,4 @@ def _valid_day(text: str) -> str:
             return date.fromisoformat(text).isoformat()
     except ValueError:
         pass
-    raise InvalidInput(
-        [FieldProblem("?date", "invalid-parameter", expected="YYYY-MM-DD", value=text)]
-    )
+    raise InvalidInput([FieldProblem("?date", "invalid-parameter", expected=DAY, value=text)])

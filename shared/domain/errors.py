@@ -123,6 +123,10 @@ class TooManyRowsForTable(DomainError, code="too-many-rows-for-table"):
     """The results have `rows` rows; pages of rows are made of `maximum` at most."""
 
 
+class TooManyRowsForSearch(DomainError, code="too-many-rows-for-search"):
+    """The results have `rows` rows; texts are searched in `maximum` at most."""
+
+
 class NothingToRetry(DomainError, code="nothing-to-retry"):
     """The file of the batch `id` is refused, or is not stored any more."""
 

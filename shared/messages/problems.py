@@ -215,6 +215,10 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         mark("Too many rows for a table"),
         mark("Pages of rows are made of up to {maximum} rows; there are {rows}: download them."),
     ),
+    "too-many-rows-for-search": (
+        mark("Too many rows for a search"),
+        mark("Texts are searched in up to {maximum} rows; there are {rows}: use the filters."),
+    ),
     "nothing-to-retry": (
         mark("Nothing to retry"),
         mark("The file of batch {id} is refused, or is not kept any more. Send it again."),
