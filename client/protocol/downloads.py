@@ -21,6 +21,9 @@ MAX_STALLED_ATTEMPTS = 5
 EXPORT_TIMEOUT_S = 3600.0
 """Longest wait for the service to make an export of a large file."""
 
+NOT_READY = "form-not-ready"
+"""Code of the problem that the service still makes what is asked for."""
+
 PART_NAME_MAX_BYTES = 160
 """Of the target's name in the name of the file beside it: file systems permit 255 in all."""
 
@@ -96,7 +99,7 @@ class Download:
             try:
                 is_complete = yield from self._fetch(part, deadline)
             except ConflictError as error:
-                if error.code != "form-not-ready":
+                if error.code != NOT_READY:
                     raise
                 yield from pause(error, attempt, export_deadline)
             except RETRYABLE as error:
