@@ -150,7 +150,8 @@ class Download:
             if head.headers.get("Content-Range") == f"bytes */{have}":
                 return True
             part.truncate(0)
-            raise ServiceUnreachableError(f"{head.url}: what has arrived is not part of it")
+            text = f"{head.url}: what has arrived is not part of it"
+            raise ServiceUnreachableError(text, outage="lost", url=self.exchange.base_url)
         if head.status >= HTTPStatus.BAD_REQUEST:
             body = yield from self.exchange.body(deadline)
             raise self.exchange.problem(Answer(head=head, body=body))
