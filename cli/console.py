@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.shell.language import gettext as _
-from cli.shell.language import language
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from model_store.registry.manifest import MEASURED
 from shared.domain.errors import DomainError
 from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
+from shared.i18n.command import language
 from shared.messages.texts import describe_problem
 from shared.settings import Settings
 
