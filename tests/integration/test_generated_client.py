@@ -200,7 +200,8 @@ def test_models(call):
 
 
 def test_suggestions(call):
-    found = call("suggest", "Suggestions", field=call.models.SuggestField.MODEL, company="Seat", q="ibi")
+    field = call.models.SuggestField.MODEL
+    found = call("suggest", "Suggestions", field=field, company="Seat", q="ibi")
     assert "ibiza" in [each.value.casefold() for each in found.suggestions]
     usual = call("get_usual_values", "Usual", company="Seat", model="Ibiza", year=2017)
     assert usual.km_driven
