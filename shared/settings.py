@@ -41,11 +41,11 @@ KEY_PREFIX = TextRule(
     pattern=re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}"),
     expected="up to 40 letters, digits and the characters `_.:-`",
 )
-BUCKET = r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^?#,\s]*)?"
 BUCKET_URL = TextRule(
-    pattern=re.compile(BUCKET),
+    pattern=re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^?#\s]*)?"),
     expected="the address of a bucket, like s3://bucket/prefix",
 )
+BUCKET = r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^?#,\s]*)?"
 BUCKET_URLS = TextRule(
     pattern=re.compile(rf"{BUCKET}(\s*,\s*{BUCKET})*"),
     expected="addresses of buckets or folders in them, like s3://bucket/prefix/, separated by "

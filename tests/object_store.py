@@ -70,6 +70,18 @@ class ObjectStore:
         for key in keys:
             backend.put_object(BUCKET, key, content)
 
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Refuse connections in this context; the objects stay."""
+        self.server.stop()
+        try:
+            yield
+        finally:
+            port = int(self.endpoint_url.rpartition(":")[2])
+            again = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+            again.start()
+            self.server.__dict__.update(again.__dict__)
+
     def unfinished(self) -> list[str]:
         """Return the keys of unfinished multipart uploads."""
         return [

@@ -8,7 +8,7 @@ import pytest
 from shared.blobs.batch_files import LINES
 from shared.blobs.s3 import S3BlobStore
 from shared.blobs.s3_writer import PART_BYTES
-from shared.domain.batch import RowCounts
+from shared.domain.batch import BatchOutcome, RowCounts
 from shared.domain.ids import new_id
 from shared.domain.job import JobState
 from tests.batch_parts import BulkPath, cars_csv
@@ -84,3 +84,28 @@ def test_a_segment_that_a_killed_worker_did_not_publish_is_read_from_the_bucket(
     in_bucket.drain()
     assert lost.read_bytes() == content
     assert len(object_store.traffic.matching("GET", "/audit/")) == 1
+
+
+def test_a_store_that_is_away_for_a_minute_costs_no_row_and_no_attempt(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with running_object_store() as store:
+        blobs = S3BlobStore(f"s3://{BUCKET}/batches", store.endpoint_url)
+        path = BulkPath(tmp_path, servers.broker, blobs=blobs, max_attempts=1)
+        batch_id = path.accept(cars_csv(75))
+        for _ in range(6):
+            path.step()
+        done = path.store.progress(batch_id)
+        assert done is not None
+        assert 0 < done.counts.done < 75
+        with store.away():
+            for _ in range(3):
+                path.drain()
+                path.clock.now += 20
+                assert path.sweep.sweep() > 0, "steps are sent again"
+            assert path.store.progress(batch_id) == done
+        batch = path.sweep_until_ended(batch_id)
+    assert batch.progress.outcome is BatchOutcome.COMPLETE
+    assert batch.progress.counts == RowCounts(valid=75)
+    assert len(path.audit_lines()) == 75
+    assert path.dead_letters.count() == 0
