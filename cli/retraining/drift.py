@@ -10,6 +10,7 @@ import click
 from cli.console import BadInputError, click_errors, print_json
 from cli.shell.options import json_option
 from shared.i18n.command import gettext as _
+from shared.i18n.command import os_reason
 from shared.settings import Settings
 
 DEFAULT_DAYS = 28
@@ -139,7 +140,7 @@ def _check_writable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        text = _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
+        text = _("{path} cannot be written: {reason}").format(path=path, reason=os_reason(error))
         raise BadInputError(text) from None
 
 
@@ -153,7 +154,7 @@ def _write(path: Path, text: str) -> None:
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except OSError as error:
-        text = _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
+        text = _("{path} cannot be written: {reason}").format(path=path, reason=os_reason(error))
         raise BadInputError(text) from None
     finally:
         if temporary is not None:

@@ -6,11 +6,27 @@ Only commands speak: in the processes of the service, which write logs, texts st
 import gettext as standard_gettext
 import os
 
-from shared.i18n.catalogue import DOMAIN, LOCALE, translate, translate_plural
+from shared.i18n.catalogue import DOMAIN, LOCALE, mark, translate, translate_plural
 from shared.i18n.languages import SOURCE_LANGUAGE, Language, as_language
 
 LOCALE_VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 """The first that is set holds, as in other programs."""
+
+OF_SYSTEM = (
+    mark("No such file or directory"),
+    mark("Not a directory"),
+    mark("Is a directory"),
+    mark("File exists"),
+    mark("Permission denied"),
+    mark("Operation not permitted"),
+    mark("Read-only file system"),
+    mark("No space left on device"),
+    mark("Disk quota exceeded"),
+    mark("Input/output error"),
+    mark("Address already in use"),
+    mark("Cannot assign requested address"),
+)
+"""Errors as the operating system words them in English."""
 
 _chosen: list[Language] = []
 """The language of this run, if `speak` was called."""
@@ -44,3 +60,8 @@ def gettext(text: str) -> str:
 def ngettext(singular: str, plural: str, number: int) -> str:
     """The form that `number` takes in the language of the command; placeholders stay in place."""
     return translate_plural(singular, plural, number, language())
+
+
+def os_reason(error: OSError) -> str:
+    """The cause of an error of the operating system, in the language of the command."""
+    return gettext(error.strerror or str(error))
