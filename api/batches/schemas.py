@@ -258,8 +258,7 @@ class BatchSubmissionQuery(UploadQuery):
         load_default="",
         metadata={
             "description": "An object in a bucket that the service may read (`INPUT_URIS`), "
-            "instead of a body.",
-            "example": "s3://incoming/stock.csv",
+            "like `s3://incoming/stock.csv`, instead of a body.",
         },
     )
 
