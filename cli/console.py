@@ -13,6 +13,7 @@ import click
 
 from cli.shell.options import json_option
 from cli.streams import echo_json
+from model_store.cards.growth import growth_reason
 from model_store.registry.manifest import MEASURED
 from shared.domain.errors import DomainError
 from shared.i18n.catalogue import mark
@@ -107,7 +108,7 @@ def interval_note(training: Mapping[str, Any]) -> str:
     else:
         text = _(
             "intervals widen with the age of the data by the reference growth, because {reason}"
-        ).format(reason=growth["reason"])
+        ).format(reason=growth_reason(growth, language()))
     lines = [f"  {text}"]
     until = growth.get("data_until", training["data_as_of"])
     if until != training["data_as_of"]:

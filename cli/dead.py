@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from cli.shell.broker_errors import describe_broker_error
 from cli.shell.exit_codes import REFUSED, UNUSABLE
 from cli.shell.options import json_option
 from cli.streams import echo_json
@@ -129,6 +130,6 @@ def _service() -> Iterator[DeadLetterService]:
     except BrokenPipeError:
         raise
     except (DomainError, OSError) as error:
-        text = _("{error}: is the service running? (`carprice status`)").format(error=error)
+        text = describe_broker_error(error, settings.redis_url)
         click.echo(f"carprice: {text}", err=True)
         raise SystemExit(UNUSABLE) from None

@@ -18,12 +18,16 @@ from data.hedonic.model import SEPARATOR
 from data.listings.loading import load_listings_of
 from data.market.price_index import market_index
 from data.market.reference import REFERENCE_MARKET, ReferenceMarket
+from shared.i18n.catalogue import mark
 from shared.i18n.command import gettext as _
 
 _MAX_BRANDS_SHOWN = 15
 _MAX_MODELS_SHOWN = 8
 _TRIAL_ROWS = 100
 """Listings drawn from new statistics before they replace the old ones."""
+
+
+MARKET = mark("the market")
 
 
 @click.group()
@@ -60,7 +64,7 @@ def calibrate(
     with click_errors():
         listings, report = load_listings_of(paths)
         click.echo(report.summary(), err=True)
-        report_dates(listings, report.file, what="the market")
+        report_dates(listings, report.file, what=MARKET)
         versions = None if new_prices is None else load_new_prices(new_prices)
         found = calibrate_market(listings, versions)
         generate_listings(found, _TRIAL_ROWS, seed=DEFAULT_SEED)

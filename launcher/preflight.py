@@ -92,12 +92,12 @@ def check_addresses(settings: Settings) -> None:
     for variable, url in (("REDIS_URL", settings.redis_url), ("CACHE_URL", settings.cache_url)):
         try:
             connect(url or "unix:///none").close()
-        except ValueError as error:
-            raise CannotStartError(
-                _(
-                    "{variable}: {error}; expected an address like redis://:password@host:6379/0"
-                ).format(variable=variable, error=error)
-            ) from None
+        except ValueError:
+            text = _(
+                "{variable} is not the address of a server: expected is one like"
+                " redis://:password@host:6379/0"
+            )
+            raise CannotStartError(text.format(variable=variable)) from None
 
 
 def check_ports(settings: Settings) -> None:

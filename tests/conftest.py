@@ -20,6 +20,8 @@ import redis
 import structlog
 
 from scripts.ports import reserve_port
+from shared.i18n import command
+from shared.i18n.languages import SOURCE_LANGUAGE
 from shared.redis.connections import RedisClient, connect
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
@@ -69,6 +71,14 @@ def log_configuration() -> Iterator[None]:
     kept = structlog.get_config()
     yield
     structlog.configure(**kept)
+
+
+@pytest.fixture(autouse=True)
+def language_of_commands() -> Iterator[None]:
+    """Let the process speak English again: a command may have been run in another language."""
+    yield
+    if command.language() != SOURCE_LANGUAGE:
+        command.speak(SOURCE_LANGUAGE)
 
 
 @contextlib.contextmanager

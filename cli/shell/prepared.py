@@ -28,6 +28,7 @@ def prepared(command: click.Command, path: str) -> click.Command:
         path: its words after `carprice`, like `models list`.
     """
     made = copy.copy(command)
+    vars(made)["_help_option"] = None  # click keeps it, in the language of an earlier run
     made.params = [translated(parameter) for parameter in command.params]
     if all(parameter.name != _LANG for parameter in made.params):
         made.params.append(translated(language_option()))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ROWS = 30_000
 """Number of listings drawn from the reference market to train the default model."""
+MODEL = mark("the model")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ def load_training_data(paths: tuple[Path, ...], seed: int, price_level: str | No
 
 
 def report_dates(
-    listings: "pd.DataFrame", name: str, price_level: str | None = None, *, what: str = "the model"
+    listings: "pd.DataFrame", name: str, price_level: str | None = None, *, what: str = MODEL
 ) -> None:
     """Report what missing dates, or those of a single month, mean for `what`.
 

@@ -96,7 +96,7 @@ def calibrate(listings: pd.DataFrame, new_prices: pd.DataFrame | None = None) ->
     if len(listings) < MIN_LISTINGS:
         raise ListingsError(
             _("{listings} listings are too few for a market; at least {least}").format(
-                listings=len(listings), MIN_LISTINGS=MIN_LISTINGS
+                listings=len(listings), least=MIN_LISTINGS
             )
         )
     require_several_brands(listings)

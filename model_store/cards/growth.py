@@ -15,7 +15,7 @@ from model_store.registry.manifest import (
 )
 from shared.domain.valuation import CALIBRATION_HORIZON_MONTHS
 from shared.i18n.catalogue import mark_in_context
-from shared.i18n.languages import LANGUAGES
+from shared.i18n.languages import LANGUAGES, Language
 
 _TEXTS: Mapping[str, str] = {
     "growth": mark_in_context("card", "Intervals and the age of the data"),
@@ -88,6 +88,12 @@ def _reason(growth: Mapping[str, Any], texts: CardTexts) -> str:
     """Why the growth was not measured; manifests of earlier releases say it in English only."""
     code = growth.get("reason_code", "unknown-reason")
     return _text(texts, code, month=growth.get("month", ""))
+
+
+def growth_reason(growth: Mapping[str, Any], language: Language) -> str:
+    """Why the growth of a version was not measured; as its manifest says it if that has no code."""
+    code = growth.get("reason_code")
+    return str(growth["reason"]) if code is None else _reason(growth, CardTexts(language))
 
 
 def recalibrated_card(folder: Path, version: ModelVersion) -> dict[str, bytes]:

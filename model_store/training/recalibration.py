@@ -304,9 +304,9 @@ def _check_brands(error: FloatArray, brands: npt.NDArray[np.object_], shift: flo
             ).format(
                 names=", ".join(names[np.argsort(-counts)][:_MIN_LEVEL_BRANDS]),
                 shift=f"{np.exp(shift):.3g}",
-                _MIN_LEVEL_BRANDS=_MIN_LEVEL_BRANDS,
-                _BRAND_LISTINGS=_BRAND_LISTINGS,
-                _MAX_BRAND_FACTOR=f"{_MAX_BRAND_FACTOR - 1:.0%}",
+                least=_MIN_LEVEL_BRANDS,
+                each=_BRAND_LISTINGS,
+                change=f"{_MAX_BRAND_FACTOR - 1:.0%}",
             )
         )
     most = names[np.argmax(counts)]

@@ -235,7 +235,7 @@ def _check(listings: pd.DataFrame) -> None:
     if len(listings) < MIN_LISTINGS:
         raise ListingsError(
             _("{listings} usable listings are too few to train on; at least {least}").format(
-                listings=len(listings), MIN_LISTINGS=MIN_LISTINGS
+                listings=len(listings), least=MIN_LISTINGS
             )
         )
     require_several_brands(listings)

@@ -30,6 +30,7 @@ from shared.audit.signing import (
 )
 from shared.blobs.local import fsync_folder, temporary_file
 from shared.domain.clock import Clock
+from shared.i18n.command import gettext as _
 from shared.logging import get_logger
 from shared.metrics import AUDIT_CHECKPOINT_FAILURES
 from shared.settings import Settings
@@ -162,7 +163,11 @@ class Checkpoints:
         is_new = not path.exists()
         if key is None:
             if not is_new:
-                raise CheckpointError(f"{self.key_file}: the key of the audit log is missing")
+                raise CheckpointError(
+                    _("{key_file}: the key of the audit log is missing").format(
+                        key_file=self.key_file
+                    )
+                )
             key = create_key(self.key_file)
         self._key = key
         inventory = Inventory(path, key)

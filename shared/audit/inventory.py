@@ -15,6 +15,7 @@ import orjson
 from shared.audit.file_state import CheckpointError
 from shared.audit.signing import authentic, mac_of, signed
 from shared.blobs.local import fsync, fsync_folder, temporary_file
+from shared.i18n.command import gettext as _
 
 SCHEMA = 1
 FIRST_MAC = "0" * 64
@@ -115,11 +116,11 @@ class Inventory:
             whole = tail[: tail.rfind(b"\n") + 1]
             if len(whole) < len(tail):
                 os.ftruncate(descriptor, start + len(whole))
-            lines, _ = self._encode(entries, self._last_mac(whole))
+            lines, _mac = self._encode(entries, self._last_mac(whole))
             written = os.write(descriptor, lines)
             if written < len(lines):
                 os.ftruncate(descriptor, start + len(whole))
-                raise CheckpointError(f"{self._path}: the disk is full")
+                raise CheckpointError(_("{path}: the disk is full").format(path=self._path))
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
@@ -135,14 +136,24 @@ class Inventory:
         for number, line in enumerate(text[: text.rfind(b"\n") + 1].splitlines(), 1):
             given = authentic(self._key, line)
             if given is None:
-                raise CheckpointError(f"{self._path.name}: line {number} is not authentic")
+                raise CheckpointError(
+                    _("{name}: line {number} is not authentic").format(
+                        name=self._path.name, number=number
+                    )
+                )
             if given["prev"] != prev:
-                raise CheckpointError(f"{self._path.name}: a line before line {number} is missing")
+                raise CheckpointError(
+                    _("{name}: a line before line {number} is missing").format(
+                        name=self._path.name, number=number
+                    )
+                )
             try:
                 entries.append(Entry.from_json(given))
             except (KeyError, ValueError) as error:
                 raise CheckpointError(
-                    f"{self._path.name}: line {number} is of a newer version"
+                    _("{name}: line {number} is of a newer version").format(
+                        name=self._path.name, number=number
+                    )
                 ) from error
             prev = given["mac"]
         return entries
@@ -154,7 +165,9 @@ class Inventory:
         try:
             mac: str = orjson.loads(lines.splitlines()[-1])["mac"]
         except (KeyError, TypeError, ValueError):
-            raise CheckpointError(f"{self._path}: the last line is damaged") from None
+            raise CheckpointError(
+                _("{path}: the last line is damaged").format(path=self._path)
+            ) from None
         return mac
 
     def _encode(self, entries: Iterable[Entry], prev: str) -> tuple[bytes, str]:

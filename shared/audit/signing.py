@@ -10,6 +10,7 @@ import orjson
 
 from shared.audit.file_state import CheckpointError
 from shared.blobs.local import fsync, temporary_file
+from shared.i18n.command import gettext as _
 
 KEY_BYTES = 32
 _MAC_MEMBER = b',"mac":"'
@@ -49,7 +50,11 @@ def read_key(path: Path) -> bytes | None:
     except (OSError, ValueError, IndexError):
         key = b""
     if len(key) < KEY_BYTES:
-        raise CheckpointError(f"{path}: expected a line of {2 * KEY_BYTES} hexadecimal digits")
+        raise CheckpointError(
+            _("{path}: expected a line of {key_bytes} hexadecimal digits").format(
+                path=path, key_bytes=2 * KEY_BYTES
+            )
+        )
     return key
 
 

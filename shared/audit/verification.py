@@ -25,6 +25,7 @@ from shared.audit.file_state import CheckpointError
 from shared.audit.inventory import Entry, FileEntry, Inventory, Kind
 from shared.audit.signing import authentic, has_inventory, read_key
 from shared.domain.ids import id_timestamp, is_id
+from shared.i18n.command import gettext as _
 
 OPEN_BATCH_S = 86_400.0
 """A batch of this age whose files are not listed is not open any more."""
@@ -98,7 +99,7 @@ def verify_log(
         report.open_segments = expected.open_segments
         for name in expected.missing({path.name for path in present}):
             if not (folder / name).exists():
-                report.add(f"{name}: the file was removed")
+                report.add(_("{name}: the file was removed").format(name=name))
     return report
 
 
@@ -134,7 +135,7 @@ def _verify_file(path: Path, expected: "_Expected | None", report: Report) -> No
     if found.fault or fault:
         report.add(f"{path.name}: {found.fault or fault}")
     elif is_complete and anchor is not None and path.stat().st_size > anchor.size:
-        report.add(f"{path.name}: something was added after it was complete")
+        report.add(_("{name}: something was added after it was complete").format(name=path.name))
 
 
 def check_file(path: Path, anchor: FileEntry | None = None) -> FileCheck:
@@ -150,35 +151,47 @@ def check_file(path: Path, anchor: FileEntry | None = None) -> FileCheck:
         for line in file:
             number = chain.verified + chain.open + 1
             if not line.endswith(b"\n"):
-                fault = f"line {number} is torn: its writer died, or is writing it now"
+                fault = _("line {number} is torn: its writer died, or is writing it now").format(
+                    number=number
+                )
                 if must_reach:
                     fault = _cut(anchor, offset)
                 return FileCheck(chain.verified, fault, is_torn=not must_reach, covered=covered)
             if not chain.follow(line):
-                lines = (
-                    f"line {number} was"
-                    if chain.verified + 1 >= number
-                    else f"a line from {chain.verified + 1} to {number} was"
+                first = chain.verified + 1
+                text = (
+                    _("line {line} was changed, or what stood before it is missing")
+                    if first >= number
+                    else _(
+                        "a line from {first} to {line} was changed, or what stood before it is"
+                        " missing"
+                    )
                 )
-                fault = f"{lines} changed, or what stood before it is missing"
+                fault = text.format(first=first, line=number)
                 return FileCheck(chain.verified, fault)
             offset += len(line)
             if must_reach and anchor is not None and offset >= anchor.size:
                 if offset > anchor.size or chain.open or chain.head != anchor.head:
-                    fault = f"a line up to {number} was changed and the chain computed again"
+                    fault = _(
+                        "a line up to {number} was changed and the chain computed again"
+                    ).format(number=number)
                     return FileCheck(0, fault)
                 must_reach, covered = False, chain.verified
     fault = ""
     if must_reach:
         fault = _cut(anchor, offset)
     elif chain.open:
-        fault = f"what stood after line {chain.verified + chain.open} is missing"
+        fault = _("what stood after line {number} is missing").format(
+            number=chain.verified + chain.open
+        )
     return FileCheck(chain.verified, fault, covered=covered)
 
 
 def _cut(anchor: FileEntry | None, size: int) -> str:
     wanted = anchor.size if anchor else 0
-    return f"the end is missing: {size} bytes of at least {wanted}"
+    return _("the end is missing: {size} bytes of at least {wanted}").format(
+        size=size, wanted=wanted
+    )
 
 
 def _read_inventory(checkpoints: Path, key_file: Path, report: Report) -> "_Expected | None":
@@ -190,9 +203,11 @@ def _read_inventory(checkpoints: Path, key_file: Path, report: Report) -> "_Expe
             return _Expected(checkpoints, key, Inventory(path, key).read(), report)
         if key is None:
             if path.exists() or has_checkpoints(checkpoints):
-                report.add(f"{key_file}: the key of the checkpoints is missing")
+                report.add(
+                    _("{key_file}: the key of the checkpoints is missing").format(key_file=key_file)
+                )
         elif has_inventory(key_file) or has_checkpoints(checkpoints):
-            report.add(f"{path}: the inventory was removed")
+            report.add(_("{path}: the inventory was removed").format(path=path))
     except CheckpointError as error:
         report.add(str(error))
     return None
@@ -224,7 +239,11 @@ class _Expected:
             self._take(entry)
             if entry.kind is Kind.RESTARTED:
                 at = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="seconds")
-                report.add(f"{INVENTORY_FILE}: an earlier inventory was removed before {at}")
+                report.add(
+                    _("{name}: an earlier inventory was removed before {at}").format(
+                        name=INVENTORY_FILE, at=at
+                    )
+                )
         report.adopted = len(self._adopted)
 
     def _take(self, entry: Entry) -> None:
@@ -256,11 +275,11 @@ class _Expected:
         if known:
             return max(known, key=lambda each: each.size)
         if path.name in self._files:
-            raise CheckpointError("its checkpoint is missing")
+            raise CheckpointError(_("its checkpoint is missing"))
         if _is_open_segment(path.name):
             self.open_segments += 1
         elif path.stat().st_size and not _is_new(path):
-            raise CheckpointError("the file is not in the inventory")
+            raise CheckpointError(_("the file is not in the inventory"))
         return None
 
     def _checkpoint(self, name: str) -> FileEntry | None:
@@ -271,8 +290,8 @@ class _Expected:
             return None
         given = authentic(self._key, content)
         if given is None or given["file"] != name:
-            why = "not authentic" if content else "empty, as after a power failure"
-            raise CheckpointError(f"its checkpoint is {why}")
+            empty = _("its checkpoint is empty, as after a power failure")
+            raise CheckpointError(_("its checkpoint is not authentic") if content else empty)
         if given.get(CLOSED):
             self._closed.add(name)
         return FileEntry(name, given["bytes"], given["head"])

@@ -15,6 +15,7 @@ from shared.audit.hosts.manifests import (
     part_name,
     read_document,
 )
+from shared.i18n.command import gettext as _
 from shared.state.objects import StateObjects
 
 MAX_ATTEMPTS = 3
@@ -74,7 +75,7 @@ class _CopyCheck:
             if day in listed:
                 self._report.faults.append(f"{self._title}: the manifest of {day} was removed")
             return
-        for _ in range(MAX_ATTEMPTS):  # it is newer than the list, or was changed
+        for _attempt in range(MAX_ATTEMPTS):  # it is newer than the list, or was changed
             if listed.get(day) == digest:
                 break
             listed = _document(self._objects, days_document(self._host))
@@ -107,16 +108,18 @@ class _CopyCheck:
         for part in copy.parts:
             found = self._objects.read(part_name(self._host, copy, part))
             if found is None or len(found.content) < part.size or part.start != end:
-                fault = f"a part from byte {part.start} on is missing"
+                fault = _("a part from byte {start} on is missing").format(start=part.start)
                 break
             lines = found.content[: part.size].splitlines(keepends=True)
             changed = next((line for line in lines if not chain.follow(line)), None)
             if changed is not None:
-                fault = f"a line after line {chain.verified} was changed"
+                fault = _("a line after line {verified} was changed").format(
+                    verified=chain.verified
+                )
                 break
             end += part.size
         if not fault and (end != copy.size or chain.open or (end and chain.head != copy.head)):
-            fault = "its end is not that of the manifest"
+            fault = _("its end is not that of the manifest")
         self._report.records += chain.verified
         if fault:
             self._report.faults.append(f"{self._title}: {copy.name}: {fault}")
