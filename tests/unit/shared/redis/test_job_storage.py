@@ -33,6 +33,7 @@ from shared.redis.job_store.memory import (
     JobUsageCounts,
 )
 from shared.redis.job_store.records import TOMBSTONE_BYTES, JobUsage
+from shared.redis.job_store.segments import SegmentCatalogue
 from shared.redis.job_store.store import JobStore
 from worker.valuations.payload_sweep import GRACE_S, JobPayloadSweeper
 
@@ -176,7 +177,9 @@ def test_a_lost_payload_is_named(storage):
 
 def test_payloads_go_when_their_job_has_expired(storage):
     expired, kept = storage.add(1000), storage.add(1000)
-    sweeper = JobPayloadSweeper(storage.payloads, storage.broker, lambda: storage.now)
+    sweeper = JobPayloadSweeper(
+        storage.payloads, storage.broker, SegmentCatalogue(storage.broker), lambda: storage.now
+    )
     storage.broker.delete(keys.job(expired.id))
     assert sweeper.sweep() == 0, "it may just be being stored"
     storage.now += GRACE_S + 1
