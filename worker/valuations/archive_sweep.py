@@ -93,11 +93,11 @@ class JobArchiver:
         return 0
 
     def _sweep(self) -> int:
-        self._compare_with_store()
         self._resume()
         moved = self._move() if self._is_due() else 0
         self._expire()
         self._remove_deleted()
+        self._compare_with_store()
         return moved
 
     # Moving
