@@ -6,7 +6,7 @@ segment was pending.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from typing import NamedTuple
@@ -35,7 +35,10 @@ READ_BLOCK = 500
 GRACE_S = 120
 """Expired jobs stay a little longer in the store: the clock of an API may be behind."""
 
-DUE_LIMIT, DELETIONS_LIMIT, REWRITE_LIMIT = 100, 1000, 10
+DUE_LIMIT, DELETIONS_LIMIT, REWRITE_LIMIT, ADOPT_LIMIT = 100, 1000, 10, 100
+"""Of one sweep: segments that have expired, jobs and segments from which deleted ones are removed,
+segments that are entered after Redis has lost its data, the latest first."""
+
 SCAN_INTERVAL_S = 3600
 RETRY_S = 30
 """Time after a failure of the store in which nothing is tried."""
@@ -186,13 +189,20 @@ class JobArchiver:
         """Write segments again without the jobs that their callers have deleted."""
         deletions = self._writing.deletions(DELETIONS_LIMIT)
         for segment_id, job_ids in list(deletions.items())[:REWRITE_LIMIT]:
-            segment = self._segments.info(segment_id)
-            with suppress(FileNotFoundError):  # it has expired
-                if segment is not None:
-                    kept = without(self._segments.read_all(segment_id), job_ids)
-                    self._writing.acquire()
-                    self._segments.write(segment, kept)
+            try:
+                self._rewrite(segment_id, job_ids)
+            except UnreadableRecord as error:  # nobody can read it, nor change it
+                log.warning("job_segment_unreadable", segment=segment_id, error=str(error))
             self._writing.deletions_done(segment_id, job_ids)
+
+    def _rewrite(self, segment_id: str, without_ids: Collection[str]) -> None:
+        segment = self._segments.info(segment_id)
+        if segment is None:
+            return
+        with suppress(FileNotFoundError):  # it has expired
+            kept = without(self._segments.read_all(segment_id), without_ids)
+            self._writing.acquire()
+            self._segments.write(segment, kept)
 
     # Comparing
 
@@ -203,13 +213,15 @@ class JobArchiver:
         found = self._segments.ids()
         known = self._writing.known(found) | {self._writing.pending()}
         has_lost_data = self._writing.has_lost_data()
-        for segment_id in [each for each in found if each not in known]:
+        unknown = [each for each in reversed(found) if each not in known]
+        for segment_id in unknown[:ADOPT_LIMIT] if has_lost_data else unknown:
             if has_lost_data:
                 self._adopt(segment_id)
             elif id_timestamp(segment_id) < self._clock() - ORPHAN_AGE_S:
                 log.warning("job_segment_unknown", segment=segment_id)
                 self._segments.discard(segment_id)
-        self._writing.set_compared(SCAN_INTERVAL_S)
+        if not has_lost_data or len(unknown) <= ADOPT_LIMIT:
+            self._writing.set_compared(SCAN_INTERVAL_S)
 
     def _adopt(self, segment_id: str) -> None:
         try:
