@@ -71,9 +71,9 @@ class ArchiveBench:
             archive=self.archive,
         )
 
-    def new_archiver(self):
+    def new_archiver(self, broker=None):
         return JobArchiver(
-            segments(self.blobs), SegmentWriting(self.broker, self.clock), self.clock
+            segments(self.blobs), SegmentWriting(broker or self.broker, self.clock), self.clock
         )
 
     def add(self, caller=ME, cars=1, **fields) -> Job:

@@ -1,5 +1,8 @@
 """Ended jobs leave Redis: into segments, from which everything is answered as before."""
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -25,6 +28,7 @@ from shared.redis.job_store.archive import JobArchive
 from shared.redis.job_store.memory import JobUsageCounts
 from shared.redis.job_store.segment_writing import LEASE_S
 from shared.redis.job_store.segments import SegmentCatalogue
+from tests.conftest import ROOT
 from tests.job_archive import ME, OTHER, RETENTION_S, ArchiveBench, segments
 from tests.object_store import BUCKET, running_object_store
 from worker.valuations import archive_sweep
@@ -325,41 +329,33 @@ def test_jobs_of_an_earlier_release_expire_in_redis(bench):
 # Interruptions
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def kill(monkeypatch, owner, name, *, after=False) -> None:
-    def die(*args, **kwargs):
-        if after:
-            original(*args, **kwargs)
-        monkeypatch.setattr(owner, name, original)
-        raise Killed
-
-    original = getattr(owner, name)
-    monkeypatch.setattr(owner, name, die)
+def killed_sweep(bench, servers, folder, step, moment) -> None:
+    """Sweep in a process that is killed before or after a step."""
+    arguments = [servers.settings.redis_url, str(folder), repr(bench.now), step, moment]
+    command = [sys.executable, "-m", "tests.killed_sweep", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert bench.sweep() == 0, "it has the lease until that expires"
+    bench.broker.delete(keys.SEGMENT_LEASE)
 
 
 @pytest.mark.parametrize(
-    ("part", "name", "after"),
+    ("step", "moment"),
     [
-        ("_segments", "write", False),
-        ("_segments", "write", True),
-        ("_writing", "add", True),
-        ("_writing", "remove", True),
-        ("_writing", "set_pending", True),
-        ("_writing", "trim_queue", False),
+        ("_segments.write", "before"),
+        ("_segments.write", "after"),
+        ("_writing.add", "after"),
+        ("_writing.remove", "after"),
+        ("_writing.set_pending", "after"),
+        ("_writing.trim_queue", "before"),
     ],
 )
-def test_a_sweep_that_is_killed_loses_and_doubles_no_job(bench, monkeypatch, part, name, after):
+def test_a_sweep_that_is_killed_loses_and_doubles_no_job(bench, servers, tmp_path, step, moment):
     jobs = [bench.ended(caller) for caller in (ME, OTHER) * 40]
     bench.now += MAX_WAIT_S
     before = [bench.jobs.get(job.id, job.caller) for job in jobs]
     lists = [listed(bench), listed(bench, OTHER)]
-    kill(monkeypatch, getattr(bench.archiver, part), name, after=after)
-    with pytest.raises(Killed):
-        bench.sweep()
-    bench.broker.delete(keys.SEGMENT_LEASE)  # the process is dead: it expires
+    killed_sweep(bench, servers, tmp_path, step, moment)
     for _ in range(2):
         assert [bench.jobs.get(job.id, job.caller) for job in jobs] == before
         assert [listed(bench), listed(bench, OTHER)] == lists
@@ -371,14 +367,12 @@ def test_a_sweep_that_is_killed_loses_and_doubles_no_job(bench, monkeypatch, par
     assert JobUsageCounts(bench.broker, bench.clock).usage(ME).memory_bytes == 0
 
 
-def test_a_killed_removal_goes_on_after_a_deletion_and_a_replay(bench, monkeypatch):
+def test_a_killed_removal_goes_on_after_a_deletion_and_a_replay(bench, servers, tmp_path):
     job, deleted, reopened = (
         bench.ended(), bench.ended(), bench.ended(state=JobState.FAILED, error="model-not-loaded")
     )  # fmt: skip
     bench.now += MAX_WAIT_S
-    kill(monkeypatch, bench.archiver._writing, "add", after=True)
-    with pytest.raises(Killed):
-        bench.sweep()
+    killed_sweep(bench, servers, tmp_path, "_writing.add", "after")
     assert bench.jobs.delete(deleted.id, ME)
     assert bench.jobs.reopen(reopened.id)
     bench.sweep()
