@@ -5,8 +5,8 @@ from pathlib import Path
 
 from api.jobs.listing import SubmissionIndex
 from api.jobs.reading import JobReader
+from shared.blobs.ended_jobs.segments import JobSegments
 from shared.blobs.job_payloads import JobPayloads
-from shared.blobs.job_segments import JobSegments
 from shared.blobs.local import LocalBlobStore
 from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import Job, JobEnd, JobState

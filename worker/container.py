@@ -12,9 +12,9 @@ from shared.audit.log import AuditLog
 from shared.audit.retention import AuditRetention
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.draft_files import DraftFiles
+from shared.blobs.ended_jobs.segments import JobSegments
 from shared.blobs.estimate_files import EstimateFiles
 from shared.blobs.job_payloads import JobPayloads
-from shared.blobs.job_segments import JobSegments
 from shared.blobs.stores import (
     open_blob_store,
     open_ended_job_store,
@@ -27,6 +27,7 @@ from shared.queue.names import QueueName
 from shared.queue.waiting import read_waiting
 from shared.queue.work import WorkSender, make_work_sender
 from shared.redis.batch_ledger.ledger import make_ledger
+from shared.redis.batch_ledger.retained import RetainedBatches
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.redis.dead_letters import DeadLetters
@@ -138,7 +139,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
     segments = SharedSegments.of(settings, files.blobs, checkpoints, broker)
     ledger = make_ledger(broker, clock, settings)
     shadow_evaluator = ShadowEvaluator(ShadowRuntime(settings.versions_path, time.monotonic))
-    step_sender = BatchStepSender(ledger, work.send)
+    step_sender = BatchStepSender(ledger, work.send, work.bulk_places)
     tables = TableImporter(
         files, ledger, spool=settings.home / "spool", max_bytes=settings.upload_max_bytes
     )
@@ -208,6 +209,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             BatchSweeper(
                 files,
                 ledger,
+                RetainedBatches(broker),
                 step_sender,
                 clock,
                 audit_folder=settings.audit_folder,

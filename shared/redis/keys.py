@@ -60,7 +60,7 @@ ENDED_QUEUE = f"{PREFIX}jobs:ended-ids"
 """List of the jobs that have ended and go into a segment, in the order of their ends."""
 
 SEGMENTS = f"{PREFIX}job-segments"
-"""Hash of the segments of ended jobs, by id: `shared.blobs.job_segments.Segment`, packed."""
+"""Hash of the segments of ended jobs, by id: `shared.blobs.ended_jobs.segments.Segment`, packed."""
 
 SEGMENTS_BY_TIME = f"{PREFIX}job-segments:by-time"
 """Sorted set of the segments by the time of their largest id."""
@@ -160,6 +160,15 @@ OPEN_BATCHES = f"{PREFIX}batches:open"
 
 BATCH_SCAN_MARKER = f"{PREFIX}batches:scanned"
 """Exists for a while after the blobs were scanned; missing after Redis has lost its data."""
+
+RETAINED_BATCHES = f"{PREFIX}batches:retained"
+"""Hash of what is known about ended batches; see `shared.redis.batch_ledger.retained`."""
+
+BATCH_SCAN_PLACE = f"{PREFIX}batches:scan-place"
+"""The last batch that a scan has looked at; missing while none is under way."""
+
+BATCH_SCAN_LOCK = f"{PREFIX}batches:scan-lock"
+"""Exists while a process goes on with the scan."""
 
 WORKERS = f"{PREFIX}workers"
 """Sorted set of the worker processes by the time of their last heartbeat."""

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from shared.blobs.job_segments import JobSegments
+from shared.blobs.ended_jobs.segments import JobSegments
 from shared.blobs.stores import open_ended_job_store
 from shared.redis import keys
 from shared.redis.connections import connect

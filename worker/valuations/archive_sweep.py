@@ -11,7 +11,7 @@ from contextlib import suppress
 from operator import attrgetter
 from typing import NamedTuple
 
-from shared.blobs.job_segments import EndedJob, EndedKey, JobSegments, Segment, without
+from shared.blobs.ended_jobs.segments import EndedJob, EndedKey, JobSegments, Segment, without
 from shared.domain.clock import Clock
 from shared.domain.errors import DomainError, UnreadableRecord
 from shared.domain.ids import JobId, id_timestamp

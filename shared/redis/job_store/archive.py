@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from shared.blobs.job_segments import EndedJob, JobSegments, ListedJob, Segment
+from shared.blobs.ended_jobs.segments import EndedJob, JobSegments, ListedJob, Segment
 from shared.blobs.stores import open_ended_job_store
 from shared.domain.clock import Clock
 from shared.domain.errors import UnreadableRecord

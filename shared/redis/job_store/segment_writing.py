@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from shared.blobs.job_segments import EndedKey, Segment
+from shared.blobs.ended_jobs.segments import EndedKey, Segment
 from shared.domain.clock import Clock
 from shared.domain.ids import CallerId, JobId, id_timestamp, new_id
 from shared.redis import keys

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from shared.blobs.job_segments import Segment
+from shared.blobs.ended_jobs.segments import Segment
 from shared.domain.errors import UnreadableRecord
 from shared.domain.ids import CallerId, JobId, id_timestamp
 from shared.redis import keys

@@ -7,7 +7,7 @@ import pytest
 
 from api.jobs.reading import Moved
 from api.transport.wsgi_bridge import WsgiBridge
-from shared.blobs.job_segments import JobSegments
+from shared.blobs.ended_jobs.segments import JobSegments
 from shared.blobs.stores import open_ended_job_store
 from shared.domain.ids import new_id
 from shared.keys.entries import KeyLimits, Scope, new_key

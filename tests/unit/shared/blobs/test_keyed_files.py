@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from shared.blobs.keyed_files import HEAD_BYTES, KeyedFiles, pack_items
+from shared.blobs.ended_jobs.keyed_files import HEAD_BYTES, KeyedFiles, pack_items
 from shared.blobs.local import LocalBlobStore
 from shared.domain.errors import UnreadableRecord
 from shared.domain.ids import BatchId, new_id

@@ -135,8 +135,8 @@ class KeyedFiles:
 
     def all(self, folder: str, name: str) -> list[Item]:
         """All items, by one read."""
-        with _storage_errors(), self._blobs.read(BatchId(folder), name) as blob:
-            content = blob.read()
+        with _storage_errors():
+            content = self._blobs.load(BatchId(folder), name)
         index = _parse(content, content)
         try:
             return [

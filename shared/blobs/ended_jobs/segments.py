@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 import msgpack
 
-from shared.blobs.keyed_files import Item, KeyedFiles, pack_items
+from shared.blobs.ended_jobs.keyed_files import Item, KeyedFiles, pack_items
 from shared.blobs.stores import BlobStore
 from shared.domain.errors import StorageUnavailable, check_schema, record_errors
 from shared.domain.ids import BatchId, CallerId, JobId, id_timestamp, new_id
@@ -146,8 +146,8 @@ class JobSegments:
     def info(self, segment_id: str) -> Segment | None:
         """What a segment is; None if it was not written to its end."""
         try:
-            with _storage_errors(), self._blobs.read(BatchId(segment_id), INFO) as blob:
-                return Segment.unpack(blob.read())
+            with _storage_errors():
+                return Segment.unpack(self._blobs.load(BatchId(segment_id), INFO))
         except FileNotFoundError:
             return None
 
