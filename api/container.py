@@ -61,6 +61,7 @@ from shared.redis.batch_ledger.ledger import make_ledger
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
 from shared.redis.fair_queues.queues import FairQueues
+from shared.redis.job_store.archive import open_job_archive
 from shared.redis.job_store.memory import BrokerMemory, JobUsageCounts
 from shared.redis.job_store.positions import QueuePositions
 from shared.redis.job_store.store import JobStore
@@ -125,6 +126,7 @@ def build_services(settings: Settings) -> ApiServices:
     memory = BrokerMemory(broker, job_usage)
     workers = WorkerRegistry(broker, clock)
     accepted = make_accepted(settings, broker, clock)
+    archive = open_job_archive(settings, broker, clock)
     store = JobStore(
         broker,
         clock,
@@ -134,6 +136,7 @@ def build_services(settings: Settings) -> ApiServices:
         protocol=workers.protocol,
         memory=memory,
         accepted=accepted,
+        archive=archive,
     )
     sender = TaskSender(broker)
     fair_queues = FairQueues(broker, clock)
@@ -193,7 +196,7 @@ def build_services(settings: Settings) -> ApiServices:
         store=store,
         submitter=JobSubmitter(store, work),
         send_job=work.send_job,
-        reader=JobReader(broker, store, lists, positions, waits.changes.ended),
+        reader=JobReader(store, lists, positions, waits.changes.ended, catalogue=archive.catalogue),
         positions=positions,
         waits=waits,
         threads=thread_waits,
@@ -241,7 +244,7 @@ def build_services(settings: Settings) -> ApiServices:
             max_bytes=settings.upload_max_bytes,
         ),
         dead_letters=open_dead_letters(settings, broker, batch_files, work, clock),
-        listing=Listing(lists=lists, batches=batches, idempotency=idempotency),
+        listing=Listing(lists=lists, batches=batches, idempotency=idempotency, archive=archive),
         waits=waits,
         thread_waits=thread_waits,
         loops=loops,

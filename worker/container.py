@@ -12,9 +12,15 @@ from shared.audit.log import AuditLog
 from shared.audit.retention import AuditRetention
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.draft_files import DraftFiles
+from shared.blobs.ended_jobs.segments import JobSegments
 from shared.blobs.estimate_files import EstimateFiles
 from shared.blobs.job_payloads import JobPayloads
-from shared.blobs.stores import open_blob_store, open_estimate_store, open_job_store
+from shared.blobs.stores import (
+    open_blob_store,
+    open_ended_job_store,
+    open_estimate_store,
+    open_job_store,
+)
 from shared.domain.clock import Clock
 from shared.queue.lost_work import LostWorkSweeper
 from shared.queue.names import QueueName
@@ -26,6 +32,9 @@ from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.redis.dead_letters import DeadLetters
 from shared.redis.fair_queues.queues import FairQueues
+from shared.redis.job_store.records import SUMMARY_FIELDS
+from shared.redis.job_store.segment_writing import SegmentWriting
+from shared.redis.job_store.segments import SegmentCatalogue
 from shared.redis.job_store.store import JobStore
 from shared.redis.model_figures import ModelFiguresStore
 from shared.redis.owners import Owner
@@ -45,6 +54,7 @@ from worker.model import Estimation, ModelRuntime
 from worker.model_watch.schedule import RetrainingSchedule
 from worker.model_watch.watch import ModelWatch
 from worker.shadow import ShadowEvaluator, ShadowRuntime
+from worker.valuations.archive_sweep import JobArchiver
 from worker.valuations.claims import RedisClaims
 from worker.valuations.estimate_sweep import EstimateSweeper
 from worker.valuations.payload_sweep import JobPayloadSweeper
@@ -74,6 +84,7 @@ class WorkerServices:
         WorkSender,
         AuditRetention,
         EstimateSweeper,
+        JobArchiver,
     ]
     """In the order in which they run: what is found lost is sent in the same sweep."""
 
@@ -204,7 +215,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
                 audit_folder=settings.audit_folder,
                 retention_s=settings.batch_retention_s,
             ),
-            JobPayloadSweeper(payloads, broker, clock),
+            JobPayloadSweeper(payloads, broker, SegmentCatalogue(broker), clock),
             work,
             AuditRetention(
                 settings.audit_folder, checkpoints, clock, days=settings.audit_retention_days
@@ -214,6 +225,11 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
                 broker,
                 clock,
                 days=settings.estimate_days,
+            ),
+            JobArchiver(
+                JobSegments(open_ended_job_store(settings), SUMMARY_FIELDS),
+                SegmentWriting(broker, clock),
+                clock,
             ),
         ),
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import heapq
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
@@ -15,15 +16,15 @@ from shared.domain.errors import (
     BatchExpired,
     BatchNotFound,
     UnreadableRecord,
-    record_errors,
 )
-from shared.domain.ids import BatchId, CallerId, min_id_at
+from shared.domain.ids import BatchId, CallerId, JobId, is_id, min_id_at
 from shared.domain.job import JobKind, JobState, JobSummary
 from shared.redis import keys
 from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
+from shared.redis.job_store.archive import JobArchive
+from shared.redis.job_store.records import SUMMARY_FIELDS, read_summary
 from shared.redis.pipelines import PipelinedCommands
 
-_FIELDS = ("caller", "state", "created_at", "started_at", "finished_at", "total")
 _KEYS: Mapping[JobKind, Callable[[str], str]] = {
     JobKind.JOB: keys.jobs_by_caller,
     JobKind.BATCH: keys.batches_by_caller,
@@ -34,7 +35,9 @@ IDEMPOTENCY_ROUTES = {JobKind.JOB: "jobs", JobKind.BATCH: "batches"}
 MAX_SCANNED = 1000
 """Most entries that one call reads; with a selective filter a page may be short."""
 
-FETCH_SIZE = 100
+FIRST_FETCH_SIZE, FETCH_SIZE = 25, 100
+"""Entries that are read at once at first, and later: those of a usual page, then more."""
+
 ID_AGE_MARGIN_S = 60.0
 """How much older than its job an id may be: a timed-out `/predict` keeps its id as a job."""
 
@@ -67,7 +70,7 @@ class SubmissionIndex:
     def summaries(self, job_ids: Sequence[str]) -> list[JobSummary | UnreadableRecord | None]:
         """The summaries of jobs without their cars, in one round trip; None for missing ones."""
         with broker_errors():
-            commands = [("HMGET", keys.job(job_id), *_FIELDS) for job_id in job_ids]
+            commands = [("HMGET", keys.job(job_id), *SUMMARY_FIELDS) for job_id in job_ids]
             with PipelinedCommands(self._connections, *commands) as asked:
                 found = asked.responses()
         return [
@@ -86,28 +89,9 @@ def _job_summary_or_error(
     job_id: str, values: Sequence[bytes | None]
 ) -> JobSummary | UnreadableRecord | None:
     try:
-        with record_errors():
-            return _job_summary(job_id, values)
+        return read_summary(job_id, values)
     except UnreadableRecord as error:
         return error
-
-
-def _job_summary(job_id: str, values: Sequence[bytes | None]) -> JobSummary | None:
-    caller, state, created_at, started_at, finished_at, total = values
-    if caller is None or state is None or created_at is None:
-        return None
-    cars = int(total or 1)
-    return JobSummary(
-        id=job_id,
-        kind=JobKind.JOB,
-        caller=CallerId(caller.decode()),
-        state=JobState(state.decode()),
-        created_at=float(created_at),
-        started_at=None if started_at is None else float(started_at),
-        finished_at=None if finished_at is None else float(finished_at),
-        done=cars if state == b"SUCCEEDED" else 0,
-        total=cars,
-    )
 
 
 def _batch_summary(batch: Batch) -> JobSummary:
@@ -165,6 +149,8 @@ class Listing:
     lists: SubmissionIndex
     batches: Batches
     idempotency: RedisIdempotency
+    archive: JobArchive
+    """Jobs that have left Redis."""
 
     def page(self, caller: CallerId, wanted: ListFilter, cursor: str | None, limit: int) -> Page:
         """One page of a caller's entries; raises `BrokerUnavailable`.
@@ -193,6 +179,8 @@ class Listing:
             found = self.idempotency.find(caller, IDEMPOTENCY_ROUTES[kind], key)
             if found is not None:
                 (summary,) = self._summaries(kind, caller, [found])
+                if summary is None and kind is JobKind.JOB and is_id(found):
+                    summary = self.archive.summary(JobId(found), caller)
                 if summary is not None and wanted.matches(summary):
                     yield summary
 
@@ -207,20 +195,39 @@ class Listing:
         if cursor is not None:
             before = min(before, cursor)
         return heapq.merge(
-            *(self._of_kind(kind, caller, after, before) for kind in wanted.kinds),
+            *(
+                (self._jobs if kind is JobKind.JOB else self._batches)(caller, after, before)
+                for kind in wanted.kinds
+            ),
             key=attrgetter("id"),
             reverse=True,
         )
 
-    def _of_kind(
-        self, kind: JobKind, caller: CallerId, after: str, before: str
-    ) -> Iterator[_Entry]:
-        # Reading a batch opens files, so batches are read one at a time.
-        size = FETCH_SIZE if kind is JobKind.JOB else 1
-        while ids := self.lists.ids(kind, caller, after=after, before=before, limit=FETCH_SIZE):
-            for start in range(0, len(ids), size):
-                block = ids[start : start + size]
-                yield from map(_Entry, block, self._summaries(kind, caller, block))
+    def _jobs(self, caller: CallerId, after: str, before: str) -> Iterator[_Entry]:
+        size = FIRST_FETCH_SIZE
+        while True:
+            ids = self.lists.ids(JobKind.JOB, caller, after=after, before=before, limit=size)
+            # Read later than the ids: a job that leaves Redis meanwhile is in one of both.
+            moved = partial(self.archive.listed, caller, after=after, before=before, limit=size)
+            archived = moved()
+            block = sorted({*ids, *archived}, reverse=True)[:size]
+            if not block:
+                return
+            stored = [each for each in block if each in set(ids)]
+            found = dict(zip(stored, self._summaries(JobKind.JOB, caller, stored), strict=True))
+            if None in found.values():
+                archived = moved()
+            for job_id in block:
+                yield _Entry(job_id, found.get(job_id) or archived.get(JobId(job_id)))
+            before, size = block[-1], min(2 * size, FETCH_SIZE)
+
+    def _batches(self, caller: CallerId, after: str, before: str) -> Iterator[_Entry]:
+        while ids := self.lists.ids(
+            JobKind.BATCH, caller, after=after, before=before, limit=FETCH_SIZE
+        ):
+            for each in ids:  # reading a batch opens files
+                (summary,) = self._summaries(JobKind.BATCH, caller, [each])
+                yield _Entry(each, summary)
             before = ids[-1]
 
     def _summaries(

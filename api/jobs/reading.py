@@ -14,8 +14,8 @@ from shared.domain.errors import (
 from shared.domain.ids import CallerId, JobId, is_id
 from shared.domain.job import Job, JobState, JobSummary, QueuePosition
 from shared.redis import keys
-from shared.redis.connections import RedisClient, broker_errors
 from shared.redis.job_store.positions import QueuePositions
+from shared.redis.job_store.segments import SegmentCatalogue
 from shared.redis.job_store.store import JobStore
 
 LARGE_CARS = 100
@@ -47,37 +47,43 @@ class JobView(NamedTuple):
         return self.state.is_terminal
 
 
+class Moved(NamedTuple):
+    """A job that is not in Redis, and may be in a segment: `JobStore.get` knows."""
+
+
 class JobReader:
     """Reads jobs, in three round trips however many they are.
 
     Of a job whose end is known, only its state is read: the content of an ended job never changes.
 
     Args:
-        client: connection to the broker instance.
         store: the stored jobs.
         lists: reads summaries.
         positions: reads positions in the queue.
         ended: jobs that have ended, as the message of their end told; None if it is not kept.
+        catalogue: knows the segments of the jobs that have left Redis.
     """
 
     def __init__(
         self,
-        client: RedisClient,
         store: JobStore,
         lists: SubmissionIndex,
         positions: QueuePositions,
         ended: Callable[[str], Job | None] = lambda _: None,
+        *,
+        catalogue: SegmentCatalogue,
     ) -> None:
-        self._client = client
+        self._catalogue = catalogue
         self._store = store
         self._lists = lists
         self._positions = positions
         self._ended = ended
 
-    def read_all(self, queries: Sequence[JobQuery]) -> list[JobView | DomainError]:
+    def read_all(self, queries: Sequence[JobQuery]) -> list[JobView | Moved | DomainError]:
         """What each query asks for, or the error that applies to it.
 
-        The content of large jobs is left out.
+        The content of large jobs is left out. Nothing is read of the blob store but their payloads:
+        polls of other jobs wait meanwhile.
 
         Raises:
             BrokerUnavailable: the broker does not answer.
@@ -89,13 +95,17 @@ class JobReader:
             [each for each in ids if _is_small(summaries[each]) and each not in jobs]
         )
         gone = [each for each in ids if not _is_readable(summaries[each], jobs.get(each))]
-        owners = self._owners(gone)
+        places = dict(zip(gone, self._catalogue.find(gone), strict=True))
+        owners = {each: place.tombstone for each, place in places.items() if place.tombstone}
         # A job whose tombstone is there may have been stored since it was looked for.
         jobs |= self._load(
             [each for each, owner in owners.items() if keys.DELETED_MARK not in owner]
         )
+        moved = {each for each in gone if each not in owners and places[each].may_be_moved}
         views = [
-            _view(query, summaries.get(query.id), jobs.get(query.id), owners.get(query.id))
+            Moved()
+            if query.id in moved
+            else _view(query, summaries.get(query.id), jobs.get(query.id), owners.get(query.id))
             for query in queries
         ]
         return self._with_positions(queries, views)
@@ -119,21 +129,9 @@ class JobReader:
     def _summaries(self, ids: Sequence[JobId]) -> dict[JobId, JobSummary | UnreadableRecord | None]:
         return dict(zip(ids, self._lists.summaries(ids), strict=True)) if ids else {}
 
-    def _owners(self, ids: Sequence[JobId]) -> dict[JobId, str]:
-        """The tombstones of jobs that are gone, or were never stored."""
-        if not ids:
-            return {}
-        with broker_errors():
-            found = self._client.mget([keys.job_tombstone(each) for each in ids])
-        return {
-            each: owner.decode()
-            for each, owner in zip(ids, found, strict=True)
-            if owner is not None
-        }
-
     def _with_positions(
-        self, queries: Sequence[JobQuery], views: list[JobView | DomainError]
-    ) -> list[JobView | DomainError]:
+        self, queries: Sequence[JobQuery], views: list[JobView | Moved | DomainError]
+    ) -> list[JobView | Moved | DomainError]:
         """Add the positions of open jobs to the views that need them."""
         wanted = [
             view.id

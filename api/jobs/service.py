@@ -14,7 +14,7 @@ from typing import NamedTuple
 from api.events.thread_waits import ThreadWaits
 from api.events.waits import Client, Waits
 from api.jobs.idempotency import RedisIdempotency
-from api.jobs.reading import JobQuery, JobReader, JobView
+from api.jobs.reading import JobQuery, JobReader, JobView, Moved
 from api.loops.call_batches import CallBatcher
 from api.loops.event_loops import EventLoops
 from api.middleware.key_limits import Admission
@@ -136,7 +136,9 @@ class Jobs:
         self._idempotency = idempotency
         self._clock = clock
         self._queue_guard = queue_guard
-        self._reads: CallBatcher[JobQuery, JobView] = CallBatcher("job-reads", reader.read_all)
+        self._reads: CallBatcher[JobQuery, JobView | Moved] = CallBatcher(
+            "job-reads", reader.read_all
+        )
         self._submissions: CallBatcher[_NewJob, AcceptedJob | _PerhapsRepeated] = CallBatcher(
             "submissions", self._accept_all
         )
@@ -236,7 +238,11 @@ class Jobs:
         self, job_id: JobId, caller: CallerId, *, needs_position: bool = True
     ) -> JobView:
         """A job of this caller as it is now; raises as `wait`."""
-        return await self._reads.call(JobQuery(job_id, caller, needs_position))
+        found = await self._reads.call(JobQuery(job_id, caller, needs_position))
+        if isinstance(found, JobView):
+            return found
+        job = await self._loops.run_in_thread(lambda: self._store.get(job_id, caller))
+        return JobView(job_id, job.state, job)
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
         """Read a job of this caller with its cars; raises `JobNotFound` or `JobExpired`."""

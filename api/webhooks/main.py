@@ -23,6 +23,7 @@ from shared.logging import configure_logging, get_logger
 from shared.metrics import host_registry
 from shared.metrics_server import LoopLiveness, serve_metrics
 from shared.redis.connections import connect, is_answering
+from shared.redis.job_store.archive import open_job_archive
 from shared.redis.job_store.store import JobStore
 from shared.redis.servers import refuse_cluster, with_server_urls
 from shared.redis.webhooks.store import WebhookStore
@@ -56,6 +57,7 @@ def build_deliverer(
         retention_s=settings.job_retention_s,
         lease_s=settings.job_lease_s,
         payloads=JobPayloads(open_job_store(settings)),
+        archive=open_job_archive(settings, broker, clock),
     )
     sender = WebhookSender(
         AddressPolicy.of(settings.webhook_allowed_networks),

@@ -2,7 +2,8 @@
 
 The copy is like what a power failure would leave, and the service recovers from it in the same way:
 
-1. Batches and payloads of jobs, whose files never change: most of the time is spent here.
+1. Batches, payloads of jobs and segments of ended jobs, which hardly change: most of the time is
+   spent here.
 2. The append-only file of the broker, up to its present end: the moment of the backup.
 3. Batches and payloads again, those that have changed or are new.
 4. API keys.
@@ -35,7 +36,7 @@ from cli.backups.layout import (
 )
 from shared.audit.checkpoints import CHECKPOINT_SUFFIX, INVENTORY_FILE, LOCK_FILE, is_log_file
 from shared.blobs import batch_files
-from shared.blobs.stores import ESTIMATES_FOLDER, JOBS_FOLDER
+from shared.blobs.stores import ENDED_JOBS_FOLDER, ESTIMATES_FOLDER, JOBS_FOLDER
 from shared.domain.ids import is_id
 
 MAX_ATTEMPTS = 20
@@ -99,7 +100,7 @@ class Collector:
         # Newest first: a correction is copied before the batch into which it puts its rows.
         for name in reversed(_ids_in(root)):
             self._repeat(partial(self._copy_batch, root, name), f"batch {name}")
-        for kind in (JOBS_FOLDER, ESTIMATES_FOLDER):
+        for kind in (JOBS_FOLDER, ENDED_JOBS_FOLDER, ESTIMATES_FOLDER):
             for name in _ids_in(root / kind):
                 with contextlib.suppress(FileNotFoundError):  # it has expired or is deleted
                     for file in _files_in(root / kind / name):

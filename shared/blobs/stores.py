@@ -54,6 +54,14 @@ class BlobStore(Protocol):
         """
         ...
 
+    def read_range(self, batch_id: BatchId, name: str, start: int, end: int) -> bytes:
+        """Bytes of a blob from `start` to before `end`, fewer where it ends, by one request.
+
+        Raises:
+            FileNotFoundError: there is no such blob.
+        """
+        ...
+
     def load(self, batch_id: BatchId, name: str, limit: int | None = None) -> bytes:
         """Read a whole blob, or at most its first `limit` bytes.
 
@@ -134,6 +142,9 @@ JOBS_FOLDER = "jobs"
 ESTIMATES_FOLDER = "estimates"
 """Folder of the estimates that are kept under their addresses."""
 
+ENDED_JOBS_FOLDER = "ended-jobs"
+"""Folder of the segments of ended jobs."""
+
 
 def open_blob_store(settings: Settings) -> BlobStore:
     """The store of the batches: a folder, or a bucket if `BLOB_URL` names one."""
@@ -148,6 +159,11 @@ def open_job_store(settings: Settings) -> BlobStore:
 def open_estimate_store(settings: Settings) -> BlobStore:
     """The store of the kept estimates, inside that of the batches."""
     return _open_store(settings, ESTIMATES_FOLDER)
+
+
+def open_ended_job_store(settings: Settings) -> BlobStore:
+    """The store of the segments of ended jobs, inside that of the batches."""
+    return _open_store(settings, ENDED_JOBS_FOLDER)
 
 
 def _open_store(settings: Settings, folder: str) -> BlobStore:

@@ -56,6 +56,36 @@ PAYLOAD_SCAN_MARKER = f"{PREFIX}jobs:payloads-scanned"
 ESTIMATE_SCAN_MARKER = f"{PREFIX}estimates:scanned"
 """Exists for a while after the kept estimates were scanned for expired ones."""
 
+ENDED_QUEUE = f"{PREFIX}jobs:ended-ids"
+"""List of the jobs that have ended and go into a segment, in the order of their ends."""
+
+SEGMENTS = f"{PREFIX}job-segments"
+"""Hash of the segments of ended jobs, by id: `shared.blobs.ended_jobs.segments.Segment`, packed."""
+
+SEGMENTS_BY_TIME = f"{PREFIX}job-segments:by-time"
+"""Sorted set of the segments by the time of their largest id."""
+
+SEGMENTS_DUE = f"{PREFIX}job-segments:due"
+"""Sorted set of the segments by the time at which something of them is to be deleted."""
+
+segments_of = (PREFIX + "job-segments-of:{}").format
+"""As `SEGMENTS_BY_TIME`, of those with jobs of one caller."""
+
+SEGMENT_DELETIONS = f"{PREFIX}job-segments:deletions"
+"""Set of the jobs that are to be removed from a segment: its id, a blank, id of the job."""
+
+SEGMENT_PENDING = f"{PREFIX}job-segments:pending"
+"""The segment that is being written, or whose jobs are being removed from Redis."""
+
+SEGMENT_LEASE = f"{PREFIX}job-segments:lease"
+"""Who may write segments; expires."""
+
+SEGMENT_SCAN_MARKER = f"{PREFIX}job-segments:scanned"
+"""Exists for a while after the segments in the blob store were compared with those here."""
+
+SEGMENTS_KNOWN = f"{PREFIX}job-segments:known"
+"""Exists since all segments in the blob store were entered; missing after Redis lost its data."""
+
 ENDED_CHANNEL = f"{PREFIX}jobs:ended"
 """Channel on which the ids of ended batches are published, and those of jobs that an API stored
 which does not know `ENDED_JOBS_CHANNEL`."""

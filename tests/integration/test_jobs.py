@@ -4,9 +4,15 @@ import time
 
 import pytest
 
+from shared.blobs.ended_jobs.segments import JobSegments
+from shared.blobs.stores import open_ended_job_store
 from shared.redis import keys
 from shared.redis.connections import connect
+from shared.redis.job_store.records import SUMMARY_FIELDS
+from shared.redis.job_store.segment_writing import SegmentWriting
 from tests.conftest import wait_until
+from worker.valuations import archive_sweep
+from worker.valuations.archive_sweep import JobArchiver
 
 
 def finished(http, location):
@@ -78,6 +84,39 @@ def test_an_unchanged_job_is_304(http, car):
 def test_unknown_jobs_are_404(http, bad):
     assert http.get(f"/jobs/{bad}").status_code == 404
     assert http.delete(f"/jobs/{bad}").status_code == 404
+
+
+def test_jobs_that_have_left_redis_are_answered_as_before(http, car, service, monkeypatch):
+    key = {"Idempotency-Key": f"key-{time.time_ns()}"}
+    bodies = [car, [car] * 3, [car | {"km_driven": 1000 * n} for n in range(1000)]]
+    jobs = [http.post("/jobs", json=each, headers={"Prefer": "wait=30"}).json() for each in bodies]
+    jobs.append(http.post("/jobs", json=car, headers={"Prefer": "wait=20"} | key).json())
+
+    def answers():
+        paths = [f"/jobs/{job['id']}{rest}" for job in jobs for rest in ("", "?wait=5", "/events")]
+        found = [http.get(path) for path in [*paths, "/jobs?limit=4"]]
+        return [(each.status_code, each.headers.get("ETag"), each.content) for each in found]
+
+    before = answers()
+    monkeypatch.setattr(archive_sweep, "MIN_AGE_S", 0)
+    monkeypatch.setattr(archive_sweep, "MAX_WAIT_S", 0)
+    broker = connect(service.settings.redis_url)
+    archiver = JobArchiver(
+        JobSegments(open_ended_job_store(service.settings), SUMMARY_FIELDS),
+        SegmentWriting(broker, time.time),
+        time.time,
+    )
+    names = [keys.job(job["id"]) for job in jobs]
+    # The sweep of the service may be under way: then this one leaves the work to it.
+    wait_until(lambda: archiver.sweep() >= 0 and not broker.exists(*names), what="they are moved")
+    assert answers() == before
+    again = http.post("/jobs", json=car, headers=key)
+    assert again.json()["id"] == jobs[-1]["id"]
+    sale = {"sale_price_mad": 150_000, "sold_at": time.strftime("%Y-%m-%d")}
+    assert http.post(f"/valuations/{jobs[0]['id']}/outcome", json=sale).status_code == 201
+    for job in jobs:
+        assert http.delete(f"/jobs/{job['id']}").status_code == 204
+        assert http.get(f"/jobs/{job['id']}").status_code == 410
 
 
 def test_an_expired_job_is_410(http, car, service):

@@ -20,6 +20,7 @@ from shared.redis.dead_letters import DeadLetters
 from shared.redis.job_store.store import JobStore
 from shared.redis.owners import Owner
 from tests.batch_parts import BulkPath
+from tests.job_archive import no_archive
 from tests.stored_records.restore import read_release, restore_blobs, restore_keys
 from tests.stored_records.write import estimate
 from worker.model import Estimation
@@ -86,6 +87,7 @@ class Stored:
             lists=SubmissionIndex(servers.broker),
             batches=self.path.batches,
             idempotency=RedisIdempotency(servers.broker),
+            archive=no_archive(servers.broker),
         )
 
     def id(self, name: str) -> JobId:

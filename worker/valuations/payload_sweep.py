@@ -7,6 +7,7 @@ from shared.domain.ids import JobId, id_timestamp
 from shared.logging import get_logger
 from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
+from shared.redis.job_store.segments import Place, SegmentCatalogue
 
 SCAN_INTERVAL_S = 600
 """Time between two scans of all payloads."""
@@ -26,12 +27,20 @@ class JobPayloadSweeper:
     Args:
         payloads: the blob store of jobs.
         client: connection to the broker instance.
+        catalogue: knows the segments of the jobs that have left Redis.
         clock: Unix time, seconds.
     """
 
-    def __init__(self, payloads: JobPayloads, client: RedisClient, clock: Clock) -> None:
+    def __init__(
+        self,
+        payloads: JobPayloads,
+        client: RedisClient,
+        catalogue: SegmentCatalogue,
+        clock: Clock,
+    ) -> None:
         self._payloads = payloads
         self._client = client
+        self._catalogue = catalogue
         self._clock = clock
 
     def sweep(self) -> int:
@@ -58,10 +67,18 @@ class JobPayloadSweeper:
         return deleted
 
     def _missing(self, job_ids: list[JobId]) -> list[JobId]:
-        """Those of the jobs that are not stored."""
+        """Those of the jobs that are not stored, neither in Redis nor in a segment."""
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
             for job_id in job_ids:
                 pipeline.exists(keys.job(job_id))
             found = pipeline.execute()
-        return [job_id for job_id, exists in zip(job_ids, found, strict=True) if not exists]
+        gone = [job_id for job_id, exists in zip(job_ids, found, strict=True) if not exists]
+        places = self._catalogue.find(gone)
+        return [job_id for job_id, place in zip(gone, places, strict=True) if self._is_over(place)]
+
+    def _is_over(self, place: Place) -> bool:
+        """Whether no segment that has not expired may have the job."""
+        now = self._clock()
+        is_kept = place.error or any(each.expires_at > now for each in place.segments)
+        return place.tombstone is not None or not is_kept

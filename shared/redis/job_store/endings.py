@@ -156,7 +156,8 @@ class EndingScripts:
 
     def _call(self, script: Any, *arguments: Any) -> ScriptCall:
         names = [
-            keys.OPEN_JOBS, keys.JOB_ORDER, keys.completions(self.window()), keys.OPEN_USAGE
+            keys.OPEN_JOBS, keys.JOB_ORDER, keys.completions(self.window()), keys.OPEN_USAGE,
+            keys.ENDED_QUEUE,
         ]  # fmt: skip
         common = [
             self._clock(),

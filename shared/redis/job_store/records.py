@@ -7,7 +7,7 @@ import msgpack
 
 from shared.domain.errors import check_schema, record_errors
 from shared.domain.ids import CallerId, JobId
-from shared.domain.job import DispatchOrigin, Job, JobState
+from shared.domain.job import DispatchOrigin, Job, JobKind, JobState, JobSummary
 from shared.domain.lists.estimates import EstimateList
 from shared.domain.lists.requests import RequestList, count_extras
 from shared.domain.valuation import CarRequest, Estimate
@@ -43,6 +43,9 @@ ESTIMATE_MAX_BYTES, EXTRA_MAX_BYTES = 256, 4_096
 
 EMPTY_PAYLOAD = b"\x90"
 """An empty list, packed."""
+
+SUMMARY_FIELDS = ("caller", "state", "created_at", "started_at", "finished_at", "total")
+"""What `read_summary` takes."""
 
 PayloadReader = Callable[[str], bytes]
 """Reads a payload by its name in the blob store."""
@@ -119,7 +122,8 @@ def max_result_bytes(requests: Sequence[CarRequest]) -> int:
 def to_hash(job: Job) -> dict[str, Any]:
     """The fields of a new job, without its requests.
 
-    `ends` says that the API that stored it reads `keys.ENDED_JOBS_CHANNEL`.
+    `ends` says that the API that stored it reads `keys.ENDED_JOBS_CHANNEL`; 2, that it finds the
+    job in a segment as well.
     """
     return {
         "caller": job.caller,
@@ -127,7 +131,7 @@ def to_hash(job: Job) -> dict[str, Any]:
         "created_at": job.created_at,
         "is_list": int(job.is_list),
         "total": len(job.requests),
-        "ends": 1,
+        "ends": 2,
         "origin": msgpack.packb(job.origin and [job.origin.group_id, job.origin.deadline]),
         **({} if job.callback is None else {"callback": pack_callback(job.callback)}),
     }
@@ -144,6 +148,34 @@ def from_hash(job_id: JobId, stored: Mapping[bytes, bytes], read: PayloadReader)
     with record_errors():
         check_schema(stored.get(b"schema", 1), JOB_SCHEMA)
         return _from_hash(job_id, stored, read)
+
+
+def read_summary(job_id: str, values: Sequence[bytes | None]) -> JobSummary | None:
+    """The summary of a job; None if its record is missing or not complete.
+
+    Args:
+        job_id: its id.
+        values: of the fields `SUMMARY_FIELDS`.
+
+    Raises:
+        UnreadableRecord: they cannot be understood.
+    """
+    with record_errors():
+        caller, state, created_at, started_at, finished_at, total = values
+        if caller is None or state is None or created_at is None:
+            return None
+        cars = int(total or 1)
+        return JobSummary(
+            id=job_id,
+            kind=JobKind.JOB,
+            caller=CallerId(caller.decode()),
+            state=JobState(state.decode()),
+            created_at=float(created_at),
+            started_at=None if started_at is None else float(started_at),
+            finished_at=None if finished_at is None else float(finished_at),
+            done=cars if state == b"SUCCEEDED" else 0,
+            total=cars,
+        )
 
 
 def _from_hash(job_id: JobId, stored: Mapping[bytes, bytes], read: PayloadReader) -> Job:

@@ -197,15 +197,17 @@ return 1
 """
 )
 
-# KEYS of FINISH and CANCEL: open jobs, job order, completions, usage of open jobs.
+# KEYS of FINISH and CANCEL: open jobs, job order, completions, usage of open jobs, queue of ended
+# jobs that go into a segment.
 # ARGV: now, retention, key prefixes of jobs and of `ended_usage`, end of the period in which the
 # jobs expire, channels for ids and for ends, largest result in an end, largest message.
 # A job of an earlier version has no counts: `RECOUNT` takes it out of the usage of open jobs. One
-# that has the field `ends` was stored by an API that reads the channel for ends.
+# that has the field `ends` was stored by an API that reads the channel for ends; if it is 2,
+# that API reads segments as well.
 _END = (
     RECORD_END
     + """
-local ended, usage, kept_of, packed_ends, packed_size = {}, {}, {}, {}, 0
+local ended, moved, usage, kept_of, packed_ends, packed_size = {}, {}, {}, {}, {}, 0
 local function add(name, number) usage[name] = (usage[name] or 0) + number end
 local function publish_ends()
   if #packed_ends > 0 then redis.call('PUBLISH', ARGV[7], cmsgpack.pack(packed_ends)) end
@@ -243,6 +245,7 @@ local function finish(id, state, error, estimates, blob, blob_size)
   redis.call('HSET', name, unpack(fields))
   redis.call('EXPIRE', name, ARGV[2])
   table.insert(ended, id)
+  if ends == '2' then table.insert(moved, id) end
   if callback then
     local known = redis.call('HMGET', name, 'created_at', 'total')
     record_webhook(callback, {kind = 'job', id = id, state = state, error = error,
@@ -279,6 +282,10 @@ local function commit()
   redis.call('ZREM', KEYS[2], unpack(ended))
   redis.call('INCRBY', KEYS[3], #ended)
   redis.call('EXPIRE', KEYS[3], 120)
+  if #moved > 0 then
+    redis.call('RPUSH', KEYS[5], unpack(moved))
+    redis.call('EXPIRE', KEYS[5], ARGV[2])
+  end
   publish_ends()
 end
 """

@@ -10,8 +10,6 @@ from shared.domain.clock import Clock
 from shared.domain.errors import (
     DomainError,
     JobAlreadyEnded,
-    JobDeleted,
-    JobExpired,
     JobNotFound,
     StorageUnavailable,
     UnreadableRecord,
@@ -25,6 +23,7 @@ from shared.redis import keys
 from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.job_store import scripts
 from shared.redis.job_store.accepted import AcceptedJobs
+from shared.redis.job_store.archive import JobArchive
 from shared.redis.job_store.creation import (
     Created,
     CreateOutcome,
@@ -38,6 +37,7 @@ from shared.redis.job_store.endings import (
     count_ends,
     read_outcomes,
 )
+from shared.redis.job_store.gone import GoneJobs
 from shared.redis.job_store.memory import BrokerMemory
 from shared.redis.job_store.records import (
     INLINE_MAX_BYTES,
@@ -75,6 +75,7 @@ class JobStore:
         protocol: `WorkerRegistry.protocol`; decides whether new jobs use the blob store.
         memory: refuses new jobs while Redis lacks memory; None: Redis alone refuses.
         accepted: waits for replicas and keeps new jobs; None: no replica is waited for.
+        archive: finds jobs that have left Redis; None: they are not looked for.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class JobStore:
         protocol: Callable[[], int] = lambda: 1,
         memory: BrokerMemory | None = None,
         accepted: AcceptedJobs | None = None,
+        archive: JobArchive | None = None,
     ) -> None:
         self._client = client
         self._clock = clock
@@ -106,6 +108,9 @@ class JobStore:
             accepted=accepted,
         )
         self._endings = EndingScripts(client, clock, retention_s)
+        self._gone = GoneJobs(
+            client, archive, self._read_fields, self._endings, retention_s=retention_s
+        )
         self._load = client.register_script(scripts.LOAD)
         self._cancel_requests = client.register_script(scripts.CANCEL_REQUESTS)
         self._start = client.register_script(scripts.START)
@@ -144,27 +149,25 @@ class JobStore:
         """
         if not is_id(job_id):
             raise JobNotFound(id=job_id[:64])
-        try:
-            job = self.load(job_id)
-            tombstone = self._tombstone(job_id) if job is None else None
-            if tombstone is not None:  # the job may have been stored since it was looked for
-                job = self.load(job_id)
-        except UnreadableRecord:
-            self._check_owner(job_id, caller)
-            raise
-        if job is None and tombstone == caller:
-            raise JobExpired(id=job_id)
-        if job is None and tombstone == caller + keys.DELETED_MARK:
-            raise JobDeleted(id=job_id)
+        job, place = self._get_stored(job_id, caller), None
+        if job is None:
+            place = self._gone.place(job_id)
+            if place.tombstone is not None:  # the job may have been stored since it was looked for
+                job = self._get_stored(job_id, caller)
+        if job is None and place is not None:
+            return self._gone.get(job_id, caller, place)
         if job is None or job.caller != caller:
             raise JobNotFound(id=job_id)
         return job
 
-    def _tombstone(self, job_id: JobId) -> str | None:
-        """The owner of a job, also of one that is gone; None: there was none."""
-        with broker_errors():
-            owner = self._client.get(keys.job_tombstone(job_id))
-        return None if owner is None else owner.decode()
+    def _get_stored(self, job_id: JobId, caller: CallerId) -> Job | None:
+        """A job that is in Redis; who may not see it is not told that it is unreadable."""
+        (found,) = self.load_all([job_id])
+        if isinstance(found, UnreadableRecord):
+            self._check_owner(job_id, caller)
+        if isinstance(found, DomainError):
+            raise found
+        return found
 
     def load(self, job_id: JobId) -> Job | None:
         """Read a job of any caller; None if there is none.
@@ -176,10 +179,10 @@ class JobStore:
         (found,) = self.load_all([job_id])
         if isinstance(found, DomainError):
             raise found
-        return found
+        return self._gone.load(job_id) if found is None else found
 
     def load_all(self, job_ids: Sequence[JobId]) -> list[Job | DomainError | None]:
-        """As `load`, of many jobs by one round trip; an error stands in the place of its job."""
+        """Jobs that are in Redis, by one round trip; an error stands in the place of its job."""
         if not job_ids:
             return []
         call = ScriptCall(self._load, (), (keys.job(""), *job_ids))
@@ -195,9 +198,12 @@ class JobStore:
             return None
         stored = dict(zip(fields[::2], fields[1::2], strict=True))
         try:
-            return from_hash(job_id, stored, lambda name: self._read_payload(job_id, name))
+            return self._read_fields(job_id, stored)
         except (UnreadableRecord, StorageUnavailable) as error:
             return error
+
+    def _read_fields(self, job_id: JobId, stored: Mapping[bytes, bytes]) -> Job:
+        return from_hash(job_id, stored, lambda name: self._read_payload(job_id, name))
 
     def _read_payload(self, job_id: JobId, name: str) -> bytes:
         if self._payloads is None:
@@ -309,11 +315,12 @@ class JobStore:
 
     def request_cancel(self, job_id: JobId, caller: CallerId) -> Job:
         """Request the cancellation of a job of this caller; raises `JobAlreadyEnded`."""
-        self.get(job_id, caller)
+        found = self.get(job_id, caller)
         with broker_errors():
             outcome = run_script(self._connections, self._endings.cancel(job_id))
         if outcome != b"CANCEL_REQUESTED":
-            raise JobAlreadyEnded(id=job_id, state=outcome.decode() if outcome else "")
+            state = outcome.decode() if outcome else str(found.state)
+            raise JobAlreadyEnded(id=job_id, state=state)
         job = self.get(job_id, caller)
         if job.state is JobState.CANCELLED:
             JOBS.labels(state=str(JobState.CANCELLED)).inc()
@@ -330,10 +337,22 @@ class JobStore:
         if not is_id(job_id):
             raise JobNotFound(id=job_id[:64])
         with broker_errors():
-            is_stored = self._client.exists(keys.job(job_id))
-        if not is_stored:
-            self.get(job_id, caller)  # raises the error that applies
-        self._check_owner(job_id, caller)
+            owner = self._client.hget(keys.job(job_id), "caller")
+        if owner is not None and owner.decode() != caller:
+            raise JobNotFound(id=job_id)
+        outcome = None if owner is None else self._delete_stored(job_id, caller)
+        if outcome is None:
+            self.get(job_id, caller)  # raises what applies to one that is gone
+            outcome = self._delete_stored(job_id, caller)
+        if outcome is None:
+            self._gone.delete(job_id, caller, self._gone.place(job_id))
+        if outcome is not False and self._payloads is not None:
+            with suppress(StorageUnavailable):  # the sweep deletes them
+                self._payloads.discard(job_id)
+        return outcome is not False
+
+    def _delete_stored(self, job_id: JobId, caller: CallerId) -> bool | None:
+        """Delete a job that is in Redis; False if it has not ended, None if it is gone."""
         names = [
             keys.job(job_id),
             keys.job_tombstone(job_id),
@@ -349,12 +368,7 @@ class JobStore:
         ]
         with broker_errors():
             deleted = self._delete(keys=names, args=[job_id, *tombstone])
-        if deleted is None:
-            raise JobDeleted(id=job_id)
-        if deleted and self._payloads is not None:
-            with suppress(StorageUnavailable):  # the sweep deletes them
-                self._payloads.discard(job_id)
-        return bool(deleted)
+        return None if deleted is None else bool(deleted)
 
     def _check_owner(self, job_id: JobId, caller: CallerId) -> None:
         """Raise `JobNotFound` unless a stored job belongs to this caller."""

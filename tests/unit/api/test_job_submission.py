@@ -26,6 +26,7 @@ from shared.queue.work import JobSubmitter
 from shared.redis import keys
 from shared.redis.job_store.creation import CreateOutcome, QueueCall
 from shared.redis.job_store.positions import QueuePositions
+from shared.redis.job_store.segments import SegmentCatalogue
 from shared.redis.job_store.store import JobStore
 from tests.batch_parts import ActiveV1
 from tests.conftest import REFERENCE_CAR, Servers
@@ -92,7 +93,12 @@ def jobs(servers: Servers, dispatcher: Dispatcher, queue: Queue) -> Iterator[Job
         store=store,
         submitter=JobSubmitter(store, cast("Any", dispatcher)),
         send_job=dispatcher.send_job,
-        reader=JobReader(servers.broker, store, SubmissionIndex(servers.broker), positions),
+        reader=JobReader(
+            store,
+            SubmissionIndex(servers.broker),
+            positions,
+            catalogue=SegmentCatalogue(servers.broker),
+        ),
         positions=positions,
         waits=Waits(changes, 100),
         threads=unused,

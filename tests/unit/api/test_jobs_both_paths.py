@@ -1,14 +1,20 @@
 """Submissions, polls and streams are answered the same by the event loop and by Flask."""
 
 import json
+import time
 
 import pytest
 
+from api.jobs.reading import Moved
 from api.transport.wsgi_bridge import WsgiBridge
+from shared.blobs.ended_jobs.segments import JobSegments
+from shared.blobs.stores import open_ended_job_store
 from shared.domain.ids import new_id
 from shared.keys.entries import KeyLimits, Scope, new_key
 from shared.keys.store import write_keys
 from shared.redis import keys
+from shared.redis.job_store.records import SUMMARY_FIELDS
+from shared.redis.job_store.segment_writing import SegmentWriting
 from tests.conftest import REFERENCE_CAR as CAR
 from tests.unit.api.both_paths import (
     BROKEN_KM,
@@ -20,6 +26,8 @@ from tests.unit.api.both_paths import (
     refresh_keys,
     sent,
 )
+from worker.valuations import archive_sweep
+from worker.valuations.archive_sweep import JobArchiver
 
 JOBS = {"path": "/jobs"}
 UNKNOWN = new_id()
@@ -270,6 +278,59 @@ def test_expired_jobs_are_gone_both_ways(both_ways):
     told = assert_same(both_ways([submitted({"km_driven": SILENT_KM}), *polls], expired))
     assert [status for status, _, _ in told] == [202, 410, 410]
     assert "job-expired" in told[1][2]
+
+
+def moved(app):
+    """Move each ended job into a segment before anything is read."""
+    services = app.extensions["carprice"]
+    reads = services.jobs._reads
+    archiver = JobArchiver(
+        JobSegments(open_ended_job_store(services.settings), SUMMARY_FIELDS),
+        SegmentWriting(services.jobs._store._client, time.time),
+        time.time,
+    )
+    read_all = reads._process
+
+    def move_and_read(queries):
+        archiver.sweep()
+        found = read_all(queries)
+        SEEN.extend(found)
+        return found
+
+    reads._process = move_and_read
+
+
+SEEN = []
+"""What polls were told while jobs move."""
+
+
+MOVED = [
+    submitted({}, {"prefer": "wait=10"}),
+    read("/jobs/{id0}"),
+    read("/jobs/{id0}", "coverage=0.5&wait=5", ENGLISH),
+    read("/jobs/{id0}", headers={"if-none-match": "{etag1}"}),
+    read("/jobs/{id0}/events"),
+    submitted_body(json.dumps([CAR] * 120).encode(), {"prefer": "wait=10"}),
+    read("/jobs/{id5}"),
+    read("/jobs"),
+    submitted({}, {"prefer": "wait=10", "idempotency-key": "a"}),
+    read("/jobs/{id8}"),
+    submitted({}, {"prefer": "wait=10", "idempotency-key": "a"}),
+    read("/jobs/{id0}", method="DELETE"),
+    read("/jobs/{id0}"),
+    read("/jobs/{id0}", method="DELETE"),
+]
+
+
+def test_jobs_that_have_left_redis_are_answered_as_those_in_it(both_ways, monkeypatch):
+    monkeypatch.setattr(archive_sweep, "MIN_AGE_S", 0)
+    monkeypatch.setattr(archive_sweep, "MAX_WAIT_S", 0)
+    plain = assert_same(both_ways(MOVED))
+    told = assert_same(both_ways(MOVED, moved))
+    assert [each[0] for each in told] == [each[0] for each in plain]
+    assert [each[2] for each in told] == [each[2] for each in plain]
+    assert [each[0] for each in told[-3:]] == [204, 410, 410]
+    assert SEEN.count(Moved()) >= 2 * 5
 
 
 def keyed(*entries):

@@ -19,6 +19,7 @@ from shared.redis.job_store.store import JobStore
 from shared.redis.pipelines import pack
 from tests.batch_parts import CALLER, BulkPath, cars_csv
 from tests.conftest import REFERENCE_CAR, Servers
+from tests.job_archive import no_archive
 
 OTHER = CallerId("another")
 BATCHES = ListFilter(kinds=(JobKind.BATCH,))
@@ -40,6 +41,7 @@ def lister(path: BulkPath) -> Listing:
         lists=SubmissionIndex(path.client),
         batches=path.batches,
         idempotency=RedisIdempotency(path.client),
+        archive=no_archive(path.client),
     )
 
 

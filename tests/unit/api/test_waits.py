@@ -33,6 +33,7 @@ from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.redis import keys
 from shared.redis.job_store.positions import QueuePositions
+from shared.redis.job_store.segments import SegmentCatalogue
 from shared.redis.job_store.store import JobStore
 from tests.batch_parts import ActiveV1
 from tests.conftest import REFERENCE_CAR, Servers, wait_until
@@ -57,7 +58,13 @@ class World:
         self.reads = 0
         positions = QueuePositions(servers.broker, time.time)
         lists = SubmissionIndex(servers.broker)
-        reader = JobReader(servers.broker, self.store, lists, positions, self.changes.ended)
+        reader = JobReader(
+            self.store,
+            lists,
+            positions,
+            self.changes.ended,
+            catalogue=SegmentCatalogue(servers.broker),
+        )
         read_all = reader.read_all
 
         def read(queries: Any) -> Any:

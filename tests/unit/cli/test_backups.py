@@ -23,6 +23,7 @@ from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 from tests.batch_parts import CALLER, BulkPath, cars_csv, rows_of
 from tests.conftest import Servers, answers, running_server, short_folder, wait_until
+from tests.job_archive import ArchiveBench
 
 
 def request() -> CarRequest:
@@ -91,6 +92,23 @@ def test_a_deleted_batch_is_left_out_and_an_upload_in_progress_too(
     collector._copy_blobs()
     info = writer.finish(0.0, {"parts": ["batches"]})
     assert list(info["files"]) == [f"batches/{batch_id}/tombstone.json"]
+
+
+def test_jobs_that_leave_redis_during_a_backup_are_in_it(servers: Servers, tmp_path: Path) -> None:
+    bench = ArchiveBench(servers.broker, tmp_path / "batches")
+    first = bench.ended()
+    bench.move()
+    writer = BackupWriter(FolderTarget(tmp_path / "copy"))
+    collector = Collector(writer, [Part("batches", tmp_path / "batches")])
+    collector._copy_blobs()
+    second = bench.ended()
+    bench.move()
+    collector._copy_blobs()
+    writer.finish(0.0, {"parts": ["batches"]})
+    extract(tmp_path / "copy", tmp_path / "restored")
+    restored = ArchiveBench(servers.broker, tmp_path / "restored" / "batches")
+    for job in (first, second):
+        assert restored.jobs.get(job.id, job.caller).state is JobState.SUCCEEDED
 
 
 def test_a_file_of_the_audit_log_is_copied_up_to_its_last_closed_line(tmp_path: Path) -> None:

@@ -32,7 +32,14 @@ from shared.redis.job_store.memory import (
     BrokerMemory,
     JobUsageCounts,
 )
-from shared.redis.job_store.records import TOMBSTONE_BYTES, JobUsage
+from shared.redis.job_store.records import (
+    INLINE_MAX_BYTES,
+    MESSAGE_BYTES,
+    RECORD_BYTES,
+    TOMBSTONE_BYTES,
+    JobUsage,
+)
+from shared.redis.job_store.segments import SegmentCatalogue
 from shared.redis.job_store.store import JobStore
 from worker.valuations.payload_sweep import GRACE_S, JobPayloadSweeper
 
@@ -176,7 +183,9 @@ def test_a_lost_payload_is_named(storage):
 
 def test_payloads_go_when_their_job_has_expired(storage):
     expired, kept = storage.add(1000), storage.add(1000)
-    sweeper = JobPayloadSweeper(storage.payloads, storage.broker, lambda: storage.now)
+    sweeper = JobPayloadSweeper(
+        storage.payloads, storage.broker, SegmentCatalogue(storage.broker), lambda: storage.now
+    )
     storage.broker.delete(keys.job(expired.id))
     assert sweeper.sweep() == 0, "it may just be being stored"
     storage.now += GRACE_S + 1
@@ -364,6 +373,17 @@ def test_long_lists_hardly_fill_the_memory(storage):
     for _ in range(20):
         storage.end(storage.add(1000))
     assert storage.broker.info("memory")["used_memory"] - before < 20 * 4096
+
+
+@pytest.mark.parametrize("cars", [1, 20, 60, 1000])
+def test_an_open_job_takes_no_more_than_is_counted_and_the_count_is_bounded(storage, cars):
+    empty = storage.broker.info("memory")["used_memory"]
+    for _ in range(100):
+        storage.jobs.start(storage.add(cars).id)
+    used = storage.broker.info("memory")["used_memory"] - empty
+    counted = storage.counts.usage(ME).memory_bytes
+    assert used < counted
+    assert counted / 100 <= RECORD_BYTES + MESSAGE_BYTES + 2 * INLINE_MAX_BYTES
 
 
 def test_jobs_end_even_if_something_else_has_filled_redis(storage):
