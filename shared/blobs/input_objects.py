@@ -71,11 +71,10 @@ class InputObjects:
             InvalidInput: it may not be named, does not exist, or the service may not read it.
             StorageUnavailable: the store does not answer.
         """
+        if not self._prefixes:
+            raise _refused(uri, "no-input-uris")
         if not self._is_allowed(uri):
-            names = ", ".join(self._prefixes)
-            raise _refused(
-                uri, f"an address below {names}" if names else "none, as INPUT_URIS says"
-            )
+            raise _refused(uri, "input-uri-outside", prefixes=", ".join(self._prefixes))
         # Imported here: its libraries would slow the start of every process.
         from shared.blobs.s3 import open_files, open_object  # noqa: PLC0415
 
@@ -84,7 +83,7 @@ class InputObjects:
                 self._files = open_files(self._endpoint_url)
             file = open_object(self._files, uri.removeprefix("s3://"), READ_AHEAD_BYTES)
         except (FileNotFoundError, PermissionError):
-            raise _refused(uri, "an object that the service can read") from None
+            raise _refused(uri, "input-uri-unreadable") from None
         except OSError as error:
             log.warning("storage_unavailable", error=str(error))
             raise StorageUnavailable(reason=error.strerror or str(error)) from error
@@ -101,8 +100,5 @@ class InputObjects:
         return uri.startswith(tuple(self._prefixes)) and not is_own
 
 
-def _refused(uri: str, expected: str) -> InvalidInput:
-    shown = uri[:MAX_URI_LENGTH]
-    return InvalidInput(
-        [FieldProblem(PARAMETER, "invalid-parameter", expected=expected, value=shown)]
-    )
+def _refused(uri: str, code: str, **params: str) -> InvalidInput:
+    return InvalidInput([FieldProblem(PARAMETER, code, value=uri[:MAX_URI_LENGTH], **params)])

@@ -309,7 +309,7 @@ def test_the_metrics_need_the_key_of_an_admin_if_they_are_not_public(settings, p
 
     assert set(statuses().values()) == {200}
     assert statuses(metrics_public="off") == {
-        "none": 401, "predict": 403, "bulk": 403, "admin": 200,
+        "none": 401, "estimate": 403, "predict": 403, "bulk": 403, "admin": 200,
     }  # fmt: skip
 
 

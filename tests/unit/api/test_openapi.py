@@ -14,6 +14,7 @@ from shared.keys.store import write_keys
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
 
+NO_STORE = "http://127.0.0.1:9"
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -24,7 +25,9 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(home):
-    return create_app(with_server_urls(Settings(home=home))).test_client()
+    # An allowed object, in a store that does not answer.
+    settings = Settings(home=home, input_uris="s3://incoming", blob_endpoint_url=NO_STORE)
+    return create_app(with_server_urls(settings)).test_client()
 
 
 @pytest.fixture(scope="module")
