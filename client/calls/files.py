@@ -266,6 +266,7 @@ class FileCalls(BlockingCalls):
         verdict: VerdictPosition | None = None,
         status: RowStatus | None = None,
         brand: str | None = None,
+        text: str | None = None,
         timeout: float | None = None,
     ) -> Generator[Row, None, None]:
         """The rows of an ended batch with their results and errors; read page by page.
@@ -276,13 +277,14 @@ class FileCalls(BlockingCalls):
             verdict: only rows with this verdict.
             status: only rows with this status.
             brand: only rows of this brand; empty: rows without one.
+            text: only rows with this text in a cell or result; case and accents do not matter.
             timeout: total seconds.
 
         Raises:
             ConflictError: the batch has not ended.
             InvalidInputError: it has more than two million rows.
         """
-        query = RowsQuery(sort=sort, verdict=verdict, status=status, brand=brand)
+        query = RowsQuery(sort=sort, verdict=verdict, status=status, brand=brand, q=text)
         return self._iterate(self._rows.all(batch_id, query, timeout))
 
     def rows_page(
@@ -294,6 +296,7 @@ class FileCalls(BlockingCalls):
         verdict: VerdictPosition | None = None,
         status: RowStatus | None = None,
         brand: str | None = None,
+        text: str | None = None,
         timeout: float | None = None,
     ) -> RowsPage:
         """A page of the rows of an ended batch, and what all its rows add up to.
@@ -305,7 +308,8 @@ class FileCalls(BlockingCalls):
             verdict: see there.
             status: see there.
             brand: see there.
+            text: see there.
             timeout: total seconds; that of the client if None.
         """
-        query = RowsQuery(sort=sort, verdict=verdict, status=status, brand=brand)
+        query = RowsQuery(sort=sort, verdict=verdict, status=status, brand=brand, q=text)
         return self._run(self._rows.page(batch_id, query, page, self._limit(timeout)))

@@ -198,10 +198,11 @@ class AsyncFileCalls(AsyncCalls):
         verdict: VerdictPosition | None = None,
         status: RowStatus | None = None,
         brand: str | None = None,
+        text: str | None = None,
         timeout: float | None = None,
     ) -> AsyncGenerator[Row, None]:
         """The rows of an ended batch with their results and errors; read page by page."""
-        query = RowsQuery(sort=sort, verdict=verdict, status=status, brand=brand)
+        query = RowsQuery(sort=sort, verdict=verdict, status=status, brand=brand, q=text)
         return self._iterate(self._rows.all(batch_id, query, timeout))
 
     async def rows_page(
@@ -213,8 +214,9 @@ class AsyncFileCalls(AsyncCalls):
         verdict: VerdictPosition | None = None,
         status: RowStatus | None = None,
         brand: str | None = None,
+        text: str | None = None,
         timeout: float | None = None,
     ) -> RowsPage:
         """A page of the rows of an ended batch, and what all its rows add up to."""
-        query = RowsQuery(sort=sort, verdict=verdict, status=status, brand=brand)
+        query = RowsQuery(sort=sort, verdict=verdict, status=status, brand=brand, q=text)
         return await self._run(self._rows.page(batch_id, query, page, self._limit(timeout)))

@@ -40,6 +40,8 @@ class RowsQuery:
     status: RowStatus | None = None
     brand: str | None = None
     """As `read_as` has it; case and accents do not matter. Empty: rows without a brand."""
+    q: str | None = None
+    """A text in any cell or result; case and accents do not matter."""
 
     def params(self, page: int) -> dict[str, str]:
         """As query parameters."""

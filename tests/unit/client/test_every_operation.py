@@ -32,7 +32,10 @@ WITHOUT_ARGUMENT = {
     "get_results": {
         "delimiter": "`form` names whole dialects", "decimal": "as `delimiter`",
         "partial": "for a look at a batch that runs, in a browser",
+        "redirect": "the client reads the results from the service",
     },
+    "get_rejected_rows": {"redirect": "as of `get_results`"},
+    "upload_batch": {"input_uri": "the client sends files; who has objects calls the API"},
     "get_model_card": {"lang": "the language of the client"},
 }  # fmt: skip
 """Query parameters that no call sends, and why."""
@@ -89,7 +92,9 @@ def _files(folder: Path) -> dict[str, Callable[[CarPriceClient], Any]]:
         ),
         "get_error_report": lambda client: list(client.batch_errors("b1")),
         "get_rows": lambda client: list(
-            client.batch_rows("b1", sort="-price", verdict="fair", status="valued", brand="Kia")
+            client.batch_rows(
+                "b1", sort="-price", verdict="fair", status="valued", brand="Kia", text="Rio"
+            )
         ),
     }
 

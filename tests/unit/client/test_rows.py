@@ -58,11 +58,11 @@ def test_a_page_has_rows_with_their_results_and_the_sums_of_all(call: Call) -> N
         found = call(
             url,
             lambda client: client.rows_page(
-                "b1", page=2, sort="-price", verdict="fair", status="valued", brand=""
+                "b1", page=2, sort="-price", verdict="fair", status="valued", brand="", text="Clio"
             ),
         )
     assert lines(heads) == [
-        "GET /batches/b1/rows?sort=-price&verdict=fair&status=valued&brand=&page=2"
+        "GET /batches/b1/rows?sort=-price&verdict=fair&status=valued&brand=&q=Clio&page=2"
     ]
     valued, rejected = found.rows
     assert (valued.status, valued.price_mad, valued.verdict) == ("valued", 90_000.0, "fair")
