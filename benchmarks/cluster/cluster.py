@@ -199,7 +199,7 @@ def _hosts(
 def _start(cluster: Cluster, models: Path) -> None:
     """Start the hosts: the first one brings the model, the others fetch it."""
     first = cluster.apis[0]
-    shutil.copytree(models, first.home / "models")
+    shutil.copytree(models, first.models)
     scopes = [word for name in ("predict", "bulk", "admin") for word in ("--scope", name)]
     key = first.command("key", "create", "cluster", *scopes)
     for host in cluster.hosts:

@@ -48,12 +48,17 @@ class Host:
             **os.environ,
             **env,
             "CARPRICE_HOME": str(self.home),
-            "MODELS_PATH": str(self.home / "models"),
+            "MODELS_PATH": str(self.models),
             "HOST": place.address,
             "PORT": str(self._port),
             "CARPRICE_TEST_CLOCK": str(self._clock),
             "PYTHONPATH": f"{CLOCK_FOLDER}:{ROOT}",
         }
+
+    @property
+    def models(self) -> Path:
+        """Its folder of model versions."""
+        return self.home / "models"
 
     @property
     def address(self) -> str:
@@ -130,6 +135,11 @@ class Host:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
+    def restart(self, kind: str) -> None:
+        """SIGKILL a process and its children, and start it again."""
+        self.kill(kind)
+        self.start(kind)
+
     def terminate(self, kind: str) -> int:
         """SIGTERM a process; return its exit code.
 
@@ -144,12 +154,12 @@ class Host:
         """The processes that have ended by themselves."""
         return [kind for kind, one in self.processes.items() if one.poll() is not None]
 
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run a `carprice` command on this host."""
+    def run(self, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        """Run a `carprice` command on this host, with other settings if some are given."""
         return subprocess.run(
             [*self.place.prefix, sys.executable, "-m", "cli.main", *arguments],
             cwd=ROOT,
-            env=self._env,
+            env=self._env | env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

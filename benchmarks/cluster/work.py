@@ -116,7 +116,6 @@ def kill_workers(cluster: Cluster, rounds: int, is_over: Callable[[], bool]) -> 
         for kind in WORKER_KINDS:
             for worker in cluster.workers:
                 time.sleep(KILL_PAUSE_S)
-                worker.kill(kind)
-                worker.start(kind)
+                worker.restart(kind)
                 killed += 1
     raise AssertionError
