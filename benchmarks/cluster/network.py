@@ -52,7 +52,8 @@ def entering() -> tuple[str, ...]:
     # The shell is the first process of the namespace: it collects those whose parents have ended.
     command = (*unshare, *own, "sh", "-c", '"$@"; exit $?', "sh")
     trial = (
-        "ip link add a type bridge && ip link add b type veth peer name c && unshare -n -u -m true"
+        "ip link add br0 type bridge && ip link add veth0 type veth peer name veth1 && "
+        "unshare -n -u -m true"
     )
     done = subprocess.run([*command, "sh", "-c", trial], capture_output=True, check=False)
     return () if done.returncode else command
