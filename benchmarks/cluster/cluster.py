@@ -200,6 +200,9 @@ def _start(cluster: Cluster, models: Path) -> None:
     """Start the hosts: the first one brings the model, the others fetch it."""
     first = cluster.apis[0]
     shutil.copytree(models, first.models)
+    first.command("first-model")
+    for version in sorted(models.glob("*/manifest.json")):
+        first.command("models", "publish", version.parent.name)
     scopes = [word for name in ("predict", "bulk", "admin") for word in ("--scope", name)]
     key = first.command("key", "create", "cluster", *scopes)
     for host in cluster.hosts:
