@@ -76,8 +76,14 @@ class Accounts:
         self._batch_prices: dict[str, list[float]] = {}
         self._day = _today()
 
-    def settle(self, timeout_s: float = SETTLE_S) -> list[Work]:
+    def settle(self) -> list[Work]:
         """Wait until all accepted work has ended; return what is lost."""
+        for work in self.still_open(SETTLE_S):
+            work.verdict, work.remark = Verdict.LOST, f"{work.remark} not ended".strip()
+        return [work for work in self.ledger.works if work.verdict is Verdict.LOST]
+
+    def still_open(self, timeout_s: float) -> list[Work]:
+        """Wait for the end of accepted work; return what has not ended in time."""
         until = time.monotonic() + timeout_s
         connections = [api.connection() for api in self.cluster.apis]
         while (works := self.ledger.open_works()) and time.monotonic() < until:
@@ -87,9 +93,7 @@ class Accounts:
                 with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
                     judge(connections[number % len(connections)], work)
             time.sleep(POLL_S)
-        for work in self.ledger.open_works():
-            work.verdict, work.remark = Verdict.LOST, f"{work.remark} not ended".strip()
-        return [work for work in self.ledger.works if work.verdict is Verdict.LOST]
+        return works
 
     def records(self) -> Counter[str]:
         """How often each valuation is in the logs of all hosts."""

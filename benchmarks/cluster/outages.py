@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -39,7 +39,6 @@ class Probe:
         self._connection = api.connection()
         self._number = int(time.time() * 1000) % 1_000_000
         self.statuses: dict[str, Counter[int]] = {"car": Counter(), "job": Counter()}
-        self.without_retry_after = 0
 
     def ask(self) -> None:
         """Ask for a new car, then submit one."""
@@ -49,9 +48,9 @@ class Probe:
         self._job(car(self._number))
 
     def batch(self) -> int:
-        """Upload a batch; return the status."""
+        """Upload a batch; return the status, 0: no answer."""
         text, valid = rows_csv(PROBE_ROWS)
-        status, body = self._connection.request("POST", "/batches", text, CSV)
+        status, body = self._request("/batches", text, CSV)
         if status == http.client.ACCEPTED:
             ledger = self._run.accounts.ledger
             ledger.accept(Kind.BATCH, json.loads(body)["id"], PROBE_ROWS, valid)
@@ -74,12 +73,17 @@ class Probe:
             work.answers = _answers(body, None)
 
     def _post(self, kind: str, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
-        try:
-            status, answer = self._connection.request("POST", path, json.dumps(body))
-        except (OSError, http.client.HTTPException):
-            status, answer = 0, b""
+        status, answer = self._request(path, json.dumps(body))
         self.statuses[kind][status] += 1
         return status, answer
+
+    def _request(
+        self, path: str, body: str | bytes, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        try:
+            return self._connection.request("POST", path, body, headers)
+        except (OSError, http.client.HTTPException):
+            return 0, b""
 
     @property
     def said(self) -> str:
@@ -196,12 +200,12 @@ def check_disk(run: Run) -> None:
     with kept_full(disk), submitting(run.cluster, run.accounts.ledger, run.size.some) as accepted:
         in_time = accepted.wait(TIMEOUT_S)
         time.sleep(run.size.short_s)
-        lost = run.accounts.settle(TIMEOUT_S)
+        still_open = run.accounts.still_open(TIMEOUT_S)
     run.table.add(
         "the disk of one worker's host is full",
         f"all work accepted and ended within {2 * TIMEOUT_S:g} s, by the other host",
-        f"accepted: {in_time}, not ended: {len(lost)}",
-        is_kept=in_time and not lost,
+        f"accepted: {in_time}, not ended: {len(still_open)}",
+        is_kept=in_time and not still_open,
     )
     run.check_work()
 
