@@ -123,8 +123,8 @@ def check_clocks(run: Run) -> None:
     early.set_clock(-CLOCK_S / 2)
     late.set_clock(CLOCK_S / 2)
     try:
-        with submitting(run.cluster, run.accounts.ledger, run.size.some) as accepted:
-            kill_workers(run.cluster, 1, accepted.is_set)
+        with submitting(run.cluster, run.accounts.ledger, run.size.some):
+            kill_workers(run.cluster, 1)
         run.check_work()
     finally:
         early.set_clock(0)

@@ -24,7 +24,7 @@ class Size:
     Args:
         work: of the check of answers.
         some: work of each other check.
-        kill_rounds: how often every worker process is killed at least.
+        kill_rounds: how often every worker process is killed.
         outage_s: how long the S3 server is unreachable.
         away_s: how long a host is away: longer than until it counts as dead, 30 s.
         short_s: how long other faults last.

@@ -15,12 +15,8 @@ POLL_S = 0.02
 
 def check_answers(run: Run) -> None:
     """Work through both APIs while processes of both worker hosts are killed again and again."""
-    with submitting(run.cluster, run.accounts.ledger, run.size.work) as accepted:
-
-        def is_over() -> bool:
-            return accepted.is_set()
-
-        killed = kill_workers(run.cluster, run.size.kill_rounds, is_over)
+    with submitting(run.cluster, run.accounts.ledger, run.size.work):
+        killed = kill_workers(run.cluster, run.size.kill_rounds)
     run.table.say(f"  {killed} processes killed")
     run.check_work()
 
