@@ -45,12 +45,13 @@ def _check(
             lambda: len(seen.accepted) > accepted + MORE_JOBS, DEADLINE_S, "jobs are accepted"
         )
         time.sleep(LOAD_S)
+    limit_s = REFUSING_S * run.size.slack
     run.table.add(
         f"{name}: refusals end",
-        f"only 503 with Retry-After, for at most {REFUSING_S:g} s",
+        f"only 503 with Retry-After, for at most {limit_s:g} s",
         f"{len(seen.refused_at)} x 503 within {seen.refusing_s:.1f} s, {seen.without_retry_after} "
         f"without Retry-After; others: {seen.others[:2] or 'none'}",
-        is_kept=seen.refusing_s <= REFUSING_S and not seen.others and not seen.without_retry_after,
+        is_kept=seen.refusing_s <= limit_s and not seen.others and not seen.without_retry_after,
     )
     with run.cluster.apis[1].client() as client:
         passes(lambda: not unfinished(client, seen.accepted), END_S)

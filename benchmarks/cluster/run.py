@@ -28,6 +28,8 @@ class Size:
         outage_s: how long the S3 server is unreachable.
         away_s: how long a host is away: longer than until it counts as dead, 30 s.
         short_s: how long other faults last.
+        slack: limits of time are multiplied by this; above 1, on a busy machine, an activation
+            may also be answered before all follow.
     """
 
     work: Volume
@@ -36,6 +38,7 @@ class Size:
     outage_s: float
     away_s: float
     short_s: float
+    slack: float = 1.0
 
 
 FULL = Size(Volume(2_000, 200, 400_000), Volume(300, 30, 40_000), 3, 60.0, 60.0, 15.0)
