@@ -73,7 +73,7 @@ format: $(DEV) ## Format the code, apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 ##@ Measure
-.PHONY: bench quality soak faults faults-long overload
+.PHONY: bench quality soak faults faults-long overload cluster-test
 bench: $(DEV) ## Speed compared with peers, 15 minutes at most (ARGS="--smoke")
 	@$(BIN)/python -m benchmarks.install_peers
 	@$(BIN)/python -m benchmarks.run $(ARGS)
@@ -93,6 +93,9 @@ faults-long: $(DEV) ## The same with 100,000 jobs and 1,000,000 rows; a quarter 
 
 overload: $(DEV) ## Single cars at two and five times the capacity
 	@$(BIN)/python -m benchmarks.faults.overload $(ARGS)
+
+cluster-test: $(DEV) ## Several hosts on this machine: guarantees across them (ARGS="--quick")
+	@$(BIN)/python -m benchmarks.cluster $(ARGS)
 
 ##@ Maintain
 .PHONY: lock messages settings dashboards client env clean

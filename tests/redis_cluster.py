@@ -6,7 +6,7 @@ import ipaddress
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from benchmarks.cluster.network import Place
 from launcher.embedded import server_binary
 from scripts.ports import reserve_port
 from tests.conftest import wait_until
 
 SERVICE = "queue"
 DEADLINE_S = 60.0
+LOOPBACK = Place("127.0.0.1")
 
 
 def server_program(name: str) -> str:
@@ -43,6 +45,7 @@ def server_program(name: str) -> str:
 class RedisServer:
     """A server process; it keeps its data in its folder."""
 
+    place: Place
     port: int
     folder: Path
     arguments: list[str]
@@ -51,7 +54,9 @@ class RedisServer:
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(self.arguments, cwd=self.folder, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [*self.place.prefix, *self.arguments], cwd=self.folder, stdout=log, stderr=log
+            )
 
     def kill(self) -> None:
         if self.process is not None:
@@ -60,7 +65,11 @@ class RedisServer:
 
     @property
     def client(self) -> "redis.Redis":
-        return redis.Redis(port=self.port, socket_timeout=5)
+        return redis.Redis(host=self.place.address, port=self.port, socket_timeout=5)
+
+    @property
+    def url(self) -> str:
+        return f"redis://{self.place.address}:{self.port}/0"
 
 
 @dataclass
@@ -72,7 +81,7 @@ class SentinelService:
 
     @property
     def url(self) -> str:
-        places = ",".join(f"127.0.0.1:{each.port}" for each in self.sentinels)
+        places = ",".join(f"{each.place.address}:{each.port}" for each in self.sentinels)
         return f"sentinel://{places}/{SERVICE}"
 
     def primary(self) -> RedisServer:
@@ -97,20 +106,45 @@ class SentinelService:
         wait_until(lambda: self.primary() is not former, DEADLINE_S, "another primary")
 
 
-def _server(folder: Path, *options: str) -> RedisServer:
+def kill_primary(brokers: SentinelService) -> None:
+    """SIGKILL the primary; it comes back when another one has been chosen."""
+    former = brokers.primary()
+    former.kill()
+    brokers.await_change(former)
+    former.start()
+
+
+def ask_for_failover(brokers: SentinelService) -> None:
+    """SENTINEL FAILOVER."""
+    former = brokers.primary()
+    brokers.sentinels[0].client.sentinel_failover(SERVICE)
+    brokers.await_change(former)
+
+
+def demote_by_hand(brokers: SentinelService) -> None:
+    """Make the primary a replica of another server behind the sentinels' back."""
+    former = brokers.primary()
+    other = next(each for each in brokers.servers if each is not former)
+    other.client.replicaof("NO", "ONE")
+    former.client.replicaof(other.place.address, str(other.port))
+    brokers.await_change(former)
+
+
+def _server(folder: Path, *options: str, place: Place = LOOPBACK) -> RedisServer:
     port = reserve_port()
     arguments = [
-        server_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1",
+        server_program("redis-server"), "--port", str(port), "--bind", place.address,
+        "--protected-mode", "no",
         "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0",
         "--repl-ping-replica-period", "1", *options,
     ]  # fmt: skip
-    return RedisServer(port, folder / str(port), arguments)
+    return RedisServer(place, port, folder / str(port), arguments)
 
 
 @contextlib.contextmanager
-def running_server(folder: Path, *options: str) -> Iterator[RedisServer]:
+def running_server(folder: Path, *options: str, place: Place = LOOPBACK) -> Iterator[RedisServer]:
     """Run one server."""
-    server = _server(folder, *options)
+    server = _server(folder, *options, place=place)
     server.start()
     try:
         wait_until(lambda: _answers(server), DEADLINE_S, "a server")
@@ -120,16 +154,19 @@ def running_server(folder: Path, *options: str) -> Iterator[RedisServer]:
 
 
 @contextlib.contextmanager
-def running_sentinels(folder: Path) -> Iterator[SentinelService]:
-    """Run three servers and three sentinels."""
-    first = _server(folder)
-    others = [_server(folder, "--replicaof", f"127.0.0.1 {first.port}") for _ in range(2)]
+def running_sentinels(
+    folder: Path, places: Sequence[Place] = (LOOPBACK,) * 3
+) -> Iterator[SentinelService]:
+    """Run three servers and three sentinels, one of each in each place."""
+    first = _server(folder, place=places[0])
+    of_first = ("--replicaof", f"{first.place.address} {first.port}")
+    others = [_server(folder, *of_first, place=place) for place in places[1:]]
     service = SentinelService([first, *others])
     try:
         for server in service.servers:
             server.start()
-        for number in range(3):
-            service.sentinels.append(_start_sentinel(folder / f"sentinel-{number}", first.port))
+        for number, place in enumerate(places):
+            service.sentinels.append(_start_sentinel(folder / f"sentinel-{number}", place, first))
         wait_until(service.replicas_in_step, DEADLINE_S, "the replicas")
         wait_until(lambda: _sentinels_agree(service), DEADLINE_S, "the sentinels")
         yield service
@@ -140,17 +177,17 @@ def running_sentinels(folder: Path) -> Iterator[SentinelService]:
             process.kill()
 
 
-def _start_sentinel(folder: Path, primary: int) -> RedisServer:
+def _start_sentinel(folder: Path, place: Place, primary: RedisServer) -> RedisServer:
     port = reserve_port()
     folder.mkdir()
     (folder / "sentinel.conf").write_text(
-        f"port {port}\nbind 127.0.0.1\n"
-        f"sentinel monitor {SERVICE} 127.0.0.1 {primary} 2\n"
+        f"port {port}\nbind {place.address}\nprotected-mode no\n"
+        f"sentinel monitor {SERVICE} {primary.place.address} {primary.port} 2\n"
         f"sentinel down-after-milliseconds {SERVICE} 2000\n"
         f"sentinel failover-timeout {SERVICE} 5000\n"
     )
     program = server_program("redis-sentinel")
-    sentinel = RedisServer(port, folder, [program, str(folder / "sentinel.conf")])
+    sentinel = RedisServer(place, port, folder, [program, str(folder / "sentinel.conf")])
     sentinel.start()
     wait_until(lambda: _answers(sentinel), DEADLINE_S, "a sentinel")
     # A primary that calls itself a replica is replaced after twice this time.

@@ -6,13 +6,21 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import httpx
 
-from tests.conftest import REFERENCE_CAR, Service
+from tests.conftest import REFERENCE_CAR
 
 CLIENTS = 4
 ENDED = {"SUCCEEDED", "FAILED", "CANCELLED"}
+
+
+class Api(Protocol):
+    """An API that is asked."""
+
+    def client(self) -> httpx.Client:
+        """A client of it."""
 
 
 @dataclass
@@ -33,9 +41,9 @@ class Seen:
         return max(self.refused_at) - min(self.refused_at) if self.refused_at else 0.0
 
 
-def post_jobs(service: Service, seen: Seen, number: int) -> None:
+def post_jobs(api: Api, seen: Seen, number: int) -> None:
     """Post jobs of one car each, one after the other, until told to stop."""
-    with service.client() as client:
+    with api.client() as client:
         sent = 0
         while not seen.stop.is_set():
             sent += 1
@@ -56,11 +64,14 @@ def post_jobs(service: Service, seen: Seen, number: int) -> None:
 
 
 @contextlib.contextmanager
-def posting(service: Service) -> Iterator[Seen]:
-    """Post jobs by several clients while the block runs."""
+def posting(*apis: Api) -> Iterator[Seen]:
+    """Post jobs by several clients, to the APIs in turn, while the block runs."""
     seen = Seen()
     with ThreadPoolExecutor(CLIENTS) as pool:
-        posts = [pool.submit(post_jobs, service, seen, number) for number in range(CLIENTS)]
+        posts = [
+            pool.submit(post_jobs, apis[number % len(apis)], seen, number)
+            for number in range(CLIENTS)
+        ]
         try:
             yield seen
         finally:

@@ -13,7 +13,14 @@ import redis
 
 from tests.conftest import REFERENCE_CAR, Service, running_service, short_folder, wait_until
 from tests.faults.failover_load import posting, unfinished
-from tests.redis_cluster import DEADLINE_S, SERVICE, SentinelService, running_sentinels
+from tests.redis_cluster import (
+    DEADLINE_S,
+    SentinelService,
+    ask_for_failover,
+    demote_by_hand,
+    kill_primary,
+    running_sentinels,
+)
 
 pytestmark = [pytest.mark.faults, pytest.mark.redis, pytest.mark.timeout(400)]
 
@@ -48,28 +55,6 @@ def deployment(models_path: Path) -> Iterator[Deployment]:
             home, models_path, REDIS_URL=brokers.url, REDIS_WAIT_REPLICAS="1", JOB_LEASE_S="5"
         ) as service:
             yield Deployment(service, brokers)
-
-
-def kill_primary(brokers: SentinelService) -> None:
-    former = brokers.primary()
-    former.kill()
-    brokers.await_change(former)
-    former.start()
-
-
-def ask_for_failover(brokers: SentinelService) -> None:
-    former = brokers.primary()
-    brokers.sentinels[0].client.sentinel_failover(SERVICE)
-    brokers.await_change(former)
-
-
-def demote_by_hand(brokers: SentinelService) -> None:
-    """Make the primary a replica of another server behind the sentinels' back."""
-    former = brokers.primary()
-    other = next(each for each in brokers.servers if each is not former)
-    other.client.replicaof("NO", "ONE")
-    former.client.replicaof("127.0.0.1", other.port)
-    brokers.await_change(former)
 
 
 @pytest.mark.parametrize("fail_over", [ask_for_failover, kill_primary, demote_by_hand])

@@ -2,22 +2,18 @@
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
-import httpx
 import pytest
 
 from scripts.ports import reserve_port
 from tests.conftest import ROOT, Service, running_service, short_folder, wait_until
+from tests.rolling_load import Callers, is_ready, running_proxy
 
 pytestmark = [
     pytest.mark.faults,
@@ -25,7 +21,6 @@ pytestmark = [
 ]
 
 DRAIN_DELAY_S = "4"
-CALLERS = 8
 ROUNDS = 2
 
 
@@ -47,100 +42,11 @@ def running_api(service: Service, port: int) -> Iterator["subprocess.Popen[bytes
         },
     )
     try:
-        wait_until(lambda: is_ready(port), 60.0, "the API is ready")
+        wait_until(lambda: is_ready(f"http://127.0.0.1:{port}"), 60.0, "the API is ready")
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-
-
-def is_ready(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5.0).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-@contextlib.contextmanager
-def running_proxy(folder: Path, ports: list[int]) -> Iterator[str]:
-    """HAProxy with its configuration of compose, but with these APIs."""
-    text = (ROOT / "deploy" / "haproxy" / "haproxy.cfg").read_text(encoding="utf-8")
-    port = reserve_port()
-    servers = "\n".join(f"    server api{each} 127.0.0.1:{each}" for each in ports)
-    text = re.sub(r" +server-template .*", servers, text)
-    text = text.replace("bind :8000", f"bind 127.0.0.1:{port}")
-    text = text.replace("bind :8405", f"bind 127.0.0.1:{reserve_port()}")
-    path = folder / "haproxy.cfg"
-    path.write_text(text)
-    process = subprocess.Popen(["haproxy", "-db", "-f", str(path)])
-    try:
-        wait_until(lambda: is_ready(port), 30.0, "the proxy answers")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-class Callers:
-    """Callers that send requests one after the other, over connections that they keep.
-
-    Args:
-        url: of the proxy.
-        car: what they ask for.
-    """
-
-    def __init__(self, url: str, car: dict[str, object]) -> None:
-        self._url = url
-        self._car = car
-        self._stop = threading.Event()
-        self.answers: Counter[str] = Counter()
-        kinds = [self._hit, self._miss, self._wait_for_job, self._read]
-        self._threads = [
-            threading.Thread(target=self._run, args=(kinds[index % len(kinds)],))
-            for index in range(CALLERS)
-        ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
-
-    @property
-    def errors(self) -> dict[str, int]:
-        """What is not the answer of a service that works, with its number."""
-        good = re.compile(r"20[012]")
-        return {text: count for text, count in self.answers.items() if not good.fullmatch(text)}
-
-    def _run(self, ask: Callable[[httpx.Client], httpx.Response]) -> None:
-        with httpx.Client(base_url=self._url, timeout=60.0) as client:
-            while not self._stop.is_set():
-                try:
-                    text = str(ask(client).status_code)
-                except httpx.HTTPError as error:
-                    text = repr(error)
-                self.answers[text] += 1
-
-    def _hit(self, client: httpx.Client) -> httpx.Response:
-        return client.post("/predict", json=self._car)
-
-    def _miss(self, client: httpx.Client) -> httpx.Response:
-        return client.post(
-            "/predict", json=self._car | {"km_driven": time.time_ns() // 1000 % 1_900_000}
-        )
-
-    def _wait_for_job(self, client: httpx.Client) -> httpx.Response:
-        accepted = client.post("/jobs", json=self._car)
-        if accepted.status_code != 202:
-            return accepted
-        return client.get(accepted.headers["Location"], headers={"Prefer": "wait=20"})
-
-    def _read(self, client: httpx.Client) -> httpx.Response:
-        return client.get("/models")
 
 
 def test_apis_are_restarted_in_turn_without_an_error(
@@ -156,7 +62,8 @@ def test_apis_are_restarted_in_turn_without_an_error(
         stacks = [first, second]
         for stack, port in zip(stacks, ports, strict=True):
             stack.enter_context(running_api(service, port))
-        with running_proxy(tmp_path, ports) as url, Callers(url, car) as callers:
+        addresses = [f"127.0.0.1:{port}" for port in ports]
+        with running_proxy(tmp_path, addresses) as url, Callers(url, car) as callers:
             wait_until(lambda: callers.answers.total() > 50, 60.0, "load")
             for _ in range(ROUNDS):
                 for stack, port in zip(stacks, ports, strict=True):

@@ -1,37 +1,20 @@
 """Two hosts that share their audit logs: statistics, sale reports, kills, verification."""
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from model_store.registry.bundle import save_bundle
-from model_store.registry.registry import ModelRegistry
-from scripts.ports import reserve_port
 from tests.batch_parts import cars_csv
-from tests.conftest import (
-    ROOT,
-    START_TIMEOUT_S,
-    Service,
-    running_service,
-    short_folder,
-    stop,
-    wait_until,
-)
-from tests.object_store import BUCKET, running_object_store
-from tests.unit.model_store import small_models
+from tests.conftest import wait_until
+from tests.object_store import BUCKET
+from tests.two_hosts import TwoHosts, running_two_hosts
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 DEADLINE_S = 90.0
@@ -39,88 +22,15 @@ DEADLINE_S = 90.0
 ROWS, LIST = 3000, 40
 
 
-@dataclass
-class Second:
-    """The second host, whose processes are started one by one."""
-
-    env: dict[str, str]
-    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
-
-    @property
-    def url(self) -> str:
-        """The address of its API."""
-        return f"http://127.0.0.1:{self.env['PORT']}"
-
-    @property
-    def home(self) -> Path:
-        """Its home."""
-        return Path(self.env["CARPRICE_HOME"])
-
-    def start(self, kind: str) -> None:
-        """Start a process, with its children in a group of their own."""
-        with (self.home / "run.log").open("a") as log:
-            self.processes[kind] = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", "run", kind],
-                cwd=ROOT,
-                env={**self.env, "HONCHO_PROCESS_NAME": f"second-{kind}"},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def kill(self, kind: str) -> None:
-        """Kill a process and its children, and start it again."""
-        os.killpg(self.processes[kind].pid, signal.SIGKILL)
-        self.processes[kind].wait()
-        self.start(kind)
-
-    def stop(self) -> None:
-        """Stop all processes."""
-        for process in self.processes.values():
-            stop(process, 60.0)
-
-
 @pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Second]]:
-    models = tmp_path_factory.mktemp("models")
-    version = save_bundle(small_models.train(), models)
-    ModelRegistry(models).activate(version.id, by="before")
-    with contextlib.ExitStack() as stack:
-        store = stack.enter_context(running_object_store())
-        shared = {
-            "STATE_URL": f"s3://{BUCKET}/state",
-            "BLOB_URL": f"s3://{BUCKET}/batches",
-            "BLOB_ENDPOINT_URL": store.endpoint_url,
-            "INTERACTIVE_WORKERS": "1",
-            "BULK_PROCESSES": "1",
-            "BATCH_CHUNK_ROWS": "100",
-        }
-        home = stack.enter_context(short_folder())
-        first = stack.enter_context(running_service(home, models, **shared))
-        second_home = stack.enter_context(short_folder())
-        second = Second(
-            {
-                **os.environ,
-                **shared,
-                "CARPRICE_HOME": str(second_home),
-                "MODELS_PATH": str(second_home / "models"),
-                "PORT": str(reserve_port()),
-                "REDIS_URL": first.settings.redis_url,
-                "CACHE_URL": first.settings.cache_url,
-            }
-        )
-        stack.callback(second.stop)
-        for kind in ("api", "interactive", "bulk"):
-            second.start(kind)
-        wait_until(lambda: _is_ready(second.url), START_TIMEOUT_S, "the second API is ready")
-        yield first, second
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return bool(httpx.get(f"{url}/readyz", timeout=5.0).json()["status"] == "ready")
-    except httpx.HTTPError:
-        return False
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoHosts]:
+    with running_two_hosts(
+        tmp_path_factory.mktemp("models"),
+        *("api", "interactive", "bulk"),
+        BLOB_URL=f"s3://{BUCKET}/batches",
+        BATCH_CHUNK_ROWS="100",
+    ) as found:
+        yield found
 
 
 def _stats(url: str) -> dict[str, Any]:
@@ -148,15 +58,16 @@ def _report_sale(url: str, valuation_id: str) -> int:
 
 
 def test_answers_of_both_hosts_are_counted_found_and_recorded_once_despite_kills(
-    hosts: tuple[Service, Second], car: dict[str, Any]
+    hosts: TwoHosts, car: dict[str, Any]
 ) -> None:
-    first, second = hosts
-    urls = (first.url, second.url)
+    first, second, urls = hosts.first, hosts.second, hosts.urls
     upload = httpx.post(
         f"{first.url}/batches", files={"file": ("stock.csv", cars_csv(ROWS))}, timeout=60
     )
     batch = upload.json()["id"]
-    killer = threading.Thread(target=lambda: [second.kill("bulk"), second.kill("interactive")])
+    killer = threading.Thread(
+        target=lambda: [second.restart("bulk"), second.restart("interactive")]
+    )
     singles, jobs = [], []
     for number in range(30):
         url = urls[number % 2]
@@ -186,11 +97,8 @@ def test_answers_of_both_hosts_are_counted_found_and_recorded_once_despite_kills
         assert _report_sale(urls[number % 2], one) == 201
     wait_until(lambda: _sales(first.url) == _sales(second.url) == 9, DEADLINE_S)
 
-    for env in (second.env, {**second.env, "CARPRICE_HOME": str(first.home)}):
-        verified = subprocess.run(
-            [sys.executable, "-m", "cli.main", "audit", "verify", "--json"],
-            cwd=ROOT, env=env, check=False, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
+    for home in (second.home, first.home):
+        verified = second.run("audit", "verify", "--json", CARPRICE_HOME=str(home))
         assert verified.returncode == 0, verified.stderr
         report = json.loads(verified.stdout)
         assert (report["copies"]["hosts"], report["copies"]["faults"]) == (2, [])

@@ -1,0 +1,1 @@
+"""Several hosts on one machine, and the guarantees that hold across them."""
