@@ -36,6 +36,7 @@ ASSETS = AssetFolder(
             "estimates.css",
             "estimates.js",
             "history.js",
+            "reload.js",
         )
     },
     "/assets/",

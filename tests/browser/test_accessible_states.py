@@ -4,6 +4,7 @@ import dataclasses
 import io
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
@@ -37,9 +38,9 @@ class State(NamedTuple):
     policy: str
 
 
-@pytest.fixture(scope="module")
-def busy(service: Service) -> Iterator[str]:
-    """The path of an estimate that waits, because the interactive workers are suspended."""
+@contextmanager
+def suspended_workers(service: Service) -> Iterator[None]:
+    """Within the context the interactive workers are suspended, so that an estimate waits."""
     workers = [
         process
         for process in psutil.Process(service.process.pid).children(recursive=True)
@@ -49,8 +50,7 @@ def busy(service: Service) -> Iterator[str]:
     for worker in workers:
         worker.send_signal(signal.SIGSTOP)
     try:
-        with service.client() as http:
-            yield http.post("/", data=CAR).headers["Location"].partition("#")[0]
+        yield
     finally:
         for worker in workers:
             worker.send_signal(signal.SIGCONT)
@@ -72,7 +72,6 @@ def idle(
 @pytest.fixture(scope="module")
 def states(
     service: Service,
-    busy: str,
     idle: tuple[FlaskClient, Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[Language, dict[str, State]]:
@@ -87,6 +86,7 @@ def states(
     batch = (client.post("/batches", data=file).json or {})["id"]
     (manifest,) = blobs.rglob(f"{batch}/manifest.json")
     found: dict[Language, dict[str, State]] = {}
+    policy = "Content-Security-Policy"
     for language in LANGUAGES:
         query = {"lang": language}
         pages = {
@@ -99,14 +99,15 @@ def states(
         pages["store"] = client.get(f"/fichiers/{batch}", query_string=query)
         manifest.rmdir()
         manifest.with_name("kept").rename(manifest)
-        policy = "Content-Security-Policy"
         found[language] = {
             name: State(page.status_code, page.text, page.headers[policy])
             for name, page in pages.items()
         }
-        with service.client() as http:
-            page = http.get(busy, params=query, headers={"Accept": "text/html"})
-        found[language]["busy"] = State(page.status_code, page.text, page.headers[policy])
+    with suspended_workers(service), service.client() as http:
+        busy = http.post("/", data=CAR).headers["Location"].partition("#")[0]
+        for language in LANGUAGES:
+            page = http.get(busy, params={"lang": language}, headers={"Accept": "text/html"})
+            found[language]["busy"] = State(page.status_code, page.text, page.headers[policy])
     return found
 
 
@@ -147,3 +148,26 @@ def test_no_other_language_is_on_arabic_pages_that_wait(
 ) -> None:
     for state in states["ar"].values():
         assert_arabic(state.html, NAMES)
+
+
+def test_the_page_about_an_outage_loads_the_file_as_soon_as_it_answers(
+    open_page: Callable[..., Page], states: dict[Language, dict[str, State]]
+) -> None:
+    page = open_page("/")
+    outage, looks = states["fr"]["store"].html, []
+
+    def answer(route: Route) -> None:
+        path = route.request.url.partition("?")[0]
+        if "/assets/" in path:
+            route.continue_()
+        elif path.endswith(SHOWN):
+            route.fulfill(body=outage, content_type="text/html")
+        else:
+            looks.append(path)
+            html = outage if len(looks) == 1 else "<h1>De retour</h1>"
+            route.fulfill(body=html, content_type="text/html")
+
+    page.route("**/*", answer)
+    page.goto(SHOWN)
+    expect(page.locator("h1")).to_have_text("De retour")
+    assert "/fichiers/" in page.url

@@ -329,7 +329,9 @@ def test_an_outage_says_what_does_not_answer_and_tries_again(site: Site) -> None
     text = answer.get_data(as_text=True)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
     assert "The storage of the files does not answer" in text
-    assert f"url=/fichiers/{batch_id}?lang=en" in text
+    refresh = f'content="5; url=/fichiers/{batch_id}?lang=en"'
+    assert f'<noscript><meta http-equiv="refresh" {refresh}></noscript>' in text
+    assert f'data-reload="/fichiers/{batch_id}?lang=en"' in text
     (folder / "manifest.json").rmdir()
     (folder / "kept").rename(folder / "manifest.json")
     # No worker has ever announced itself to this broker.
