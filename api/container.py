@@ -10,7 +10,7 @@ from api.batches.drafts import Drafts
 from api.batches.polls import BatchPolls
 from api.batches.results import BatchResults
 from api.batches.retries import BatchRetries
-from api.batches.rows import BatchRows
+from api.batches.rows.reading import BatchRows
 from api.batches.service import Batches
 from api.batches.storage import CallerBatches
 from api.estimates.service import Estimates

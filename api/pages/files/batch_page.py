@@ -6,7 +6,7 @@ from typing import Any
 from flask import request
 
 from api.batches.retries import may_be_retried
-from api.batches.row_views import row_query
+from api.batches.rows.views import row_query
 from api.batches.schemas import serialize_batch
 from api.http.context import services
 from api.pages.files.cell_views import DONE, describe_correction

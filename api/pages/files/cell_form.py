@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from api.batches.rows import ResultRow, own_columns
+from api.batches.rows.reading import ResultRow, own_columns
 from api.pages.files.result_table import STATUS_NAMES, cell_reasons, shown_columns
 from api.pages.language import gettext as _
 from api.pages.language import page_language

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, request
 
 from api.batches.cell_corrections import correct_rows
-from api.batches.rows import ResultRow, RowQuery
+from api.batches.rows.reading import ResultRow, RowQuery
 from api.batches.views import current_batch
 from api.http.context import admission, caller_id, services
 from api.http.problems import status_of

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import EXCLUDE, ValidationError
 
-from api.batches.row_search import SEARCH_MAX_ROWS
-from api.batches.row_views import TEXT_MAX_CHARS, RowsQuery, row_query
-from api.batches.rows import PAGE_ROWS, ResultRow, RowPage, RowQuery
+from api.batches.rows.reading import PAGE_ROWS, ResultRow, RowPage, RowQuery
+from api.batches.rows.search import SEARCH_MAX_ROWS
+from api.batches.rows.views import TEXT_MAX_CHARS, RowsQuery, row_query
 from api.pages.language import chosen_language, page_language, page_url
 from api.pages.language import gettext as _
 from api.pages.typography import MINUS, format_number

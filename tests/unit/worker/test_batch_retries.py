@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.batches.retries import BatchRetries
-from api.batches.rows import BatchRows, RowQuery
+from api.batches.rows.reading import BatchRows, RowQuery
 from shared.domain.batch import Batch, BatchOutcome, ResultTable, RowCounts
 from shared.domain.errors import NothingToRetry
 from shared.domain.files.exports import STORED

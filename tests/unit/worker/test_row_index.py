@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.batches import cell_corrections, rows
-from api.batches.rows import BatchRows, ResultRow, RowPage, RowQuery
+from api.batches.rows.reading import BatchRows, ResultRow, RowPage, RowQuery
 from shared.blobs.row_index import RowFilter, RowOrder
 from shared.domain.batch import Batch, ResultTable, RowCounts
 from shared.domain.errors import TooManyRowsForSearch

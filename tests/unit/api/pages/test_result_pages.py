@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from api.batches.cell_corrections import correct_rows
 from api.batches.retries import BatchRetries
-from api.batches.rows import BatchRows
+from api.batches.rows.reading import BatchRows
 from api.http.context import EXTENSION
 from shared.domain.batch import Batch, RowCounts
 from shared.domain.errors import BrokerUnavailable

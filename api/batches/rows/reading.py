@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from api.batches.results import EXPORT_WAIT_S, BatchResults, storage_errors
-from api.batches.row_search import SEARCH_MAX_ROWS, KeptSearches, search_rows
+from api.batches.rows.search import SEARCH_MAX_ROWS, KeptSearches, search_rows
 from shared.blobs.batch_files import errors_name, table_name
 from shared.blobs.row_index import INDEX_MAX_ROWS, RowFilter, RowIndex, RowOrder, RowPlace
 from shared.domain.batch import Batch, ExportFormat, ResultTable, result_header, source_columns

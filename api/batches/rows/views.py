@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 from marshmallow import Schema, fields, validate
 
-from api.batches.rows import PAGE_ROWS, ResultRow, RowPage, RowQuery
+from api.batches.rows.reading import PAGE_ROWS, ResultRow, RowPage, RowQuery
 from api.batches.views import current_batch
 from api.http.context import language, services
 from api.http.requests import load_query
