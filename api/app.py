@@ -8,8 +8,9 @@ from flask import Flask, Response, g, request
 from flask_smorest import Api
 
 from api import limits
-from api.batches import result_views, row_views
+from api.batches import result_views
 from api.batches import views as batches
+from api.batches.rows import views as row_views
 from api.container import ApiServices, build_services
 from api.estimates import views as estimates
 from api.events import views as events
