@@ -157,6 +157,13 @@ RULES = (
     (re.compile(r" or "), mark(" or ")),
     (re.compile(r"\bnone with "), mark("none with ")),
     (re.compile(r"\bYYYY-MM-DD\b"), mark("YYYY-MM-DD")),
+    (re.compile(r"^an address below "), mark("an address below ")),
+    (
+        re.compile(r"^an object that the service can read$"),
+        mark("an object that the service can read"),
+    ),
+    (re.compile(r"^none, as INPUT_URIS says$"), mark("none, as INPUT_URIS says")),
+    (re.compile(r"^no body beside it$"), mark("no body beside it")),
 )
 """Parts of the English rules of query parameters, and what to translate in their place."""
 _JSON_ERROR_POSITION = re.compile(r"line (\d+) column (\d+)")

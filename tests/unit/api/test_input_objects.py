@@ -13,6 +13,7 @@ from api.http.context import EXTENSION
 from shared.blobs.input_objects import InputObject, InputObjects
 from shared.domain.batch import BatchOptions, RowCounts
 from shared.domain.errors import InvalidInput, StorageUnavailable
+from shared.messages.texts import describe
 from shared.settings import Settings, SettingsError
 from tests.batch_parts import CALLER, BulkPath, cars_csv
 from tests.conftest import Servers
@@ -113,6 +114,14 @@ def test_the_files_of_the_service_are_no_input(object_store: ObjectStore) -> Non
 def test_without_the_setting_nothing_is_read() -> None:
     inputs = InputObjects.of(Settings())
     assert refusal(inputs, f"{INCOMING}/stock.csv") == "none, as INPUT_URIS says"
+
+
+def test_a_refusal_is_in_the_language_of_the_caller(settings: Settings) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        InputObjects.of(settings).open("s3://other/stock.csv")
+    (problem,) = refused.value.problems
+    text = describe(problem, "fr")
+    assert text.startswith(f"Valeur refusée ; attendu : une adresse sous {INCOMING}/")
 
 
 def test_an_object_that_is_not_there_is_named(settings: Settings) -> None:
