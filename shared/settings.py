@@ -76,6 +76,7 @@ NETWORKS = TextRule(
     check=parse_networks,
 )
 SWITCH = TextRule(pattern=re.compile("on|off"), expected="on or off")
+DEMO = TextRule(pattern=re.compile("on|off|1|0"), expected="on or off, or 1 or 0")
 AUDIT_FSYNC = TextRule(pattern=re.compile("always|everysec|no"), expected="always, everysec or no")
 LOG_LEVEL = TextRule(
     pattern=re.compile("debug|info|warning|error", re.IGNORECASE),
@@ -391,6 +392,19 @@ class Settings:
         "`off`: `/metrics` and `/cache/stats` need a key with the scope `admin`.",
         rule=SWITCH,
     )
+    demo: str = setting(
+        "DEMO",
+        "off",
+        "`on` (or 1): a public demonstration. Callers without a key may value single cars, by the "
+        "page and `/predict`, within limits of their address; everything else needs a key.",
+        rule=DEMO,
+    )
+    trusted_proxies: int = setting(
+        "TRUSTED_PROXIES",
+        0,
+        "Reverse proxies in front of the API that append to `X-Forwarded-For`: the limits of "
+        "`DEMO` apply to the address that the outermost of them saw; 0: that of the connection.",
+    )
     metrics_port: int = setting("METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none.")
     pushgateway_url: str = setting(
         "PUSHGATEWAY_URL", "", "Pushgateway to which workers push their metrics; empty: none."
@@ -457,6 +471,11 @@ class Settings:
     def api_stop_s(self) -> int:
         """Longest time from the signal to stop until the API has answered its requests, seconds."""
         return math.ceil(self.drain_delay_s + self.max_wait_s) + STOP_MARGIN_S
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether callers without a key may value single cars wherever the API listens."""
+        return self.demo in {"on", "1"}
 
     @property
     def is_loopback(self) -> bool:
