@@ -34,7 +34,9 @@ from shared.domain.batch import Batch, BatchOptions
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.ids import BatchId
 from shared.domain.job import Callback
+from shared.i18n.catalogue import mark
 from shared.i18n.languages import Language
+from shared.messages.rules import Rule
 
 blueprint = ApiBlueprint("batches", __name__, description="A file of cars, valued row by row.")
 POLL_S = 1
@@ -67,7 +69,7 @@ def named_file(input_uri: str) -> InputObject:
         StorageUnavailable: the store does not answer.
     """
     if request.content_length or "Transfer-Encoding" in request.headers:
-        expected = "no body beside it"
+        expected = Rule(mark("no body beside it"))
         raise InvalidInput(
             [FieldProblem("?input_uri", "invalid-parameter", expected=expected, value=input_uri)]
         )

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Self
 
 from shared.domain.errors import FieldProblem, InvalidInput, StorageUnavailable
+from shared.i18n.catalogue import mark
 from shared.logging import get_logger
+from shared.messages.rules import Rule
 from shared.settings import Settings
 
 PARAMETER = "?input_uri"
@@ -18,6 +20,9 @@ READ_AHEAD_BYTES = 8 << 20
 
 MAX_URI_LENGTH = 1100
 _URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9]/(?P<key>[^\x00-\x1f\x7f?#]+)")
+
+_READABLE = Rule(mark("an object that the service can read"))
+_NOTHING = Rule(mark("none, as INPUT_URIS says"))
 
 log = get_logger("storage")
 
@@ -61,6 +66,10 @@ class InputObjects:
     def __init__(self, prefixes: list[str], own: list[str], endpoint_url: str) -> None:
         self._prefixes = [each.rstrip("/") + "/" for each in prefixes]
         self._own = [each.rstrip("/") + "/" for each in own]
+        self._allowed = _NOTHING
+        if prefixes:
+            text = mark("an address below {prefixes}")
+            self._allowed = Rule(text, prefixes=tuple(self._prefixes))
         self._endpoint_url = endpoint_url
         self._files: Any = None
 
@@ -71,10 +80,8 @@ class InputObjects:
             InvalidInput: it may not be named, does not exist, or the service may not read it.
             StorageUnavailable: the store does not answer.
         """
-        if not self._prefixes:
-            raise _refused(uri, "no-input-uris")
         if not self._is_allowed(uri):
-            raise _refused(uri, "input-uri-outside", prefixes=", ".join(self._prefixes))
+            raise _refused(uri, self._allowed)
         # Imported here: its libraries would slow the start of every process.
         from shared.blobs.s3 import open_files, open_object  # noqa: PLC0415
 
@@ -83,7 +90,7 @@ class InputObjects:
                 self._files = open_files(self._endpoint_url)
             file = open_object(self._files, uri.removeprefix("s3://"), READ_AHEAD_BYTES)
         except (FileNotFoundError, PermissionError):
-            raise _refused(uri, "input-uri-unreadable") from None
+            raise _refused(uri, _READABLE) from None
         except OSError as error:
             log.warning("storage_unavailable", error=str(error))
             raise StorageUnavailable(reason=error.strerror or str(error)) from error
@@ -100,5 +107,8 @@ class InputObjects:
         return uri.startswith(tuple(self._prefixes)) and not is_own
 
 
-def _refused(uri: str, code: str, **params: str) -> InvalidInput:
-    return InvalidInput([FieldProblem(PARAMETER, code, value=uri[:MAX_URI_LENGTH], **params)])
+def _refused(uri: str, expected: Rule) -> InvalidInput:
+    shown = uri[:MAX_URI_LENGTH]
+    return InvalidInput(
+        [FieldProblem(PARAMETER, "invalid-parameter", expected=expected, value=shown)]
+    )

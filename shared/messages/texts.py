@@ -106,13 +106,6 @@ INPUT_MESSAGES: dict[str, str] = UPLOAD_MESSAGES | {
     "not-json": mark("The body is not valid JSON: {reason}."),
     "unknown-parameter": mark("Unknown query parameter; known are {known}."),
     "invalid-parameter": mark("Refused value; expected {expected} (got {value})."),
-    "no-input-uris": mark(
-        "This service reads no files from buckets; send the file itself (got {value})."
-    ),
-    "input-uri-outside": mark("Expected an object below {prefixes} (got {value})."),
-    "input-uri-unreadable": mark(
-        "There is no such object, or the service may not read it (got {value})."
-    ),
     "repeated-parameter": mark("Query parameter given {count} times; once is allowed."),
     "invalid-header": mark("Refused header; expected {expected}."),
 }

@@ -13,6 +13,7 @@ from api.http.context import EXTENSION
 from shared.blobs.input_objects import InputObject, InputObjects
 from shared.domain.batch import BatchOptions, RowCounts
 from shared.domain.errors import InvalidInput, StorageUnavailable
+from shared.messages.texts import describe
 from shared.settings import Settings, SettingsError
 from tests.batch_parts import CALLER, BulkPath, cars_csv
 from tests.conftest import Servers
@@ -41,14 +42,12 @@ def settings(object_store: ObjectStore) -> Settings:
     )
 
 
-def refusal(inputs: InputObjects, uri: str) -> tuple[str, str]:
-    """The code of the problem, and the folders that it names."""
+def refusal(inputs: InputObjects, uri: str) -> str:
     with pytest.raises(InvalidInput) as refused:
         inputs.open(uri)
     (problem,) = refused.value.problems
-    assert problem.pointer == "?input_uri"
-    assert uri.startswith(problem.params["value"])
-    return problem.code, str(problem.params.get("prefixes", ""))
+    assert (problem.pointer, problem.code) == ("?input_uri", "invalid-parameter")
+    return str(problem.params["expected"])
 
 
 @pytest.mark.parametrize("name", ["stock.csv", "2026/stock.csv", "stock.csv.gz"])
@@ -93,8 +92,9 @@ def test_other_addresses_are_refused_without_a_request(
     settings: Settings, object_store: ObjectStore, uri: str
 ) -> None:
     object_store.traffic.requests.clear()
-    refused = refusal(InputObjects.of(settings), uri)
-    assert refused == ("input-uri-outside", f"{INCOMING}/, s3://other.bucket/")
+    assert refusal(InputObjects.of(settings), uri) == (
+        f"an address below {INCOMING}/, s3://other.bucket/"
+    )
     assert object_store.traffic.requests == []
 
 
@@ -107,18 +107,26 @@ def test_the_files_of_the_service_are_no_input(object_store: ObjectStore) -> Non
     )
     inputs = InputObjects.of(settings)
     for name in ("batches/id/source", "state/keys"):
-        assert refusal(inputs, f"s3://{BUCKET}/{name}")[0] == "input-uri-outside"
+        assert refusal(inputs, f"s3://{BUCKET}/{name}").startswith("an address below")
     assert inputs.open(f"{INCOMING}/stock.csv").file_name == "stock.csv"
 
 
 def test_without_the_setting_nothing_is_read() -> None:
     inputs = InputObjects.of(Settings())
-    assert refusal(inputs, f"{INCOMING}/stock.csv") == ("no-input-uris", "")
+    assert refusal(inputs, f"{INCOMING}/stock.csv") == "none, as INPUT_URIS says"
+
+
+def test_a_refusal_is_in_the_language_of_the_caller(settings: Settings) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        InputObjects.of(settings).open("s3://other/stock.csv")
+    (problem,) = refused.value.problems
+    text = describe(problem, "fr")
+    assert text.startswith(f"Valeur refusée ; attendu : une adresse sous {INCOMING}/")
 
 
 def test_an_object_that_is_not_there_is_named(settings: Settings) -> None:
     inputs = InputObjects.of(settings)
-    expected = ("input-uri-unreadable", "")
+    expected = "an object that the service can read"
     assert refusal(inputs, f"{INCOMING}/missing.csv") == expected
     assert refusal(inputs, "s3://other.bucket/stock.csv") == expected
 
