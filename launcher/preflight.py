@@ -51,17 +51,19 @@ class NoSpaceError(CannotStartError):
 
 
 def check_keys(settings: Settings) -> None:
-    """Require API keys if the API can be reached from other machines.
+    """Require API keys if the API can be reached from other machines and is no demonstration.
 
     Raises:
-        CannotStartError: the address is not loopback and there are no keys.
+        CannotStartError: the address is not loopback, there are no keys, and `DEMO` is off.
         SettingsError: the file of keys cannot be read, or is missing although there were keys.
     """
-    if not open_key_store(settings).load() and not settings.is_loopback:
+    are_needed = not (settings.is_loopback or settings.is_demo)
+    if not open_key_store(settings).load() and are_needed:
         raise CannotStartError(
             _(
                 "HOST={host} can be reached from other machines, but there are no API keys in "
-                "{keys_file}: create one with `make key`, or leave HOST at 127.0.0.1"
+                "{keys_file}: create one with `make key`, leave HOST at 127.0.0.1, or set "
+                "DEMO=1 for a public demonstration of single cars"
             ).format(host=settings.host, keys_file=settings.keys_file)
         )
 

@@ -14,14 +14,17 @@ from api.http.responses import ApiBlueprint, json_response, query_parameters
 from api.middleware.authentication import Scope, require_scope
 from shared.blobs.row_index import STATUSES, VERDICTS, RowFilter, RowOrder
 from shared.domain.batch import NUMBER_COLUMNS
-from shared.i18n.languages import Language
+from shared.i18n.languages import Language, stored_language
+from shared.messages.row_notes import notes_in
+from shared.messages.rules import characters, every_error, one_of, whole_number
 from shared.messages.texts import describe_row_error
 
 blueprint = ApiBlueprint("rows", __name__, description="Rows of the results of a batch.")
 MAX_PAGE = 1_000_000
 SORTS = (*map(str, RowOrder), *(f"-{order}" for order in RowOrder))
 """Values of `sort`; those with a minus begin with the largest value."""
-BRAND_MAX_CHARS = 100
+BRAND_MAX_CHARS = TEXT_MAX_CHARS = 100
+_PAGE = whole_number(1, MAX_PAGE)
 
 
 class RowsQuery(Schema):
@@ -29,7 +32,7 @@ class RowsQuery(Schema):
 
     sort = fields.String(
         load_default="line",
-        validate=validate.OneOf(SORTS, error=f"one of {', '.join(SORTS)}"),
+        validate=validate.OneOf(SORTS, error=one_of(SORTS)),
         metadata={
             "description": "Order of the rows; with a minus, the largest value first. Rows without "
             "a value come last.",
@@ -37,23 +40,33 @@ class RowsQuery(Schema):
         },
     )
     verdict = fields.String(
-        validate=validate.OneOf(VERDICTS[1:], error=f"one of {', '.join(VERDICTS[1:])}"),
+        validate=validate.OneOf(VERDICTS[1:], error=one_of(VERDICTS[1:])),
         metadata={"description": "Only rows with this verdict.", "enum": list(VERDICTS[1:])},
     )
     status = fields.String(
-        validate=validate.OneOf(STATUSES, error=f"one of {', '.join(STATUSES)}"),
+        validate=validate.OneOf(STATUSES, error=one_of(STATUSES)),
         metadata={"description": "Only rows with this status.", "enum": list(STATUSES)},
     )
     brand = fields.String(
-        validate=validate.Length(max=BRAND_MAX_CHARS, error=f"0-{BRAND_MAX_CHARS} characters"),
+        validate=validate.Length(max=BRAND_MAX_CHARS, error=characters(BRAND_MAX_CHARS, minimum=0)),
         metadata={
             "description": "Only rows of this brand, as `read_as` has it; empty: rows without one.",
             "example": "Dacia",
         },
     )
+    q = fields.String(
+        load_default="",
+        validate=validate.Length(max=TEXT_MAX_CHARS, error=characters(TEXT_MAX_CHARS, minimum=0)),
+        metadata={
+            "description": "Only rows with this text in one of the file's own cells or in "
+            "`read_as`, whatever its case and accents.",
+            "example": "casablanca",
+        },
+    )
     page = fields.Integer(
         load_default=1,
-        validate=validate.Range(1, MAX_PAGE, error=f"1-{MAX_PAGE}"),
+        validate=validate.Range(1, MAX_PAGE, error=_PAGE),
+        error_messages=every_error(_PAGE),
         metadata={"description": f"From 1; a page has {PAGE_ROWS} rows."},
     )
 
@@ -85,7 +98,10 @@ class RowSchema(Schema):
     result = fields.Dict(
         keys=fields.String(),
         required=True,
-        metadata={"description": "The added columns of `/results`; numbers are numbers or null."},
+        metadata={
+            "description": "The added columns of `/results`; numbers are numbers or null, notes "
+            "and reasons in the language of the request."
+        },
     )
     errors = fields.List(fields.Nested(CellErrorSchema), required=True)
 
@@ -143,8 +159,10 @@ def rows(batch_id: str) -> Response:
     """Send a page of the rows of an ended batch."""
     given = load_query(RowsQuery)
     query = row_query(given)
-    page = services().batch_rows.page(current_batch(batch_id), query)
-    response = json_response(dump_page(page, query, language()))
+    batch = current_batch(batch_id)
+    page = services().batch_rows.page(batch, query)
+    written = stored_language(batch.manifest.options.language)
+    response = json_response(dump_page(page, query, written, language()))
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Content-Language"] = language()
     response.vary.add("Accept-Language")
@@ -159,14 +177,22 @@ def row_query(given: dict[str, Any]) -> RowQuery:
         descending=sort.startswith("-"),
         wanted=RowFilter(given.get("verdict"), given.get("status"), given.get("brand")),
         page=given["page"],
+        text=given["q"].strip(),
     )
 
 
-def dump_page(page: RowPage, query: RowQuery, lang: Language) -> dict[str, Any]:
-    """The JSON representation of a page."""
+def dump_page(page: RowPage, query: RowQuery, written: Language, lang: Language) -> dict[str, Any]:
+    """The JSON representation of a page.
+
+    Args:
+        page: the rows.
+        query: which page it is.
+        written: the language of the texts in the results.
+        lang: of the reader.
+    """
     head = page.head
     return {
-        "rows": [_dump_row(row, page.columns, lang) for row in page.rows],
+        "rows": [_dump_row(row, page.columns, written, lang) for row in page.rows],
         "total": page.total,
         "page": query.page,
         "pages": page.pages,
@@ -184,8 +210,14 @@ def dump_page(page: RowPage, query: RowQuery, lang: Language) -> dict[str, Any]:
     }
 
 
-def _dump_row(row: ResultRow, columns: Sequence[str], lang: Language) -> dict[str, Any]:
-    result: dict[str, Any] = {name: text or None for name, text in row.added.items()}
+def _dump_row(
+    row: ResultRow, columns: Sequence[str], written: Language, lang: Language
+) -> dict[str, Any]:
+    told = dict(row.added)
+    told["row_notes"] = notes_in(told["row_notes"], written, lang).text
+    if row.errors:
+        told["row_error"] = " ".join(describe_row_error(error, lang) for error in row.errors)
+    result: dict[str, Any] = {name: text or None for name, text in told.items()}
     for name in NUMBER_COLUMNS & result.keys():
         result[name] = float(row.added[name]) if row.added[name] else None
     return {

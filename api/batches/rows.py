@@ -9,11 +9,13 @@ from typing import Any, BinaryIO, NamedTuple
 import orjson
 
 from api.batches.results import EXPORT_WAIT_S, BatchResults, storage_errors
+from api.batches.row_search import SEARCH_MAX_ROWS, KeptSearches, search_rows
 from shared.blobs.batch_files import errors_name, table_name
 from shared.blobs.row_index import INDEX_MAX_ROWS, RowFilter, RowIndex, RowOrder, RowPlace
 from shared.domain.batch import Batch, ExportFormat, ResultTable, result_header, source_columns
-from shared.domain.errors import TooManyRowsForTable
+from shared.domain.errors import TooManyRowsForSearch, TooManyRowsForTable
 from shared.domain.files.exports import Export
+from shared.domain.text_search import TextQuery
 from shared.tabular.cells import restore_formula
 
 PAGE_ROWS = 50
@@ -29,6 +31,8 @@ class RowQuery(NamedTuple):
     wanted: RowFilter = RowFilter()
     page: int = 1
     """From 1; one behind the last is empty."""
+    text: str = ""
+    """In one of the file's own cells, or in `read_as`; empty: any."""
 
 
 class ResultRow(NamedTuple):
@@ -73,6 +77,7 @@ class BatchRows:
     """Reads rows of ended batches."""
 
     results: BatchResults
+    searches: KeptSearches = dataclasses.field(default_factory=KeptSearches)
 
     @storage_errors()
     def page(self, batch: Batch, query: RowQuery, wait_s: float = EXPORT_WAIT_S) -> RowPage:
@@ -80,13 +85,19 @@ class BatchRows:
 
         Raises:
             TooManyRowsForTable: the results have too many rows for an index.
+            TooManyRowsForSearch: a text is searched in too many rows.
             ResultNotReady, ExportNotReady, BrokerUnavailable: as `BatchResults.file`.
             StorageUnavailable: the store does not answer.
         """
         first = (query.page - 1) * PAGE_ROWS
         with self._index(batch, wait_s) as index:
             total, places = index.find(
-                query.order, query.wanted, first, PAGE_ROWS, descending=query.descending
+                query.order,
+                query.wanted,
+                first,
+                PAGE_ROWS,
+                descending=query.descending,
+                matching=self._search(batch, index, query.text) if query.text else None,
             )
             rows = list(self._read(batch, places))
             return RowPage(rows, total, own_columns(batch), index.head)
@@ -97,6 +108,23 @@ class BatchRows:
         with self._index(batch) as index:
             places = [index.place(each - 1) for each in numbers if 0 < each <= index.rows]
             return list(self._read(batch, places))
+
+    def _search(self, batch: Batch, index: RowIndex, text: str) -> bytes:
+        """A byte for each row of the file: 1 if it has a text."""
+        if index.rows > SEARCH_MAX_ROWS:
+            raise TooManyRowsForSearch(rows=index.rows, maximum=SEARCH_MAX_ROWS)
+        revision = batch.progress.revision
+        key = batch.manifest.id, str(revision), str(batch.progress.finished_at), text
+        found = self.searches.get(key)
+        if found is None:
+            own = len(source_columns(batch.manifest.dialect.header))
+            cells = {*range(own), own + _added_names(batch).index("read_as")}
+            query = TextQuery(text, batch.manifest.result_delimiter, cells)
+            name = table_name(ResultTable.RESULTS, revision=revision)
+            with self.results.files.blobs.read(batch.manifest.id, name) as results:
+                found = search_rows(results, index, query)
+            self.searches.put(key, found)
+        return found
 
     def _index(self, batch: Batch, wait_s: float = EXPORT_WAIT_S) -> RowIndex:
         rows = batch.progress.counts.done

@@ -17,7 +17,9 @@ from shared.domain.batch import Batch, BatchOutcome, OnError
 from shared.domain.car import FIELD_NAMES
 from shared.domain.job import JobState
 from shared.fields.car import CAR_FIELDS
+from shared.i18n.catalogue import mark
 from shared.i18n.languages import Language
+from shared.messages.rules import Rule, characters, either, every_error, one_of, written_as
 from shared.messages.texts import describe_batch_error
 from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.columns.given_units import read_given_unit, unit_choices
@@ -38,6 +40,9 @@ CSV_OPTIONS = ("delimiter", "decimal")
 """Parameters that only apply to CSV."""
 
 
+_NOT_WITH_EXCEL = Rule(mark("none with {other}"), other="dialect=excel-fr")
+
+
 class EncodingField(fields.String):
     """A supported encoding, under any of its names; its canonical name."""
 
@@ -45,7 +50,7 @@ class EncodingField(fields.String):
         text = super()._deserialize(value, attr, data, **options) or ""
         name = find_codec(text)
         if name is None:
-            raise ValidationError("one of " + ", ".join((*ENCODINGS, "utf-16")))
+            raise ValidationError(one_of((*ENCODINGS, "utf-16")))
         return name
 
 
@@ -60,7 +65,7 @@ class CharacterField(fields.String):
         text = super()._deserialize(value, attr, data, **options) or ""
         character = self._names.get(text, text)
         if character not in self._names.values():
-            raise ValidationError("one of " + ", ".join(self._names))
+            raise ValidationError(one_of(self._names))
         return character
 
 
@@ -73,7 +78,7 @@ class ColumnsField(fields.Field[Any]):
         text = str(super()._deserialize(value, attr, data, **options))
         pairs = parse_columns(text) if len(text) <= COLUMNS_MAX_CHARS else None
         if pairs is None:
-            raise ValidationError("km_driven:Compteur,year:#5")
+            raise ValidationError(written_as("km_driven:Compteur,year:#5"))
         return pairs
 
 
@@ -86,10 +91,10 @@ class ConstantsField(fields.Field[Any]):
         text = str(super()._deserialize(value, attr, data, **options))
         pairs = parse_columns(text, _CONSTANT) if len(text) <= COLUMNS_MAX_CHARS else None
         if pairs is None or any(not text or _NO_CONSTANT.search(text) for _, text in pairs):
-            raise ValidationError("company:BMW,fuel:Diesel")
+            raise ValidationError(written_as("company:BMW,fuel:Diesel"))
         for field, constant in pairs:
             if not _is_constant(field, constant):
-                raise ValidationError(f"{field}:{CAR_FIELDS[field].example}")
+                raise ValidationError(written_as(f"{field}:{CAR_FIELDS[field].example}"))
         return pairs
 
 
@@ -102,11 +107,11 @@ class UnitsField(fields.Field[Any]):
         text = str(super()._deserialize(value, attr, data, **options))
         pairs = parse_columns(text, _UNIT) if len(text) <= COLUMNS_MAX_CHARS else None
         if pairs is None:
-            raise ValidationError("km_driven:mi,asking_price_mad:EUR")
+            raise ValidationError(written_as("km_driven:mi,asking_price_mad:EUR"))
         read = tuple((field, read_given_unit(field, unit)) for field, unit in pairs)
         for field, unit in read:
             if unit is None:
-                raise ValidationError(f"{field}: {', '.join(unit_choices(field)) or 'no units'}")
+                raise ValidationError(_units_of(field))
         return tuple((field, unit) for field, unit in read if unit is not None)
 
 
@@ -124,6 +129,12 @@ class HeaderField(fields.Boolean):
         return super()._deserialize(value, attr, data, **options)
 
 
+def _units_of(field: str) -> Rule:
+    """The units that the column of a field may have."""
+    units = tuple(f"{field}:{unit}" for unit in unit_choices(field))
+    return one_of(units) if units else Rule(mark("no unit of {field}"), field=field)
+
+
 def _is_constant(field: str, text: str) -> bool:
     """Whether a text states a value of a field."""
     try:
@@ -137,7 +148,7 @@ def _flag(description: str) -> fields.Boolean:
         load_default=False,
         truthy={"true", "1", "yes"},
         falsy={"false", "0", "no"},
-        error_messages={"invalid": "true or false"},
+        error_messages=every_error(either("true", "false")),
         metadata={"description": description},
     )
 
@@ -150,14 +161,14 @@ class UploadQuery(Schema):
         OnError,
         by_value=True,
         load_default=OnError.CONTINUE,
-        error_messages={"unknown": "one of {choices}"},
+        error_messages=every_error(one_of(OnError)),
         metadata={
             "description": "What to do at the first rejected row: continue, or end the batch."
         },
     )
     key_column = fields.String(
         load_default=None,
-        validate=validate.Length(min=1, max=200, error="1-200 characters"),
+        validate=validate.Length(min=1, max=200, error=characters(200)),
         metadata={"description": "Header of the column that identifies rows in the error report."},
     )
     encoding = EncodingField(
@@ -185,7 +196,14 @@ class UploadQuery(Schema):
         load_default=None,
         truthy={"true", "1", "yes"},
         falsy={"false", "0", "no"},
-        error_messages={"invalid": f"yes, no, or a row from 1 to {HEADER_ROW_MAX}"},
+        error_messages=every_error(
+            Rule(
+                mark("{yes}, {no}, or a row from 1 to {maximum}"),
+                yes="yes",
+                no="no",
+                maximum=HEADER_ROW_MAX,
+            )
+        ),
         metadata={
             "type": "string",
             "example": "3",
@@ -217,9 +235,7 @@ class UploadQuery(Schema):
     )
     sheet = fields.String(
         load_default=None,
-        validate=validate.Length(
-            min=1, max=SHEET_MAX_CHARS, error=f"1-{SHEET_MAX_CHARS} characters"
-        ),
+        validate=validate.Length(min=1, max=SHEET_MAX_CHARS, error=characters(SHEET_MAX_CHARS)),
         metadata={
             "description": "Sheet of a workbook, by name or number; if not given, the first "
             "visible one with columns of cars, else the first."
@@ -238,6 +254,14 @@ class BatchSubmissionQuery(UploadQuery):
     """Query parameters of `POST /batches`."""
 
     callback_url = callback_field("batch")
+    input_uri = fields.String(
+        load_default="",
+        metadata={
+            "description": "An object in a bucket that the service may read (`INPUT_URIS`), "
+            "instead of a body.",
+            "example": "s3://incoming/stock.csv",
+        },
+    )
 
 
 class CorrectionQuery(Schema):
@@ -257,7 +281,7 @@ class TableQuery(Schema):
 
     dialect = fields.String(
         load_default="default",
-        validate=validate.OneOf(("default", "excel-fr"), error="default or excel-fr"),
+        validate=validate.OneOf(("default", "excel-fr"), error=either("default", "excel-fr")),
         metadata={
             "description": "Of CSV; excel-fr: byte order mark, semicolons and decimal commas.",
             "enum": ["default", "excel-fr"],
@@ -271,13 +295,17 @@ class TableQuery(Schema):
             "example": "semicolon",
         },
     )
+    redirect = _flag(
+        "Answer 307 with an address of the object store, which holds for some minutes and needs no "
+        "key, if the service keeps its files in one; else the file is sent."
+    )
 
     @validates_schema
     def check_dialect(self, given: dict[str, Any], **_: Any) -> None:
         """Refuse options that contradict `excel-fr`."""
         for name in CSV_OPTIONS:
             if name in given and given.get("dialect") == "excel-fr":
-                raise ValidationError("none with dialect=excel-fr", name)
+                raise ValidationError(_NOT_WITH_EXCEL, name)
 
 
 class RejectedQuery(TableQuery):
@@ -285,7 +313,7 @@ class RejectedQuery(TableQuery):
 
     format = fields.String(
         load_default="csv",
-        validate=validate.OneOf(REJECTED_FORMATS, error=f"one of {', '.join(REJECTED_FORMATS)}"),
+        validate=validate.OneOf(REJECTED_FORMATS, error=one_of(REJECTED_FORMATS)),
         metadata={"enum": list(REJECTED_FORMATS)},
     )
 
@@ -294,7 +322,7 @@ class DocumentedResultsQuery(TableQuery):
     """Query parameters of reading the results, as parameters of the OpenAPI document."""
 
     format = fields.String(
-        validate=validate.OneOf(FORMATS, error=f"one of {', '.join(FORMATS)}"),
+        validate=validate.OneOf(FORMATS, error=one_of(FORMATS)),
         metadata={"description": "By `Accept` if not given.", "enum": list(FORMATS)},
     )
     decimal = CharacterField(
@@ -319,7 +347,7 @@ class ResultsQuery(DocumentedResultsQuery):
 
     headers = fields.String(
         load_default="names",
-        validate=validate.OneOf(("names", "localized"), error="names or localized"),
+        validate=validate.OneOf(("names", "localized"), error=either("names", "localized")),
         metadata={
             "description": "Headers of the added columns; localized: words in the language of "
             "the batch.",

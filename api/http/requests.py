@@ -18,6 +18,7 @@ from api.http.problems import BodyTooLarge, UnsupportedEncoding, UnsupportedMedi
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.valuation import COVERAGES, DEFAULT_COVERAGE, Extra
 from shared.i18n.languages import DEFAULT_LANGUAGE, Language, as_language
+from shared.messages.rules import either, every_error, one_of, seconds
 from shared.settings import Settings
 
 IDENTITY = "identity"
@@ -29,7 +30,7 @@ class ExtrasField(fields.Field[tuple[Extra, ...]]):
     """A comma-separated list of `Extra`."""
 
     default_error_messages = {  # noqa: RUF012 - marshmallow declares it so
-        "invalid": "any of " + ", ".join(Extra)
+        "invalid": one_of(Extra)
     }
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> tuple[Extra, ...]:
@@ -40,10 +41,13 @@ class ExtrasField(fields.Field[tuple[Extra, ...]]):
             raise self.make_error("invalid") from None
 
 
+_COVERAGE = one_of(COVERAGES)
+
+
 def _check_coverage(value: float) -> None:
     """A validator like `OneOf`, which the OpenAPI document would show as an enum of numbers."""
     if value not in COVERAGES:
-        raise ValidationError(f"one of {', '.join(map(str, COVERAGES))}")
+        raise ValidationError(_COVERAGE)
 
 
 class CoverageQuery(Schema):
@@ -52,7 +56,7 @@ class CoverageQuery(Schema):
     coverage = fields.Float(
         load_default=DEFAULT_COVERAGE,
         validate=_check_coverage,
-        error_messages={"invalid": f"one of {', '.join(map(str, COVERAGES))}"},
+        error_messages=every_error(_COVERAGE),
         metadata={
             "description": "Coverage of the price interval: "
             f"one of {', '.join(map(str, COVERAGES))}.",
@@ -81,7 +85,7 @@ class PredictQuery(ValuationQuery):
 
     keep = fields.Boolean(
         load_default=False,
-        error_messages={"invalid": "true or false"},
+        error_messages=every_error(either("true", "false")),
         metadata={
             "description": "Keep the answer for `GET /valuations/{id}`: the status is then 201, "
             "and `Location` says where."
@@ -89,12 +93,16 @@ class PredictQuery(ValuationQuery):
     )
 
 
+WAIT_MAX_S = 30
+_WAIT = seconds(0, WAIT_MAX_S)
+
+
 def wait_field(what: str) -> fields.Float:
     """The parameter `wait` of reading a job or batch."""
     return fields.Float(
         load_default=0.0,
-        validate=validate.Range(min=0, max=30, error="seconds from 0 to 30"),
-        error_messages={"invalid": "seconds from 0 to 30"},
+        validate=validate.Range(min=0, max=WAIT_MAX_S, error=_WAIT),
+        error_messages=every_error(_WAIT),
         metadata={"description": f"Seconds to wait for the end of the {what} (long poll)."},
     )
 
@@ -153,7 +161,7 @@ def _load_query(query_string: bytes, kind: type[Schema]) -> dict[str, Any]:
         by_name: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
         problems += [
             FieldProblem(
-                f"?{name}", "invalid-parameter", expected="; ".join(messages), value=args.get(name)
+                f"?{name}", "invalid-parameter", expected=messages[0], value=args.get(name)
             )
             for name, messages in by_name.items()
         ]

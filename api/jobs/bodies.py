@@ -10,6 +10,7 @@ from shared.domain.job import Callback
 from shared.domain.valuation import CarRequest, Extra
 from shared.fields.lists.loading import load_list
 from shared.fields.requests import load_car_request
+from shared.messages.rules import characters
 
 IDEMPOTENCY_KEY_MAX = 200
 
@@ -62,6 +63,6 @@ def load_requests(body: Any, extras: tuple[Extra, ...], maximum: int) -> Sequenc
 def check_idempotency_key(key: str | None) -> str | None:
     """The value of an `Idempotency-Key` header; raises `InvalidInput`."""
     if key is not None and not 1 <= len(key) <= IDEMPOTENCY_KEY_MAX:
-        allowed = f"1-{IDEMPOTENCY_KEY_MAX} characters"
+        allowed = characters(IDEMPOTENCY_KEY_MAX)
         raise InvalidInput([FieldProblem("@Idempotency-Key", "invalid-header", expected=allowed)])
     return key

@@ -19,6 +19,7 @@ from shared.domain.ids import ID_PATTERN, ValuationId, is_id
 from shared.domain.job import Job, JobKind, JobState, JobSummary, QueuePosition
 from shared.domain.valuation import Valuation
 from shared.i18n.languages import Language
+from shared.messages.rules import characters, every_error, one_of, whole_number, written_as
 from shared.messages.texts import describe_problem
 
 ModelIdentity: TypeAlias = Callable[[str], Mapping[str, str | None]]
@@ -216,6 +217,11 @@ _UNESCAPED_PLUS = re.compile(r"(T.*) (\d\d:?\d\d)$")
 """An unescaped plus sign of a time zone, which is decoded as a blank."""
 
 
+_MOMENTS = written_as("2026-11-22", "2026-11-22T08:30:00Z")
+_CURSOR = written_as("next_cursor")
+_LIMIT = whole_number(1, PAGE_MAX)
+
+
 class TimeField(fields.String):
     """A date or RFC 3339 time, loaded as Unix time; UTC if no time zone is given."""
 
@@ -224,7 +230,7 @@ class TimeField(fields.String):
         try:
             moment = datetime.fromisoformat(_UNESCAPED_PLUS.sub(r"\1+\2", text))
         except ValueError:
-            raise ValidationError("2026-11-22, 2026-11-22T08:30:00Z") from None
+            raise ValidationError(_MOMENTS) from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -234,7 +240,7 @@ class CursorField(fields.String):
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
         text = super()._deserialize(value, attr, data, **options) or ""
         if not is_id(text):
-            raise ValidationError("next_cursor")
+            raise ValidationError(_CURSOR)
         return text
 
 
@@ -268,16 +274,16 @@ class JobListQuery(Schema):
         }
 
     state = fields.String(
-        validate=validate.OneOf(tuple(JobState), error=", ".join(JobState)),
+        validate=validate.OneOf(tuple(JobState), error=one_of(JobState)),
         metadata={"enum": list(JobState)},
     )
     kind = fields.String(
-        validate=validate.OneOf(tuple(JobKind), error=", ".join(JobKind)),
+        validate=validate.OneOf(tuple(JobKind), error=one_of(JobKind)),
         metadata={"enum": list(JobKind)},
     )
     idempotency_key = fields.String(
         load_default=None,
-        validate=validate.Length(min=1, max=200, error="1-200 characters"),
+        validate=validate.Length(min=1, max=200, error=characters(200)),
         metadata={"description": "What was accepted under this `Idempotency-Key` (24 h)."},
     )
     cursor = CursorField(
@@ -286,8 +292,8 @@ class JobListQuery(Schema):
     )
     limit = fields.Integer(
         load_default=PAGE_DEFAULT,
-        validate=validate.Range(min=1, max=PAGE_MAX, error=f"1-{PAGE_MAX}"),
-        error_messages={"invalid": f"1-{PAGE_MAX}"},
+        validate=validate.Range(min=1, max=PAGE_MAX, error=_LIMIT),
+        error_messages=every_error(_LIMIT),
         metadata={"description": "Most entries of a page."},
     )
 

@@ -19,6 +19,7 @@ from model_store.cards.written import written_language, written_languages
 from model_store.registry.manifest import card_data_file, card_markdown_file
 from shared.domain.errors import ModelNotLoaded
 from shared.i18n.languages import LANGUAGE_NAMES, LANGUAGES, Language, direction
+from shared.messages.rules import one_of
 
 ACTIVE = "active"
 """Alias of the active version in URLs."""
@@ -45,7 +46,7 @@ class CardQuery(Schema):
     """The language of a card."""
 
     lang = fields.String(
-        validate=OneOf(LANGUAGES, error=f"one of {', '.join(LANGUAGES)}"),
+        validate=OneOf(LANGUAGES, error=one_of(LANGUAGES)),
         metadata={"description": "Instead of `Accept-Language`"},
     )
 
@@ -72,7 +73,7 @@ def register_converter(state: BlueprintSetupState) -> None:
     status_409="The card is not what was saved",
     status_503="`active` was asked for, and no version is",
 )
-@require_scope(Scope.PREDICT, Scope.ADMIN)
+@require_scope(Scope.PREDICT, Scope.ADMIN, Scope.ESTIMATE)
 def card(version: str) -> Response:
     """Intended use, limits, data and measured quality of a version; `active` stands for one.
 
@@ -116,7 +117,7 @@ def card(version: str) -> Response:
     status_409="The file is not what was saved",
     status_503="`active` was asked for, and no version is",
 )
-@require_scope(Scope.PREDICT, Scope.ADMIN)
+@require_scope(Scope.PREDICT, Scope.ADMIN, Scope.ESTIMATE)
 def card_file(version: str, name: str) -> Response:
     """Send a plot, or the card as `card.md` or `card.json`."""
     load_query()

@@ -62,13 +62,13 @@ ASSETS = AssetFolder(_paths(), "/docs/static/", URL_REPLACEMENTS)
 @blueprint.get("/docs")
 def swagger() -> Response:
     """Show Swagger UI."""
-    return _page("swagger.html", SWAGGER_CSP, language="en")
+    return _page("swagger.html", SWAGGER_CSP)
 
 
 @blueprint.get("/redoc")
 def redoc() -> Response:
     """Show ReDoc."""
-    return _page("redoc.html", REDOC_CSP, language="en")
+    return _page("redoc.html", REDOC_CSP)
 
 
 @blueprint.get("/docs/problems")
@@ -99,7 +99,6 @@ def html_response(
     *,
     status: int = 200,
     assets: AssetFolder = ASSETS,
-    language: str | None = None,
     cache_control: str = "private, no-cache",
     **context: object,
 ) -> Response:
@@ -110,7 +109,6 @@ def html_response(
         csp: Content-Security-Policy.
         status: HTTP status.
         assets: static files of the page, for the template's `asset_url`.
-        language: of the text, if it is not that of the request.
         cache_control: Cache-Control.
         context: variables of the template.
     """
@@ -118,10 +116,8 @@ def html_response(
     response = Response(html, status, mimetype="text/html")
     response.headers[CSP] = csp
     response.headers["Cache-Control"] = cache_control
-    if language is not None:
-        response.headers["Content-Language"] = language
     return response
 
 
-def _page(template: str, csp: str, *, language: str | None = None, **context: object) -> Response:
-    return html_response(template, csp, cache_control="no-cache", language=language, **context)
+def _page(template: str, csp: str, **context: object) -> Response:
+    return html_response(template, csp, cache_control="no-cache", **context)

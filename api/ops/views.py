@@ -14,6 +14,7 @@ from api.http.requests import load_query
 from api.http.responses import ApiBlueprint, described, json_response, query_parameters
 from api.middleware.authentication import Scope, is_admin, require_scope
 from shared.domain.errors import FieldProblem, InvalidInput
+from shared.messages.rules import DAY
 from shared.metrics import exposition
 
 blueprint = ApiBlueprint("operations", __name__, description="Health, metrics and statistics.")
@@ -139,12 +140,13 @@ def ready() -> Response:
 
 
 def _for_operators(view: Callable[[], Response]) -> Callable[[], Response]:
-    """A view that needs a key with the scope `admin` if `METRICS_PUBLIC` is off."""
+    """A view that needs a key with the scope `admin` if `METRICS_PUBLIC` is off, or `DEMO` on."""
     closed = require_scope(Scope.ADMIN)(view)
 
     @wraps(view)
     def checked() -> Response:
-        is_public = services().settings.metrics_public == "on"
+        settings = services().settings
+        is_public = settings.metrics_public == "on" and not settings.is_demo
         return view() if is_public else closed()
 
     return checked
@@ -197,6 +199,4 @@ def _valid_day(text: str) -> str:
             return date.fromisoformat(text).isoformat()
     except ValueError:
         pass
-    raise InvalidInput(
-        [FieldProblem("?date", "invalid-parameter", expected="YYYY-MM-DD", value=text)]
-    )
+    raise InvalidInput([FieldProblem("?date", "invalid-parameter", expected=DAY, value=text)])

@@ -93,7 +93,7 @@ def format_price(price_mad: float, language: Language | None = None) -> str:
     """A rounded price with its currency.
 
     >>> format_price(187_342.18), format_price(187_342.18, "en")
-    ('187\u202f300\u00a0MAD', 'MAD\u00a0187,300')
+    ('187\u202f300\u00a0MAD', '187,300\u00a0MAD')
     """
     return format_amount(round_price(price_mad), language)
 
@@ -104,7 +104,7 @@ def format_amount(
     """An amount in whole dirhams with its currency, and with its sign also if it is positive.
 
     >>> format_amount(7_900, "fr", signed=True), format_amount(7_900, "en", signed=True)
-    ('+7\u202f900\u00a0MAD', '+MAD\u00a07,900')
+    ('+7\u202f900\u00a0MAD', '+7,900\u00a0MAD')
     """
     language = language or _page_language()
     number = format_number(abs(amount_mad), 0, language)
@@ -112,7 +112,7 @@ def format_amount(
     return sign(round(amount_mad), language, signed=signed) + amount
 
 
-_AMOUNT = mark_in_context("amount", "MAD\u00a0{amount}")
+_AMOUNT = mark_in_context("amount", "{amount}\u00a0MAD")
 
 
 def format_centimes(price_mad: float, language: Language | None = None) -> str:

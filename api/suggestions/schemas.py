@@ -5,20 +5,25 @@ from marshmallow import Schema, fields, validate
 from api.http.responses import described
 from api.suggestions.search import MAX_SUGGESTIONS
 from shared.fields.car import CAR_FIELDS
+from shared.messages.rules import characters, every_error, one_of, whole_number
 
 FIELDS = ("company", "model", "edition")
 """Fields of a car whose values can be suggested."""
 MIN_YEAR, MAX_YEAR = 1950, 2100
 MAX_CHARS = 60
 """Longest text that is searched for."""
-_TOO_LONG = f"at most {MAX_CHARS} characters"
+_ONE_FIELD = one_of(FIELDS)
+_NAME = characters(MAX_CHARS)
+_TYPED = characters(MAX_CHARS, minimum=0)
+_LIMIT = whole_number(1, MAX_SUGGESTIONS)
+_YEAR = whole_number(MIN_YEAR, MAX_YEAR)
 
 
 def _text(description: str, example: str) -> fields.String:
     return fields.String(
         load_default="",
-        validate=validate.Length(max=MAX_CHARS, error=_TOO_LONG),
-        error_messages={"invalid": "a text"},
+        validate=validate.Length(max=MAX_CHARS, error=_TYPED),
+        error_messages=every_error(_TYPED),
         metadata={"description": description, "example": example, "maxLength": MAX_CHARS},
     )
 
@@ -28,8 +33,8 @@ class SuggestQuery(Schema):
 
     field = fields.String(
         required=True,
-        validate=validate.OneOf(FIELDS, error=f"one of {', '.join(FIELDS)}"),
-        error_messages={"required": f"one of {', '.join(FIELDS)}"},
+        validate=validate.OneOf(FIELDS, error=_ONE_FIELD),
+        error_messages=every_error(_ONE_FIELD),
         metadata={"description": "The field of the car that is typed", "example": "model"},
     )
     q = _text("What is typed so far; left out: the most frequent values", "sander")
@@ -37,8 +42,8 @@ class SuggestQuery(Schema):
     model = _text("Model in any spelling, of trims", "Sandero")
     limit = fields.Integer(
         load_default=MAX_SUGGESTIONS,
-        validate=validate.Range(min=1, max=MAX_SUGGESTIONS, error=f"1 to {MAX_SUGGESTIONS}"),
-        error_messages={"invalid": f"1 to {MAX_SUGGESTIONS}"},
+        validate=validate.Range(min=1, max=MAX_SUGGESTIONS, error=_LIMIT),
+        error_messages=every_error(_LIMIT),
         metadata={"description": "How many are returned at most"},
     )
 
@@ -48,20 +53,20 @@ class UsualQuery(Schema):
 
     company = fields.String(
         required=True,
-        validate=validate.Length(min=1, max=MAX_CHARS, error=_TOO_LONG),
-        error_messages={"required": "a brand"},
+        validate=validate.Length(min=1, max=MAX_CHARS, error=_NAME),
+        error_messages=every_error(_NAME),
         metadata={"description": "Brand in any spelling", "example": "Dacia"},
     )
     model = fields.String(
         required=True,
-        validate=validate.Length(min=1, max=MAX_CHARS, error=_TOO_LONG),
-        error_messages={"required": "a model"},
+        validate=validate.Length(min=1, max=MAX_CHARS, error=_NAME),
+        error_messages=every_error(_NAME),
         metadata={"description": "Model in any spelling", "example": "Logan"},
     )
     year = fields.Integer(
         required=True,
-        validate=validate.Range(min=MIN_YEAR, max=MAX_YEAR, error=f"{MIN_YEAR} to {MAX_YEAR}"),
-        error_messages={"required": "a year", "invalid": f"{MIN_YEAR} to {MAX_YEAR}"},
+        validate=validate.Range(min=MIN_YEAR, max=MAX_YEAR, error=_YEAR),
+        error_messages=every_error(_YEAR),
         metadata={"description": CAR_FIELDS["year"].label("en"), "example": 2018},
     )
 

@@ -89,7 +89,14 @@ class RowIndex:
         self._kept: dict[str, array[int]] = {}
 
     def find(
-        self, order: RowOrder, wanted: RowFilter, first: int, count: int, *, descending: bool
+        self,
+        order: RowOrder,
+        wanted: RowFilter,
+        first: int,
+        count: int,
+        *,
+        descending: bool,
+        matching: bytes | None = None,
     ) -> tuple[int, list[RowPlace]]:
         """The number of wanted rows, and some of them in an order.
 
@@ -99,9 +106,12 @@ class RowIndex:
             first: number of the first of them, from 0.
             count: how many at most.
             descending: whether the largest value comes first.
+            matching: a byte for each row of the file, 1 if it is wanted; None: all are.
         """
         valued = self.head["valued"].get(str(order), self.rows)
         masks = [self._mask(f"{name}.{order}", code) for name, code in self._codes(wanted)]
+        if matching is not None:
+            masks.append(self._ordered(matching, order))
         total, positions = _matches(masks, self.rows, valued, first, count, descending=descending)
         return total, [self.place(self._row_at(order, position)) for position in positions]
 
@@ -144,6 +154,12 @@ class RowIndex:
         if code is not None:
             table[code] = 1
         return self._bytes(section).translate(bytes(table))
+
+    def _ordered(self, of_rows: bytes, order: RowOrder) -> bytes:
+        """The bytes of the rows, in an order."""
+        if order is RowOrder.LINE:
+            return of_rows
+        return bytes(map(of_rows.__getitem__, self._numbers(f"rows.{order}")))
 
     def _row_at(self, order: RowOrder, position: int) -> int:
         if order is RowOrder.LINE:

@@ -123,6 +123,10 @@ class TooManyRowsForTable(DomainError, code="too-many-rows-for-table"):
     """The results have `rows` rows; pages of rows are made of `maximum` at most."""
 
 
+class TooManyRowsForSearch(DomainError, code="too-many-rows-for-search"):
+    """The results have `rows` rows; texts are searched in `maximum` at most."""
+
+
 class NothingToRetry(DomainError, code="nothing-to-retry"):
     """The file of the batch `id` is refused, or is not stored any more."""
 
@@ -279,6 +283,10 @@ class NotAuthenticated(DomainError, code="not-authenticated"):
 
 class NotPermitted(DomainError, code="not-permitted"):
     """The API key lacks the scope that this call needs."""
+
+
+class DemoOnly(DomainError, code="demo-only"):
+    """A caller without a key asks a public demonstration for more than the value of a car."""
 
 
 class KeyExpired(NotAuthenticated, code="key-expired"):

@@ -10,6 +10,14 @@ SOURCE_LANGUAGE: Final[Language] = "en"
 """The texts in the code are English; the catalogue translates them."""
 LANGUAGE_NAMES: Final[dict[Language, str]] = {"fr": "Français", "ar": "العربية", "en": "English"}
 """Each language as it calls itself."""
+ARABIC_MEMBERS: Final = (
+    "aao", "abh", "abv", "acm", "acq", "acw", "acx", "acy", "adf", "aeb", "aec", "afb", "ajp",
+    "apc", "apd", "arb", "arq", "ars", "ary", "arz", "auz", "avl", "ayh", "ayl", "ayn", "ayp",
+    "pga", "shu", "ssh",
+)  # fmt: skip
+"""Members of the macrolanguage Arabic (ISO 639-3), such as Moroccan Arabic (`ary`)."""
+OTHER_TAGS: Final[dict[str, Language]] = {"ara": "ar", "eng": "en", "fra": "fr", "fre": "fr"}
+OTHER_TAGS.update((member, "ar") for member in ARABIC_MEMBERS)
 RIGHT_TO_LEFT: Final[frozenset[Language]] = frozenset({"ar"})
 
 
@@ -19,13 +27,14 @@ def direction(language: Language) -> Literal["ltr", "rtl"]:
 
 
 def as_language(tag: str) -> Language | None:
-    """The language of a tag such as `ar-MA`; None if the service does not have it.
+    """The language of a tag such as `ar-MA` or `ary`; None if the service does not have it.
 
-    >>> as_language("ar-MA"), as_language("de")
-    ('ar', None)
+    >>> as_language("ar-MA"), as_language("ary"), as_language("de")
+    ('ar', 'ar', None)
     """
     wanted = tag.replace("_", "-").partition("-")[0].casefold()
-    return next((language for language in LANGUAGES if language == wanted), None)
+    known = next((language for language in LANGUAGES if language == wanted), None)
+    return known or OTHER_TAGS.get(wanted)
 
 
 def stored_language(name: str) -> Language:

@@ -125,6 +125,13 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         mark("Send a valid key: Authorization: Bearer <key>."),
     ),
     "not-permitted": (mark("Scope missing"), mark("The key lacks the scope {scope}.")),
+    "demo-only": (
+        mark("Demonstration"),
+        mark(
+            "This demonstration values single cars only. Everything else needs a key, or a service "
+            "of your own."
+        ),
+    ),
     "key-expired": (
         mark("API key expired"),
         mark("The key {id} has expired; ask for another one."),
@@ -207,6 +214,10 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
     "too-many-rows-for-table": (
         mark("Too many rows for a table"),
         mark("Pages of rows are made of up to {maximum} rows; there are {rows}: download them."),
+    ),
+    "too-many-rows-for-search": (
+        mark("Too many rows for a search"),
+        mark("Texts are searched in up to {maximum} rows; there are {rows}: use the filters."),
     ),
     "nothing-to-retry": (
         mark("Nothing to retry"),

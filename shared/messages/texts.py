@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from shared.domain.errors import FieldProblem
@@ -18,6 +18,7 @@ from shared.i18n.languages import RIGHT_TO_LEFT, SOURCE_LANGUAGE, Language
 from shared.i18n.numbers import COLON, COMMA, group
 from shared.messages.callbacks import CALLBACK_MESSAGES
 from shared.messages.problems import PROBLEM_MESSAGES
+from shared.messages.rules import Rule
 from shared.messages.units import unit_name
 from shared.messages.uploads import BATCH_ERROR_MESSAGES, ROW_MESSAGES, UPLOAD_MESSAGES
 from shared.messages.warnings import WARNING_MESSAGES, message_code
@@ -150,15 +151,6 @@ def _format_thousands(number: float, language: Language) -> str:
     return f"{number:.0f}" if number < GROUPING_MIN else group(number, 0, language)
 
 
-RULES = (
-    (re.compile(r"\b(?:one|any) of "), mark("one of ")),
-    (re.compile(r"\bseconds from (\d+) to (\d+)"), mark("seconds from {0} to {1}")),
-    (re.compile(r"\b(\d+)-(\d+) characters"), mark("{0}-{1} characters")),
-    (re.compile(r" or "), mark(" or ")),
-    (re.compile(r"\bnone with "), mark("none with ")),
-    (re.compile(r"\bYYYY-MM-DD\b"), mark("YYYY-MM-DD")),
-)
-"""Parts of the English rules of query parameters, and what to translate in their place."""
 _JSON_ERROR_POSITION = re.compile(r"line (\d+) column (\d+)")
 _POSITION = mark("line {line}, column {column}")
 _NO_PARAMETERS = mark_in_context("parameters", "none")
@@ -166,21 +158,15 @@ _NO_PARAMETERS = mark_in_context("parameters", "none")
 
 def _translated(name: str, text: Any, language: Language) -> Any:
     """A message parameter, translated from English into the language of the message."""
+    if isinstance(text, Rule):
+        return text.in_language(language)
     if language == SOURCE_LANGUAGE or not isinstance(text, str):
         return text
     if name == "reason" and (place := _JSON_ERROR_POSITION.search(text)):
         return translate(_POSITION, language).format(line=place[1], column=place[2])
     if name == "known" and text == _NO_PARAMETERS:
         return translate_in_context("parameters", _NO_PARAMETERS, language)
-    if name == "expected":
-        for rule, translation in RULES:
-            text = rule.sub(partial(_fill, translate(translation, language)), text)
     return text
-
-
-def _fill(translation: str, found: re.Match[str]) -> str:
-    """A translation with the groups of what it replaces."""
-    return translation.format(*found.groups())
 
 
 _QUOTES: dict[Language, tuple[str, str]] = {"fr": ("« ", " »"), "ar": ("«", "»"), "en": ("'", "'")}
@@ -201,6 +187,11 @@ def quote(value: Any, language: Language) -> str:
 
 
 _NOTHING = mark("nothing")
+
+
+def quotation_marks(language: Language) -> tuple[str, str]:
+    """What stands before and after a quoted value."""
+    return _QUOTES[language]
 
 
 def describe_field_error(field: CarField, code: str, value: Any, language: Language) -> str:
@@ -225,10 +216,10 @@ def describe_row_error(error: Mapping[str, Any], language: Language) -> str:
 
 def describe_note(field: str, code: str, value: str, language: Language) -> str:
     """The note on a cell that was ignored, or read as a bound: an entry of `row_notes`."""
-    note = _note_template(field, code, language)
+    note = note_template(field, code, language)
     if code == MISSPELT:
-        note = note.replace(_READ_AS, _corrected_word(CAR_FIELDS[field], value, language))
-    return note.replace(_VALUE, quote(value, language))
+        note = note.replace(READ_AS_GAP, _corrected_word(CAR_FIELDS[field], value, language))
+    return note.replace(VALUE_GAP, quote(value, language))
 
 
 def _corrected_word(field: CarField, value: str, language: Language) -> str:
@@ -242,20 +233,21 @@ def choice_name(choice: str, language: Language) -> str:
     return translate_in_context(CHOICE_CONTEXT, choice, language)
 
 
-_VALUE, _READ_AS = "\0", "\1"
-"""Stand for the cell, and what it was read as, in `_note_template`."""
+VALUE_GAP, READ_AS_GAP = "\0", "\1"
+"""Stand for the cell, and what it was read as, in `note_template`."""
 
 
 @lru_cache(maxsize=1024)
-def _note_template(field: str, code: str, language: Language) -> str:
+def note_template(field: str, code: str, language: Language) -> str:
     """The note on a cell of an optional field, whose bounds never change."""
     car_field = CAR_FIELDS[field]
     text = FIELD_MESSAGES.get(code, FIELD_MESSAGES["invalid"])
     message = translate(text, language).format(
         label=car_field.label(language),
         expected=expected(car_field, language),
-        value=_VALUE,
-        read_as=_READ_AS,
+        value=VALUE_GAP,
+        example=quote(f"{car_field.example} {car_field.unit}", language),
+        read_as=READ_AS_GAP,
     )
     if code in READ_CODES:
         return message

@@ -31,6 +31,7 @@ from shared.domain.batch import BatchOptions
 from shared.domain.errors import DomainError
 from shared.domain.valuation import CarRequest
 from shared.fields.requests import load_car_request
+from shared.i18n.languages import LANGUAGES
 from shared.settings import Settings
 from shared.tabular.files.upload import Upload
 from shared.webhooks.addresses import AddressPolicy, CallbackRefusedError, parse_address
@@ -115,7 +116,7 @@ def application() -> Flask:
 
 def refuse(error: DomainError) -> None:
     """Write the problem document of an error in both languages; it must be a client's error."""
-    for language in ("fr", "en"):
+    for language in LANGUAGES:
         response = error_response(error, language, "/")
         document = orjson.loads(response.body)
         assert 400 <= response.status < 500, (response.status, error)
@@ -214,7 +215,7 @@ def headers(data: bytes) -> None:
             <= resolve_wait_s(request.headers.get("Prefer", ""), settings)
             <= max(settings.max_wait_s, settings.predict_wait_s)
         )
-        assert preferred_language(request.headers.get("Accept-Language")) in ("fr", "en")
+        assert preferred_language(request.headers.get("Accept-Language")) in LANGUAGES
         _bearer(request.headers.get("Authorization", ""))
         is_loopback(request.headers.get("Host", ""))
         for read in (

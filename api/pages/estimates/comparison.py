@@ -28,6 +28,8 @@ from shared.domain.job import Job
 from shared.fields.car import CAR_FIELDS
 
 MAX_CARS = 4
+MAX_NAMED = 8
+"""Cars too many that are named; further ones are counted."""
 MAX_TYPED_CHARS = 300
 
 blueprint = Blueprint("comparison_pages", __name__)
@@ -57,8 +59,9 @@ class Entry:
 def compare() -> Response:
     """Compare the estimates that the query names, by address or id."""
     typed = [text.strip()[:MAX_TYPED_CHARS] for text in request.args.getlist("id")]
-    given = list(dict.fromkeys(text for text in typed if text))[:MAX_CARS]
-    entries = [_entry(text) for text in given]
+    # Two spellings of an address are one car.
+    given = list({id_in(text) or text: text for text in reversed(typed) if text}.values())[::-1]
+    entries = [_entry(text) for text in given[:MAX_CARS]]
     found = [one for one in entries if one.kept is not None]
     status = max((one.status for one in entries if one.error), default=HTTPStatus.OK)
     response = html_response(
@@ -70,6 +73,8 @@ def compare() -> Response:
         errors=[one for one in entries if one.error],
         cars=[_head(one, found) for one in found],
         rows=_rows(found) if found else [],
+        left_out=[_left_out(text) for text in given[MAX_CARS:][:MAX_NAMED]],
+        left_out_count=len(given[MAX_CARS:]),
     )
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
     if any(one.status == HTTPStatus.UNAUTHORIZED for one in entries):
@@ -107,6 +112,14 @@ def _entry(typed: str) -> Entry:
         text = problem_notice(error.code, error.params)["detail"]
         return Entry(typed=typed, error=text, status=status_of(error))
     return Entry(typed=typed, kept=kept, summary=summarize(kept))
+
+
+def _left_out(typed: str) -> dict[str, str]:
+    """What is said of a car for which there is no place: its name, else what was typed."""
+    one = _entry(typed)
+    if one.kept is None or one.summary is None:
+        return {"name": typed, "address": ""}
+    return {"name": one.summary.car, "address": page_url(path_of(one.kept.id))}
 
 
 def _head(one: Entry, found: Sequence[Entry]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from shared.domain.errors import (
     ExportNotReady,
     ResultNotReady,
     StorageUnavailable,
+    TooManyRowsForSearch,
     TooManyRowsForTable,
 )
 from shared.fields.car import CAR_FIELDS
@@ -131,7 +132,7 @@ def _result(batch: Batch) -> dict[str, Any]:
         idle = _idle_notice()
         text = idle or _("The table of the rows is being made. This page loads again by itself.")
         return {"table_notice": text, "is_table_coming": True}
-    except (BrokerUnavailable, TooManyRowsForTable) as error:
+    except (BrokerUnavailable, TooManyRowsForTable, TooManyRowsForSearch) as error:
         _title, text = describe_problem(error.code, error.params, page_language())
         is_outage = isinstance(error, BrokerUnavailable)
         return {"table_notice": text, "is_table_coming": is_outage}

@@ -11,6 +11,8 @@ from api.pages.language import page_language
 from api.pages.typography import format_number
 from shared.domain.batch import Batch
 from shared.fields.car import CAR_FIELDS
+from shared.i18n.languages import stored_language
+from shared.messages.row_notes import notes_in
 from shared.messages.texts import describe_row_error
 
 if TYPE_CHECKING:
@@ -116,6 +118,7 @@ def _build_row(batch: Batch, row: ResultRow, change: RowChange | None) -> dict[s
     if row.is_rejected and not row.errors:
         told.append(row.added["row_error"])
     price = row.added["price_mad"]
+    written = stored_language(batch.manifest.options.language)
     return {
         "number": row.number,
         "line": row.line,
@@ -124,8 +127,7 @@ def _build_row(batch: Batch, row: ResultRow, change: RowChange | None) -> dict[s
         "status": row.added["row_status"],
         "status_name": _(STATUS_NAMES.get(row.added["row_status"], row.added["row_status"])),
         "reasons": told,
-        "notes": row.added["row_notes"],
-        "notes_language": batch.manifest.options.language,
+        "notes": notes_in(row.added["row_notes"], written, language),
         "is_outdated": change is not None and change.is_outdated and bool(change.changed),
         "cells": list(_build_cells(batch, row, change)),
     }

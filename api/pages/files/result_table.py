@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from marshmallow import EXCLUDE, ValidationError
 
-from api.batches.row_views import RowsQuery, row_query
+from api.batches.row_search import SEARCH_MAX_ROWS
+from api.batches.row_views import TEXT_MAX_CHARS, RowsQuery, row_query
 from api.batches.rows import PAGE_ROWS, ResultRow, RowPage, RowQuery
 from api.pages.language import chosen_language, page_language, page_url
 from api.pages.language import gettext as _
@@ -15,6 +16,7 @@ from shared.domain.batch import Batch
 from shared.domain.names import fold_name
 from shared.i18n.catalogue import mark
 from shared.i18n.languages import stored_language
+from shared.messages.row_notes import notes_in
 from shared.messages.texts import describe_row_error, quote
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ SORT_NAMES = {
 MAX_COLUMNS = 30
 """Own columns that the table shows; the others are in the downloads."""
 CELL_MAX_CHARS = 120
-FILTERS = ("verdict", "status", "brand")
+FILTERS = ("q", "verdict", "status", "brand")
 ANCHOR = "#lignes"
 
 
@@ -113,10 +115,12 @@ class TableView:
             "headers": {str(order): self._header(order) for order in RowOrder},
             "address": page_url(f"/fichiers/{self._batch.manifest.id}"),
             "is_filtered": any(self._parameters.get(name) for name in FILTERS),
-            "whole": self._url(verdict=None, status=None, brand=None, page=1),
+            "whole": self._url(**dict.fromkeys(FILTERS), page=1),
+            "text": self._parameters["q"],
+            "text_max_chars": TEXT_MAX_CHARS,
+            "is_searched": self._batch.progress.counts.done <= SEARCH_MAX_ROWS,
             "back": kept_query(self._parameters),
             "chosen_language": chosen_language(),
-            "notes_language": self._notes_language,
         }
 
     def _with_reasons_first(self, columns: Sequence[int]) -> list[int]:
@@ -191,7 +195,7 @@ class TableView:
             "status_name": _(STATUS_NAMES.get(added["row_status"], added["row_status"])),
             "reasons": reasons,
             "wrong_columns": list(dict.fromkeys(filter(None, (e["column"] for e in row.errors)))),
-            "notes": added["row_notes"],
+            "notes": notes_in(added["row_notes"], self._notes_language, language),
             "cells": list(self._cells(row)),
             "is_correctable": bool(row.line) or row.is_rejected,
         }

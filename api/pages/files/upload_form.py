@@ -79,9 +79,7 @@ def load_options(values: Mapping[str, str], *, dry_run: bool) -> BatchOptions:
         wrong: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
         raise InvalidInput(
             [
-                FieldProblem(
-                    f"?{name}", "invalid-parameter", expected="; ".join(texts), value=given[name]
-                )
+                FieldProblem(f"?{name}", "invalid-parameter", expected=texts[0], value=given[name])
                 for name, texts in wrong.items()
             ]
         ) from None

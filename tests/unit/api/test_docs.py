@@ -12,6 +12,7 @@ from api.ops import docs_views
 from shared.messages.problems import PROBLEM_MESSAGES
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
+from tests.unit.api.pages.arabic_text import foreign_words
 
 PAGES = ("/docs", "/redoc", "/docs/problems")
 
@@ -113,9 +114,11 @@ def test_the_document_says_how_long_a_caller_may_wait_and_what_is_too_large(clie
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
 def test_the_english_description_has_a_way_back_in_the_reader_s_language(client, page):
     answer = client.get(f"{page}?lang=ar")
-    assert answer.headers["Content-Language"] == "en"
-    assert '<html lang="en">' in answer.text
+    assert answer.headers["Content-Language"] == "ar"
+    assert '<html lang="ar" dir="ltr">' in answer.text
+    assert '<main lang="en" dir="ltr">' in answer.text
     assert '<header class="bar" lang="ar" dir="rtl">' in answer.text
     assert 'href="/?lang=ar"' in answer.text
     assert "بالإنجليزية" in answer.text
+    assert foreign_words(answer.text, ["JavaScript"]) == []
     assert "in English" not in client.get(f"{page}?lang=en").text

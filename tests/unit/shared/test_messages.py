@@ -3,6 +3,7 @@
 import pytest
 
 from shared.domain.errors import FieldProblem
+from shared.messages.rules import seconds
 from shared.messages.texts import describe, describe_model_note, describe_note, describe_warning
 
 
@@ -15,7 +16,7 @@ from shared.messages.texts import describe, describe_model_note, describe_note, 
         (FieldProblem("/km_driven", "required", field="km_driven"),
          "Champ « Kilométrage » obligatoire : attendu un nombre de 0 à 2\u202f000\u202f000 km.",
          "Odometer is required: expected a number from 0 to 2,000,000 km."),
-        (FieldProblem("?wait", "invalid-parameter", expected="seconds from 0 to 30", value="x"),
+        (FieldProblem("?wait", "invalid-parameter", expected=seconds(0, 30), value="x"),
          "Valeur refusée ; attendu : de 0 à 30 secondes (reçu : « x »).",
          "Refused value; expected seconds from 0 to 30 (got 'x')."),
         (FieldProblem("", "not-json", reason="unexpected end: line 1 column 2 (char 1)"),

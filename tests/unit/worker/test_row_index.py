@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from api.batches import cell_corrections
+from api.batches import cell_corrections, rows
 from api.batches.rows import BatchRows, ResultRow, RowPage, RowQuery
 from shared.blobs.row_index import RowFilter, RowOrder
 from shared.domain.batch import Batch, ResultTable, RowCounts
+from shared.domain.errors import TooManyRowsForSearch
 from shared.domain.files.exports import STORED
 from tests.batch_parts import CALLER, BulkPath
 from tests.conftest import Servers
@@ -110,6 +111,37 @@ def test_filters_select_rows_in_every_order(path: BulkPath) -> None:
     above = page_of(path, batch, wanted=RowFilter(verdict="above_market"))
     assert "A3" in stocks(above)
     assert page_of(path, batch, wanted=RowFilter(brand="Ferrari")).total == 0
+
+
+def test_a_text_in_a_cell_selects_rows_in_every_order(
+    path: BulkPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = path.run(STOCK)
+    for order in RowOrder:
+        for descending in (False, True):
+            found = page_of(path, batch, order=order, descending=descending, text="essence")
+            assert (found.total, sorted(stocks(found))) == (3, ["A3", "A4", "A5"])
+    dacia = page_of(path, batch, text="ESSENCE", wanted=RowFilter(brand="Dacia"))
+    assert stocks(dacia) == ["A5"]
+    assert stocks(page_of(path, batch, text="2008\nallure")) == ["A3"]
+    assert stocks(page_of(path, batch, text="range rover")) == ["A6"], "only read so"
+    assert stocks(page_of(path, batch, text="a4")) == ["A4"]
+    for none in ("valued", "rejected", "A1;Dacia", "prix"):
+        assert page_of(path, batch, text=none).total == 0, none
+    monkeypatch.setattr(rows, "SEARCH_MAX_ROWS", 5)
+    with pytest.raises(TooManyRowsForSearch):
+        page_of(path, batch, text="essence")
+
+
+def test_a_search_is_answered_by_the_rows_as_they_are_corrected(path: BulkPath) -> None:
+    batch = path.run(STOCK)
+    reader = BatchRows(results=path.results)
+    assert reader.page(batch, RowQuery(text="demain")).total == 1
+    correction = f"{HEADER};row_line\nA4;Kia;Picanto;2018;Essence;Manuelle;33 000;99 000;7\n"
+    path.correct(batch, correction.encode())
+    corrected = path.get(batch.manifest.id)
+    assert reader.page(corrected, RowQuery(text="demain")).total == 0
+    assert reader.page(corrected, RowQuery(text="a4")).rows[0].added["row_status"] == "valued"
 
 
 def test_a_brand_is_found_without_its_accents(path: BulkPath) -> None:

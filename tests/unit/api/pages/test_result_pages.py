@@ -140,6 +140,27 @@ def test_links_of_the_table_keep_filter_and_language(site: Site) -> None:
     assert "Rows 1 to 4" in text_of(site.get(f"{address}?lang=en&sort=wrong&page=x"))
 
 
+def test_a_text_filters_the_rows_and_stays_in_links_and_form(site: Site) -> None:
+    batch = site.path.run(STOCK)
+    address = f"/fichiers/{batch.manifest.id}"
+    html = site.get(f"{address}?lang=en&q=MANUELLE&brand=Dacia&sort=-price")
+    assert "Rows 1 to 1 of 1" in text_of(html)
+    field = re.search(r'<input id="q"[^>]*>', html)
+    assert field
+    assert 'value="MANUELLE"' in field[0]
+    links = [unescape(one) for one in re.findall(r'href="([^"]+#lignes)"', html)]
+    assert all("q=MANUELLE" in one for one in links if "sort=brand" in one)
+    assert any("q=" not in one for one in links), "show all rows"
+    hidden = entries(html)
+    assert hidden["q"] == "MANUELLE"
+    none = site.get(f"{address}?lang=ar&q=%3Cb%3E")
+    assert "&lt;b&gt;" in none
+    assert_arabic(none, ("<b>", *HEADER.split(";"), *";".join(ROWS).split(";"), "stock.csv"))
+    assert "Rows 1 to 4" in text_of(site.get(f"{address}?lang=en&q=" + "x" * 101))
+    answer = site.client.get(f"/batches/{batch.manifest.id}/rows?q=picanto")
+    assert [row["cells"]["Réf"] for row in answer.get_json()["rows"]] == ["A3"]
+
+
 def test_one_link_opens_the_form_of_all_rejected_rows(site: Site) -> None:
     batch = site.path.run(STOCK)
     html = site.get(f"/fichiers/{batch.manifest.id}?lang=en")
@@ -276,6 +297,27 @@ def test_arabic_pages_have_no_french_or_english_words(site: Site) -> None:
     conflict = {**stale, "avant-2-3": "1999", "cellule-2-3": "2017"}
     answer = site.client.post(f"{address}/lignes?lang=ar", data=conflict)
     assert_arabic(answer.get_data(as_text=True), names)
+
+
+def test_notes_and_reasons_of_a_french_upload_are_in_the_language_of_the_reader(site: Site) -> None:
+    rows = [*ROWS, "A5;Dacia;Logan;2018;Diesel;Manuelle;beaucoup;70 000"]
+    batch = site.path.run("\n".join([HEADER, *rows]).encode(), language="fr")
+    address = f"/fichiers/{batch.manifest.id}"
+    names = (*HEADER.split(";"), *";".join(rows).split(";"), "Picanto", "stock.csv")
+    for page in (f"{address}?lang=ar", f"{address}/lignes?lang=ar&ligne=2&ligne=5"):
+        html = site.get(page)
+        assert "قيمة مُهملة: الحقل «المسافة المقطوعة»" in html
+        assert 'lang="fr" dir="auto"' not in html
+        assert_arabic(html, names)
+    assert "Valeur ignorée" in site.get(f"{address}?lang=fr")
+    assert "Value ignored: Odometer" in site.get(f"{address}?lang=en")
+    answer = site.client.get(
+        f"/batches/{batch.manifest.id}/rows", headers={"Accept-Language": "en"}
+    )
+    found = {row["line"]: row["result"] for row in answer.get_json()["rows"]}
+    assert found[6]["row_notes"].startswith("Value ignored: Odometer")
+    assert found[3]["row_error"].startswith("Year of first registration: expected")
+    assert found[2]["row_error"] is None
 
 
 def test_an_outage_says_what_does_not_answer_and_tries_again(site: Site) -> None:

@@ -15,6 +15,7 @@ from shared.messages.counted import COUNTED_MESSAGES
 from shared.messages.exports import RESULT_HEADERS
 from shared.messages.notices import NOTICE_MESSAGES, NOTICE_SCOPE
 from shared.messages.problems import PROBLEM_MESSAGES
+from shared.messages.rules import DAY, characters, either, one_of, seconds, whole_number
 from shared.messages.texts import (
     FIELD_MESSAGES,
     INPUT_MESSAGES,
@@ -47,10 +48,10 @@ NAMES = (
 )  # fmt: skip
 """Codes, commands, formats, headers and members, which no language translates."""
 EXPECTATIONS = (
-    "one of csv, xlsx", "any of csv or xlsx", "seconds from 0 to 30", "1-200 characters",
-    "none with csv", "YYYY-MM-DD",
+    one_of(("csv", "xlsx")), either("csv", "xlsx"), seconds(0, 30), characters(200),
+    characters(60, minimum=0), whole_number(1, 50), DAY,
 )  # fmt: skip
-"""English rules of parameters; formats keep their names."""
+"""Rules of parameters; formats keep their names."""
 VALUE = "قيمة"
 _GAP = re.compile(r"\{\w+(?:!r)?\}")
 

@@ -47,6 +47,12 @@ def test_a_translation_has_the_gaps_of_its_text(language: str) -> None:
     assert wrong == []
 
 
+def test_english_texts_write_the_currency_behind_the_amount() -> None:
+    before = re.compile(r"\b(?:MAD|dirhams?)\s*[{%\d]")
+    texts = [text for message in _messages("fr") for text, _translation in _pairs(message)]
+    assert [text for text in texts if before.search(text)] == []
+
+
 def test_arabic_has_all_of_its_plural_forms() -> None:
     plurals = [message for message in _messages("ar") if message.pluralizable]
     assert plurals

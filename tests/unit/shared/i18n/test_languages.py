@@ -18,7 +18,9 @@ LOCALES: dict[Language, str] = {"fr": "fr", "ar": "ar_MA", "en": "en"}
 @pytest.mark.parametrize(
     ("tag", "language"),
     [("ar", "ar"), ("ar-MA", "ar"), ("AR_ma", "ar"), ("fr-CA", "fr"), ("EN", "en"), ("de", None),
-     ("arz", None), ("", None), ("-", None)],
+     ("ary", "ar"), ("ary-Arab-MA", "ar"), ("arz-EG", "ar"), ("arb", "ar"), ("ARA", "ar"),
+     ("fr-MA", "fr"), ("en-GB", "en"), ("fra", "fr"), ("eng", "en"), ("arn", None), ("frr", None),
+     ("zgh-MA", None), ("", None), ("-", None)],
 )  # fmt: skip
 def test_a_tag_names_a_language(tag: str, language: Language | None) -> None:
     assert as_language(tag) == language

@@ -2,6 +2,7 @@
 
 import re
 
+from tests.unit.api.pages.arabic_text import assert_arabic
 from tests.unit.api.pages.estimates.conftest import CAR, SECOND_CAR, ask, old_id
 
 
@@ -11,6 +12,12 @@ def row(html: str, label: str) -> list[str]:
         rf'rowheader">{label}(?:<span[^>]*>[^<]*</span>)?</th>(.*?)</tr>', html, re.DOTALL
     )
     return [re.sub(r"<[^>]*>", "", one).strip() for one in re.findall(r"<td.*?</td>", cells)]
+
+
+def left_out(html: str) -> str:
+    """What is said of the cars for which there is no place."""
+    (told,) = re.findall(r'<h2 id="en-trop">(.*?)</section>', html, re.DOTALL)
+    return told
 
 
 def test_cars_stand_side_by_side_with_their_differences(browser, cached):
@@ -52,6 +59,28 @@ def test_no_more_than_four_cars_and_each_once(browser, cached):
     query = "&".join(f"id={path}" for path in [paths[0], *paths])
     html = browser.get(f"/comparer?{query}").text
     assert re.findall(r"Dacia Logan (\d{4})</a>", html) == ["2014", "2015", "2016", "2017"]
+    told = left_out(html)
+    assert told.startswith("2 voitures ne sont pas comparées")
+    assert "Quatre voitures tiennent" in told
+    assert re.findall(r"Dacia Logan (\d{4})<", told) == ["2018", "2019"]
+
+
+def test_more_cars_than_fit_are_counted_or_named_as_they_were_written(browser):
+    query = "&".join(f"id=nonsense{number}" for number in range(20))
+    told = left_out(browser.get(f"/comparer?{query}&lang=en").text)
+    assert told.startswith("16 cars are left out")
+    assert re.findall(r"nonsense(\d+)", told) == [str(number) for number in range(4, 12)]
+    assert "and 8 more" in told
+    arabic = browser.get(f"/comparer?{query}&lang=ar").text
+    assert_arabic(arabic, ["nonsense"])
+
+
+def test_the_address_and_the_id_of_a_car_are_one_car(browser, cached):
+    cached()
+    path = ask(browser)
+    html = browser.get(f"/comparer?id={path[-26:]}&id=http://localhost{path}&id={path}").text
+    assert html.count('scope="col"') == 1
+    assert 'id="en-trop"' not in html
 
 
 def test_the_list_is_in_the_browser_only_and_says_so(browser):
