@@ -31,8 +31,12 @@ WITHOUT_ARGUMENT = {
     "get_job": {"include": "without effect: a job has what it was submitted with"},
     "get_results": {
         "delimiter": "`form` names whole dialects", "decimal": "as `delimiter`",
+        "redirect": "as of `get_rejected_rows`",
         "partial": "for a look at a batch that runs, in a browser",
     },
+    "upload_batch": {"input_uri": "names an object instead of a file, and is sent without one"},
+    "get_rows": {"q": "a search for people; programs filter what they read"},
+    "get_rejected_rows": {"redirect": "for browsers; a download by the client can be resumed"},
     "get_model_card": {"lang": "the language of the client"},
 }  # fmt: skip
 """Query parameters that no call sends, and why."""
