@@ -14,7 +14,7 @@ from shared.i18n.languages import direction
 
 HEADER = (
     mark("FIELD"),
-    mark("PSI"),
+    "PSI",
     mark("IF GIVEN"),
     mark("CARS"),
     mark("MEANING"),
