@@ -88,7 +88,8 @@ class Authenticator:
     @property
     def allows_anonymous(self) -> bool:
         """Whether requests need no key."""
-        return self._is_loopback and not self._keys.exist()
+        # On any address, because this is what takes notice of changed keys.
+        return not self._keys.exist() and self._is_loopback
 
     def accepts_host(self, host: str) -> bool:
         """Whether a `Host` header may be answered: without keys only this machine's names are.

@@ -135,6 +135,8 @@ class AuditLog:
         self._sync_failure = ""
         """Why the last flush failed; "" if it did not."""
         self._checkpoint_lock = threading.Lock()
+        self._without_checkpoint = ""
+        """A new file that is listed, but whose first checkpoint the disk has refused."""
         self._closed_file = ""
         """Name of the last file that was closed."""
         self._times_closed = 0
@@ -389,6 +391,10 @@ class AuditLog:
                 log.info("audit_file_not_listed", file=self._file.name)
             except CheckpointError as error:
                 log.warning("audit_file_not_listed", file=self._file.name, error=str(error))
+                # Its records may be refused as well, and none may follow.
+                self._without_checkpoint = self._file.name
+                self._is_flush_due = True
+                schedule_flush(self)
 
     def _finish_file(self) -> None:
         """Flush a file that gets no more records, as far as the disk allows, and close it.
@@ -407,12 +413,14 @@ class AuditLog:
             log.warning("audit_file_not_finished", file=self._file.name, error=str(error))
 
     def _write_checkpoint(self, state: FileState) -> None:
-        if self._checkpoints is None or not state.records:
+        is_needed = state.records or state.name == self._without_checkpoint
+        if self._checkpoints is None or not is_needed:
             return
         with self._checkpoint_lock:
             # The flusher may come late with an earlier state of a file that was closed meanwhile.
             if state.name != self._closed_file:
                 self._checkpoints.write(state, durable=self._is_durable)
+                self._without_checkpoint = ""
                 if state.is_closed:
                     self._closed_file = state.name
 

@@ -79,6 +79,17 @@ def test_a_key_opens_what_its_scopes_say_and_only_its_hash_is_stored(settings, r
     assert (caller.id, caller.scopes) == ("shop", {Scope.PREDICT})
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_requests_notice_new_and_revoked_keys_on_any_address(settings, run, monkeypatch, host):
+    monkeypatch.setattr(key_directory, "REFRESH_INTERVAL_S", 0.0)
+    first = make_key(run, "shop", "--scope", "predict")
+    authenticator = Authenticator(Settings(home=settings.home, host=host))
+    second = make_key(run, "other", "--scope", "predict")
+    assert authenticator.caller(f"Bearer {second}") is not None
+    assert run("revoke", "shop").exit_code == 0
+    assert authenticator.caller(f"Bearer {first}") is None
+
+
 def test_home_and_files_of_keys_are_private_whoever_creates_them(settings, run):
     os.umask(0o022)
     make_key(run, "shop")

@@ -214,6 +214,26 @@ def test_a_damaged_inventory_stops_no_answer_and_no_flush(log, car):
     assert log.verify().faults == []
 
 
+def test_a_file_that_was_begun_on_a_full_disk_is_verified_when_there_is_space(
+    log, car, monkeypatch
+):
+    log.write(car, 1, name="before")
+    writer = log.writer("w")
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr("shared.audit.checkpoints.temporary_file", refuse)
+        full.setattr(AuditLog, "_write", refuse)
+        with pytest.raises(AuditUnavailable):
+            writer.append([audit_record(car)])
+    assert log.lines() == []
+    wait_until(lambda: not log.verify().faults, 10.0, "its first checkpoint")
+    writer.close()
+    assert log.verify().faults == []
+
+
 def test_the_flushing_thread_survives_an_unexpected_error():
     flushed = threading.Event()
 
