@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
-# Two images. `--target api`: the API, webhooks and Flower, without the libraries of the model (less
-# than 200 MB of packages). The last one, `service`: every process, with compiled kernels. The command
-# names a line of the Procfile.
+# Three images. `--target api`: the API, webhooks and Flower, without the libraries of the model (less
+# than 200 MB of packages). `--target service`: every process, with compiled kernels. The command of both
+# names a line of the Procfile. The last one, `all`: the whole service in one container.
 
 FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -63,3 +63,20 @@ RUN NUMBA_CACHE_DIR=/opt/numba python -c "from pathlib import Path; from worker.
     && chmod -R a+rX /opt/numba
 ENV KERNEL_SEED=/opt/numba
 USER 10001:10001
+
+# The whole service in one container, with embedded Redis-protocol servers:
+# `docker run -p 7860:7860 --stop-timeout 45 -v carprice:/home/service carprice`. Callers without a key may
+# value single cars only (DEMO). The first start trains the default model.
+FROM service AS all
+USER root
+RUN useradd --uid 1000 --create-home --home-dir /home/service service
+ENV CARPRICE_HOME=/home/service/carprice \
+    MODELS_PATH=/home/service/models \
+    PORT=7860 \
+    DEMO=1
+VOLUME /home/service
+EXPOSE 7860
+HEALTHCHECK --interval=10s --timeout=3s --start-period=180s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:7860/livez', timeout=2)"]
+USER 1000:1000
+CMD ["up"]

@@ -49,6 +49,7 @@ from shared.audit.log import AuditLog, Fsync
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.draft_files import DraftFiles
 from shared.blobs.estimate_files import EstimateFiles
+from shared.blobs.input_objects import InputObjects
 from shared.blobs.job_payloads import JobPayloads
 from shared.blobs.stores import open_blob_store, open_estimate_store, open_job_store
 from shared.domain.ids import new_id
@@ -87,6 +88,7 @@ class ApiServices:
     batches: Batches
     drafts: Drafts
     dead_letters: DeadLetterService
+    inputs: InputObjects
     batch_results: BatchResults
     batch_retries: BatchRetries
     batch_rows: BatchRows
@@ -200,7 +202,13 @@ def build_services(settings: Settings) -> ApiServices:
         clock=clock,
         queue_guard=queue_guard,
     )
-    results = BatchResults(files=batch_files, ledger=ledger, waits=thread_waits, send=work.send)
+    results = BatchResults(
+        files=batch_files,
+        ledger=ledger,
+        waits=thread_waits,
+        send=work.send,
+        url_s=settings.result_url_s,
+    )
     return ApiServices(
         settings=settings,
         valuations=Valuations(
@@ -218,6 +226,7 @@ def build_services(settings: Settings) -> ApiServices:
         jobs=jobs,
         job_contents=JobContents(jobs, active_model.identity, loops),
         batch_polls=BatchPolls(batches, waits, loops),
+        inputs=InputObjects.of(settings),
         batch_results=results,
         batch_retries=BatchRetries(batches=batches),
         batch_rows=BatchRows(results=results),

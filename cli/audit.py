@@ -8,8 +8,6 @@ from typing import Any
 import click
 
 from cli.shell.exit_codes import INCOMPLETE, REFUSED, UNUSABLE
-from cli.shell.language import gettext as _
-from cli.shell.language import ngettext
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from shared.audit.checkpoints import Checkpoints, is_log_file
@@ -19,6 +17,8 @@ from shared.audit.hosts.verification import CopiesReport, verify_copies
 from shared.audit.inventory import Kind
 from shared.audit.retention import remove_before
 from shared.audit.verification import Report, verify_log
+from shared.i18n.command import gettext as _
+from shared.i18n.command import ngettext
 from shared.logging import log_errors_only
 from shared.settings import Settings
 from shared.state.objects import StateObjects

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from cli.shell.exit_codes import DONE, REFUSED, UNUSABLE
-from cli.shell.language import gettext as _
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from launcher.append_only.repair import (
@@ -23,6 +22,7 @@ from launcher.append_only.repair import (
     write_manifest,
 )
 from launcher.embedded import EmbeddedServerError, lock_data
+from shared.i18n.command import gettext as _
 from shared.settings import Settings, SettingsError
 
 

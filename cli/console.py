@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.shell.language import gettext as _
-from cli.shell.language import language
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from model_store.registry.manifest import MEASURED
 from shared.domain.errors import DomainError
 from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
+from shared.i18n.command import language, os_reason
 from shared.messages.texts import describe_problem
 from shared.settings import Settings
 
@@ -145,7 +145,7 @@ def describe_os_error(error: OSError, consequence: str = "") -> str:
     advice = _ADVICE.get(error.errno or 0)
     advice = advice and _(advice)
     models = Settings.from_env().versions_path
-    reason = error.strerror or str(error)
+    reason = os_reason(error)
     if error.filename is None and advice is not None:
         place = _("models are stored in {models}, temporary files in {temporary}").format(
             models=models, temporary=tempfile.gettempdir()

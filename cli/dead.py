@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import click
 
 from cli.shell.exit_codes import REFUSED, UNUSABLE
-from cli.shell.language import gettext as _
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
 from shared.domain.errors import DeadLetterNotFound, DeadLetterNotReplayable, DomainError
+from shared.i18n.command import gettext as _
 from shared.logging import log_errors_only
 from shared.queue.replay import DeadLetterService, open_dead_letters
 from shared.queue.work import make_work_sender

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 import click
 
-from cli.shell.language import gettext as _
 from cli.shell.options import json_option
 from cli.streams import echo_json
+from shared.i18n.command import gettext as _
 from shared.keys.entries import KeyEntry, KeyLimits, Scope, new_key, validate_caller
 from shared.keys.shared_store import open_key_store
 from shared.keys.store import FileKeyStore, KeyStoreError, close_folder

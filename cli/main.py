@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from cli.shell import metavars
 from cli.shell.endings import broken_pipe_ends, run_and_exit
-from cli.shell.language import gettext, speak, take_language
-from cli.shell.options import LANG_HELP, language_option
+from cli.shell.exit_codes import UNUSABLE
+from cli.shell.language import take_language
+from cli.shell.options import language_option
 from cli.streams import accept_any_encoding, refuse_argument, undecodable_argument
 from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext, speak
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -83,8 +86,12 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:
         """Run the command line, whatever the encoding of its output and its arguments."""
         accept_any_encoding()
-        language, given = take_language(sys.argv[1:] if args is None else args)
-        speak(language)
+        taken = take_language(sys.argv[1:] if args is None else args)
+        speak(taken.language)
+        if taken.refusal is not None:
+            click.echo(f"carprice: {taken.refusal}", err=True)
+            sys.exit(UNUSABLE)
+        given = taken.arguments
         if (argument := undecodable_argument(given)) is not None:
             refuse_argument(argument)
         exits = options.pop("standalone_mode", True)
@@ -131,11 +138,22 @@ class LazyGroup(click.Group):
             rows = [(name, gettext(place.short_help)) for name, place in COMMANDS.items()]
             formatter.write_dl(rows)
 
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """What may follow the name of the program."""
+        return [gettext(metavars.OPTIONS), gettext(metavars.COMMAND)]
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """The options, with `--lang` and its help in the language of the run."""
-        option = language_option()
-        option.help = gettext(LANG_HELP)
-        return [option, *super().get_params(ctx)]
+        """The options in the language of the run, `--lang` among them."""
+        from cli.shell.prepared import translated  # noqa: PLC0415 - as in `get_command`
+
+        return [translated(each) for each in (language_option(), *super().get_params(ctx))]
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """`--help`, which click keeps from the first run of the process."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.help = HELP_OPTION
+        return option
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         """Complete the name of a command without importing it."""
@@ -158,10 +176,11 @@ def load(name: str) -> click.Command:
 
 
 HELP = mark("Prices of used cars in Morocco.")
+HELP_OPTION = mark("Show this message and exit.")
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=PACKAGE, prog_name="carprice")
+@click.version_option(package_name=PACKAGE, message="carprice %(version)s")
 def main() -> None:
     """Prices of used cars in Morocco."""
 

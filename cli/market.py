@@ -12,13 +12,13 @@ from cli.console import (
     click_errors,
     print_json,
 )
-from cli.shell.language import gettext as _
 from cli.shell.options import json_option
 from cli.training.data import report_dates
 from data.hedonic.model import SEPARATOR
 from data.listings.loading import load_listings_of
 from data.market.price_index import market_index
 from data.market.reference import REFERENCE_MARKET, ReferenceMarket
+from shared.i18n.command import gettext as _
 
 _MAX_BRANDS_SHOWN = 15
 _MAX_MODELS_SHOWN = 8

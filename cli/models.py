@@ -7,8 +7,6 @@ from typing import Any
 import click
 
 from cli.console import describe_os_error
-from cli.shell.language import gettext as _
-from cli.shell.language import language
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from cli.training.compare import compare
@@ -21,6 +19,8 @@ from model_store.registry.shared_models import SharedModels
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
 from shared.domain.errors import ActivePointerLost, DomainError
+from shared.i18n.command import gettext as _
+from shared.i18n.command import language
 from shared.i18n.languages import LANGUAGES, Language
 from shared.messages.texts import describe_problem
 from shared.redis.servers import with_server_urls

@@ -7,12 +7,12 @@ import click
 
 from api.sales.log import SaleReportLog
 from api.sales.schemas import dump_figures
-from cli.shell.language import gettext as _
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from shared.domain.errors import AuditUnavailable
 from shared.domain.sale import SaleAccuracy
 from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
 from shared.settings import Settings
 
 HEADER = (

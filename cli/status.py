@@ -9,15 +9,16 @@ from typing import Any
 
 import click
 
+from cli.remote_status import RemoteStatus, ask_service
 from cli.shell.exit_codes import DONE, REFUSED, UNUSABLE
-from cli.shell.language import gettext as _
-from cli.shell.language import language, ngettext
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from launcher.environment import with_absolute_paths
-from launcher.readiness import local_address, server_error
+from launcher.readiness import local_address, server_error, trouble
 from model_store.registry.registry import ModelRegistry
 from shared.domain.errors import DomainError
+from shared.i18n.command import gettext as _
+from shared.i18n.command import language, ngettext
 from shared.i18n.numbers import COMMA
 from shared.redis.addresses import server_location
 from shared.redis.connections import connect
@@ -53,12 +54,16 @@ class Status:
     waiting: Mapping[str, int]
     oldest_s: Mapping[str, float]
     model: Mapping[str, str] | None
+    is_remote: bool = False
+    """Whether only its API was asked."""
 
     @property
     def problems(self) -> list[str]:
         """What does not work, with what to do, in the language of the command."""
         found = [f"{part.name}: {part.error}" for part in self.parts if part.error is not None]
         found += [f"{check['name']}: {check['detail']}" for check in self.checks if not check["ok"]]
+        if self.is_remote:
+            return found
         if self.model is None:
             found.append(_("no model is active: `carprice train --activate` makes one"))
         if self.parts and all(part.error is not None for part in self.parts):
@@ -86,19 +91,32 @@ class Status:
 
 
 @click.command()
+@click.option(
+    "--url",
+    envvar="CARPRICE_URL",
+    show_envvar=True,
+    metavar="URL",
+    help="Ask the API at this address only, also of another host.",
+)
+@click.option(
+    "--api-key", envvar="CARPRICE_API_KEY", show_envvar=True, help="Key of the service, for --url."
+)
 @json_option
-def status(*, as_json: bool) -> None:
+def status(*, url: str | None, api_key: str | None, as_json: bool) -> None:
     """Tell what runs here, what waits, which model is active, and what does not work.
 
     Asks the service of this environment (CARPRICE_HOME, PORT, REDIS_URL, …): its addresses, the
     workers and the length of each queue, the active model, and the checks of the API.
     """
-    try:
-        settings = with_server_urls(with_absolute_paths(Settings.from_env()))
-    except SettingsError as error:
-        click.echo(f"carprice: {error}", err=True)
-        raise SystemExit(UNUSABLE) from None
-    found = read_status(settings)
+    if url is not None:
+        found = _remote_status(ask_service(url, api_key, language()))
+    else:
+        try:
+            settings = with_server_urls(with_absolute_paths(Settings.from_env()))
+        except SettingsError as error:
+            click.echo(f"carprice: {error}", err=True)
+            raise SystemExit(UNUSABLE) from None
+        found = read_status(settings)
     if as_json:
         echo_json(found.to_json())
     else:
@@ -106,6 +124,14 @@ def status(*, as_json: bool) -> None:
     for problem in found.problems:
         click.echo(f"carprice: {problem}", err=True)
     raise SystemExit(REFUSED if found.problems else DONE)
+
+
+def _remote_status(told: RemoteStatus) -> Status:
+    part = Part(name="api", address=told.address, error=told.error)
+    return Status(
+        parts=[part], checks=told.checks, workers={}, waiting={}, oldest_s={}, model=told.model,
+        is_remote=True,
+    )  # fmt: skip
 
 
 def read_status(settings: Settings) -> Status:
@@ -149,7 +175,10 @@ def status_lines(found: Status) -> list[str]:
     for part in found.parts:
         state = _("runs") if part.error is None else _("does not answer")
         lines.append(f"{part.name:<12} {state}  {part.address}")
-    lines.append("")
+    if found.is_remote:
+        lines += [""] * bool(found.checks) + [_check_line(check) for check in found.checks]
+    else:
+        lines.append("")
     for queue, count in found.workers.items():
         workers = ngettext("{number} worker", "{number} workers", count).format(number=count)
         waiting = ngettext("{number} waits", "{number} wait", found.waiting[queue])
@@ -163,6 +192,11 @@ def status_lines(found: Status) -> list[str]:
         model = text.format(version=found.model["version"], month=found.model["data_as_of"])
         lines += ["", f"{'model':<12} {model}"]
     return lines
+
+
+def _check_line(check: Mapping[str, Any]) -> str:
+    state = _("works") if check["ok"] else _("does not work")
+    return f"{check['name']:<12} {state}  {check['detail']}".rstrip()
 
 
 def _readiness(address: str) -> tuple[str | None, list[dict[str, Any]]]:
@@ -186,7 +220,7 @@ def _get(address: str, path: str) -> tuple[str | None, str]:
         answer = connection.getresponse()
         body = answer.read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        return str(error), ""
+        return trouble(error), ""
     finally:
         connection.close()
     is_good = answer.status < http.HTTPStatus.BAD_REQUEST

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from cli.shell.language import gettext as _
+from shared.i18n.command import gettext as _
 
 EXIT_USAGE = 2
 LOOK_ALIKE = "carprice-look-alike"

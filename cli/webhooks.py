@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from cli.shell.exit_codes import REFUSED, UNUSABLE
-from cli.shell.language import gettext as _
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from shared.domain.errors import DomainError
+from shared.i18n.command import gettext as _
 from shared.keys.shared_store import open_key_store
 from shared.keys.store import KeyStoreError
 from shared.logging import log_errors_only

@@ -109,7 +109,7 @@ class Settings:
         except ImportError as error:
             raise exchange.unreachable(SOCKS_HINT) from error
         except (ValueError, httpx.InvalidURL) as error:
-            raise exchange.unreachable(str(error)) from error
+            raise exchange.unreachable(str(error), "address") from error
 
     def _address(self) -> httpx.URL:
         url = httpx.URL(self.base_url)

@@ -20,16 +20,39 @@ class ServiceUnreachableError(CarPriceError):
     """The service does not answer, or the connection was lost.
 
     Attributes:
-        is_proxied: whether the connection goes through a proxy, which the message names.
+        outage: what failed: `refused` (nothing listens at the address), `no-host`, `no-route`,
+            `no-answer` (in time), `lost` (the connection), `certificate`, `address` or `other`.
+        reason: what is known besides; may be empty.
+        url: of the service.
+        proxy: the proxy that the connection goes through; None without one.
     """
 
-    def __init__(self, message: str, *, is_proxied: bool = False) -> None:
-        self.is_proxied = is_proxied
+    def __init__(
+        self,
+        message: str,
+        *,
+        outage: str = "other",
+        reason: str = "",
+        url: str = "",
+        proxy: str | None = None,
+    ) -> None:
+        self.outage = outage
+        self.reason = reason
+        self.url = url
+        self.proxy = proxy
         super().__init__(message)
 
 
 class UnexpectedAnswerError(CarPriceError):
-    """The answer is none of this service: the address is that of another one, or of a proxy."""
+    """The answer is none of this service: the address is that of another one, or of a proxy.
+
+    Attributes:
+        url: that was asked; empty if the answer was only wrong in itself.
+    """
+
+    def __init__(self, message: str, *, url: str = "") -> None:
+        self.url = url
+        super().__init__(message)
 
 
 class DeadlineError(CarPriceError, TimeoutError):

@@ -15,6 +15,8 @@ from .work import Batch, Job
 
 if TYPE_CHECKING:
     from .aio import AsyncCarPriceClient
+    from .calls.files import FileCalls
+    from .calls.files_aio import AsyncFileCalls
     from .sync import CarPriceClient
 
 
@@ -55,7 +57,7 @@ class SubmittedJob:
 class SubmittedFile:
     """A file that the service has stored."""
 
-    _client: "CarPriceClient" = dataclasses.field(repr=False)
+    _client: "FileCalls" = dataclasses.field(repr=False)
     batch: Batch
     """As it was accepted."""
 
@@ -113,7 +115,7 @@ class AsyncSubmittedJob:
 class AsyncSubmittedFile:
     """A file that the service has stored; methods as of `SubmittedFile`."""
 
-    _client: "AsyncCarPriceClient" = dataclasses.field(repr=False)
+    _client: "AsyncFileCalls" = dataclasses.field(repr=False)
     batch: Batch
     """As it was accepted."""
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from shared.i18n.command import gettext as _
+
 RESTART_DELAYS_S = (0.1, 0.5, 1.0, 2.0, 4.0)
 """Delays before the first, second … restart in a row; the last one repeats."""
 
@@ -188,5 +190,5 @@ class Child:
 def describe_exit(code: int) -> str:
     """An exit code in words, for messages."""
     if code >= 0:
-        return f"ended with exit code {code}"
-    return f"was ended by {signal.Signals(-code).name}"
+        return _("ended with exit code {code}").format(code=code)
+    return _("was ended by {signal}").format(signal=signal.Signals(-code).name)

@@ -16,9 +16,12 @@ from model_store.registry.manifest import REFERENCE_MARKET
 from model_store.registry.registry import ModelRegistry
 from model_store.registry.shared_models import SharedModels
 from shared.domain.errors import ActivePointerLost, ModelRefused, ModelVersionNotFound
+from shared.i18n.command import gettext as _
+from shared.i18n.command import language
 from shared.settings import Settings
 
 POLL_S = 0.1
+TRAIN = (sys.executable, "-m", "cli.main", "train", "--activate")
 
 
 def needs_default_model(settings: Settings) -> bool:
@@ -40,8 +43,10 @@ def needs_default_model(settings: Settings) -> bool:
         if _is_default(registry, last := error.params["version"]):
             return True
         raise CannotStartError(
-            f"the file ACTIVE in {settings.versions_path} is missing or unreadable; {last} was"
-            " activated last (`carprice models activate VERSION` restores it)"
+            _(
+                "the file ACTIVE in {versions_path} is missing or unreadable; {last} was "
+                "activated last (`carprice models activate VERSION` restores it)"
+            ).format(versions_path=settings.versions_path, last=last)
         ) from error
     if active is None:
         return True
@@ -50,11 +55,13 @@ def needs_default_model(settings: Settings) -> bool:
     except (ModelRefused, ModelVersionNotFound) as error:
         if _is_default(registry, active):
             return True
-        reason = error.params.get("reason", "it is gone")
+        reason = error.params.get("reason", _("it is gone"))
         raise CannotStartError(
-            f"the active model {active} cannot be served: {reason}"
-            " (`carprice models activate VERSION` takes another one, `carprice train --activate`"
-            " makes a new one)"
+            _(
+                "the active model {active} cannot be served: {reason} (`carprice models "
+                "activate VERSION` takes another one, `carprice train --activate` makes a new "
+                "one)"
+            ).format(active=active, reason=reason)
         ) from error
     return False
 
@@ -73,8 +80,11 @@ def _take_shared_model(settings: Settings, registry: ModelRegistry) -> None:
             shared.share_own()
     except (OSError, ModelRefused, ModelVersionNotFound) as error:
         if registry.active_version() is None:
-            raise CannotStartError(f"the shared model cannot be fetched: {error}") from error
-        click.echo(f"carprice: the shared models are not up to date: {error}", err=True)
+            raise CannotStartError(
+                _("the shared model cannot be fetched: {error}").format(error=error)
+            ) from error
+        text = _("the shared models are not up to date: {error}").format(error=error)
+        click.echo(f"carprice: {text}", err=True)
 
 
 def _is_default(registry: ModelRegistry, version: str) -> bool:
@@ -98,7 +108,7 @@ def train_default_model(
         CannotStartError: the training failed.
     """
     training = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "train", "--activate"],
+        [*TRAIN, f"--lang={language()}"],
         env={name: text for name, text in env.items() if name not in SINGLE_THREAD_ENV},
         cwd=CODE_ROOT,
         stdin=subprocess.DEVNULL,
@@ -114,7 +124,7 @@ def train_default_model(
     code = training.wait()
     watchdog.unwatch(training.pid)
     if code != 0 and not was_stopped:
-        raise CannotStartError("training the default model failed: see its message above")
+        raise CannotStartError(_("training the default model failed: see its message above"))
 
 
 @click.command(name="first-model")
@@ -133,7 +143,7 @@ def first_model(*, as_json: bool) -> None:
     if not is_needed:
         active = ModelRegistry(Settings.from_env().versions_path).known_active_version()
         found = {"version": active, "active": True, "trained": False}
-        click.echo(json.dumps(found) if as_json else "a model is active")
+        click.echo(json.dumps(found) if as_json else _("a model is active"))
         return
     more = ["--json"] if as_json else []
-    os.execv(sys.executable, [sys.executable, "-m", "cli.main", "train", "--activate", *more])  # noqa: S606
+    os.execv(sys.executable, [*TRAIN, f"--lang={language()}", *more])  # noqa: S606

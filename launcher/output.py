@@ -17,6 +17,8 @@ from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
 from launcher.embedded import FULL_DISK_ERRORS
+from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
 
 LOG_FILE_MAX_BYTES = 10_000_000
 LOG_FILES_KEPT = 3
@@ -50,7 +52,7 @@ SERVER_FILE_ERROR = re.compile(
     re.IGNORECASE,
 )
 """Messages about a file that cannot be read."""
-REPAIR_HINT = " - stop the service and run `carprice repair-broker`"
+REPAIR_HINT = mark("{error} - stop the service and run `carprice repair-broker`")
 OUTAGE_QUIET_S = 60.0
 """After this time without such a message, the next one counts as another outage."""
 TRACEBACK_END = re.compile(r"[A-Za-z_][\w.]*(?:: .*)?$")
@@ -87,7 +89,7 @@ def _server_text(level: str, text: str) -> str | None:
     """The text of a line of an embedded server."""
     if level != "#" or SERVER_NOTICE.match(text):
         return None
-    return f"{text}{REPAIR_HINT}" if SERVER_FILE_ERROR.search(text) else text
+    return _(REPAIR_HINT).format(error=text) if SERVER_FILE_ERROR.search(text) else text
 
 
 class TerminalFilter:
@@ -104,16 +106,18 @@ class TerminalFilter:
         if shown is None or self._is_traceback(shown):
             return None
         if FULL_DISK_PATTERN.search(shown):
-            return self._once("the disk is full; trying again until there is space")
+            return self._once(_("the disk is full; trying again until there is space"))
         if OUTAGE_PATTERN.search(shown):
-            return self._once("a server does not answer; trying again")
+            return self._once(_("a server does not answer; trying again"))
         return shown
 
     def _once(self, text: str) -> str | None:
         """A text with the name of the log; None if it was due a short time ago, too."""
         now, before = time.monotonic(), self._shown_at.get(text, float("-inf"))
         self._shown_at[text] = now
-        return None if now - before < OUTAGE_QUIET_S else f"{text} (see logs/{self._name}.log)"
+        if now - before < OUTAGE_QUIET_S:
+            return None
+        return _("{text} (see {file})").format(text=text, file=f"logs/{self._name}.log")
 
     def _is_traceback(self, line: str) -> bool:
         """Whether a line belongs to a traceback, except its last line with the exception."""

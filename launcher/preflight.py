@@ -12,6 +12,8 @@ from pathlib import Path
 from launcher.embedded import FULL_DISK_ERRORS
 from launcher.environment import SHARED_MEMORY
 from launcher.locks import LockHeldError, lock_file, processes_with
+from shared.i18n.command import gettext as _
+from shared.i18n.command import os_reason
 from shared.keys.shared_store import open_key_store
 from shared.keys.store import close_folder
 from shared.metric_files import is_in_use
@@ -49,16 +51,20 @@ class NoSpaceError(CannotStartError):
 
 
 def check_keys(settings: Settings) -> None:
-    """Require API keys if the API can be reached from other machines.
+    """Require API keys if the API can be reached from other machines and is no demonstration.
 
     Raises:
-        CannotStartError: the address is not loopback and there are no keys.
+        CannotStartError: the address is not loopback, there are no keys, and `DEMO` is off.
         SettingsError: the file of keys cannot be read, or is missing although there were keys.
     """
-    if not open_key_store(settings).load() and not settings.is_loopback:
+    are_needed = not (settings.is_loopback or settings.is_demo)
+    if not open_key_store(settings).load() and are_needed:
         raise CannotStartError(
-            f"HOST={settings.host} can be reached from other machines, but there are no API keys "
-            f"in {settings.keys_file}: create one with `make key`, or leave HOST at 127.0.0.1"
+            _(
+                "HOST={host} can be reached from other machines, but there are no API keys in "
+                "{keys_file}: create one with `make key`, leave HOST at 127.0.0.1, or set "
+                "DEMO=1 for a public demonstration of single cars"
+            ).format(host=settings.host, keys_file=settings.keys_file)
         )
 
 
@@ -70,8 +76,10 @@ def check_flower(settings: Settings) -> None:
     """
     if settings.flower_address not in LOOPBACK and not settings.flower_basic_auth:
         raise CannotStartError(
-            f"FLOWER_ADDRESS={settings.flower_address} can be reached from other machines: "
-            "set FLOWER_BASIC_AUTH=user:password, or leave it at 127.0.0.1"
+            _(
+                "FLOWER_ADDRESS={flower_address} can be reached from other machines: set "
+                "FLOWER_BASIC_AUTH=user:password, or leave it at 127.0.0.1"
+            ).format(flower_address=settings.flower_address)
         )
 
 
@@ -86,7 +94,9 @@ def check_addresses(settings: Settings) -> None:
             connect(url or "unix:///none").close()
         except ValueError as error:
             raise CannotStartError(
-                f"{variable}: {error}; expected an address like redis://:password@host:6379/0"
+                _(
+                    "{variable}: {error}; expected an address like redis://:password@host:6379/0"
+                ).format(variable=variable, error=error)
             ) from None
 
 
@@ -98,7 +108,9 @@ def check_ports(settings: Settings) -> None:
     """
     if settings.port == settings.flower_port:
         raise CannotStartError(
-            f"PORT and FLOWER_PORT are both {settings.port}: give them different numbers"
+            _("PORT and FLOWER_PORT are both {port}: give them different numbers").format(
+                port=settings.port
+            )
         )
     _check_port("PORT", settings.host, settings.port)
     _check_port("FLOWER_PORT", settings.flower_address, settings.flower_port)
@@ -107,23 +119,33 @@ def check_ports(settings: Settings) -> None:
 def _check_port(variable: str, host: str, port: int) -> None:
     """Bind and listen, as the server will."""
     if not 1 <= port <= MAX_PORT:
-        raise CannotStartError(f"{variable}={port}: expected a number from 1 to {MAX_PORT}")
+        raise CannotStartError(
+            _("{variable}={port}: expected a number from 1 to {maximum}").format(
+                variable=variable, port=port, maximum=MAX_PORT
+            )
+        )
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, *_unused, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             # Two sockets with SO_REUSEADDR may both bind, but only one may listen.
             probe.listen(1)
     except socket.gaierror:
-        raise CannotStartError(f"HOST={host}: no such address") from None
+        raise CannotStartError(_("HOST={host}: no such address").format(host=host)) from None
     except PermissionError:
-        raise CannotStartError(f"{variable}={port}: only root may use ports below 1024") from None
+        raise CannotStartError(
+            _("{variable}={port}: only root may use ports below 1024").format(
+                variable=variable, port=port
+            )
+        ) from None
     except OSError as error:
         other = port + 1 if port < MAX_PORT else port - 1
         raise CannotStartError(
-            f"port {port} on {host} cannot be used ({error.strerror}): "
-            f"choose another with {variable}={other}"
+            _(
+                "port {port} on {host} cannot be used ({reason}): choose another with "
+                "{variable}={other}"
+            ).format(port=port, host=host, reason=os_reason(error), variable=variable, other=other)
         ) from None
 
 
@@ -141,17 +163,23 @@ def prepare_home(settings: Settings) -> None:
         close_folder(home)
     except OSError as error:
         if error.errno in FULL_DISK_ERRORS:
-            raise NoSpaceError(f"CARPRICE_HOME={home}: {error.strerror}") from None
+            raise NoSpaceError(f"CARPRICE_HOME={home}: {os_reason(error)}") from None
         raise CannotStartError(
-            f"CARPRICE_HOME={home} cannot be used ({error.strerror}): name another folder"
+            _("CARPRICE_HOME={home} cannot be used ({reason}): name another folder").format(
+                home=home, reason=os_reason(error)
+            )
         ) from None
     if not os.access(home, os.W_OK | os.X_OK):
-        raise CannotStartError(f"CARPRICE_HOME={home} cannot be written: name another folder")
+        raise CannotStartError(
+            _("CARPRICE_HOME={home} cannot be written: name another folder").format(home=home)
+        )
     free = shutil.disk_usage(home).free
     if free < MIN_FREE_BYTES:
         raise NoSpaceError(
-            f"CARPRICE_HOME={home} has {free // 1_000_000} MB of disk left, "
-            f"at least {MIN_FREE_BYTES // 1_000_000} are needed: free some, or name another folder"
+            _(
+                "CARPRICE_HOME={home} has {free} MB of disk left, at least {needed} are"
+                " needed: free some, or name another folder"
+            ).format(home=home, free=free // 1_000_000, needed=MIN_FREE_BYTES // 1_000_000)
         )
 
 
@@ -173,7 +201,7 @@ def await_home(settings: Settings, say: Callable[[str], None]) -> None:
             return prepare_home(settings)
         except NoSpaceError as error:
             if not is_said:
-                say(f"{error}; waiting for space (Ctrl-C stops)")
+                say(_("{error}; waiting for space (Ctrl-C stops)").format(error=error))
                 is_said = True
         time.sleep(SPACE_POLL_S)
 
@@ -262,10 +290,14 @@ def lock_home(home: Path) -> int:
     except LockHeldError as error:
         if not Path("/proc", error.holder or "-").exists() and (left := processes_with(path)):
             raise CannotStartError(
-                f"{home} is in use by processes that an earlier run left behind: "
-                f"kill {' '.join(map(str, left))}, then start again"
+                _(
+                    "{home} is in use by processes that an earlier run left behind: kill {left}, "
+                    "then start again"
+                ).format(home=home, left=" ".join(map(str, left)))
             ) from None
         raise CannotStartError(
-            f"{home} is in use by process {error.holder or '?'}: stop that one, or choose another "
-            "folder with CARPRICE_HOME (and PORT and FLOWER_PORT)"
+            _(
+                "{home} is in use by process {holder}: stop that one, or choose another folder "
+                "with CARPRICE_HOME (and PORT and FLOWER_PORT)"
+            ).format(home=home, holder=error.holder or "?")
         ) from None

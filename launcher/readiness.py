@@ -2,14 +2,19 @@
 
 import http.client
 import json
+import re
+import socket
 
 import redis
 
+from shared.i18n.command import gettext as _
 from shared.redis.connections import connect
 
 PROBE_TIMEOUT_S = 1.0
 WORKERS_CHECK = "workers"
 """Check of `/readyz` that is not required there: the API accepts work before workers run."""
+
+_NUMBERS = re.compile(r"\[Errno -?\d+\] |Error -?\d+ (connecting to \S+\. )?")
 
 UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
 """Loopback addresses of servers that listen on all addresses."""
@@ -21,13 +26,29 @@ def local_address(host: str, port: int) -> str:
     return f"[{reachable}]:{port}" if ":" in reachable else f"{reachable}:{port}"
 
 
+def trouble(error: Exception) -> str:
+    """Why a server does not answer, in the language of the command, without numbers of errors."""
+    causes = [each for each in (error, error.__cause__, error.__context__) if each is not None]
+    if any(isinstance(each, redis.BusyLoadingError) for each in causes):
+        return _("it still loads its data")
+    if any(isinstance(each, redis.AuthenticationError) for each in causes):
+        return _("it refuses the user or the password")
+    if any(isinstance(each, socket.gaierror) for each in causes):
+        return _("no host has this name")
+    if any(isinstance(each, ConnectionRefusedError | FileNotFoundError) for each in causes):
+        return _("nothing listens there")
+    if any(isinstance(each, TimeoutError | redis.TimeoutError) for each in causes):
+        return _("no answer in time")
+    return _NUMBERS.sub("", str(error)) or type(error).__name__
+
+
 def server_error(url: str) -> str | None:
     """The error of a PING to a Redis server; None if it answers, that is, has loaded its data."""
     client = connect(url)
     try:
         client.ping()
     except redis.RedisError as error:
-        return str(error)
+        return trouble(error)
     finally:
         client.close()
     return None
@@ -41,7 +62,8 @@ def api_state(address: str) -> tuple[bool, str]:
         answer = connection.getresponse()
         text = answer.read().decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:
-        return False, f"no answer from http://{address}/readyz ({error})"
+        text = _("no answer from {address} ({reason})")
+        return False, text.format(address=f"http://{address}/readyz", reason=trouble(error))
     else:
         failed = failed_checks(text)
         is_ready = answer.status == http.HTTPStatus.OK and f"{WORKERS_CHECK} (" not in failed

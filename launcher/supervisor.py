@@ -14,6 +14,8 @@ from launcher.child import Child, describe_exit
 from launcher.liveness.hangs import HangDetector
 from launcher.output import OUTAGE_QUIET_S, Output
 from launcher.watchdog import Watchdog
+from shared.i18n.command import gettext as _
+from shared.i18n.command import os_reason
 
 POLL_INTERVAL_S = 0.1
 START_RETRY_S = 1.0
@@ -124,7 +126,11 @@ class Supervisor:
         """Wait until the processes of a tier have exited; kill them after the deadline."""
         while running := [child for child in tier if child.running]:
             if self.stop_requests > 1 or time.monotonic() > deadline:
-                self._output.say(f"{', '.join(c.name for c in running)} killed: still running")
+                self._output.say(
+                    _("{names} killed: still running").format(
+                        names=", ".join(c.name for c in running)
+                    )
+                )
                 for child in running:
                     child.kill_group()
             self._relay(POLL_INTERVAL_S)
@@ -138,7 +144,12 @@ class Supervisor:
             child.start()
         except OSError as error:
             child.restart_at = time.monotonic() + START_RETRY_S
-            self._say_once(child.name, f"{child.name} cannot be started ({error}); trying again")
+            self._say_once(
+                child.name,
+                _("{name} cannot be started ({reason}); trying again").format(
+                    name=child.name, reason=os_reason(error)
+                ),
+            )
             return
         self._watchdog.watch(child.pid)
         self._selector.register(child.output_fd, selectors.EVENT_READ, child)
@@ -150,16 +161,24 @@ class Supervisor:
             child.schedule_restart(code, is_disk_full=True)
             self._say_once(
                 child.name,
-                f"{child.name} {describe_exit(code)} while the disk is full (or /dev/shm); "
-                "it starts again until there is space",
+                _(
+                    "{name} {exit} while the disk is full (or /dev/shm); it starts again "
+                    "until there is space"
+                ).format(name=child.name, exit=describe_exit(code)),
             )
             return
         delay_s = child.schedule_restart(code)
         if child.is_crash_looping:
             raise CrashLoopError(
-                f"{child.name} {describe_exit(code)} again and again: see its lines above"
+                _("{name} {exit} again and again: see its lines above").format(
+                    name=child.name, exit=describe_exit(code)
+                )
             )
-        self._output.say(f"{child.name} {describe_exit(code)}; it starts again in {delay_s:g} s")
+        self._output.say(
+            _("{name} {exit}; it starts again in {seconds} s").format(
+                name=child.name, exit=describe_exit(code), seconds=f"{delay_s:g}"
+            )
+        )
 
     def _say_once(self, name: str, text: str) -> None:
         """Say something about a process that is repeated, once a minute."""
@@ -181,7 +200,7 @@ class Supervisor:
 
     def _relay(self, timeout_s: float) -> None:
         """Relay the output of the children that arrives within this time."""
-        for key, _ in self._selector.select(timeout_s):
+        for key, _events in self._selector.select(timeout_s):
             child = key.data
             for line in child.lines():
                 self._output.relay(child.name, line)

@@ -47,6 +47,7 @@ from launcher.readiness import (
 )
 from launcher.supervisor import CrashLoopError, Supervisor
 from launcher.watchdog import Watchdog, die_with_parent
+from shared.i18n.command import gettext as _
 from shared.redis.addresses import server_location
 from shared.redis.servers import embedded_url, external_url, refuse_cluster
 from shared.settings import Settings, SettingsError
@@ -213,15 +214,15 @@ class ServiceRun:
             hangs=self._hang_detector(),
             is_disk_full=lambda: lacks_space(self._settings),
         ) as supervisor:
-            final_message = "stopped"
+            final_message = _("stopped")
             try:
                 self._start(supervisor)
                 while not supervisor.stop_requests:
                     supervisor.run_once()
                     self._systemd.alive()
-                self._output.say("stopping: work under way is finished first (again: at once)")
+                self._output.say(_("stopping: work under way is finished first (again: at once)"))
             except (CrashLoopError, CannotStartError, SettingsError) as error:
-                final_message, exit_code = f"stopped: {error}", 1
+                final_message, exit_code = _("stopped: {reason}").format(reason=error), 1
             self._systemd.stopping()
             supervisor.stop(tier_stop_timeouts_s(self._settings))
         self._output.say(final_message)
@@ -250,9 +251,11 @@ class ServiceRun:
             self._await_broker(supervisor, external[0])
         refuse_cluster(*external)
         if needs_default_model(self._settings):
-            self._output.say("no model to serve: training the default one (once, under a minute)")
+            self._output.say(
+                _("no model to serve: training the default one (once, under a minute)")
+            )
             train_default_model(self._env, self._watchdog, lambda: supervisor.stop_requests > 0)
-        self._output.say("starting")
+        self._output.say(_("starting"))
         supervisor.start_tier(0, ready=lambda: not any(map(server_error, self._embedded)))
         for index in range(1, len(self._tiers)):
             supervisor.start_tier(index, ready=lambda: True)
@@ -264,16 +267,18 @@ class ServiceRun:
         Raises:
             CannotStartError: it did not within `BROKER_TIMEOUT_S`.
         """
-        place = f"the broker at {server_location(url)} (REDIS_URL)"
+        place = _("the broker at {address} (REDIS_URL)").format(address=server_location(url))
         deadline = time.monotonic() + BROKER_TIMEOUT_S
         is_reported = False
         while not supervisor.stop_requests and (trouble := server_error(url)):
             if not is_reported:
-                self._output.say(f"waiting for {place}")
+                self._output.say(_("waiting for {place}").format(place=place))
                 is_reported = True
             if time.monotonic() > deadline:
                 raise CannotStartError(
-                    f"{place} did not answer for {BROKER_TIMEOUT_S:.0f} s: {trouble}"
+                    _("{place} did not answer for {seconds} s: {trouble}").format(
+                        place=place, seconds=f"{BROKER_TIMEOUT_S:.0f}", trouble=trouble
+                    )
                 )
             supervisor.run_once()
 
@@ -286,7 +291,7 @@ class ServiceRun:
             supervisor.run_once()
             ready, state = api_state(address)
             if not ready and time.monotonic() > warn_at:
-                self._output.say(f"not ready yet: {state}")
+                self._output.say(_("not ready yet: {state}").format(state=state))
                 warn_at = float("inf")
         if ready:
             self._systemd.ready()
@@ -298,15 +303,18 @@ class ServiceRun:
 
 def welcome(settings: Settings, address: str) -> str:
     """The addresses of the service and an example call."""
-    return f"""
-  Page and API   http://{address}
-  Swagger        http://{address}/docs
-  ReDoc          http://{address}/redoc
-  Metrics        http://{address}/metrics
-  Flower         http://{local_address(settings.flower_address, settings.flower_port)}
-  Logs           {settings.home / "logs"}
-
-  Try:  curl http://{address}/predict -H 'Content-Type: application/json' -d '{EXAMPLE_CAR}'
-
-  Ctrl-C stops everything.
-"""
+    flower = local_address(settings.flower_address, settings.flower_port)
+    rows = [
+        (_("Page and API"), f"http://{address}"),
+        ("Swagger", f"http://{address}/docs"),
+        ("ReDoc", f"http://{address}/redoc"),
+        (_("Metrics"), f"http://{address}/metrics"),
+        ("Flower", f"http://{flower}"),
+        (_("Logs"), str(settings.home / "logs")),
+    ]
+    width = max(len(name) for name, _address in rows) + 2
+    lines = [f"  {name:<{width}} {where}" for name, where in rows]
+    call = f"curl http://{address}/predict -H 'Content-Type: application/json' -d '{EXAMPLE_CAR}'"
+    attempt, end = _("Try:"), _("Ctrl-C stops everything.")
+    lines += ["", f"  {attempt}  {call}", "", f"  {end}"]
+    return "\n".join(["", *lines, ""])

@@ -19,7 +19,7 @@ from shared.i18n.catalogue import DOMAIN, LOCALE
 from shared.i18n.languages import LANGUAGES, SOURCE_LANGUAGE
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("api", "cli", "model_store", "shared", "worker")
+PACKAGES = ("api", "cli", "data", "launcher", "model_store", "shared", "worker")
 METHODS = [("**.py", "python"), ("**/templates/**.html", "jinja2.ext:babel_extract")]
 OPTIONS = {"**/templates/**.html": {"newstyle_gettext": "true", "silent": "false"}}
 KEYWORDS = {

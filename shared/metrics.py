@@ -125,6 +125,8 @@ BATCH_CHUNKS = Counter(
     "Chunks of batches, by outcome: done, repeated, resent, dead.",
     ["outcome"],
 )
+for _outcome in ("done", "repeated", "resent", "dead"):
+    BATCH_CHUNKS.labels(outcome=_outcome)
 BATCH_STEPS_PAUSED = Counter(
     "batch_steps_paused_total",
     "Steps of batches put off because the store, the disk or the audit log failed.",
@@ -136,6 +138,8 @@ AUDIT_CHECKPOINT_FAILURES = Counter(
     "audit_checkpoint_failures_total", "Checkpoints of the audit log that could not be written."
 )
 MODEL_RELOADS = Counter("model_reloads_total", "Model reloads of workers.", ["outcome"])
+for _outcome in ("success", "failure"):
+    MODEL_RELOADS.labels(outcome=_outcome)
 
 
 KEY_REQUESTS = Counter("key_requests_total", "Requests by the id of their API key.", ["key"])

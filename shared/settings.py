@@ -45,6 +45,12 @@ BUCKET_URL = TextRule(
     pattern=re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^?#\s]*)?"),
     expected="the address of a bucket, like s3://bucket/prefix",
 )
+BUCKET = r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^?#,\s]*)?"
+BUCKET_URLS = TextRule(
+    pattern=re.compile(rf"{BUCKET}(\s*,\s*{BUCKET})*"),
+    expected="addresses of buckets or folders in them, like s3://bucket/prefix/, separated by "
+    "commas",
+)
 HTTP_URL = TextRule(
     pattern=re.compile(r"https?://[^/?#\s@]+/?"),
     expected="an address that starts with http:// or https://, without a path",
@@ -70,6 +76,7 @@ NETWORKS = TextRule(
     check=parse_networks,
 )
 SWITCH = TextRule(pattern=re.compile("on|off"), expected="on or off")
+DEMO = TextRule(pattern=re.compile("on|off|1|0"), expected="on or off, or 1 or 0")
 AUDIT_FSYNC = TextRule(pattern=re.compile("always|everysec|no"), expected="always, everysec or no")
 LOG_LEVEL = TextRule(
     pattern=re.compile("debug|info|warning|error", re.IGNORECASE),
@@ -189,6 +196,28 @@ class Settings:
         "Endpoint of the S3-compatible stores, like `http://minio:9000`; empty: Amazon's.",
         rule=HTTP_URL,
     )
+    blob_public_url: str = setting(
+        "BLOB_PUBLIC_URL",
+        "",
+        "Endpoint of `BLOB_URL` as callers reach it, for downloads from the store; empty: "
+        "`BLOB_ENDPOINT_URL`.",
+        rule=HTTP_URL,
+    )
+    input_uris: str = setting(
+        "INPUT_URIS",
+        "",
+        "Buckets and folders, `s3://bucket/prefix/`, separated by commas, whose objects callers "
+        "may have valued by `input_uri`; every key with the scope `bulk` may read them. Empty: "
+        "none.",
+        rule=BUCKET_URLS,
+    )
+    result_url_s: int = setting(
+        "RESULT_URL_S",
+        300,
+        "How long the address holds by which `redirect=true` has a result file of a bucket "
+        "downloaded from the store; 0: the API sends all files.",
+        "s",
+    )
     state_url: str = setting(
         "STATE_URL",
         "",
@@ -301,7 +330,11 @@ class Settings:
         "BATCH_CHUNK_ROWS", 20_000, "Maximum rows of one chunk of a batch.", minimum=1
     )
     batch_window: int = setting(
-        "BATCH_WINDOW", 4, "Chunks of one batch in progress at once.", minimum=1
+        "BATCH_WINDOW",
+        4,
+        "Chunks of one batch in progress at once, at least: with more processes of bulk workers, "
+        "one more than these.",
+        minimum=1,
     )
     estimate_days: int = setting(
         "ESTIMATE_DAYS",
@@ -358,6 +391,19 @@ class Settings:
         "on",
         "`off`: `/metrics` and `/cache/stats` need a key with the scope `admin`.",
         rule=SWITCH,
+    )
+    demo: str = setting(
+        "DEMO",
+        "off",
+        "`on` (or 1): a public demonstration. Callers without a key may value single cars, by the "
+        "page and `/predict`, within limits of their address; everything else needs a key.",
+        rule=DEMO,
+    )
+    trusted_proxies: int = setting(
+        "TRUSTED_PROXIES",
+        0,
+        "Reverse proxies in front of the API that append to `X-Forwarded-For`: the limits of "
+        "`DEMO` apply to the address that the outermost of them saw; 0: that of the connection.",
     )
     metrics_port: int = setting("METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none.")
     pushgateway_url: str = setting(
@@ -425,6 +471,11 @@ class Settings:
     def api_stop_s(self) -> int:
         """Longest time from the signal to stop until the API has answered its requests, seconds."""
         return math.ceil(self.drain_delay_s + self.max_wait_s) + STOP_MARGIN_S
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether callers without a key may value single cars wherever the API listens."""
+        return self.demo in {"on", "1"}
 
     @property
     def is_loopback(self) -> bool:

@@ -24,6 +24,7 @@ from api.limits import ConcurrencyLimiter
 from api.loops.event_loops import EventLoops
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.local import LocalBlobStore
+from shared.blobs.stores import BlobStore
 from shared.domain.batch import Batch, BatchOptions, ResultTable
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.files.exports import Export
@@ -31,6 +32,7 @@ from shared.domain.ids import BatchId, CallerId
 from shared.domain.valuation import QUANTILE_LEVELS
 from shared.queue.names import TaskName
 from shared.redis.batch_ledger.ledger import BatchLedger
+from shared.redis.batch_ledger.retained import RetainedBatches
 from shared.redis.connections import RedisClient
 from shared.redis.dead_letters import DeadLetters
 from worker.batches.assemble import BatchAssembler
@@ -161,6 +163,7 @@ class BulkPath:
         lease_s: int = 30,
         retention_s: int = 1000,
         max_bytes: int = 200_000_000,
+        blobs: BlobStore | None = None,
     ) -> None:
         self.folder = folder
         self.client = client
@@ -172,13 +175,15 @@ class BulkPath:
         self.queue: deque[tuple[TaskName, dict[str, Any]]] = deque()
         self.is_broker_down = False
         self.audit_folder = folder / "audit"
-        self.blobs = LocalBlobStore(folder / "batches")
+        self.blobs: BlobStore = blobs or LocalBlobStore(folder / "batches")
         self.files = BatchFiles(self.blobs)
         self.store = BatchLedger(
             client, self.clock, lease_s=lease_s, window=window, max_attempts=max_attempts
         )
         self.dead_letters = DeadLetters(client, self.clock)
-        self.step_sender = BatchStepSender(self.store, self.send)
+        self.places = 0
+        """Processes of the bulk workers that are alive."""
+        self.step_sender = BatchStepSender(self.store, self.send, lambda: self.places)
         self.tables = TableImporter(
             self.files, self.store, spool=folder / "spool", max_bytes=max_bytes
         )
@@ -212,6 +217,7 @@ class BulkPath:
         self.sweep = BatchSweeper(
             self.files,
             self.store,
+            RetainedBatches(client),
             self.step_sender,
             self.clock,
             audit_folder=self.audit_folder,

@@ -237,6 +237,15 @@ def _is_ready(service: Service) -> bool:
         return False
 
 
+def responds(url: str) -> bool:
+    """Whether a server answers a request, by whatever status."""
+    try:
+        httpx.get(url, timeout=30.0)
+    except httpx.ConnectError:
+        return False
+    return True
+
+
 @pytest.fixture(scope="session")
 def service(models_path: Path) -> Iterator[Service]:
     """A service shared by the tests that only send requests to it."""

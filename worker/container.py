@@ -21,6 +21,7 @@ from shared.queue.names import QueueName
 from shared.queue.waiting import read_waiting
 from shared.queue.work import WorkSender, make_work_sender
 from shared.redis.batch_ledger.ledger import make_ledger
+from shared.redis.batch_ledger.retained import RetainedBatches
 from shared.redis.cache import EstimateCache
 from shared.redis.connections import CACHE_TIMEOUT_S, RedisClient, connect
 from shared.redis.dead_letters import DeadLetters
@@ -127,7 +128,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
     segments = SharedSegments.of(settings, files.blobs, checkpoints, broker)
     ledger = make_ledger(broker, clock, settings)
     shadow_evaluator = ShadowEvaluator(ShadowRuntime(settings.versions_path, time.monotonic))
-    step_sender = BatchStepSender(ledger, work.send)
+    step_sender = BatchStepSender(ledger, work.send, work.bulk_places)
     tables = TableImporter(
         files, ledger, spool=settings.home / "spool", max_bytes=settings.upload_max_bytes
     )
@@ -197,6 +198,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             BatchSweeper(
                 files,
                 ledger,
+                RetainedBatches(broker),
                 step_sender,
                 clock,
                 audit_folder=settings.audit_folder,

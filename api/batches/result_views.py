@@ -76,6 +76,7 @@ TABLE_PROBLEMS = FILE_PROBLEMS | {
     "status_503": "The export cannot be made, or the store be read now, or too many downloads",
 }
 TABLE = {"content_type": CSV, "schema": {"type": "string"}}
+REDIRECTED = "With `redirect=true`: the address of the file in the object store"
 RANGE = TABLE | {"description": "The requested range"}
 
 
@@ -96,6 +97,7 @@ RANGE = TABLE | {"description": "The requested range"}
 @blueprint.response(200, **TABLE)
 @blueprint.alt_response(206, **RANGE)
 @blueprint.alt_response(304, description=NOT_MODIFIED)
+@blueprint.alt_response(307, description=REDIRECTED)
 @blueprint.problems(**TABLE_PROBLEMS, status_406="No format of results is accepted")
 @require_scope(Scope.BULK)
 def results(batch_id: str) -> Response:
@@ -106,7 +108,8 @@ def results(batch_id: str) -> Response:
     if query["partial"] and not batch.progress.state.is_terminal:
         response = partial_response(batch, export)
     else:
-        response = stored_response(batch, ResultTable.RESULTS, export)
+        redirects = query["redirect"]
+        response = stored_response(batch, ResultTable.RESULTS, export, redirects=redirects)
     response.vary.add("Accept")
     return response
 
@@ -122,12 +125,15 @@ def results(batch_id: str) -> Response:
 @blueprint.response(200, **TABLE)
 @blueprint.alt_response(206, **RANGE)
 @blueprint.alt_response(304, description=NOT_MODIFIED)
+@blueprint.alt_response(307, description=REDIRECTED)
 @blueprint.problems(**TABLE_PROBLEMS)
 @require_scope(Scope.BULK)
 def rejected(batch_id: str) -> Response:
     """Send the rejected rows of an ended batch."""
-    export = _requested_export(load_query(RejectedQuery))
-    return stored_response(current_batch(batch_id), ResultTable.REJECTED, export)
+    query = load_query(RejectedQuery)
+    export, redirects = _requested_export(query), query["redirect"]
+    batch = current_batch(batch_id)
+    return stored_response(batch, ResultTable.REJECTED, export, redirects=redirects)
 
 
 @blueprint.get("/batches/<batch_id>/errors")
@@ -220,8 +226,13 @@ def partial_response(batch: Batch, export: Export) -> Response:
     return response
 
 
-def stored_response(batch: Batch, table: ResultTable, export: Export) -> Response:
-    """A result file, or the requested range of it: 200, 206, 304 or 416."""
+def stored_response(
+    batch: Batch, table: ResultTable, export: Export, *, redirects: bool = False
+) -> Response:
+    """A result file, or the requested range of it: 200, 206, 304 or 416.
+
+    With `redirects` it is 307 to an address of the object store, if the file lies in one.
+    """
     file = services().batch_results.file(batch, table, export)
     headers = _file_headers(batch, file)
     media_type, suffix = FILE_TYPES[export.format]
@@ -231,6 +242,12 @@ def stored_response(batch: Batch, table: ResultTable, export: Export) -> Respons
         response.content_length = file.size  # it is not sent, but decides about compression
         response.headers["Cache-Control"] = CACHE_CONTROL
         return response
+    stem = "priced" if table is ResultTable.RESULTS else str(table)
+    if redirects and request.method == "GET":
+        disposition = _disposition(batch, stem + suffix)
+        address = file.download_url(media_type, disposition)
+        if address is not None:
+            return _redirect(address, headers[RESULTS_HEADER])
     try:
         byte_range = _requested_range(file.size, validators)
     except RangeNotSatisfiable as error:
@@ -238,13 +255,23 @@ def stored_response(batch: Batch, table: ResultTable, export: Export) -> Respons
         response.content_range.set(None, None, file.size)
         return response
     start, stop = byte_range or (0, file.size)
-    stem = "priced" if table is ResultTable.RESULTS else str(table)
     response = _attachment(batch, file.blocks(start, stop), media_type, stem + suffix)
     response.headers.update(headers)
     response.headers["Content-Length"] = str(stop - start)
     if byte_range is not None:
         response.status_code = HTTPStatus.PARTIAL_CONTENT
         response.content_range.set(start, stop, file.size)
+    return response
+
+
+def _redirect(address: str, completeness: str) -> Response:
+    """A redirect to an address that holds for some minutes, and must not be kept longer."""
+    response = Response(status=HTTPStatus.TEMPORARY_REDIRECT)
+    del response.headers["Content-Type"]
+    response.autocorrect_location_header = False
+    response.headers["Location"] = address
+    response.headers[RESULTS_HEADER] = completeness
+    response.headers["Cache-Control"] = "private, no-store"
     return response
 
 
@@ -311,8 +338,10 @@ def _attachment(batch: Batch, body: Iterator[bytes], media_type: str, suffix: st
         downloads.acquire(caller)
         response = Response(chain(first, [after], body), mimetype=media_type)
         response.call_on_close(partial(downloads.release, caller))
-    response.headers["Content-Disposition"] = attachment_header(
-        batch.manifest.file_name, suffix, batch.manifest.id
-    )
+    response.headers["Content-Disposition"] = _disposition(batch, suffix)
     response.headers["Cache-Control"] = CACHE_CONTROL
     return response
+
+
+def _disposition(batch: Batch, suffix: str) -> str:
+    return attachment_header(batch.manifest.file_name, suffix, batch.manifest.id)

@@ -54,6 +54,8 @@ class StoredFile:
     """Bytes."""
     blocks: Callable[[int, int], Iterator[bytes]]
     """Reads the bytes from the first offset up to, not including, the second."""
+    download_url: Callable[[str, str], str | None]
+    """An address of the store for a media type and a `Content-Disposition`; None: there is none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +67,8 @@ class BatchResults:
     waits: ThreadWaits
     """If too many threads wait, a caller is asked to retry at once."""
     send: SendWork
+    url_s: int = 0
+    """How long the address of a file in the store holds, seconds; 0: none is given."""
 
     @storage_errors()
     def file(
@@ -107,7 +111,19 @@ class BatchResults:
         def blocks(start: int, stop: int) -> Iterator[bytes]:
             return read_blocks(self.files.blobs.read(batch_id, name), start, stop)
 
-        return StoredFile(name=name, size=size, blocks=blocks)
+        @storage_errors()
+        def download_url(media_type: str, disposition: str) -> str | None:
+            if not self.url_s:
+                return None
+            return self.files.blobs.download_url(
+                batch_id,
+                name,
+                for_s=self.url_s,
+                media_type=media_type,
+                disposition=disposition,
+            )
+
+        return StoredFile(name=name, size=size, blocks=blocks, download_url=download_url)
 
     def first_rows(self, batch: Batch) -> Iterator[bytes]:
         """The results of a running batch as CSV, up to the first chunk that is not valued yet."""

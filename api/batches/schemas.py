@@ -254,6 +254,14 @@ class BatchSubmissionQuery(UploadQuery):
     """Query parameters of `POST /batches`."""
 
     callback_url = callback_field("batch")
+    input_uri = fields.String(
+        load_default="",
+        metadata={
+            "description": "An object in a bucket that the service may read (`INPUT_URIS`), "
+            "instead of a body.",
+            "example": "s3://incoming/stock.csv",
+        },
+    )
 
 
 class CorrectionQuery(Schema):
@@ -286,6 +294,10 @@ class TableQuery(Schema):
             "comma if another kind of file was uploaded.",
             "example": "semicolon",
         },
+    )
+    redirect = _flag(
+        "Answer 307 with an address of the object store, which holds for some minutes and needs no "
+        "key, if the service keeps its files in one; else the file is sent."
     )
 
     @validates_schema

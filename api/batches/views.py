@@ -29,7 +29,9 @@ from api.jobs.views import idempotency_key, idempotency_parameter
 from api.middleware.authentication import Scope, require_scope
 from api.webhooks.callbacks import requested_callback
 from api.webhooks.documentation import webhook_documentation
+from shared.blobs.input_objects import InputObject
 from shared.domain.batch import Batch, BatchOptions
+from shared.domain.errors import FieldProblem, InvalidInput
 from shared.domain.ids import BatchId
 from shared.domain.job import Callback
 from shared.i18n.languages import Language
@@ -44,11 +46,32 @@ def accept_upload(
     options: BatchOptions,
     idempotency_key: str | None = None,
     callback: Callback | None = None,
+    *,
+    input_uri: str = "",
 ) -> Batch:
-    """Read the file in the current request and start its batch; the body is streamed."""
+    """Read the file in the current request and start its batch; the body is streamed.
+
+    With `input_uri` the file is an object of a bucket.
+    """
+    file = named_file(input_uri) if input_uri else upload_body()
     return services().batches.accept(
-        upload_body(), options, caller_id(), idempotency_key, admission(), callback=callback
+        file, options, caller_id(), idempotency_key, admission(), callback=callback
     )
+
+
+def named_file(input_uri: str) -> InputObject:
+    """The object that the current request names instead of a body.
+
+    Raises:
+        InvalidInput: it may not be named or cannot be read, or there is a body as well.
+        StorageUnavailable: the store does not answer.
+    """
+    if request.content_length or "Transfer-Encoding" in request.headers:
+        expected = "no body beside it"
+        raise InvalidInput(
+            [FieldProblem("?input_uri", "invalid-parameter", expected=expected, value=input_uri)]
+        )
+    return services().inputs.open(input_uri)
 
 
 def upload_body() -> UploadBody:
@@ -86,7 +109,7 @@ def current_batch(batch_id: str) -> Batch:
         idempotency_parameter("Repeating an upload with the same key gives the same batch (24 h)."),
     ],
     callbacks=webhook_documentation("batch"),
-    requestBody=UPLOAD_BODY,
+    requestBody=UPLOAD_BODY | {"required": False},  # with `input_uri` there is none
 )
 @blueprint.response(202, BatchSchema, description="Accepted and durable: poll `Location`")
 @blueprint.problems(
@@ -100,9 +123,10 @@ def current_batch(batch_id: str) -> Batch:
 def upload() -> Response:
     """Check the first bytes of a file and store it; its rows are checked after the 202."""
     query = load_query(BatchSubmissionQuery)
-    callback = requested_callback(query.pop("callback_url"))
+    callback, input_uri = requested_callback(query.pop("callback_url")), query.pop("input_uri")
     options = BatchOptions(**query, language=language())
-    return _accepted(accept_upload(options, idempotency_key(), callback))
+    batch = accept_upload(options, idempotency_key(), callback, input_uri=input_uri)
+    return _accepted(batch)
 
 
 @blueprint.post("/batches/<batch_id>/corrections")

@@ -71,6 +71,7 @@ def get_valuation(valuation_id: str) -> Response:
     status_429=USUAL_PROBLEMS[429],
     status_503="The store does not answer",
 )
+@require_scope(Scope.PREDICT, Scope.ADMIN)
 def delete_valuation(valuation_id: str) -> Response:
     """Delete an estimate before its time; its address is unknown then. The audit log stays."""
     load_query()
@@ -98,7 +99,7 @@ def readable(estimate_id: str) -> KeptEstimate:
         return shared
 
 
-@require_scope(Scope.PREDICT, Scope.ADMIN)
+@require_scope(Scope.PREDICT, Scope.ADMIN, Scope.ESTIMATE)
 def own(estimate_id: str) -> KeptEstimate:
     """The kept estimate of the caller of the current request; raises as `readable`."""
     return services().estimates.own(estimate_id, caller_id(), is_admin=is_admin())

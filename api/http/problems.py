@@ -104,6 +104,7 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.ValuationFailed: 500,
     errors.NotAuthenticated: 401,
     errors.NotPermitted: 403,
+    errors.DemoOnly: 403,
     errors.KeysUnavailable: 503,
     errors.RateLimited: 429,
     UnsupportedMediaType: 415,

@@ -192,7 +192,7 @@ def _readable(wanted: ListFilter) -> ListFilter:
 @blueprint.problems(
     (410,), status_404="No such job", status_422="Invalid parameter", status_503="Queue down"
 )
-@require_scope(Scope.PREDICT)
+@require_scope(Scope.PREDICT, Scope.ESTIMATE)
 def read(job_id: str) -> Response:
     """Return the state, the queue position and the result if there is one; `wait` long-polls."""
     query = load_query(WaitQuery)

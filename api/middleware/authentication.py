@@ -11,7 +11,8 @@ from flask import Flask, Response, current_app, g, request
 from api.http.responses import rate_headers
 from api.middleware.key_directory import Caller, KeyDirectory, KeyUpkeep
 from api.middleware.key_limits import RequestLimits
-from shared.domain.errors import DomainError, NotPermitted, RateLimited
+from api.middleware.visitors import visitor
+from shared.domain.errors import DemoOnly, DomainError, NotPermitted, RateLimited
 from shared.keys.entries import Scope
 from shared.keys.shared_store import open_key_store
 from shared.redis.connections import CACHE_TIMEOUT_S, connect
@@ -36,7 +37,7 @@ EXTENSION = "carprice-authenticator"
 NO_SERVER = "unix:///nonexistent/broker.sock"
 """Address while the settings name no broker: no request gets as far as to ask it."""
 
-LOCAL_CALLER = Caller(id="local", scopes=frozenset(Scope))
+LOCAL_CALLER = Caller(id="local", scopes=frozenset(Scope), is_anonymous=True)
 """Every caller on a loopback address without keys."""
 
 
@@ -47,8 +48,8 @@ class Authenticator:
         settings: with the file of keys and the address the service listens on.
 
     Raises:
-        SettingsError: the address can be reached from other machines, and there have never been
-            keys.
+        SettingsError: the address can be reached from other machines, there have never been keys,
+            and it is no demonstration.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -60,8 +61,9 @@ class Authenticator:
         self._keys = KeyDirectory(store, on_refresh=upkeep.start)
         self.require_readable = self._keys.require_readable
         self._note_use = upkeep.note
-        self._is_loopback = settings.is_loopback
-        if not self._keys.exist() and not self._is_loopback:
+        self._is_demo, self._proxies = settings.is_demo, settings.trusted_proxies
+        self._is_loopback = settings.is_loopback and not self._is_demo
+        if not (self._keys.exist() or self._is_loopback or self._is_demo):
             raise SettingsError(
                 f"HOST={settings.host} can be reached from other machines and there are no API "
                 "keys: run `make key` first, or listen on 127.0.0.1"
@@ -74,6 +76,8 @@ class Authenticator:
         @app.before_request
         def set_caller() -> None:
             _set_caller(self, request.headers.get("Authorization", ""))
+            if self._is_demo and not g.authorization:
+                g.caller = visitor(request.environ, self._proxies)
 
         @app.after_request
         def add_rate_headers(response: Response) -> Response:
@@ -106,7 +110,7 @@ class Authenticator:
 
     def count_use(self, caller: Caller) -> None:
         """Count a request of a caller by its key."""
-        if caller.key_id:
+        if caller.key_id and not caller.is_anonymous:
             self._note_use(caller.key_id)
 
 
@@ -250,9 +254,12 @@ def _permitted(
     Raises:
         NotAuthenticated, KeysUnavailable: there is no valid key.
         NotPermitted: it has none of them.
+        DemoOnly: a visitor of a demonstration asks for more than the value of a car.
     """
     if caller is None:
         raise authenticator.refusal(authorization)
+    if caller.scopes.isdisjoint(scopes) and caller.is_anonymous:
+        raise DemoOnly
     if caller.scopes.isdisjoint(scopes):
         raise NotPermitted(scope=str(scopes[0]))
     return caller

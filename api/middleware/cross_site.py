@@ -9,7 +9,7 @@ address is the only protection, and two attacks pass it: a page of another site 
 from flask import Flask, g, request
 
 from api.http.problems import CrossSiteRefused, HostRefused
-from api.middleware.authentication import LOCAL_CALLER, Authenticator
+from api.middleware.authentication import Authenticator
 from api.middleware.cors import ADMIN_PREFIXES, allowed_origins, is_named
 from shared.settings import Settings
 
@@ -40,12 +40,13 @@ def register(app: Flask, settings: Settings, authenticator: Authenticator) -> No
 
     @app.before_request
     def refuse_foreign_changes() -> None:
+        is_anonymous = g.caller is not None and g.caller.is_anonymous
         is_open = (request.path == JSON_PATH and KEEP_PARAMETER not in request.args) or (
-            request.path == FORM_PATH and authenticator.allows_anonymous
+            request.path == FORM_PATH and is_anonymous
         )
         is_exempt = request.method == "POST" and is_open
         # Passwords are read later, for pages only: the caller here has a bearer key.
-        has_bearer_key = g.caller is not None and g.caller is not LOCAL_CALLER
+        has_bearer_key = g.caller is not None and not is_anonymous
         if request.method in SAFE_METHODS or is_exempt or has_bearer_key:
             return
         origin = request.headers.get("Origin")

@@ -30,6 +30,15 @@ class Caller:
     key_id: str = ""
     """Of the key that was sent; empty without keys."""
     limits: KeyLimits = UNLIMITED
+    is_anonymous: bool = False
+    """Whether no key was sent: everybody is this caller."""
+    bucket: str = ""
+    """Name of the token bucket that counts its requests; empty: that of the key."""
+
+    @property
+    def bucket_id(self) -> str:
+        """Name of the token bucket that counts its requests."""
+        return self.bucket or self.key_id
 
 
 class _Key:

@@ -47,7 +47,7 @@ class RequestLimits:
         if not caller.limits.has_rate:
             return None
         with counted_refusals(caller):
-            return self._rates.spend(caller.key_id, caller.limits, requests=requests, cars=cars)
+            return self._rates.spend(caller.bucket_id, caller.limits, requests=requests, cars=cars)
 
     def check(self, caller: Caller) -> None:
         """Return unless the last request of a caller's key was refused and it is too early.
@@ -56,11 +56,11 @@ class RequestLimits:
             RateLimited: see `admit`; nobody is asked, so an event loop may call this.
         """
         with counted_refusals(caller):
-            self._rates.check(caller.key_id, caller.limits)
+            self._rates.check(caller.bucket_id, caller.limits)
 
     def refund(self, caller: Caller, cars: int) -> None:
         """Give the cars of a request back that was not answered."""
-        self._rates.refund(caller.key_id, caller.limits, cars)
+        self._rates.refund(caller.bucket_id, caller.limits, cars)
 
 
 @contextlib.contextmanager

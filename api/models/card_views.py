@@ -73,7 +73,7 @@ def register_converter(state: BlueprintSetupState) -> None:
     status_409="The card is not what was saved",
     status_503="`active` was asked for, and no version is",
 )
-@require_scope(Scope.PREDICT, Scope.ADMIN)
+@require_scope(Scope.PREDICT, Scope.ADMIN, Scope.ESTIMATE)
 def card(version: str) -> Response:
     """Intended use, limits, data and measured quality of a version; `active` stands for one.
 
@@ -117,7 +117,7 @@ def card(version: str) -> Response:
     status_409="The file is not what was saved",
     status_503="`active` was asked for, and no version is",
 )
-@require_scope(Scope.PREDICT, Scope.ADMIN)
+@require_scope(Scope.PREDICT, Scope.ADMIN, Scope.ESTIMATE)
 def card_file(version: str, name: str) -> Response:
     """Send a plot, or the card as `card.md` or `card.json`."""
     load_query()

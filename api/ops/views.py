@@ -140,12 +140,13 @@ def ready() -> Response:
 
 
 def _for_operators(view: Callable[[], Response]) -> Callable[[], Response]:
-    """A view that needs a key with the scope `admin` if `METRICS_PUBLIC` is off."""
+    """A view that needs a key with the scope `admin` if `METRICS_PUBLIC` is off, or `DEMO` on."""
     closed = require_scope(Scope.ADMIN)(view)
 
     @wraps(view)
     def checked() -> Response:
-        is_public = services().settings.metrics_public == "on"
+        settings = services().settings
+        is_public = settings.metrics_public == "on" and not settings.is_demo
         return view() if is_public else closed()
 
     return checked

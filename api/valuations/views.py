@@ -35,7 +35,7 @@ blueprint = ApiBlueprint("valuations", __name__, description="The price of one c
     status_422="Invalid car or parameter",
     status_503="No model, queue down or full, or the answer cannot be recorded or kept",
 )
-@require_scope(Scope.PREDICT, cars=1)
+@require_scope(Scope.PREDICT, Scope.ESTIMATE, cars=1)
 def predict() -> Response:
     """Price, interval, verdict on an asking price; waits 5 s at most unless `Prefer: wait=N`."""
     query = load_query(PredictQuery)

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, Literal, Protocol
 import orjson
 
 from cli.backups.layout import INFO, SCHEMA, BackupError
-from cli.shell.language import gettext as _
 from shared.blobs.local import fsync, fsync_folder
+from shared.i18n.command import gettext as _
 
 BLOCK_BYTES = 1 << 20
 TAR_MODES: Mapping[str, tuple[Literal["w|", "w|gz"], Literal["r|", "r|gz"]]] = {

@@ -12,10 +12,10 @@ from cli.backups.archive import open_writer
 from cli.backups.collect import Collector
 from cli.backups.layout import BATCHES, BROKER, MODELS, BackupError, Part, parts_of
 from cli.shell.exit_codes import UNUSABLE
-from cli.shell.language import gettext as _
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from launcher.environment import with_absolute_paths
+from shared.i18n.command import gettext as _
 from shared.settings import Settings, SettingsError
 
 broker_folder_option = click.option(

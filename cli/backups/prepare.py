@@ -18,11 +18,11 @@ from typing import NamedTuple
 import redis
 
 from cli.backups.layout import AUDIT, BATCHES, BackupError
-from cli.shell.language import gettext as _
 from launcher.environment import CODE_ROOT
 from shared.audit.chain import recorded_ids
 from shared.blobs.stores import JOBS_FOLDER
 from shared.domain.ids import JobId
+from shared.i18n.command import gettext as _
 from shared.redis import keys
 from shared.redis.connections import RedisClient, connect
 from shared.redis.servers import embedded_url

@@ -17,12 +17,12 @@ from cli.backups.create import broker_folder_option, check_broker_folder
 from cli.backups.layout import BATCHES, BackupError, Part, parts_of
 from cli.backups.prepare import OpenWork, prepare
 from cli.shell.exit_codes import REFUSED, UNUSABLE
-from cli.shell.language import gettext as _
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from launcher.embedded import EmbeddedServerError, lock_data
 from launcher.environment import with_absolute_paths
 from launcher.preflight import CannotStartError, lock_home
+from shared.i18n.command import gettext as _
 from shared.keys.store import close_folder, make_private_folder
 from shared.redis.connections import connect
 from shared.redis.servers import external_url

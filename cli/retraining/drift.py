@@ -8,13 +8,15 @@ from pathlib import Path
 import click
 
 from cli.console import BadInputError, click_errors, print_json
-from cli.shell.language import gettext as _
 from cli.shell.options import json_option
+from shared.i18n.command import gettext as _
+from shared.i18n.command import os_reason
 from shared.settings import Settings
 
 DEFAULT_DAYS = 28
 MAX_DAYS = 36_500
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
+_DAY_NAME = "YYYY-MM-DD"
 
 
 @click.command()
@@ -23,8 +25,14 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
     type=click.IntRange(1, MAX_DAYS),
     help=f"The last so many days, today (UTC) included; {DEFAULT_DAYS} if no day is given.",
 )
-@click.option("--from", "first", type=_DAY, help="First day (UTC).")
-@click.option("--to", "last", type=_DAY, help="Last day (UTC), included; today if not given.")
+@click.option("--from", "first", type=_DAY, metavar=_DAY_NAME, help="First day (UTC).")
+@click.option(
+    "--to",
+    "last",
+    type=_DAY,
+    metavar=_DAY_NAME,
+    help="Last day (UTC), included; today if not given.",
+)
 @click.option(
     "--by",
     type=click.Choice(["day", "week"]),
@@ -132,7 +140,7 @@ def _check_writable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        text = _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
+        text = _("{path} cannot be written: {reason}").format(path=path, reason=os_reason(error))
         raise BadInputError(text) from None
 
 
@@ -146,7 +154,7 @@ def _write(path: Path, text: str) -> None:
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except OSError as error:
-        text = _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
+        text = _("{path} cannot be written: {reason}").format(path=path, reason=os_reason(error))
         raise BadInputError(text) from None
     finally:
         if temporary is not None:

@@ -10,12 +10,12 @@ import click
 
 from api.sales.log import SaleReportLog
 from cli.console import FILE, BadInputError, as_json_option, click_errors, print_json
-from cli.shell.language import gettext as _
 from data.listings.loading import load_listings
 from data.listings.report import LoadReport
 from model_store.registry.hosts import open_registry, publish_version, pull_models
 from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
+from shared.i18n.command import gettext as _
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from cli.console import (
     click_errors,
     print_json,
 )
-from cli.shell.language import gettext as _
 from model_store.registry.hosts import pull_models
 from model_store.registry.shared_models import SharedModels
+from shared.i18n.command import gettext as _
 from shared.settings import Settings
 
 if TYPE_CHECKING:

@@ -20,6 +20,20 @@ TEXTS = (
     mark("Missing argument"),
     mark("Missing option"),
     mark("Missing parameter"),
+    mark("Missing {param_type}"),
+    mark("Missing parameter: {param_name}"),
+    mark("Positional arguments"),
+    mark("(dynamic)"),
+    mark("Do you want to continue?"),
+    mark("Repeat for confirmation"),
+    mark("Error: The two entered values do not match."),
+    mark("Could not open file {filename!r}: {message}"),
+    mark("unknown error"),
+    mark("Argument {name!r} takes {nargs} values."),
+    mark("{value!r} is not a valid boolean. Recognized values: {states}"),
+    mark("{name} {filename!r} is not executable."),
+    mark("Shell completion is not supported for Bash versions older than 4.4."),
+    mark("Couldn't detect Bash version, shell completion is not supported."),
     mark("Choose from:\n\t{choices}"),
     mark("No such option {name!r}."),
     mark("No such command {name!r}."),
@@ -40,8 +54,6 @@ TEXTS = (
     mark("file"),
     mark("directory"),
     mark("path"),
-    mark("integer"),
-    mark("float"),
 )
 
 
@@ -56,6 +68,18 @@ def plural_texts(number: int, language: Language) -> tuple[str, ...]:
         ),
         translate_plural(
             "{value!r} is not {choice}.", "{value!r} is not one of {choices}.", number, language
+        ),
+        translate_plural(
+            "{value!r} does not match the format {format}.",
+            "{value!r} does not match the formats {formats}.",
+            number,
+            language,
+        ),
+        translate_plural(
+            "Takes {nargs} values but 1 was given.",
+            "Takes {nargs} values but {len} were given.",
+            number,
+            language,
         ),
         translate_plural(
             "Did you mean {possibility}?",

@@ -20,8 +20,8 @@ def completion(ctx: click.Context, shell: str, *, as_json: bool) -> None:
     """Print the script that completes commands and options in a shell.
 
     \b
-    bash:  eval "$(carprice completion bash)"    in ~/.bashrc
-    zsh:   eval "$(carprice completion zsh)"     in ~/.zshrc
+    bash:  eval "$(carprice completion bash)"    # ~/.bashrc
+    zsh:   eval "$(carprice completion zsh)"     # ~/.zshrc
     fish:  carprice completion fish > ~/.config/fish/completions/carprice.fish
     """  # noqa: D301 - click's mark of lines that are kept
     found = get_completion_class(shell)

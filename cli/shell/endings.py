@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from cli.shell.exit_codes import BROKEN_PIPE, DONE, INTERRUPTED, REFUSED
-from cli.shell.language import gettext as _
+from shared.i18n.command import gettext as _
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import click
 
-from cli.shell.language import language
+from shared.i18n.command import language
 from shared.i18n.languages import LANGUAGES
 
 JSON_HELP = "Print JSON on standard output, and nothing else there."

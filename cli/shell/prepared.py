@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 import click
 
+from cli.shell import metavars
 from cli.shell.exit_codes import exit_codes
-from cli.shell.language import gettext
 from cli.shell.options import language_option
 from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext
 
 _LANG = "lang"
+_TEXTS = ("help", "prompt", "show_default")
+"""Attributes of a parameter that may be texts for people."""
 TITLE = mark("Exit codes:")
 KEPT_LINES = "\b"
 """click does not wrap the lines of a paragraph that begins with it."""
@@ -25,9 +28,12 @@ def prepared(command: click.Command, path: str) -> click.Command:
         path: its words after `carprice`, like `models list`.
     """
     made = copy.copy(command)
-    made.params = [_translated(parameter) for parameter in command.params]
+    made.params = [translated(parameter) for parameter in command.params]
     if all(parameter.name != _LANG for parameter in made.params):
-        made.params.append(_translated(language_option()))
+        made.params.append(translated(language_option()))
+    made.options_metavar = gettext(metavars.OPTIONS)
+    if isinstance(made, click.Group):
+        made.subcommand_metavar = gettext(metavars.COMMAND)
     made.help = _translated_text(command.help) if command.help else None
     made.epilog = _epilog(command, path)
     for name, others in _containers(made):
@@ -46,8 +52,8 @@ def own_texts(command: click.Command) -> Iterator[str]:
     for text in (command.help, command.epilog):
         yield from filter(_is_translated, paragraphs(text or ""))
     for parameter in command.params:
-        for text in (getattr(parameter, "help", None), getattr(parameter, "prompt", None)):
-            if isinstance(text, str):
+        for name in _TEXTS:
+            if isinstance(text := getattr(parameter, name, None), str):
                 yield text
     for other in inner_commands(command).values():
         yield from own_texts(other)
@@ -73,14 +79,14 @@ def _containers(command: click.Command) -> list[tuple[str, dict[str, click.Comma
     return [(name, dict(getattr(command, name))) for name in names if hasattr(command, name)]
 
 
-def _translated(parameter: click.Parameter) -> click.Parameter:
-    if not isinstance(parameter, click.Option):
-        return parameter
+def translated(parameter: click.Parameter) -> click.Parameter:
+    """A copy of a parameter with its texts, and the name of its value, in the language."""
     made = copy.copy(parameter)
-    if made.help:
-        made.help = gettext(made.help)
-    if isinstance(made.prompt, str):
-        made.prompt = gettext(made.prompt)
+    made.metavar = metavars.metavar(parameter)
+    made.type = metavars.named_type(parameter.type)
+    for name in _TEXTS:
+        if isinstance(text := getattr(made, name, None), str):
+            setattr(made, name, gettext(text))
     return made
 
 

@@ -16,10 +16,10 @@ from cli.console import (
     print_json,
     warn_of_suspects,
 )
-from cli.shell.language import gettext as _
 from model_store.registry.hosts import ensure_version, pull_models
 from model_store.registry.registry import ModelRegistry
 from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
 from shared.settings import Settings
 
 if TYPE_CHECKING:

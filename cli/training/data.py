@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.console import BadInputError, say, warn_of_suspects
-from cli.shell.language import gettext as _
 from data.listings.loading import load_listings_of
 from data.listings.report import LoadReport
 from data.listings.table import LISTING_DATE, quoted_month
 from data.market.reference import ReferenceMarket
 from model_store.registry.manifest import REFERENCE_MARKET
 from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
 
 if TYPE_CHECKING:
     import pandas as pd

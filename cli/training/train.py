@@ -20,8 +20,6 @@ from cli.console import (
     print_json,
     say,
 )
-from cli.shell.language import gettext as _
-from cli.shell.language import language
 from cli.training.compare import cars_note, verdict_line
 from cli.training.data import TrainingData, load_training_data
 from data.listings.table import PRICE, quoted_month
@@ -34,6 +32,8 @@ from model_store.registry.registry import ModelRegistry
 from shared.domain.clock import month_number
 from shared.domain.errors import DomainError
 from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
+from shared.i18n.command import language
 from shared.messages.texts import describe_problem
 from shared.settings import Settings
 

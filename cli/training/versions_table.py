@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from cli.shell.language import gettext as _
 from model_store.registry.manifest import ModelVersion
 from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
 
 _HEADER = (
     mark("VERSION"), mark("CREATED"), mark("DATA"), mark("LISTED"), mark("AS OF"), mark("ROWS"),

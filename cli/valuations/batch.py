@@ -13,6 +13,7 @@ from cli.shell.options import json_option
 from cli.streams import echo_json
 from cli.valuations.batch_run import BatchRun
 from cli.valuations.files import (
+    HeaderRow,
     check_outputs,
     chosen_format,
     rejected_format,
@@ -121,9 +122,16 @@ callback_option = click.option(
     help="Which column is which field, like km_driven:Compteur,year:#5; detected if not given.",
 )
 @click.option(
+    "--units",
+    metavar="FIELD:UNIT,…",
+    help="Units of columns, like km_driven:mi,asking_price_mad:EUR; detected if not given.",
+)
+@click.option(
     "--header",
-    type=click.Choice(["yes", "no"]),
-    help="Whether the first row of FILE names the columns; detected if not given.",
+    type=HeaderRow(),
+    metavar="[yes|no|ROW]",
+    help="Whether the first row of FILE names the columns, or the number of the row that does, "
+    "from 1; detected if not given.",
 )
 @click.option(
     "--constants",
@@ -161,7 +169,7 @@ def batch(
     wanted = chosen_format(output, form, excel_fr=excel_fr, language=lang)
     check_outputs(file, {"-o": output, "--rejected": rejected}, lang)
     with (
-        exit_on_error(lang),
+        exit_on_error(lang, url),
         replayable_input(file, output) as source,
         CarPriceClient(url, api_key=api_key, language=lang) as client,
     ):
@@ -246,7 +254,7 @@ def correct(
     digest.update((callback_url or "").encode())  # a key stands for one address
     key = f"{digest.hexdigest()[:32]}-{batch_id[:26]}"
     with (
-        exit_on_error(lang),
+        exit_on_error(lang, url),
         CarPriceClient(url, api_key=api_key, language=lang) as client,
         Bar(lang, quiet=quiet) as bar,
     ):
@@ -267,7 +275,7 @@ def correct(
 @connection_options
 def delete(*, batch_id: str, as_json: bool, url: str, api_key: str | None, lang: Language) -> None:
     """Delete the file and the results of the batch ID, which has ended, from the service."""
-    with exit_on_error(lang), CarPriceClient(url, api_key=api_key, language=lang) as client:
+    with exit_on_error(lang, url), CarPriceClient(url, api_key=api_key, language=lang) as client:
         if not client.batch(batch_id).has_ended:
             fail(message("not-ended", lang, id=batch_id))
         client.delete_batch(batch_id)

@@ -7,12 +7,38 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
+
 from cli.valuations.predict import fail
 from cli.valuations.texts import message
 from client.protocol.downloads import FORM_BY_SUFFIX, Form
+from shared.i18n.command import gettext as _
 from shared.i18n.languages import Language
 
 STANDARD_INPUT = Path("-")
+MAX_HEADER_ROW = 50
+"""The service looks for a header among so many rows."""
+ROW_NUMBERS = frozenset(map(str, range(1, MAX_HEADER_ROW + 1)))
+
+
+class HeaderRow(click.ParamType[str | int]):
+    """`yes`, `no`, or the number of the row that names the columns."""
+
+    name = "text"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | int:
+        """The word, or the number."""
+        text = str(value).strip()
+        if text in {"yes", "no"}:
+            return text
+        digits = text.removeprefix("#")
+        if digits in ROW_NUMBERS:
+            return int(digits)
+        expected = _("yes, no, or the number of a row from 1 to {maximum}")
+        text = f"'{value}': {expected.format(maximum=MAX_HEADER_ROW)}"
+        raise click.BadParameter(text, ctx=ctx, param=param)
 
 
 def chosen_format(output: Path, form: Form | None, *, excel_fr: bool, language: Language) -> Form:

@@ -11,14 +11,22 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from cli.shell.exit_codes import UNUSABLE
-from cli.shell.language import language as current_language
 from cli.shell.options import LANG_HELP, json_option
 from cli.streams import echo_json
 from cli.valuations.printing import valuation_lines, warning_lines
 from cli.valuations.texts import message, reason
-from client.errors import CarPriceError, Fault, ProblemError, ServiceUnreachableError
+from client.errors import (
+    CarPriceError,
+    DeadlineError,
+    Fault,
+    ProblemError,
+    ServiceUnreachableError,
+    UnexpectedAnswerError,
+)
 from client.protocol.cars import Extra
+from client.proxies import without_password
 from client.sync import CarPriceClient
+from shared.i18n.command import language as current_language
 from shared.i18n.languages import LANGUAGES, Language
 
 EXIT_ERROR = UNUSABLE
@@ -58,11 +66,11 @@ def connection_options(command: Command) -> Command:
     for option in (
         click.option("--lang", type=click.Choice(LANGUAGES), default=current_language,
                      show_default="LC_ALL, LC_MESSAGES, LANG", help=LANG_HELP),
-        click.option("--api-key", envvar="CARPRICE_API_KEY",
-                     help="Key of the service. [env: CARPRICE_API_KEY]"),
-        click.option("--url", envvar="CARPRICE_URL", default=_default_url,
-                     show_default="http://127.0.0.1:8000, or PORT",
-                     help="Address of the service. [env: CARPRICE_URL]"),
+        click.option("--api-key", envvar="CARPRICE_API_KEY", show_envvar=True,
+                     help="Key of the service."),
+        click.option("--url", envvar="CARPRICE_URL", show_envvar=True, default=_default_url,
+                     metavar="URL", show_default="http://127.0.0.1:8000, with PORT",
+                     help="Address of the service."),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -76,13 +84,17 @@ def car_options(command: Command) -> Command:
 
 
 @contextmanager
-def exit_on_error(language: Language) -> Iterator[None]:
-    """Turn expected exceptions into a message on standard error and exit code 2."""
+def exit_on_error(language: Language, url: str) -> Iterator[None]:
+    """Turn expected exceptions into a message on standard error and exit code 2.
+
+    Args:
+        language: of the message.
+        url: of the service.
+    """
     try:
         yield
-    except ServiceUnreachableError as error:
-        hint = "proxy-fails" if error.is_proxied else "not-running"
-        fail(message(hint, language, error=error))
+    except (ServiceUnreachableError, UnexpectedAnswerError, DeadlineError) as error:
+        fail(unreachable_text(error, without_password(url), language))
     except ProblemError as error:
         fail("\n".join(problem_lines(error)))
     except CarPriceError as error:
@@ -93,6 +105,18 @@ def exit_on_error(language: Language) -> Iterator[None]:
         why = reason(error, language)
         file = error.filename
         fail(message("file-error", language, file=file, reason=why) if file else why)
+
+
+def unreachable_text(error: CarPriceError, url: str, language: Language) -> str:
+    """That there is no answer of the service, and what to do."""
+    if isinstance(error, UnexpectedAnswerError):
+        return message("not-the-service", language, url=url)
+    if not isinstance(error, ServiceUnreachableError):
+        return message("no-answer", language, url=url)
+    if error.proxy is None:
+        return message(error.outage, language, url=url, reason=error.reason)
+    text = message("proxy-fails", language, url=url, proxy=error.proxy)
+    return f"{text} ({error.reason})" if error.reason else text
 
 
 def problem_lines(problem: ProblemError) -> Iterator[str]:
@@ -150,7 +174,7 @@ def predict(
     (- is standard input); an option overrides what stands there. Brand, model and year are
     needed; without fuel, gearbox or kilometres the price is an average and its interval wider.
     """
-    with exit_on_error(lang):
+    with exit_on_error(lang, url):
         car = _load_car(file, lang) | {
             name: value for name, value in fields.items() if value is not None
         }

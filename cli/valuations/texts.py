@@ -10,8 +10,39 @@ from shared.i18n.numbers import GROUPS
 NARROW_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 MESSAGES: Mapping[str, str] = {
-    "not-running": mark("{error}: is the service running? (make up)"),
-    "proxy-fails": mark("{error}: is the proxy right? (NO_PROXY names hosts that need none)"),
+    "refused": mark(
+        "the service at {url} does not answer: start it with `carprice up`, or name another address"
+        " with --url"
+    ),
+    "no-host": mark("the service at {url} does not answer: no host has this name; check --url"),
+    "no-route": mark(
+        "the service at {url} does not answer: the network does not lead there; check --url and the"
+        " network of this machine"
+    ),
+    "no-answer": mark(
+        "the service at {url} does not answer in time: `carprice status` tells what does not work;"
+        " repeat the command later"
+    ),
+    "lost": mark(
+        "the connection to the service at {url} broke before its answer was complete: repeat the"
+        " command"
+    ),
+    "certificate": mark(
+        "no secure connection to {url} can be made ({reason}): check --url, or name the"
+        " certificates in SSL_CERT_FILE"
+    ),
+    "address": mark(
+        "--url {url} is no address of a service ({reason}): expected is one like"
+        " http://127.0.0.1:8000"
+    ),
+    "other": mark("the service at {url} cannot be reached ({reason}): check --url"),
+    "proxy-fails": mark(
+        "the service at {url} does not answer through the proxy {proxy}: is the proxy right?"
+        " (NO_PROXY names hosts that need none)"
+    ),
+    "not-the-service": mark(
+        "what answers at {url} is not the car price service: name its address with --url"
+    ),
     "same-file": mark("{option} {path} and {name} are the same file: choose another for {option}"),
     "no-folder": mark("{option} {path}: there is no folder {folder}"),
     "closed-folder": mark("{option} {path}: the folder {folder} cannot be written"),

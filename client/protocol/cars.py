@@ -96,6 +96,11 @@ class Cars:
             answer = yield from self.exchange.call(request, deadline)
         return answer.read(Valuation.of)
 
+    def delete_valuation(self, valuation_id: str, timeout: float | None) -> Steps[None]:
+        """Delete a kept valuation before its time."""
+        request = delete_request(f"/valuations/{path_part(valuation_id)}")
+        yield from self.exchange.call(request, Deadline.after(timeout), is_idempotent=False)
+
     def value_many(
         self,
         cars: Sequence[Car],

@@ -21,6 +21,9 @@ MAX_STALLED_ATTEMPTS = 5
 EXPORT_TIMEOUT_S = 3600.0
 """Longest wait for the service to make an export of a large file."""
 
+NOT_READY = "form-not-ready"
+"""Code of the problem that the service still makes what is asked for."""
+
 PART_NAME_MAX_BYTES = 160
 """Of the target's name in the name of the file beside it: file systems permit 255 in all."""
 
@@ -96,7 +99,7 @@ class Download:
             try:
                 is_complete = yield from self._fetch(part, deadline)
             except ConflictError as error:
-                if error.code != "form-not-ready":
+                if error.code != NOT_READY:
                     raise
                 yield from pause(error, attempt, export_deadline)
             except RETRYABLE as error:
@@ -147,7 +150,8 @@ class Download:
             if head.headers.get("Content-Range") == f"bytes */{have}":
                 return True
             part.truncate(0)
-            raise ServiceUnreachableError(f"{head.url}: what has arrived is not part of it")
+            text = f"{head.url}: what has arrived is not part of it"
+            raise ServiceUnreachableError(text, outage="lost", url=self.exchange.base_url)
         if head.status >= HTTPStatus.BAD_REQUEST:
             body = yield from self.exchange.body(deadline)
             raise self.exchange.problem(Answer(head=head, body=body))

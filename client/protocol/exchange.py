@@ -19,6 +19,7 @@ from ..errors import (
     UnexpectedAnswerError,
     problem_from_answer,
 )
+from .outages import Outage, outage_of, outage_text, reason_of
 from .repetition import is_refusal, pause
 from .steps import Deadline, Head, Open, Read, Request, Steps
 
@@ -56,9 +57,8 @@ def unexpected(head: Head) -> UnexpectedAnswerError:
     kind = head.headers.get("Content-Type", "without a type")
     where = head.headers.get("Location")
     to = f", it leads to {where}" if where and head.status >= HTTPStatus.MULTIPLE_CHOICES else ""
-    return UnexpectedAnswerError(
-        f"{head.url}: this answer ({kind}) is not of the car price service{to}"
-    )
+    text = f"{head.url}: this answer ({kind}) is not of the car price service{to}"
+    return UnexpectedAnswerError(text, url=head.url)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,11 +156,15 @@ class Exchange:
         status = f"{head.status} {head.reason}".strip()
         return self.unreachable(f"the answer is {status}, and not the service's")
 
-    def unreachable(self, reason: str) -> ServiceUnreachableError:
+    def unreachable(self, reason: str, outage: Outage = "other") -> ServiceUnreachableError:
         """The error of a service that does not answer."""
         way = "" if self.proxy is None else f"through the proxy {self.proxy}: "
         return ServiceUnreachableError(
-            f"{self.base_url}: {way}{reason}", is_proxied=self.proxy is not None
+            f"{self.base_url}: {way}{outage_text(outage, reason)}",
+            outage=outage,
+            reason=reason,
+            url=self.base_url,
+            proxy=self.proxy,
         )
 
     @contextmanager
@@ -173,7 +177,8 @@ class Exchange:
                 raise DeadlineError(
                     f"{self.base_url}: no answer within {deadline.total_s:g} s"
                 ) from error
-            raise self.unreachable(str(error) or type(error).__name__) from error
+            outage = outage_of(error)
+            raise self.unreachable(reason_of(outage, error), outage) from error
         except (httpx.InvalidURL, UnicodeError) as error:  # also of the resolver of names
             raise CarPriceError(f"{self.base_url}: {error}") from error
 

@@ -141,6 +141,12 @@ class Files:
         answer = yield from self.exchange.call(request, deadline, is_idempotent=False)
         return None if answer.status == HTTPStatus.NO_CONTENT else answer.read(Batch.of)
 
+    def retry(self, batch_id: str, timeout: float | None) -> Steps[Batch]:
+        """Have the rows valued that were not; repeating it changes nothing."""
+        request = Request(method="POST", path=f"/batches/{path_part(batch_id)}/retry")
+        answer = yield from self.exchange.call(request, Deadline.after(timeout))
+        return answer.read(Batch.of)
+
     def delete(self, batch_id: str, timeout: float | None) -> Steps[None]:
         """Delete a batch that has ended, with its file and results."""
         deadline = Deadline.after(timeout)

@@ -27,8 +27,10 @@ class UploadOptions(TypedDict, total=False):
     """The column of a field by header, by position (`#5`), or empty for none."""
     constants: Mapping[str, str] | str | None
     """Values that hold for all rows."""
-    header: bool | Literal["yes", "no"] | None
-    """Whether the first row names the columns."""
+    units: Mapping[str, str] | str | None
+    """The unit of a field's column, like `mi`, `kW` or, of asking prices, `EUR`."""
+    header: bool | int | Literal["yes", "no"] | None
+    """Whether the first row names the columns, or the number of the row that does, from 1."""
     sheet: str | int | None
     """Of a workbook, by name or number."""
 
@@ -60,7 +62,9 @@ class Submission:
     def params(self) -> dict[str, str]:
         """As query parameters."""
         params = {
-            name: _option_text(value) for name, value in self.options.items() if value is not None
+            name: _header_text(value) if name == "header" else _option_text(value)
+            for name, value in self.options.items()
+            if value is not None
         }
         if self.callback_url is not None:
             params["callback_url"] = self.callback_url
@@ -77,6 +81,12 @@ def disposition(name: str) -> str:
     if ascii_name != name:
         value += f"; filename*=UTF-8''{quote(name.encode(errors='replace'), safe='')}"
     return value
+
+
+def _header_text(value: Any) -> str:
+    """`yes`, `no`, or the number of a row; without the sign, 1 and 0 mean yes and no."""
+    is_row = isinstance(value, int) and not isinstance(value, bool)
+    return f"#{value}" if is_row else _option_text(value)
 
 
 def _option_text(value: Any) -> str:

@@ -17,16 +17,18 @@ from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
 from shared.fields.columns import ColumnValidator
 from shared.fields.prices import DIRHAM, currency_of
+from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
 from shared.tabular.column_names import ASKING_PRICE
 from shared.tabular.columns.units import find_prices
 from shared.tabular.rows.units import RowUnits, cells_by_field
 
 _PRICE_REASONS = {
-    "foreign-currency": "in another currency",
-    "unknown-unit": "in an unclear currency",
-    "unclear-amount": "with an amount in ryals, centimes or before tax",
-    "several-values": "with several prices",
-    "out-of-range": "with an impossible price",
+    "foreign-currency": mark("in another currency"),
+    "unknown-unit": mark("in an unclear currency"),
+    "unclear-amount": mark("with an amount in ryals, centimes or before tax"),
+    "several-values": mark("with several prices"),
+    "out-of-range": mark("with an impossible price"),
 }
 """Why a price is not read, by the code of its cell."""
 _TRUE = frozenset({"1", "true", "yes", "oui"})
@@ -127,8 +129,10 @@ def _check_currency(raw: RawTable, layout: ListingFormat) -> None:
         raise in_foreign_currency(raw)
     if layout.currency != DIRHAM and dialect.unit_columns.get(ASKING_PRICE) is not None:
         raise ListingsError(
-            f"{raw.name}: the prices of the layout {layout.name} are in {layout.currency}, and a"
-            " column states several currencies: remove the rows of the others"
+            _(
+                "{name}: the prices of the layout {layout} are in {currency}, and a column "
+                "states several currencies: remove the rows of the others"
+            ).format(name=raw.name, layout=layout.name, currency=layout.currency)
         )
 
 

@@ -7,30 +7,39 @@ from pathlib import Path
 
 from shared.domain.errors import DomainError, FieldProblem, InvalidInput
 from shared.domain.table import Dialect
+from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
+from shared.i18n.command import language, os_reason
 from shared.messages.texts import describe, describe_problem
 from shared.tabular.files.local_file import read_local_table
 from shared.tabular.rows.chunk import CellChunk
 from shared.tabular.tables.process import ReaderKilled
 
 _REFUSALS = {
-    "empty-file": "the file is empty",
-    "no-rows": "the table has no rows",
-    "missing-column": "no column for {columns}; found: {found}",
-    "duplicate-column": "header {column} is there twice: rename one of the columns",
-    "ambiguous-column": "both {column} and {other} could be the {meaning}: rename one of them",
-    "car-as-header": "the first row seems to be a car: write the names of the columns above it"
-    " (found: {found})",
-    "suspect-encoding": "headers seem to be read in a wrong encoding ({values}): save the file as"
-    " UTF-8",
-    "other-delimiter": "the headers are not separated: {found}; expected commas, semicolons, tabs"
-    " or vertical bars",
-    "other-sheets": "sheet {sheet} was read; if the cars are on another one ({found}), keep only"
-    " that sheet",
-    "wrong-gzip": "damaged gzip file",
-    "truncated-gzip": "damaged gzip file: it stops before its end",
-    "table-too-large": "unpacked, the table is more than can be read; save it as CSV",
+    "empty-file": mark("the file is empty"),
+    "no-rows": mark("the table has no rows"),
+    "missing-column": mark("no column for {columns}; found: {found}"),
+    "duplicate-column": mark("header {column} is there twice: rename one of the columns"),
+    "ambiguous-column": mark(
+        "both {column} and {other} could be the {meaning}: rename one of them"
+    ),
+    "car-as-header": mark(
+        "the first row seems to be a car: write the names of the columns above it (found: {found})"
+    ),
+    "suspect-encoding": mark(
+        "headers seem to be read in a wrong encoding ({values}): save the file as UTF-8"
+    ),
+    "other-delimiter": mark(
+        "the headers are not separated: {found}; expected commas, semicolons, tabs or vertical bars"
+    ),
+    "other-sheets": mark(
+        "sheet {sheet} was read; if the cars are on another one ({found}), keep only that sheet"
+    ),
+    "wrong-gzip": mark("damaged gzip file"),
+    "truncated-gzip": mark("damaged gzip file: it stops before its end"),
+    "table-too-large": mark("unpacked, the table is more than can be read; save it as CSV"),
 }
-"""English texts by code, where those of an upload name options that a command does not have."""
+"""Texts by code, where those of an upload name options that a command does not have."""
 _NEEDED_COLUMNS = 3
 """Columns that each table of cars has: company, model and year."""
 PRICE_NAMES = ("price_mad", "prix", "price", "selling_price", "montant")
@@ -102,20 +111,21 @@ def read_table(path: Path) -> RawTable:
         table = read_local_table(path)
     except OSError as error:
         if error.filename is None:  # not of this file: of its copy, which is decompressed
-            place = f"temporary files are written to {tempfile.gettempdir()} (TMPDIR)"
-            raise ListingsError(f"{path}: {error.strerror or error}; {place}") from None
-        raise ListingsError(f"{path}: {error.strerror or error}") from None
+            place = _("temporary files are written to {folder} (TMPDIR)")
+            place = place.format(folder=tempfile.gettempdir())
+            raise ListingsError(f"{path}: {os_reason(error)}; {place}") from None
+        raise ListingsError(f"{path}: {os_reason(error)}") from None
     except ReaderKilled:
-        reason = "its reader was ended by the system, perhaps because memory is short"
+        reason = _("its reader was ended by the system, perhaps because memory is short")
         raise ListingsError(f"{path.name}: {reason}") from None
     except InvalidInput as error:
         kind = NoTableError if _has_no_columns(error.problems) else ListingsError
         raise kind(f"{path.name}: {_first_reason(error.problems)}") from None
     except DomainError as error:
-        reason = describe_problem(error.code, error.params, "en")[1]
+        reason = describe_problem(error.code, error.params, language())[1]
         raise ListingsError(f"{path.name}: {reason}") from None
     if not table.chunks:
-        raise ListingsError(f"{path.name}: {_REFUSALS['no-rows']}")
+        raise ListingsError(f"{path.name}: {_(_REFUSALS['no-rows'])}")
     return RawTable(
         name=path.name,
         digest=table.digest,
@@ -141,8 +151,8 @@ def _first_reason(problems: Sequence[FieldProblem]) -> str:
 def _reason(problem: FieldProblem) -> str:
     text = _REFUSALS.get(problem.code)
     if text is None:
-        return describe(problem, "en")
+        return describe(problem, language())
     params = dict(problem.params)
     if problem.code == "missing-column":
         params["columns"] = ", ".join(params["fields"])
-    return text.format_map(params)
+    return _(text).format_map(params)

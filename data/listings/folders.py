@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.listings.files import ListingsError
+from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
+from shared.i18n.command import os_reason
 
 TABLE_SUFFIXES = frozenset({
     ".csv", ".tsv", ".xlsx", ".xlsm", ".parquet", ".json", ".jsonl", ".ndjson",
@@ -13,32 +16,36 @@ TABLE_SUFFIXES = frozenset({
 _UNCERTAIN_SUFFIXES = frozenset({"", ".txt", ".dat"})
 """Suffixes of tables and of other texts: a file that has no column of a car is left out."""
 _COMPRESSED = frozenset({".gz", ".zst", ".zstd"})
+_XLSX, _PARQUET = mark("save it as .xlsx"), mark("save it as .parquet")
+_CSV = mark("save it as CSV")
+_NO_TABLE = mark("not a kind of table")
+_GZIP, _UNPACK = mark("unpack it, or pack it with gzip"), mark("unpack it")
 _UNREADABLE = {
-    ".xls": "save it as .xlsx",
-    ".xlsb": "save it as .xlsx",
-    ".ods": "save it as .xlsx",
-    ".numbers": "save it as .xlsx",
-    ".feather": "save it as .parquet",
-    ".arrow": "save it as .parquet",
-    ".orc": "save it as .parquet",
-    ".dta": "save it as CSV",
-    ".sav": "save it as CSV",
-    ".sas7bdat": "save it as CSV",
-    ".rds": "save it as CSV",
-    ".pkl": "save it as CSV",
-    ".mdb": "save it as CSV",
-    ".accdb": "save it as CSV",
-    ".sqlite": "save it as CSV",
-    ".html": "save it as CSV",
-    ".xml": "save it as CSV",
-    ".bz2": "unpack it, or pack it with gzip",
-    ".xz": "unpack it, or pack it with gzip",
-    ".lz4": "unpack it, or pack it with gzip",
-    ".zip": "unpack it",
-    ".7z": "unpack it",
-    ".rar": "unpack it",
-    ".tar": "unpack it",
-    ".tgz": "unpack it",
+    ".xls": _XLSX,
+    ".xlsb": _XLSX,
+    ".ods": _XLSX,
+    ".numbers": _XLSX,
+    ".feather": _PARQUET,
+    ".arrow": _PARQUET,
+    ".orc": _PARQUET,
+    ".dta": _CSV,
+    ".sav": _CSV,
+    ".sas7bdat": _CSV,
+    ".rds": _CSV,
+    ".pkl": _CSV,
+    ".mdb": _CSV,
+    ".accdb": _CSV,
+    ".sqlite": _CSV,
+    ".html": _CSV,
+    ".xml": _CSV,
+    ".bz2": _GZIP,
+    ".xz": _GZIP,
+    ".lz4": _GZIP,
+    ".zip": _UNPACK,
+    ".7z": _UNPACK,
+    ".rar": _UNPACK,
+    ".tar": _UNPACK,
+    ".tgz": _UNPACK,
 }
 """What to do with a file that may hold listings and cannot be read, by its last suffix."""
 
@@ -71,7 +78,8 @@ def find_files(paths: Sequence[Path]) -> FoundFiles:
         for file in inside:
             first = files.setdefault(_identity(file), file)
             if first is not file:
-                not_read.append(f"{file.name} (the same file as {first.name})")
+                same = _("the same file as {name}").format(name=first.name)
+                not_read.append(f"{file.name} ({same})")
             elif is_folder and _kind(file) in _UNCERTAIN_SUFFIXES:
                 uncertain.add(file)
     return FoundFiles(tuple(files.values()), frozenset(uncertain), tuple(not_read))
@@ -92,7 +100,7 @@ def _listed(folder: Path) -> tuple[list[Path], list[str]]:
     try:
         entries = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
     except OSError as error:
-        raise ListingsError(f"{folder}: {error.strerror or error}") from None
+        raise ListingsError(f"{folder}: {os_reason(error)}") from None
     for file in entries:
         kind = _kind(file)
         if reason := _not_a_file(file):
@@ -100,26 +108,33 @@ def _listed(folder: Path) -> tuple[list[Path], list[str]]:
         elif kind in TABLE_SUFFIXES or kind in _UNCERTAIN_SUFFIXES:
             inside.append(file)
         elif kind in _UNREADABLE:
-            unreadable.append(f"{file.name}: {_UNREADABLE[kind]}")
+            unreadable.append(f"{file.name}: {_(_UNREADABLE[kind])}")
         else:
-            left_out.append(f"{file.name} (not a kind of table)")
+            left_out.append(f"{file.name} ({_(_NO_TABLE)})")
     if unreadable:
         raise ListingsError(
-            f"{folder}: files that cannot be read: {'; '.join(unreadable)}; or move it elsewhere"
+            _("{folder}: files that cannot be read: {unreadable}; or move it elsewhere").format(
+                folder=folder, unreadable="; ".join(unreadable)
+            )
         )
     if not inside:
         suffixes = ", ".join(sorted(TABLE_SUFFIXES))
-        others = f"; not read: {', '.join(left_out)}" if left_out else ""
-        raise ListingsError(f"{folder}: the folder has no files of listings ({suffixes}){others}")
+        not_read = _("not read: {files}").format(files=", ".join(left_out))
+        others = f"; {not_read}" if left_out else ""
+        raise ListingsError(
+            _("{folder}: the folder has no files of listings ({suffixes}){others}").format(
+                folder=folder, suffixes=suffixes, others=others
+            )
+        )
     return inside, left_out
 
 
 def _not_a_file(file: Path) -> str | None:
     if file.is_dir():
-        return "a folder: name it by itself"
+        return _("a folder: name it by itself")
     if not file.exists():
-        return "a link to a file that is missing"
-    return None if file.is_file() else "not a regular file"
+        return _("a link to a file that is missing")
+    return None if file.is_file() else _("not a regular file")
 
 
 def _kind(file: Path) -> str:

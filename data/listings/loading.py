@@ -29,6 +29,9 @@ from data.listings.table import (
 from data.listings.vehicle_names import add_vehicle_names
 from shared.fields.blanks import is_blank
 from shared.fields.car import CAR_FIELDS
+from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
+from shared.i18n.command import ngettext
 
 _REQUIRED_COLUMNS = ("company", "model", "year")
 _MIN_PRICE_MAD = 1_000
@@ -36,21 +39,31 @@ _MAX_PRICE_MAD = 100_000_000
 _MIN_DUPLICATE_COLUMNS = 8
 """Rows with equal text in at least this many columns are duplicates of one listing. With fewer
 columns two different cars can have equal rows."""
-_REPEATED = "repeated"
+_REPEATED = mark("repeated")
 _NAMED_FILES = 3
 """Most files whose names a report on all of them has."""
-_IMPOSSIBLE = "with an impossible price"
-_EXPECTED_PRICES = f"; an asking price is {_MIN_PRICE_MAD:,} to {_MAX_PRICE_MAD:,} MAD"
+_IMPOSSIBLE = mark("with an impossible price")
+_EXPECTED_PRICES = mark("an asking price is {lowest} to {highest} MAD")
 _UNREADABLE_ROWS = {
-    "repeated-header": "that repeat the headers",
-    "units-row": "that state units",
-    "after-other-header": "below a header with other columns",
-    "wrong-cell-count": "with a wrong number of cells",
-    "open-quote": "with an unclosed quote",
-    "unreadable-text": "with unreadable characters",
-    "cell-too-long": "with a cell that is too long",
+    "repeated-header": mark("that repeat the headers"),
+    "units-row": mark("that state units"),
+    "after-other-header": mark("below a header with other columns"),
+    "wrong-cell-count": mark("with a wrong number of cells"),
+    "open-quote": mark("with an unclosed quote"),
+    "unreadable-text": mark("with unreadable characters"),
+    "cell-too-long": mark("with a cell that is too long"),
 }
 """Why a row cannot be read, by the code of its fault."""
+_OTHER_FAULT = mark("that cannot be read")
+_NO_TABLE = mark("no table of cars")
+_NO_PRICE = mark("without a price")
+_FUTURE = mark("listed in the future")
+_MISSING = {
+    "company": mark("without a valid company"),
+    "model": mark("without a valid model"),
+    "year": mark("without a valid year"),
+}
+"""Why a row cannot be used, by the column that it lacks. In JSON all reasons are English."""
 
 Columns = Mapping[str, Sequence[str]]
 Values = Mapping[str, Sequence[Any]]
@@ -75,8 +88,10 @@ def load_listings(path: Path) -> tuple[pd.DataFrame, LoadReport]:
     kept, dropped = _select_usable(columns, raw.faults, _find_duplicates(columns))
     if not kept:
         raise ListingsError(
-            f"{raw.name}: none of its {len(numbers)} rows can be used ({_counted(dropped)})"
-            + (_EXPECTED_PRICES if _IMPOSSIBLE in dropped else "")
+            _("{name}: none of its {number} rows can be used ({reasons})").format(
+                name=raw.name, number=len(numbers), reasons=_counted(dropped)
+            )
+            + (_expected_prices() if _IMPOSSIBLE in dropped else "")
         )
     table = listing_table({name: [cells[i] for i in kept] for name, cells in values.items()})
     doubts: tuple[str, ...] = ()
@@ -152,11 +167,12 @@ def _load_each(
         except NoTableError as error:
             if file not in found.uncertain:
                 raise
-            not_read.append(f"{file.name} (no table of cars)")
+            not_read.append(f"{file.name} ({_(_NO_TABLE)})")
             last_error = error
             continue
         if report.digest in name_of:
-            not_read.append(f"{file.name} (the same content as {name_of[report.digest]})")
+            same = _("the same content as {name}").format(name=name_of[report.digest])
+            not_read.append(f"{file.name} ({same})")
             continue
         name_of[report.digest] = file.name
         loaded.append((table, report))
@@ -167,7 +183,8 @@ def _load_each(
 
 def _joined_names(reports: Sequence[LoadReport]) -> str:
     names = [report.file for report in reports]
-    return ", ".join(names) if len(names) <= _NAMED_FILES else f"{len(names)} files"
+    several = ngettext("{number} file", "{number} files", len(names))
+    return ", ".join(names) if len(names) <= _NAMED_FILES else several.format(number=len(names))
 
 
 def _repeated_rows(table: pd.DataFrame, rows_of_files: Sequence[int]) -> "pd.Series[bool]":
@@ -242,24 +259,30 @@ def _select_usable(
         missing = next((name for name in _REQUIRED_COLUMNS if values[name][index] is None), None)
         fault = faults[index]
         if fault is not None:
-            reasons[_UNREADABLE_ROWS.get(fault, f"that cannot be read ({fault})")] += 1
+            reasons[_UNREADABLE_ROWS.get(fault, _OTHER_FAULT)] += 1
         elif price is None or not np.isfinite(price):
-            reasons[columns.price_reasons.get(index, "without a price")] += 1
+            reasons[columns.price_reasons.get(index, _NO_PRICE)] += 1
         elif not _MIN_PRICE_MAD <= price <= _MAX_PRICE_MAD:
             reasons[_IMPOSSIBLE] += 1
         elif missing:
-            reasons[f"without a valid {missing}"] += 1
+            reasons[_MISSING[missing]] += 1
         elif repeats[index]:
             reasons[_REPEATED] += 1
         elif months is not None and is_in_future(months[index], current):
-            reasons["listed in the future"] += 1
+            reasons[_FUTURE] += 1
         else:
             kept.append(index)
     return kept, dict(reasons)
 
 
 def _counted(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    return ", ".join(f"{count} {_(reason)}" for reason, count in reasons.items())
+
+
+def _expected_prices() -> str:
+    """What prices are possible, after other text."""
+    lowest, highest = f"{_MIN_PRICE_MAD:,}", f"{_MAX_PRICE_MAD:,}"
+    return f"; {_(_EXPECTED_PRICES).format(lowest=lowest, highest=highest)}"
 
 
 def _count_unreadable(columns: Columns, values: Values) -> dict[str, int]:

@@ -10,6 +10,8 @@ import pandas as pd
 from data.hedonic.model import SEPARATOR, FloatArray
 from data.listings.files import ListingsError
 from data.listings.table import PRICE, car_columns, current_month
+from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
 
 _LEVEL_FACTOR = 2.0
 """Factor between the typical price and that of the reference market from which prices are refused:
@@ -52,15 +54,15 @@ _MAX_YEARS_AHEAD = 1
 """A car is listed at most so many years before its year: the next model year is sold early."""
 
 _SCALES = {
-    "euros": 1 / 10.8,
-    "US dollars": 1 / 9.6,
-    "dirhams of the Emirates, or riyals": 1 / 2.6,
-    "Tunisian dinars": 1 / 3.2,
-    "rupees": 1 / 0.11,
-    "thousands of dirhams": 1e-3,
-    "ryals (20 to the dirham)": 20.0,
-    "centimes": 100.0,
-    "tens of thousands of dirhams": 1e-4,
+    mark("euros"): 1 / 10.8,
+    mark("US dollars"): 1 / 9.6,
+    mark("dirhams of the Emirates, or riyals"): 1 / 2.6,
+    mark("Tunisian dinars"): 1 / 3.2,
+    mark("rupees"): 1 / 0.11,
+    mark("thousands of dirhams"): 1e-3,
+    mark("ryals (20 to the dirham)"): 20.0,
+    mark("centimes"): 100.0,
+    mark("tens of thousands of dirhams"): 1e-4,
 }
 """Price that stands for one dirham, by what prices may be stated in."""
 _SCALE_TOLERANCE = 1.5
@@ -129,46 +131,53 @@ def _doubts(name: str, ratio: FloatArray, expected: FloatArray) -> Iterator[str]
     distance = np.abs(ratio - np.median(ratio))
     far = float(np.mean(np.abs(ratio) > np.log(_FAR_FACTOR)))
     apart = float(np.mean(distance > np.log(_APART_FACTOR)))
-    found = f"{len(ratio):,} listings of models of the reference market"
+    found = _("{number} listings of models of the reference market")
+    found = found.format(number=f"{len(ratio):,}")
     if not 1 / _LEVEL_FACTOR < typical < _LEVEL_FACTOR:
         raise ListingsError(
-            f"{name}: prices are {typical:.3g} times those of the reference market (median of"
-            f" {found}){_guess(typical)}; convert them to dirhams"
+            _(
+                "{name}: prices are {typical} times those of the reference market (median of "
+                "{found}){guess}; convert them to dirhams"
+            ).format(name=name, typical=f"{typical:.3g}", found=found, guess=_guess(typical))
         )
     if far > _MAX_FAR_SHARE:
         raise ListingsError(
-            f"{name}: {far:.0%} of the prices of {found} are less than a quarter of its prices or"
-            " more than four times as much: they seem to be in several currencies or scales;"
-            " state all of them in dirhams"
+            _(
+                "{name}: {far} of the prices of {found} are less than a quarter of its prices "
+                "or more than four times as much: they seem to be in several currencies or "
+                "scales; state all of them in dirhams"
+            ).format(name=name, far=f"{far:.0%}", found=found)
         )
     can_judge = len(ratio) >= _MIN_JUDGED_LISTINGS
     if (spread := float(np.median(distance))) > _MAX_SPREAD:
-        reason = (
-            "the prices do not follow the cars: the median distance from the reference"
-            f" market is {np.expm1(spread):.0%} ({found}; usual is 8 to 12 %). Was a column sorted"
-            " or shifted without the others?"
-        )
+        reason = _(
+            "the prices do not follow the cars: the median distance from the reference market is"
+            " {distance} ({found}; usual is 8 to 12 %). Was a column sorted or shifted without the"
+            " others?"
+        ).format(distance=f"{np.expm1(spread):.0%}", found=found)
         if can_judge:
             raise ListingsError(f"{name}: {reason}")
         yield reason
     elif apart > _MAX_APART_SHARE and can_judge:
         raise ListingsError(
-            f"{name}: {apart:.0%} of the prices of {found} are less than half of what the others"
-            " suggest or more than twice as much: they seem to be in several currencies or of"
-            " other cars; state all of them in dirhams"
+            _(
+                "{name}: {apart} of the prices of {found} are less than half of what the others"
+                " suggest or more than twice as much: they seem to be in several currencies or "
+                "of other cars; state all of them in dirhams"
+            ).format(name=name, apart=f"{apart:.0%}", found=found)
         )
     else:
         yield from _doubts_of_order(name, found, ratio + expected, expected)
     if not 1 / _DOUBTFUL_FACTOR < typical < _DOUBTFUL_FACTOR:
-        yield (
-            f"prices are {typical:.2f} times those of the reference market (median of {found}):"
-            " are they asking prices in dirhams? A model trained on them quotes this level"
-        )
+        yield _(
+            "prices are {typical} times those of the reference market (median of {found}): are they"
+            " asking prices in dirhams? A model trained on them quotes this level"
+        ).format(typical=f"{typical:.2f}", found=found)
     if apart > _DOUBTFUL_APART_SHARE and apart * len(ratio) >= _MIN_APART:
-        yield (
-            f"{apart:.0%} of the prices of {found} are less than half of what the others suggest"
-            " or more than twice as much (usual is 1 %): another currency, or typing errors"
-        )
+        yield _(
+            "{share} of the prices of {found} are less than half of what the others suggest or more"
+            " than twice as much (usual is 1 %): another currency, or typing errors"
+        ).format(share=f"{apart:.0%}", found=found)
 
 
 def _doubts_of_order(
@@ -186,11 +195,11 @@ def _doubts_of_order(
     certain = share - _ERRORS * error
     if certain <= _DOUBTFUL_OTHERS:
         return
-    reason = (
-        f"the prices do not follow the cars: by their order, about {min(share, 1.0):.0%} of those"
-        f" of {found} are of other cars. Was a column sorted or shifted without the others, or are"
-        " several currencies mixed?"
-    )
+    reason = _(
+        "the prices do not follow the cars: by their order, about {share} of those of {found} are"
+        " of other cars. Was a column sorted or shifted without the others, or are several"
+        " currencies mixed?"
+    ).format(share=f"{min(share, 1.0):.0%}", found=found)
     if certain > _MAX_OTHERS and len(log_price) >= _MIN_JUDGED_LISTINGS:
         raise ListingsError(f"{name}: {reason}")
     yield reason
@@ -227,7 +236,10 @@ def _guess(typical: float) -> str:
         for scale, factor in _SCALES.items()
         if 1 / _SCALE_TOLERANCE < typical / factor < _SCALE_TOLERANCE
     ]
-    return f": they seem to be in {' or '.join(fits)}" if fits else ": they are not in dirhams"
+    if not fits:
+        return ": " + _("they are not in dirhams")
+    scales = _(" or ").join(map(_, fits))
+    return ": " + _("they seem to be in {scales}").format(scales=scales)
 
 
 def _log_ratio_to_reference(

@@ -1,8 +1,12 @@
 """The report on loading a listings file, which every command that reads one prints."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
+from shared.i18n.command import ngettext
 
 MAX_SUSPECT_ROWS = 20
 """Number of suspicious rows that the report lists."""
@@ -49,24 +53,30 @@ class LoadReport:
         if self.files:
             own = dataclasses.replace(self, files=(), doubts=())
             return "\n".join(each.summary() for each in (*self.files, own))
-        lines = [
-            f"{self.file}: layout {self.layout}, {self.encoding}",
-            f"  kept      {self.rows_kept:,} of {self.rows_read:,} rows",
-        ]
-        if self.dropped:
-            lines.append(f"  dropped   {_counts(self.dropped)}")
-        if self.suspects:
-            lines.append(f"  flagged   {self.suspects:,} suspicious prices{self._suspects_shown()}")
-        if self.blanked:
-            lines.append(f"  unread    {_counts(self.blanked)}")
-        if self.unused_columns:
-            lines.append(f"  not used  {', '.join(self.unused_columns)}")
-        if self.not_read:
-            lines.append(f"  not read  {', '.join(self.not_read)}")
+        title = _("{file}: layout {layout}, {encoding}").format(
+            file=self.file, layout=self.layout, encoding=self.encoding
+        )
+        rows = [(_(name), text) for name, text in self._findings() if text]
+        width = max(9, *(len(name) for name, _text in rows))
+        return "\n".join([title, *(f"  {name:<{width}} {text}" for name, text in rows)])
+
+    def _findings(self) -> Iterator[tuple[str, str]]:
+        """The English name of each finding, and its text; empty if there is nothing to say."""
+        kept = _("{kept} of {number} rows")
+        yield mark("kept"), kept.format(kept=f"{self.rows_kept:,}", number=f"{self.rows_read:,}")
+        yield mark("dropped"), _counts(self.dropped)
+        count = self.suspects
+        suspects = ngettext("{number} suspicious price", "{number} suspicious prices", count)
+        flagged = suspects.format(number=f"{count:,}") + self._suspects_shown()
+        yield mark("flagged"), flagged if count else ""
+        yield mark("unread"), _counts(self.blanked)
+        yield mark("not used"), ", ".join(self.unused_columns)
+        yield mark("not read"), ", ".join(self.not_read)
         if self.months:
-            lines.append(f"  listed    {self.months[0]} to {self.months[1]}")
-        lines += [f"  warning   {doubt}" for doubt in self.doubts]
-        return "\n".join(lines)
+            first, last = self.months
+            yield mark("listed"), _("{first} to {last}").format(first=first, last=last)
+        for doubt in self.doubts:
+            yield mark("warning"), doubt
 
     def _suspects_shown(self) -> str:
         """Row numbers of the first suspicious prices, in brackets; empty for several files."""
@@ -74,7 +84,8 @@ class LoadReport:
             return ""
         shown = ", ".join(map(str, self.suspect_rows[:_MAX_SUSPECTS_SHOWN]))
         more = ", …" if self.suspects > _MAX_SUSPECTS_SHOWN else ""
-        return f" (rows {shown}{more})"
+        rows = _("rows {numbers}").format(numbers=f"{shown}{more}")
+        return f" ({rows})"
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -84,4 +95,4 @@ def _counts(counts: Mapping[str, int]) -> str:
     '1,200 repeated, 2 without a price'
     """
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{count:,} {name}" for name, count in ordered)
+    return ", ".join(f"{count:,} {_(name)}" for name, count in ordered)

@@ -29,6 +29,7 @@ from data.market.price_spread import measure_spread
 from data.market.reference import ReferenceMarket, date_curve, month_number
 from data.market.source_ceilings import ceiling_factors
 from shared.domain.reading import Match, NamesMissing
+from shared.i18n.command import gettext as _
 from shared.vehicles.names import read_names
 
 MIN_LISTINGS = 500
@@ -94,7 +95,9 @@ def calibrate(listings: pd.DataFrame, new_prices: pd.DataFrame | None = None) ->
     """
     if len(listings) < MIN_LISTINGS:
         raise ListingsError(
-            f"{len(listings)} listings are too few for a market; at least {MIN_LISTINGS}"
+            _("{listings} listings are too few for a market; at least {least}").format(
+                listings=len(listings), MIN_LISTINGS=MIN_LISTINGS
+            )
         )
     require_several_brands(listings)
     as_of = quoted_month(listings)
@@ -132,8 +135,10 @@ def require_several_brands(listings: pd.DataFrame) -> None:
     """
     if listings["company"].nunique() < MIN_BRANDS:
         raise ListingsError(
-            f"all listings are of one brand ({listings['company'].iloc[0]});"
-            f" at least {MIN_BRANDS} are needed to price cars in general"
+            _(
+                "all listings are of one brand ({listings}); at least {least} are needed "
+                "to price cars in general"
+            ).format(listings=listings["company"].iloc[0], least=MIN_BRANDS)
         )
 
 
@@ -145,13 +150,17 @@ def _require_months_and_km(cars: Distributions) -> None:
     """
     if not cars.months:
         raise ListingsError(
-            f"no month of listing has {MIN_CELL_COUNT} listings: the price level of a month cannot"
-            " be estimated"
+            _(
+                "no month of listing has {least} listings: the price level of a month "
+                "cannot be estimated"
+            ).format(least=MIN_CELL_COUNT)
         )
     if not cars.km_by_age:
         raise ListingsError(
-            f"at no age do {MIN_CELL_COUNT} cars state their kilometres: the usual kilometres"
-            " cannot be estimated"
+            _(
+                "at no age do {least} cars state their kilometres: the usual "
+                "kilometres cannot be estimated"
+            ).format(least=MIN_CELL_COUNT)
         )
 
 

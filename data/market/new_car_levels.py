@@ -20,6 +20,8 @@ from data.market.new_cars import (
 from data.market.reference import month_number
 from shared.domain.names import fold
 from shared.domain.reading import NamesMissing
+from shared.i18n.command import gettext as _
+from shared.i18n.command import os_reason
 from shared.vehicles.names import read_names
 
 _MAX_AGE = 10
@@ -46,7 +48,9 @@ def load_new_prices(path: Path) -> pd.DataFrame:
     price = next((name for name in _PRICE_COLUMNS if name in raw), _PRICE_COLUMNS[0])
     missing = [n for n in ("company", "model", "version", price, "date") if n not in raw]
     if missing:
-        raise ListingsError(f"{path.name}: no column for {', '.join(missing)}")
+        raise ListingsError(
+            _("{name}: no column for {missing}").format(name=path.name, missing=", ".join(missing))
+        )
     blank = pd.Series("", index=raw.index)
     fuels = raw.get("fuel", raw.get("fuel_site", blank))
     table = pd.DataFrame(
@@ -66,7 +70,7 @@ def load_new_prices(path: Path) -> pd.DataFrame:
         & table["month"].notna()
     ]
     if usable.empty:
-        raise ListingsError(f"{path.name}: no version with a price and a date")
+        raise ListingsError(_("{name}: no version with a price and a date").format(name=path.name))
     latest = usable["month"] == usable["month"].max()
     return pd.DataFrame(usable[latest]).reset_index(drop=True)
 
@@ -139,9 +143,11 @@ def _read_csv(path: Path) -> pd.DataFrame:
     try:
         raw = pd.read_csv(path, dtype=str, keep_default_na=False)
     except OSError as error:
-        raise ListingsError(f"{path}: {error.strerror or error}") from None
+        raise ListingsError(f"{path}: {os_reason(error)}") from None
     except ValueError as error:  # not UTF-8, not CSV, empty
-        raise ListingsError(f"{path.name}: not a CSV table ({error})") from None
+        raise ListingsError(
+            _("{name}: not a CSV table ({error})").format(name=path.name, error=error)
+        ) from None
     return raw.rename(columns=lambda header: str(header).strip().casefold())
 
 

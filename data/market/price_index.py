@@ -10,6 +10,7 @@ import numpy as np
 from data.hedonic.model import FloatArray
 from data.listings.files import ListingsError
 from data.market.reference import MONTHS_A_YEAR, ReferenceMarket, date_curve, month_number
+from shared.i18n.command import gettext as _
 
 PriceIndex = Mapping[str, float]
 _DIGITS = 4
@@ -74,8 +75,10 @@ def splice_index(
     if not covered or not covered[0] <= last <= covered[-1] or not last <= month <= covered[-1]:
         span = f"{covered[0]} to {covered[-1]}" if covered else "nothing"
         raise ListingsError(
-            f"listings until {last} cannot be restated in prices of {month}: the reference"
-            f" market's index covers {span}"
+            _(
+                "listings until {last} cannot be restated in prices of {month}: the reference "
+                "market's index covers {span}"
+            ).format(last=last, month=month, span=span)
         )
     later = restated(reference_index, last)
     joined = {**index, last: 1.0, **{name: later[name] for name in covered if name > last}}

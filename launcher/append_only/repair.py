@@ -16,6 +16,7 @@ from pathlib import Path
 
 from launcher.append_only.commands import Analysis, Data, Range, analyse
 from launcher.embedded import AOF_FOLDER, server_binary
+from shared.i18n.command import gettext as _
 
 MANIFEST = "appendonly.aof.manifest"
 BLOCK_BYTES = 1 << 20
@@ -119,7 +120,9 @@ def write_manifest(folder: Path) -> None:
             found[match["kind"]].append((int(match["seq"]), path.name))
     if len(found["base"]) != 1:
         raise RepairError(
-            f"{files}: {len(found['base'])} base files instead of one: restore it from a backup"
+            _("{files}: {count} base files instead of one: restore it from a backup").format(
+                files=files, count=len(found["base"])
+            )
         )
     lines = [
         f"file {name} seq {number} type {kind}\n"
@@ -179,17 +182,23 @@ def _listed_files(folder: Path) -> list[tuple[Path, str]]:
         sizes = [path.stat().st_size for path in folder.glob("appendonly.aof.*")]
         if sum(sizes) > EMPTY_BYTES:
             raise ManifestMissingError(
-                f"{manifest} is missing, and without it the server would begin without any data"
+                _(
+                    "{manifest} is missing, and without it the server would begin without any data"
+                ).format(manifest=manifest)
             )
         return []
     try:
         lines = [line.split() for line in manifest.read_text(encoding="utf-8").splitlines()]
         listed = [(folder / line[1], line[5]) for line in lines if line and line[0] != "#"]
     except (IndexError, ValueError):
-        raise RepairError(f"{manifest} is damaged: restore the folder from a backup") from None
-    for path, _ in listed:
+        raise RepairError(
+            _("{manifest} is damaged: restore the folder from a backup").format(manifest=manifest)
+        ) from None
+    for path, _kind in listed:
         if not path.is_file():
-            raise RepairError(f"{path} is missing: restore the folder from a backup")
+            raise RepairError(
+                _("{path} is missing: restore the folder from a backup").format(path=path)
+            )
     return [(path, kind) for path, kind in listed if kind in {"b", "i"}]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from launcher.liveness.probes import Probe, Prober
+from shared.i18n.command import gettext as _
 
 CHECK_INTERVAL_S = 1.0
 
@@ -138,7 +139,11 @@ class HangDetector:
         for each in suspended:
             if self._suspended_s[each.pid] > SUSPENDED_AFTER_S:
                 name = groups[each.group]
-                self._say(f"{name} killed: suspended for {SUSPENDED_AFTER_S:.0f} s")
+                self._say(
+                    _("{name} killed: suspended for {seconds} s").format(
+                        name=name, seconds=f"{SUSPENDED_AFTER_S:.0f}"
+                    )
+                )
                 with contextlib.suppress(ProcessLookupError):
                     if each.pid == each.group:
                         os.killpg(each.group, signal.SIGKILL)
@@ -171,7 +176,11 @@ class HangDetector:
         sign.silent_s += elapsed_s
         if sign.silent_s > (limit_s if sign.has_lived else START_TIMEOUT_S):
             sign.silent_s = 0.0
-            self._say(f"{child.name} killed: no sign of life for {limit_s:.0f} s")
+            self._say(
+                _("{name} killed: no sign of life for {seconds} s").format(
+                    name=child.name, seconds=f"{limit_s:.0f}"
+                )
+            )
             child.kill_group()
 
     def _wake(self, name: str, *, is_needed: bool) -> None:

@@ -22,6 +22,7 @@ from model_store.comparison.bands import (
 from model_store.comparison.training_rows import caveats, overlap_with_training
 from model_store.pricing.inference import LoadedModel
 from model_store.training.evaluation import PricedListings, price_listings
+from shared.i18n.command import gettext as _
 
 MIN_CARS = 30
 """Fewest distinct cars that a verdict is based on."""
@@ -266,8 +267,10 @@ def _check_size(given: int, left: int, cars: int) -> None:
         " on their cars at other prices"
     ) * (given > left)
     raise ListingsError(
-        f"{left} listings{of} are too few to compare two versions on; at least {MIN_CARS} cars are"
-        f" needed{seen}"
+        _(
+            "{left} listings{of} are too few to compare two versions on; at least "
+            "{least} cars are needed{seen}"
+        ).format(left=left, of=of, least=MIN_CARS, seen=seen)
     )
 
 

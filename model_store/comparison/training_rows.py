@@ -11,6 +11,7 @@ from data.listings.fingerprints import are_known, car_fingerprints, fingerprints
 from data.listings.table import LISTING_DATE
 from model_store.pricing.inference import LoadedModel
 from model_store.registry.manifest import REFERENCE_MARKET
+from shared.i18n.command import gettext as _
 
 
 class Seen(NamedTuple):
@@ -56,19 +57,25 @@ def caveats(model: LoadedModel, listings: pd.DataFrame) -> Iterator[str]:
     version = model.version
     if (facts := version.calibrated_on) is not None and facts["rows"]:
         is_known = model.training_rows is not None and "left_out" in facts
-        known = "count as seen" if is_known else "cannot be recognised: leave them out yourself"
-        listed = " to ".join(dict.fromkeys(facts["months"]))
-        yield (
-            f"{version.id} was recalibrated on {facts['rows']:,} listings of {listed}"
-            f" ({facts['name']}); these {known}"
+        recognised = _(
+            "{version} was recalibrated on {rows} listings of {months} ({name}); they count as seen"
         )
+        unknown = _(
+            "{version} was recalibrated on {rows} listings of {months} ({name}), which cannot"
+            " be recognised: leave them out yourself"
+        )
+        text = recognised if is_known else unknown
+        months = "-".join(dict.fromkeys(facts["months"]))
+        rows = f"{facts['rows']:,}"
+        yield text.format(version=version.id, rows=rows, months=months, name=facts["name"])
     if version.training.get("name") != REFERENCE_MARKET:
         return
     first, last = version.training.get("months") or (version.data_as_of, version.data_as_of)
     dates = listings[LISTING_DATE]
     if count := int((dates.isna() | (dates <= last)).sum()):
-        yield (
-            f"{version.id} was trained on the reference market, whose statistics were estimated"
-            f" from listings of {first} to {last}: {count:,} of these may be among them, and"
-            " then their errors say little about other cars"
+        text = _(
+            "{version} was trained on the reference market, whose statistics were estimated from"
+            " listings of {first} to {last}: {number} of these may be among them, and then their"
+            " errors say little about other cars"
         )
+        yield text.format(version=version.id, first=first, last=last, number=f"{count:,}")

@@ -6,14 +6,31 @@ from html import escape
 
 from model_store.drift.profile import PRICE_FIELD
 from model_store.drift.psi import MODERATE, SIGNIFICANT, DriftLevel, Psi
-from model_store.drift.report import DriftReport, PeriodReport, Shift
+from model_store.drift.report import By, DriftReport, PeriodReport, Shift
+from shared.i18n.catalogue import mark
+from shared.i18n.command import gettext as _
+from shared.i18n.command import language
+from shared.i18n.languages import direction
 
-HEADER = ("FIELD", "PSI", "IF GIVEN", "CARS", "MEANING", "LARGEST CHANGES, TRAINING TO NOW")
-LEGEND = (
-    f"PSI below {MODERATE}: stable, from {MODERATE}: moderate, from {SIGNIFICANT}: significant"
-    " change. The mean PSI of as many cars without drift is subtracted. IF GIVEN: among the"
-    " cars that state the field."
+HEADER = (
+    mark("FIELD"),
+    mark("PSI"),
+    mark("IF GIVEN"),
+    mark("CARS"),
+    mark("MEANING"),
+    mark("LARGEST CHANGES, TRAINING TO NOW"),
 )
+LEGEND = mark(
+    "PSI below {moderate}: stable, from {moderate}: moderate, from {significant}: significant"
+    " change. The mean PSI of as many cars without drift is subtracted. IF GIVEN: among the cars"
+    " that state the field."
+)
+_BY = {By.DAY: mark("By day:"), By.WEEK: mark("By week:")}
+_MEANINGS = {
+    DriftLevel.STABLE: mark("stable"),
+    DriftLevel.MODERATE: mark("moderate"),
+    DriftLevel.SIGNIFICANT: mark("significant"),
+}
 _FIELDS_BY_PERIOD = 6
 _FIELDS_WITH_SHIFTS = 6
 _STYLE = (
@@ -28,10 +45,10 @@ _STYLE = (
 def text_report(report: DriftReport) -> str:
     """The report for a terminal."""
     lines = [*_heading(report), ""]
-    lines += _aligned([HEADER, *_field_rows(report)])
+    lines += _aligned([_header(), *_field_rows(report)])
     if len(report.periods) > 1:
         names = fields_by_period(report)
-        header = ("PERIOD", "FROM", "TO", "CARS", *names)
+        header = (_("PERIOD"), _("FROM"), _("TO"), _("CARS"), *names)
         rows = [
             (
                 period.label,
@@ -42,11 +59,11 @@ def text_report(report: DriftReport) -> str:
             )
             for period in report.periods
         ]
-        lines += ["", f"By {report.by}:", *_aligned([header, *rows])]
+        lines += ["", _(_BY[report.by]), *_aligned([header, *rows])]
     notes = report.notes()
     if notes:
         lines += ["", *(f"- {note}" for note in notes)]
-    return "\n".join([*lines, "", LEGEND])
+    return "\n".join([*lines, "", _legend()])
 
 
 def html_report(report: DriftReport) -> str:
@@ -59,26 +76,30 @@ def html_report(report: DriftReport) -> str:
         worst_fields,
     )
 
-    parts = [f"<h1>Drift of version {escape(report.version)}</h1>"]
+    report_name, fields = _("Drift report"), _("Fields")
+    title = escape(_("Drift of version {version}").format(version=report.version))
+    parts = [f"<h1>{title}</h1>"]
     parts += [f"<p>{escape(line)}</p>" for line in _heading(report)[1:]]
     notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes())
     parts.append(f"<ul>{notes}</ul>" if notes else "")
     if any(psi.value is not None for psi in report.whole.psi.values()):
-        parts += ["<h2>Fields</h2>", _image(psi_bars(report.whole), "PSI of each field")]
-    parts += [_html_table(HEADER, _field_rows(report), report.whole), f"<p>{LEGEND}</p>"]
+        parts += [f"<h2>{fields}</h2>", _image(psi_bars(report.whole), _("PSI of each field"))]
+    parts += [_html_table(_header(), _field_rows(report), report.whole), f"<p>{_legend()}</p>"]
     names = [name for name in fields_by_period(report) if _has_points(report.periods, name)]
     if len(report.periods) > 1:
-        parts.append(f"<h2>By {report.by}</h2>")
+        by = _(_BY[report.by]).rstrip(" :")
+        parts.append(f"<h2>{by}</h2>")
         if names:
-            parts.append(_image(psi_lines(report.periods, names), f"PSI by {report.by}"))
+            parts.append(_image(psi_lines(report.periods, names), f"PSI: {by}"))
         parts.append(_period_table(report))
     for name in worst_fields(report, _FIELDS_WITH_SHIFTS):
         if shifts := report.shifts[name]:
-            parts += [f"<h2>{escape(name)}</h2>", _image(shift_bars(shifts), f"Shares of {name}")]
+            shares = _("Shares of {name}").format(name=name)
+            parts += [f"<h2>{escape(name)}</h2>", _image(shift_bars(shifts), shares)]
     body = "\n".join(parts)
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>Drift report</title><style>{_STYLE}</style></head>\n"
+        f'<!doctype html>\n<html lang="{language()}" dir="{direction(language())}"><head>'
+        f'<meta charset="utf-8"><title>{report_name}</title><style>{_STYLE}</style></head>\n'
         f"<body>\n{body}\n</body></html>\n"
     )
 
@@ -95,13 +116,27 @@ def psi_text(psi: Psi | None) -> str:
     return "-" if psi is None or psi.value is None else f"{psi.value:.2f}"
 
 
+def _header() -> tuple[str, ...]:
+    return tuple(map(_, HEADER))
+
+
+def _legend() -> str:
+    return _(LEGEND).format(moderate=MODERATE, significant=SIGNIFICANT)
+
+
 def _heading(report: DriftReport) -> list[str]:
     whole = report.whole
-    data = f"{report.trained_rows:,} listings, prices of {report.data_as_of}"
+    data = _(
+        "Training data: {rows} listings, prices of {month} ({age} months before the end of the"
+        " report)"
+    )
+    cars = _("Cars: {number}, valued from {first} to {last} (UTC)")
     return [
-        f"Version {report.version}",
-        f"Training data: {data} ({report.age_months} months before the end of the report)",
-        f"Cars: {whole.cars:,}, valued from {whole.first} to {whole.last} (UTC)",
+        _("Version {version}").format(version=report.version),
+        data.format(
+            rows=f"{report.trained_rows:,}", month=report.data_as_of, age=report.age_months
+        ),
+        cars.format(number=f"{whole.cars:,}", first=whole.first, last=whole.last),
     ]
 
 
@@ -127,12 +162,16 @@ def _sort_key(psi: Psi) -> float:
 
 def _meaning(psi: Psi) -> str:
     if psi.level is DriftLevel.TOO_FEW:
-        return f"too few ({psi.needed:,} needed)"
-    return str(psi.level)
+        return _("too few ({number} needed)").format(number=f"{psi.needed:,}")
+    return _(_MEANINGS[psi.level])
 
 
 def _shift_text(shifts: Sequence[Shift]) -> str:
-    return ", ".join(f"{each.label} {each.trained:.1%} to {each.now:.1%}" for each in shifts)
+    text = _("{label}: {before} to {now}")
+    return ", ".join(
+        text.format(label=each.label, before=f"{each.trained:.1%}", now=f"{each.now:.1%}")
+        for each in shifts
+    )
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -169,7 +208,7 @@ def _period_table(report: DriftReport) -> str:
         + "</tr>"
         for period in report.periods
     ]
-    table = _table(("PERIOD", "CARS", *names), rows)
+    table = _table((_("PERIOD"), _("CARS"), *names), rows)
     return f'<div style="overflow-x:auto;font-size:80%">{table}</div>'
 
 

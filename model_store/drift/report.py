@@ -17,6 +17,7 @@ from model_store.registry.manifest import ModelVersion
 from model_store.registry.registry import ModelRegistry
 from shared.audit.chain import FILE_PATTERN, file_name
 from shared.domain.errors import ActivePointerLost, ModelVersionNotFound
+from shared.i18n.command import gettext as _
 from shared.messages.texts import describe_problem
 from shared.redis.model_figures import months_since
 
@@ -131,31 +132,53 @@ class DriftReport:
         records, found = self.records, []
         if records.sampled_days:
             found.append(
-                f"{records.sampled_days} busy days were sampled: {records.read:,} of about"
-                f" {records.estimated:,.0f} records were read."
+                _(
+                    "{sampled_days} busy days were sampled: {read} of about {estimated} records "
+                    "were read."
+                ).format(
+                    sampled_days=records.sampled_days,
+                    read=f"{records.read:,}",
+                    estimated=f"{records.estimated:,.0f}",
+                )
             )
         few = [name for name, psi in self.whole.psi.items() if psi.level is DriftLevel.TOO_FEW]
         if few:
             least = min(self.whole.psi[name].needed for name in few)
             found.append(
-                f"Too few cars for a PSI of {', '.join(few)}: chance alone would exceed the"
-                f" thresholds (at least {least} cars are needed)."
+                _(
+                    "Too few cars for a PSI of {few}: chance alone would exceed the thresholds (at "
+                    "least {least} cars are needed)."
+                ).format(few=", ".join(few), least=least)
             )
         price = self.whole.psi[PRICE_FIELD].cars
         if price < self.whole.cars:
             found.append(
-                f"The price is that of the {price:,} cars that version {self.version} priced;"
-                f" other versions priced {self.whole.cars - price:,}."
+                _(
+                    "The price is that of the {price} cars that version {version} priced; other "
+                    "versions priced {others}."
+                ).format(
+                    price=f"{price:,}", version=self.version, others=f"{self.whole.cars - price:,}"
+                )
             )
         name, share = self.top_caller
         if share >= DOMINANT_CALLER and self.callers > 1:
-            found.append(f"{share:.0%} of the cars are from one caller ({name}).")
+            found.append(
+                _("{share} of the cars are from one caller ({name}).").format(
+                    share=f"{share:.0%}", name=name
+                )
+            )
         if records.repeated:
             found.append(
-                f"{records.repeated:,} repeated requests for the same car were not counted again."
+                _("{repeated} repeated requests for the same car were not counted again.").format(
+                    repeated=f"{records.repeated:,}"
+                )
             )
         if records.unreadable:
-            found.append(f"{records.unreadable:,} lines could not be read and were left out.")
+            found.append(
+                _("{unreadable} lines could not be read and were left out.").format(
+                    unreadable=f"{records.unreadable:,}"
+                )
+            )
         return found
 
 
@@ -202,9 +225,15 @@ def drift_report(
     if not whole.cars:
         raise DriftUnavailable(
             "no-valuations",
-            f"the audit log has no priced car from {first} to {last}:"
-            f" {whole.records.failed:,} valuations failed,"
-            f" {whole.records.unreadable:,} lines could not be read",
+            _(
+                "the audit log has no priced car from {first} to {last}: {failed} valuations "
+                "failed, {unreadable} lines could not be read"
+            ).format(
+                first=first,
+                last=last,
+                failed=f"{whole.records.failed:,}",
+                unreadable=f"{whole.records.unreadable:,}",
+            ),
         )
     caller, most = whole.callers.most_common(1)[0]
     return DriftReport(
@@ -233,21 +262,26 @@ def _version_and_profile(
         raise DriftUnavailable("no-model", detail) from None
     if wanted is None:
         raise DriftUnavailable(
-            "no-model", "no model is active: `carprice train --activate` makes one"
+            "no-model", _("no model is active: `carprice train --activate` makes one")
         )
     try:
         manifest = registry.get(wanted)
     except ModelVersionNotFound:
         raise DriftUnavailable(
-            "no-model", f"there is no version {wanted}: `carprice models list` shows them"
+            "no-model",
+            _("there is no version {wanted}: `carprice models list` shows them").format(
+                wanted=wanted
+            ),
         ) from None
     profile = read_profile(versions_path, wanted)
     if profile is None:
         raise DriftUnavailable(
             "no-profile",
-            f"version {wanted} was trained by a release that stored no profile of the training"
-            " data: train again (`carprice train`, `carprice retrain`), or name another one with"
-            " --version",
+            _(
+                "version {wanted} was trained by a release that stored no profile of the "
+                "training data: train again (`carprice train`, `carprice retrain`), or name "
+                "another one with --version"
+            ).format(wanted=wanted),
         )
     return manifest, profile
 
@@ -264,28 +298,44 @@ def _days_in_range(audit_folder: Path, first: dt.date, last: dt.date) -> dict[st
     if not wanted:
         raise DriftUnavailable(
             "no-records-in-period",
-            f"the audit log has no records from {first} to {last}; it has some from"
-            f" {min(days)} to {max(days)}",
+            _(
+                "the audit log has no records from {first} to {last}; it has some from {oldest} "
+                "to {newest}"
+            ).format(first=first, last=last, oldest=min(days), newest=max(days)),
         )
     return wanted
 
 
 def _why_no_records(folder: Path) -> str:
     """Why a folder has no audit records, and what to do."""
-    elsewhere = "CARPRICE_HOME (AUDIT_PATH, --folder) names another folder"
     if not folder.is_dir():
-        kind = "is no folder" if folder.exists() else "does not exist"
-        return f"{folder} {kind}: nothing has been valued yet, or {elsewhere}"
+        text = (
+            _(
+                "{folder} is no folder: nothing has been valued yet, or CARPRICE_HOME (AUDIT_PATH,"
+                " --folder) names another folder"
+            )
+            if folder.exists()
+            else _(
+                "{folder} does not exist: nothing has been valued yet, or CARPRICE_HOME"
+                " (AUDIT_PATH, --folder) names another folder"
+            )
+        )
+        return text.format(folder=folder)
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     if any(FILE_PATTERN.fullmatch(name) for name in names):
-        return f"{folder} has no audit records: its files are empty"
+        return _("{folder} has no audit records: its files are empty").format(folder=folder)
     if names:
         example = file_name("2026-11-01", "WRITER")
-        return (
-            f"{folder} has no audit records: none of its {len(names):,} files is named as the audit"
-            f" log names them ({example}); the first is {names[0]}"
+        text = _(
+            "{folder} has no audit records: none of its {number} files is named as the audit log"
+            " names them ({example}); the first is {first}"
         )
-    return f"{folder} is empty: nothing has been valued yet, or {elsewhere}"
+        return text.format(folder=folder, number=f"{len(names):,}", example=example, first=names[0])
+    text = _(
+        "{folder} is empty: nothing has been valued yet, or CARPRICE_HOME (AUDIT_PATH, --folder)"
+        " names another folder"
+    )
+    return text.format(folder=folder)
 
 
 def _periods(days: Mapping[str, Any], by: By) -> Iterator[tuple[str, list[str]]]:

@@ -36,6 +36,7 @@ from model_store.registry.registry import ModelRegistry, new_version_id
 from model_store.registry.self_test import expected_prices
 from model_store.registry.verification import sha256_of
 from shared.domain.errors import ModelRefused
+from shared.i18n.command import gettext as _
 
 if TYPE_CHECKING:
     from model_store.training.recalibration import Recalibration
@@ -190,7 +191,10 @@ def load_model(versions_path: Path, version: str) -> LoadedModel:
     optional = () if _has_usual_file(manifest) else (USUAL_FILE,)
     missing = [name for name in BUNDLE_FILES if name not in (*manifest.files, *optional)]
     if missing:
-        raise ModelRefused(version=version, reason=f"the manifest lacks {', '.join(missing)}")
+        raise ModelRefused(
+            version=version,
+            reason=_("the manifest lacks {missing}").format(missing=", ".join(missing)),
+        )
     try:
         model = _read_bundle(folder, manifest)
         model.self_test()
@@ -198,7 +202,7 @@ def load_model(versions_path: Path, version: str) -> LoadedModel:
         raise
     except Exception as error:
         # The files are unchanged, but this program cannot read or use them.
-        reason = f"cannot be used: {type(error).__name__}: {error}"
+        reason = _("cannot be used: {name}: {error}").format(name=type(error).__name__, error=error)
         raise ModelRefused(version=version, reason=reason) from error
     return model
 
@@ -307,7 +311,7 @@ def _read_bundle(folder: Path, version: ModelVersion) -> LoadedModel:
     difficulty = PackedForest.load(folder / DIFFICULTY_FILE)
     features = {forest.feature_count, difficulty.feature_count, len(version.feature_names)}
     if features != {len(encoder.feature_names)} or encoder.feature_names != version.feature_names:
-        raise ModelRefused(version=version.id, reason="forests, encoder and manifest disagree")
+        raise ModelRefused(version=version.id, reason=_("forests, encoder and manifest disagree"))
     return LoadedModel(
         version=version,
         forest=forest,

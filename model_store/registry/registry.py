@@ -52,6 +52,7 @@ from shared.domain.errors import (
     NoEarlierModel,
 )
 from shared.domain.ids import ModelVersionId
+from shared.i18n.command import gettext as _
 
 if TYPE_CHECKING:
     from model_store.registry.shared_models import SharedModels
@@ -107,12 +108,12 @@ class ModelRegistry:
             return ModelVersion.read(folder)
         except FileNotFoundError as error:
             if folder.is_dir():
-                raise ModelRefused(version=version, reason="manifest.json is missing") from error
+                raise ModelRefused(version=version, reason=_("manifest.json is missing")) from error
             if self._shared is not None:
                 return self._shared.manifest(version)
             raise ModelVersionNotFound(version=version) from error
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = f"manifest.json cannot be read ({type(error).__name__})"
+            reason = _("manifest.json cannot be read ({name})").format(name=type(error).__name__)
             raise ModelRefused(version=version, reason=reason) from error
 
     def check(self, version: str) -> ModelVersion:
@@ -158,7 +159,9 @@ class ModelRegistry:
                 return self._shared.card_file(version, name, digest)
             raise ModelCardNotFound(version=version, name=name) from error
         if hashlib.sha256(content).hexdigest() != digest:
-            raise ModelRefused(version=version, reason=f"{name} is not what was saved")
+            raise ModelRefused(
+                version=version, reason=_("{name} is not what was saved").format(name=name)
+            )
         return content
 
     def active_version(self) -> ModelVersionId | None:
@@ -396,7 +399,7 @@ class ShadowPointer:
             raise ValueError(f"a share is above 0 and at most 1, not {share}")
         manifest = self._registry.check(version)
         if manifest.id == self._registry.active_version():
-            raise ModelRefused(version=version, reason="it is the active version already")
+            raise ModelRefused(version=version, reason=_("it is the active version already"))
         if self._shared is not None:
             self._shared.point_shadow_to(Shadow(manifest.id, share))
             return manifest

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from model_store.registry.manifest import ModelVersion, SelfTestCase
 from shared.domain.car import CarFeatures, Condition, Fuel, Origin, Owner, SellerType, Transmission
 from shared.domain.errors import ModelRefused
+from shared.i18n.command import gettext as _
 
 TOLERANCE = 1e-4
 """Largest relative difference of a price; processors may round a logarithm differently."""
@@ -76,13 +77,17 @@ def check_prices(version: ModelVersion, prices: Prices) -> None:
         ModelRefused: the manifest has no cases, or a price differs.
     """
     if not version.self_test:
-        raise ModelRefused(version=version.id, reason="the manifest has no self-test")
+        raise ModelRefused(version=version.id, reason=_("the manifest has no self-test"))
     found = prices([case.car for case in version.self_test])
     for case, price in zip(version.self_test, found, strict=True):
         # `not <=` instead of `>`: NaN must fail.
         if not abs(price - case.price_mad) <= TOLERANCE * case.price_mad:
-            reason = (
-                f"self-test: {case.car.company} {case.car.model} is priced {price:.2f} MAD, "
-                f"the manifest says {case.price_mad:.2f}"
+            reason = _(
+                "self-test: {company} {model} is priced {price} MAD, the manifest says {price_mad}"
+            ).format(
+                company=case.car.company,
+                model=case.car.model,
+                price=f"{price:.2f}",
+                price_mad=f"{case.price_mad:.2f}",
             )
             raise ModelRefused(version=version.id, reason=reason)

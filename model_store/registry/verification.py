@@ -6,6 +6,8 @@ from pathlib import Path
 
 from model_store.registry.manifest import READABLE_SCHEMAS, ModelVersion
 from shared.domain.errors import ModelRefused
+from shared.i18n.command import gettext as _
+from shared.i18n.command import os_reason
 
 SCIKIT_LEARN = "scikit-learn"
 
@@ -34,7 +36,9 @@ def check_schema(version: ModelVersion) -> None:
         readable = f"{', '.join(others)} and {last}"
         raise ModelRefused(
             version=version.id,
-            reason=f"schema {version.schema_version}, this program reads {readable}",
+            reason=_("schema {schema_version}, this program reads {readable}").format(
+                schema_version=version.schema_version, readable=readable
+            ),
         )
 
 
@@ -52,7 +56,9 @@ def check_scikit_learn(version: ModelVersion) -> None:
     if _minor(trained) != _minor(installed):
         raise ModelRefused(
             version=version.id,
-            reason=f"trained with {SCIKIT_LEARN} {trained}, installed is {installed}; train again",
+            reason=_(
+                "trained with {library} {trained}, installed is {installed}; train again"
+            ).format(library=SCIKIT_LEARN, trained=trained, installed=installed),
         )
 
 
@@ -60,16 +66,20 @@ def check_files(folder: Path, version: ModelVersion) -> None:
     """Refuse files that are missing or differ from their digest."""
     for name, digest in version.files.items():
         if Path(name).name != name:
-            raise ModelRefused(version=version.id, reason=f"{name!r} is not a file name")
+            raise ModelRefused(
+                version=version.id, reason=_("{name} is not a file name").format(name=f"{name!r}")
+            )
         try:
             found = sha256_of(folder / name)
         except OSError as error:
-            reason = f"{name} cannot be read: {error.strerror}"
+            reason = _("{name} cannot be read: {reason}").format(name=name, reason=os_reason(error))
             raise ModelRefused(version=version.id, reason=reason) from error
         if found != digest:
             raise ModelRefused(
                 version=version.id,
-                reason=f"{name} has the digest {found[:12]}, the manifest says {digest[:12]}",
+                reason=_("{name} has the digest {found}, the manifest says {digest}").format(
+                    name=name, found=found[:12], digest=digest[:12]
+                ),
             )
 
 

@@ -14,6 +14,8 @@ from model_store.registry.atomic_files import sync_file, sync_folder, write_atom
 from model_store.registry.manifest import MANIFEST_FILE, ModelVersion
 from model_store.registry.verification import check_files
 from shared.domain.errors import ModelCardNotFound, ModelRefused, ModelVersionNotFound
+from shared.i18n.command import gettext as _
+from shared.i18n.command import os_reason
 from shared.state.objects import ObjectMissing, StateObjects
 
 FOLDER = "models"
@@ -50,7 +52,7 @@ class VersionStore:
         except FileNotFoundError as error:
             raise ModelVersionNotFound(version=version) from error
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelRefused(version=version, reason="manifest.json cannot be read") from error
+            raise ModelRefused(version=version, reason=_("manifest.json cannot be read")) from error
         check_files(folder, manifest)
         for name in (*manifest.files, MANIFEST_FILE):
             self._objects.upload(_name(version, name), folder / name)
@@ -142,7 +144,10 @@ class VersionStore:
         try:
             for name in manifest.files:
                 if Path(name).name != name:
-                    raise ModelRefused(version=version, reason=f"{name!r} is not a file name")
+                    raise ModelRefused(
+                        version=version,
+                        reason=_("{name} is not a file name").format(name=f"{name!r}"),
+                    )
                 with contextlib.suppress(ObjectMissing):  # the check below reports it
                     self._objects.download(_name(version, name), folder / name)
                     sync_file(folder / name)
@@ -169,14 +174,18 @@ class VersionStore:
         try:
             found = self._objects.read(_name(version, name))
         except OSError as error:
-            reason = f"{name} cannot be fetched: {error.strerror}"
+            reason = _("{name} cannot be fetched: {reason}").format(
+                name=name, reason=os_reason(error)
+            )
             raise ModelRefused(version=version, reason=reason) from error
         if found is None:
             if name != MANIFEST_FILE:
                 raise ModelCardNotFound(version=version, name=name)
-            raise ModelRefused(version=version, reason=f"{name} is missing in the state store")
+            raise ModelRefused(
+                version=version, reason=_("{name} is missing in the state store").format(name=name)
+            )
         if _digest(found.content) != digest:
-            reason = f"{name} in the state store is not what was published"
+            reason = _("{name} in the state store is not what was published").format(name=name)
             raise ModelRefused(version=version, reason=reason)
         return found.content
 
@@ -200,8 +209,10 @@ def _parsed(version: str, content: bytes) -> ModelVersion:
     try:
         manifest = ModelVersion.from_json(json.loads(content))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"manifest.json cannot be read ({type(error).__name__})"
+        reason = _("manifest.json cannot be read ({name})").format(name=type(error).__name__)
         raise ModelRefused(version=version, reason=reason) from error
     if manifest.id != version:
-        raise ModelRefused(version=version, reason=f"manifest.json is that of {manifest.id}")
+        raise ModelRefused(
+            version=version, reason=_("manifest.json is that of {id}").format(id=manifest.id)
+        )
     return manifest

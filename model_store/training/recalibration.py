@@ -28,6 +28,7 @@ from model_store.training.dated_estimates import estimate_listings
 from model_store.training.evaluation import HIGH_90, LOW_90
 from shared.domain.clock import current_month, month_name, month_number
 from shared.domain.sale import SaleReport
+from shared.i18n.command import gettext as _
 
 MIN_PRICES = 200
 """Fewest later listings, or reported sales without listings."""
@@ -148,8 +149,10 @@ def recalibrate(
     if scores is None or len(scores.error) < MIN_PRICES:
         count = 0 if scores is None else len(scores.error)
         raise ListingsError(
-            f"{count} reported sales of this version are too few to calibrate intervals;"
-            f" at least {MIN_PRICES}"
+            _(
+                "{count} reported sales of this version are too few to calibrate intervals; at "
+                "least {least}"
+            ).format(count=count, least=MIN_PRICES)
         )
     changed = _scaled(calibration, scores)
     factor = float(np.exp(shift))
@@ -208,22 +211,33 @@ def _later_listings(listings: pd.DataFrame, data_as_of: str) -> pd.DataFrame:
     dates = listings[LISTING_DATE]
     if dates.isna().all():
         raise ListingsError(
-            "the listings have no dates, so their price level belongs to no month: add a column"
-            " listing_date (YYYY-MM)"
+            _(
+                "the listings have no dates, so their price level belongs to no month: add a "
+                "column listing_date (YYYY-MM)"
+            )
         )
     require_several_brands(listings)
     known = dates.dropna()
     latest = str(known.max())
     if month_number(latest) > current_month():
         raise ListingsError(
-            f"listings are dated in the future ({latest}); the current month is"
-            f" {month_name(current_month())}"
+            _(
+                "listings are dated in the future ({latest}); the current month is {month_name}"
+            ).format(latest=latest, month_name=month_name(current_month()))
         )
     usable = _is_later(listings, data_as_of) & ~listings[PRICE_SUSPECT].astype(bool)
     if (count := int(usable.sum())) < MIN_PRICES:
         raise ListingsError(
-            f"{count} of {len(listings)} listings are usable and later than {data_as_of}, the data"
-            f" of the version; at least {MIN_PRICES} are needed (listed until {latest})"
+            _(
+                "{count} of {listings} listings are usable and later than {data_as_of}, the "
+                "data of the version; at least {least} are needed (listed until {latest})"
+            ).format(
+                count=count,
+                listings=len(listings),
+                data_as_of=data_as_of,
+                least=MIN_PRICES,
+                latest=latest,
+            )
         )
     later = listings[usable].reset_index(drop=True)
     require_several_brands(later)
@@ -250,15 +264,19 @@ def _compare(model: LoadedModel, later: pd.DataFrame) -> tuple[float, _Scores]:
     low, high = level_bounds(passed)
     if not low <= factor <= high:
         raise ListingsError(
-            f"the listings ask {factor:.3g} times the estimates (median): is this another"
-            f" currency or market? {passed} months after the data of the version, between"
-            f" {low:.2f} and {high:.2f} times is accepted"
+            _(
+                "the listings ask {factor} times the estimates (median): is this another "
+                "currency or market? {passed} months after the data of the version, between "
+                "{low} and {high} times is accepted"
+            ).format(factor=f"{factor:.3g}", passed=passed, low=f"{low:.2f}", high=f"{high:.2f}")
         )
     _check_brands(error[recent], later["company"].to_numpy()[recent], shift)
     if (spread := float(np.median(np.abs(error - shift)))) > MAX_MEDIAN_ERROR:
         raise ListingsError(
-            f"the asking prices do not follow the cars: the median error is"
-            f" {100 * (np.exp(spread) - 1):.0f} % after the change of level"
+            _(
+                "the asking prices do not follow the cars: the median error is {spread} % after"
+                " the change of level"
+            ).format(spread=f"{100 * (np.exp(spread) - 1):.0f}")
         )
     scores = _Scores(
         error=error - shift,
@@ -278,18 +296,28 @@ def _check_brands(error: FloatArray, brands: npt.NDArray[np.object_], shift: flo
     names, counts = np.unique(brands.astype(str), return_counts=True)
     if (counts >= _BRAND_LISTINGS).sum() < _MIN_LEVEL_BRANDS:
         raise ListingsError(
-            f"the listings are of {', '.join(names[np.argsort(-counts)][:_MIN_LEVEL_BRANDS])} and"
-            f" ask {np.exp(shift):.3g} times the estimates (median), but the price level is that of"
-            f" all brands: at least {_MIN_LEVEL_BRANDS} brands with {_BRAND_LISTINGS} listings are"
-            f" needed for a change of more than {_MAX_BRAND_FACTOR - 1:.0%}"
+            _(
+                "the listings are of {names} and ask {shift} times the estimates (median), but "
+                "the price level is that of all brands: at least {least} brands "
+                "with {each} listings are needed for a change of more than "
+                "{change}"
+            ).format(
+                names=", ".join(names[np.argsort(-counts)][:_MIN_LEVEL_BRANDS]),
+                shift=f"{np.exp(shift):.3g}",
+                _MIN_LEVEL_BRANDS=_MIN_LEVEL_BRANDS,
+                _BRAND_LISTINGS=_BRAND_LISTINGS,
+                _MAX_BRAND_FACTOR=f"{_MAX_BRAND_FACTOR - 1:.0%}",
+            )
         )
     most = names[np.argmax(counts)]
     others = float(np.median(error[brands != most]))
     if abs(shift - others) > limit:
         raise ListingsError(
-            f"the listings ask {np.exp(shift):.3g} times the estimates (median), and without those"
-            f" of {most} {np.exp(others):.3g} times: the price level of all brands would follow"
-            " that of one. Train on the listings instead, or leave this brand out"
+            _(
+                "the listings ask {shift} times the estimates (median), and without those of "
+                "{most} {others} times: the price level of all brands would follow that of one."
+                " Train on the listings instead, or leave this brand out"
+            ).format(shift=f"{np.exp(shift):.3g}", most=most, others=f"{np.exp(others):.3g}")
         )
 
 

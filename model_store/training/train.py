@@ -45,6 +45,7 @@ from model_store.training.horizon import growth_of, resembles_later_cars
 from model_store.training.profile import training_profile
 from model_store.training.rising_kinds import measure_usual
 from model_store.training.rolling_origins import ListingErrors
+from shared.i18n.command import gettext as _
 
 MIN_LISTINGS = 200
 _MAX_FIVE_FOLD_LISTINGS = 25_000
@@ -233,13 +234,17 @@ def _fit_baseline(
 def _check(listings: pd.DataFrame) -> None:
     if len(listings) < MIN_LISTINGS:
         raise ListingsError(
-            f"{len(listings)} usable listings are too few to train on; at least {MIN_LISTINGS}"
+            _("{listings} usable listings are too few to train on; at least {least}").format(
+                listings=len(listings), MIN_LISTINGS=MIN_LISTINGS
+            )
         )
     require_several_brands(listings)
     prices = listings[PRICE].to_numpy()
     if (prices == prices[0]).all():
         raise ListingsError(
-            f"all listings ask {prices[0]:,.0f} MAD: nothing can be learnt from them"
+            _("all listings ask {prices} MAD: nothing can be learnt from them").format(
+                prices=f"{prices[0]:,.0f}"
+            )
         )
 
 

@@ -130,6 +130,8 @@ class BatchFiles:
 
     def write_manifest(self, manifest: BatchManifest) -> None:
         """Make an accepted batch durable."""
+        # First the mark: whoever finds the batch must be able to find it again as unfinished.
+        self.blobs.mark_open(manifest.id)
         self._write(manifest.id, MANIFEST, manifest.to_json())
 
     def manifest(self, batch_id: BatchId) -> BatchManifest | None:
@@ -207,8 +209,7 @@ class BatchFiles:
     def line_runs(self, batch_id: BatchId) -> list[LineRun]:
         """Lines of the rows of an ended batch; empty if an older version ended it."""
         try:
-            with self.blobs.read(batch_id, LINES) as blob:
-                return read_runs(blob)
+            return read_runs(self.blobs.load(batch_id, LINES))
         except FileNotFoundError:
             return []
 
@@ -270,6 +271,7 @@ class BatchFiles:
         """Delete a batch, the manifest first: an incomplete batch must not count as accepted."""
         self.blobs.remove(batch_id, [MANIFEST])
         self.blobs.discard(batch_id)
+        self.blobs.mark_ended(batch_id)
 
     def delete_intermediates(self, batch_id: BatchId) -> None:
         """Delete what an ended batch does not need: source, chunks, parts, audit records."""
@@ -284,6 +286,7 @@ class BatchFiles:
 
     def reopen(self, batch_id: BatchId) -> None:
         """Make an ended batch an unfinished one."""
+        self.blobs.mark_open(batch_id)
         self.blobs.remove(batch_id, [FINAL])
 
     def _write(self, batch_id: BatchId, name: str, members: dict[str, Any]) -> None:
@@ -292,8 +295,8 @@ class BatchFiles:
 
     def _read(self, batch_id: BatchId, name: str) -> dict[str, Any] | None:
         try:
-            with record_errors(), self.blobs.read(batch_id, name) as blob:
-                members: dict[str, Any] = orjson.loads(blob.read())
+            with record_errors():
+                members: dict[str, Any] = orjson.loads(self.blobs.load(batch_id, name))
         except FileNotFoundError:
             return None
         return members

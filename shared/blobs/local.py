@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from shared.blobs.direct_io import write_direct
+from shared.blobs.direct_io import drop_from_page_cache, write_direct
 from shared.domain.ids import BatchId, is_id
 
 _BUFFER_BYTES = 1 << 20
@@ -67,6 +67,18 @@ class LocalBlobStore:
         """Open a blob."""
         return self._path(batch_id, name).open("rb")
 
+    def load(self, batch_id: BatchId, name: str, limit: int | None = None) -> bytes:
+        """Read a blob, or its first bytes."""
+        with self.read(batch_id, name) as blob:
+            return blob.read(-1 if limit is None else limit)
+
+    def load_all(self, batch_id: BatchId, names: Sequence[str]) -> Iterator[bytes]:
+        """Read whole blobs, one after the other; the page cache need not keep them."""
+        for name in names:
+            with self.read(batch_id, name) as blob:
+                yield blob.read()
+                drop_from_page_cache(blob)
+
     def size(self, batch_id: BatchId, name: str) -> int | None:
         """Size in bytes; None if there is no such blob."""
         try:
@@ -81,6 +93,9 @@ class LocalBlobStore:
     def local_path(self, batch_id: BatchId, name: str) -> Path | None:
         """The file of a blob."""
         return self._path(batch_id, name)
+
+    def download_url(self, batch_id: BatchId, name: str, **_: Any) -> None:
+        """None: a file has no address."""
 
     def names(self, batch_id: BatchId, folder: str) -> list[str]:
         """Names of the blobs in a folder of the batch, sorted; "" is the batch itself."""
@@ -123,6 +138,16 @@ class LocalBlobStore:
         for name in sorted(folder.name for folder in self._root.iterdir()):
             if is_id(name):
                 yield BatchId(name)
+
+    def mark_open(self, batch_id: BatchId) -> None:
+        """Do nothing: `open_batches` names every batch."""
+
+    def mark_ended(self, batch_id: BatchId) -> None:
+        """Do nothing."""
+
+    def open_batches(self) -> Iterator[BatchId]:
+        """Every batch: whether it has ended is in its folder, which takes microseconds to read."""
+        return self.batches()
 
     def _path(self, batch_id: BatchId, name: str) -> Path:
         return self._root / batch_id / name

@@ -6,6 +6,7 @@ the rows are a blob of their own, so that it can become a file of the audit log 
 blob is durable before the part is: no part lacks its records.
 """
 
+import io
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
@@ -30,6 +31,8 @@ from shared.metrics import PriceHistogram
 from shared.tabular.cells import csv_lines, escape_header
 
 HEAD_LENGTH = struct.Struct(">I")
+HEAD_MAX_BYTES = 1 << 16
+"""Larger than most heads."""
 BLOCK_BYTES = 1 << 18
 
 
@@ -96,11 +99,33 @@ def write_part(blobs: BlobStore, batch_id: BatchId, chunk: int, part: Part) -> P
 
 def read_part_head(blobs: BlobStore, batch_id: BatchId, chunk: int) -> PartHead | None:
     """Read the head of a chunk's part; None if the chunk is not done."""
+    name = part_name(chunk)
     try:
-        with blobs.read(batch_id, part_name(chunk)) as blob:
-            return decode_part_head(blob)
+        start = blobs.load(batch_id, name, HEAD_MAX_BYTES)
     except FileNotFoundError:
         return None
+    if len(start) == HEAD_MAX_BYTES:
+        (length,) = HEAD_LENGTH.unpack_from(start)
+        if HEAD_LENGTH.size + length > HEAD_MAX_BYTES:
+            start = blobs.load(batch_id, name, HEAD_LENGTH.size + length)
+    return decode_part_head(io.BytesIO(start))
+
+
+def split_part(part: bytes) -> tuple[PartHead, list[memoryview]]:
+    """The head and the sections of a whole part.
+
+    Raises:
+        EOFError, UnreadableRecord: as of `decode_part_head`.
+    """
+    blob = io.BytesIO(part)
+    head = decode_part_head(blob)
+    start, sections = blob.tell(), []
+    for length in head.lengths:
+        sections.append(memoryview(part)[start : start + length])
+        start += length
+    if start > len(part):
+        raise EOFError(f"a part ends after {len(part)} of {start} bytes")
+    return head, sections
 
 
 def decode_part_head(blob: BinaryIO) -> PartHead:

@@ -8,7 +8,7 @@ import struct
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
-from typing import BinaryIO, NamedTuple, Self
+from typing import NamedTuple, Self
 
 RUN = struct.Struct("<qq")
 
@@ -48,9 +48,9 @@ def encode_runs(runs: Iterable[LineRun]) -> bytes:
     return b"".join(RUN.pack(*run) for run in runs)
 
 
-def read_runs(blob: BinaryIO) -> list[LineRun]:
-    """The runs of the blob."""
-    return [LineRun(*values) for values in RUN.iter_unpack(blob.read())]
+def read_runs(content: bytes) -> list[LineRun]:
+    """The runs that the blob contains."""
+    return [LineRun(*values) for values in RUN.iter_unpack(content)]
 
 
 def lines_of(runs: Iterable[LineRun]) -> Iterator[int]:

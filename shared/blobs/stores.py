@@ -54,6 +54,22 @@ class BlobStore(Protocol):
         """
         ...
 
+    def load(self, batch_id: BatchId, name: str, limit: int | None = None) -> bytes:
+        """Read a whole blob, or at most its first `limit` bytes.
+
+        Raises:
+            FileNotFoundError: there is no such blob.
+        """
+        ...
+
+    def load_all(self, batch_id: BatchId, names: Sequence[str]) -> Iterator[bytes]:
+        """Read whole blobs, in this order, for the last time.
+
+        Raises:
+            FileNotFoundError: one of them does not exist.
+        """
+        ...
+
     def size(self, batch_id: BatchId, name: str) -> int | None:
         """Size in bytes; None if there is no such blob."""
         ...
@@ -64,6 +80,20 @@ class BlobStore(Protocol):
 
     def local_path(self, batch_id: BatchId, name: str) -> Path | None:
         """The file of a blob, if it is one; it may be linked to, but not changed."""
+        ...
+
+    def download_url(
+        self, batch_id: BatchId, name: str, *, for_s: int, media_type: str, disposition: str
+    ) -> str | None:
+        """An address by which anybody can download a blob for some time; None: there is none.
+
+        Args:
+            batch_id: the batch.
+            name: of the blob.
+            for_s: how long the address holds, seconds.
+            media_type: that the download states.
+            disposition: the header `Content-Disposition` of the download.
+        """
         ...
 
     def names(self, batch_id: BatchId, folder: str) -> list[str]:
@@ -80,6 +110,21 @@ class BlobStore(Protocol):
 
     def batches(self) -> Iterator[BatchId]:
         """Every batch that has a blob, in order of age."""
+        ...
+
+    def mark_open(self, batch_id: BatchId) -> None:
+        """Have `open_batches` name a batch from now on."""
+        ...
+
+    def mark_ended(self, batch_id: BatchId) -> None:
+        """Have `open_batches` no longer name a batch; it may be unknown."""
+        ...
+
+    def open_batches(self) -> Iterator[BatchId]:
+        """At least the batches that are marked as open, in order of age.
+
+        They are found without a look at the blobs of the others.
+        """
         ...
 
 
@@ -112,4 +157,4 @@ def _open_store(settings: Settings, folder: str) -> BlobStore:
     from shared.blobs.s3 import S3BlobStore  # noqa: PLC0415
 
     url = "/".join(filter(None, [settings.blob_url.rstrip("/"), folder]))
-    return S3BlobStore(url, settings.blob_endpoint_url)
+    return S3BlobStore(url, settings.blob_endpoint_url, settings.blob_public_url)

@@ -285,6 +285,10 @@ class NotPermitted(DomainError, code="not-permitted"):
     """The API key lacks the scope that this call needs."""
 
 
+class DemoOnly(DomainError, code="demo-only"):
+    """A caller without a key asks a public demonstration for more than the value of a car."""
+
+
 class KeyExpired(NotAuthenticated, code="key-expired"):
     """The API key was valid and has expired."""
 

@@ -24,6 +24,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 class Scope(StrEnum):
     """What a key allows."""
 
+    ESTIMATE = "estimate"
     PREDICT = "predict"
     BULK = "bulk"
     ADMIN = "admin"

@@ -5,6 +5,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from shared.i18n.command import gettext as _
+from shared.i18n.command import os_reason
 from shared.keys.entries import KeyEntry
 from shared.keys.store import (
     MARKER,
@@ -75,7 +77,11 @@ class SharedKeyStore(FileKeyStore):
                 self.mark()
                 self._copy.change(changed)
         except OSError as error:
-            raise KeyStoreError(f"{self.path}: cannot be written ({error.strerror})") from error
+            raise KeyStoreError(
+                _("{path}: cannot be written ({reason})").format(
+                    path=self.path, reason=os_reason(error)
+                )
+            ) from error
         return entries
 
     def disable(self) -> None:
@@ -85,7 +91,11 @@ class SharedKeyStore(FileKeyStore):
             with self._locked():
                 self._copy.change(lambda _: DISABLED)
         except OSError as error:
-            raise KeyStoreError(f"{self.path}: cannot be removed ({error.strerror})") from error
+            raise KeyStoreError(
+                _("{path}: cannot be removed ({reason})").format(
+                    path=self.path, reason=os_reason(error)
+                )
+            ) from error
 
     def _pull_at_first(self) -> None:
         now = time.monotonic()
@@ -97,9 +107,15 @@ class SharedKeyStore(FileKeyStore):
                 if self._copy.is_shared:  # the copy is what this host knows
                     self._has_pulled = True
                     return
-                raise KeyStoreError(f"{DOCUMENT}: cannot be read ({error.strerror})") from error
+                raise KeyStoreError(
+                    _("{document}: cannot be read ({reason})").format(
+                        document=DOCUMENT, reason=os_reason(error)
+                    )
+                ) from error
         elif not self._copy.is_shared:
-            raise KeyStoreError(f"{DOCUMENT}: the state store cannot be reached")
+            raise KeyStoreError(
+                _("{document}: the state store cannot be reached").format(document=DOCUMENT)
+            )
 
     def _entries_of(self, content: bytes | None) -> Sequence[KeyEntry]:
         """The entries of a document; without one, those of the file that becomes its copy.
@@ -115,7 +131,9 @@ class SharedKeyStore(FileKeyStore):
             return [KeyEntry.from_json(members) for members in json.loads(content)]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise KeyStoreError(
-                f"{DOCUMENT} in the state store is no list of API keys ({error}): restore it"
+                _(
+                    "{document} in the state store is no list of API keys ({error}): restore it"
+                ).format(document=DOCUMENT, error=error)
             ) from error
 
     def _own_entries(self) -> Sequence[KeyEntry]:

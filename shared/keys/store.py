@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from shared.i18n.command import gettext as _
+from shared.i18n.command import os_reason
 from shared.keys.entries import KeyEntry
 from shared.settings import Settings, SettingsError
 
@@ -134,11 +136,15 @@ class FileKeyStore:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise KeyStoreError(
-                f"{self.path}: not a file of API keys ({error}); restore it from a "
-                "backup, or remove it and create keys"
+                _(
+                    "{path}: not a file of API keys ({error}); restore it from a backup, or remove "
+                    "it and create keys"
+                ).format(path=self.path, error=error)
             ) from error
         if len({entry.id for entry in entries}) < len({entry.hash for entry in entries}):
-            raise KeyStoreError(f"{self.path}: two keys have the same id; revoke one of them")
+            raise KeyStoreError(
+                _("{path}: two keys have the same id; revoke one of them").format(path=self.path)
+            )
         return entries
 
     def change(self, change: Change) -> Sequence[KeyEntry]:
@@ -151,7 +157,11 @@ class FileKeyStore:
                 members = [entry.to_json() for entry in entries]
                 write_private(self.path, json.dumps(members, indent=2) + "\n")
         except OSError as error:
-            raise KeyStoreError(f"{self.path}: cannot be written ({error.strerror})") from error
+            raise KeyStoreError(
+                _("{path}: cannot be written ({reason})").format(
+                    path=self.path, reason=os_reason(error)
+                )
+            ) from error
         return entries
 
     def mark(self) -> None:
@@ -177,7 +187,11 @@ class FileKeyStore:
                         if path is not None:
                             path.unlink(missing_ok=True)
         except OSError as error:
-            raise KeyStoreError(f"{self.path}: cannot be removed ({error.strerror})") from error
+            raise KeyStoreError(
+                _("{path}: cannot be removed ({reason})").format(
+                    path=self.path, reason=os_reason(error)
+                )
+            ) from error
 
     def record_use(self, used_at: Mapping[str, float]) -> None:
         """Write the times to a file beside the keys, whose own file stays as it is."""
@@ -225,7 +239,9 @@ def exclusive_lock(path: Path) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise KeyStoreError(
-                        f"{path}.lock is held by another process for over {LOCK_TIMEOUT_S:.0f} s"
+                        _("{path}.lock is held by another process for over {seconds} s").format(
+                            path=path, seconds=f"{LOCK_TIMEOUT_S:.0f}"
+                        )
                     ) from None
                 time.sleep(LOCK_POLL_S)
         yield

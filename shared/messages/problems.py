@@ -125,6 +125,13 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         mark("Send a valid key: Authorization: Bearer <key>."),
     ),
     "not-permitted": (mark("Scope missing"), mark("The key lacks the scope {scope}.")),
+    "demo-only": (
+        mark("Demonstration"),
+        mark(
+            "This demonstration values single cars only. Everything else needs a key, or a service "
+            "of your own."
+        ),
+    ),
     "key-expired": (
         mark("API key expired"),
         mark("The key {id} has expired; ask for another one."),

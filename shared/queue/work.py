@@ -199,6 +199,14 @@ class WorkSender:
         )
         return self._fair.interactive.entering(item)
 
+    def bulk_places(self) -> int:
+        """Number of processes of the live bulk workers; 0: none is alive.
+
+        Raises:
+            BrokerUnavailable: the broker does not answer.
+        """
+        return self._fair.bulk.places()
+
     def sweep(self) -> int:
         """Send the items whose turn it is, in case a worker has died; return how many."""
         return self._fair.interactive.dispatch() + self._fair.bulk.dispatch()

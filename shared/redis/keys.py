@@ -131,6 +131,15 @@ OPEN_BATCHES = f"{PREFIX}batches:open"
 BATCH_SCAN_MARKER = f"{PREFIX}batches:scanned"
 """Exists for a while after the blobs were scanned; missing after Redis has lost its data."""
 
+RETAINED_BATCHES = f"{PREFIX}batches:retained"
+"""Hash of what is known about ended batches; see `shared.redis.batch_ledger.retained`."""
+
+BATCH_SCAN_PLACE = f"{PREFIX}batches:scan-place"
+"""The last batch that a scan has looked at; missing while none is under way."""
+
+BATCH_SCAN_LOCK = f"{PREFIX}batches:scan-lock"
+"""Exists while a process goes on with the scan."""
+
 WORKERS = f"{PREFIX}workers"
 """Sorted set of the worker processes by the time of their last heartbeat."""
 

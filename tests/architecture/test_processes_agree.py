@@ -185,15 +185,16 @@ def test_the_stop_grace_periods_of_compose_are_as_long_as_the_supervisors() -> N
 def test_the_image_is_slim_unprivileged_and_checked() -> None:
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     stages = re.findall(r"^FROM (\S+)", text, flags=re.MULTILINE)
-    assert stages == [*3 * ["python:3.11-slim"], "base", "base"]
-    base, api, service = (
+    assert stages == [*3 * ["python:3.11-slim"], "base", "base", "service"]
+    base, api, service, all_ = (
         text[text.index(f"AS {name}\n") :].partition("\nFROM ")[0]
-        for name in ("base", "api", "service")
+        for name in ("base", "api", "service", "all")
     )
     assert "HEALTHCHECK" in base
     for final in (api, service):
-        assert final.rstrip().endswith("USER 10001:10001")
+        assert "\nUSER 10001:10001\n" in f"{final}\n"
         assert "pip install" not in base + final
+    assert "\nUSER 1000:1000\n" in all_.partition("USER root")[2]
     assert "--require-hashes -r requirements/runtime.txt" in text
     assert "--require-hashes -r requirements/api.txt" in text
     assert 'ENTRYPOINT ["python", "-m", "cli.main"]' in base

@@ -170,7 +170,7 @@ def test_the_guide_of_data_frames_runs(service, wheel, tmp_path):
 
 def test_the_guide_names_every_call_and_exception_of_the_client():
     guide = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
-    client = (ROOT / "client" / "sync.py").read_text(encoding="utf-8")
+    client = source("sync.py", "calls/files.py", "calls/service.py")
     errors = (ROOT / "client" / "errors.py").read_text(encoding="utf-8")
     calls = set(re.findall(r"^    def ([a-z]\w+)\(", client, re.MULTILINE))
     assert {name for name in calls if name not in guide} == set()
@@ -179,9 +179,14 @@ def test_the_guide_names_every_call_and_exception_of_the_client():
 
 
 def test_both_clients_have_the_same_calls():
-    def signatures(name):
-        text = (ROOT / "client" / f"{name}.py").read_text(encoding="utf-8")
+    def signatures(text):
         found = re.findall(r"    (?:async )?def ([a-z]\w+)\((.*?)\) ->", text, re.DOTALL)
         return {call: re.sub(r"\s+", " ", arguments).strip(", ") for call, arguments in found}
 
-    assert signatures("sync") == signatures("aio")
+    blocking = signatures(source("sync.py", "calls/files.py", "calls/service.py"))
+    assert blocking == signatures(source("aio.py", "calls/files_aio.py", "calls/service_aio.py"))
+    assert {"value", "batch_rows", "suggest"} <= blocking.keys()
+
+
+def source(*names):
+    return "\n".join((ROOT / "client" / name).read_text(encoding="utf-8") for name in names)

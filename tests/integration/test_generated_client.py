@@ -121,6 +121,11 @@ def test_single_cars_and_their_sales(call, seat):
     assert isinstance(valuation.depreciation[0].interval, call.models.Interval)
     assert isinstance(valuation.comparables, list)
 
+    kept = call("predict", "Valuation", status=201, body=seat, keep=True)
+    assert call("get_valuation", "Valuation", kept.id).price_mad == kept.price_mad
+    call("delete_valuation", type(None), kept.id, status=204)
+    call("get_valuation", "Problem", kept.id, status=404)
+
     day = dt.datetime.now(dt.UTC).date() - dt.timedelta(9)
     sale = call.models.Sale(sale_price_mad=91_000, sold_at=day)
     outcome = call("report_sale", "Outcome", valuation.id, status=201, body=sale)
@@ -166,6 +171,9 @@ def test_files(call):
     assert "event: end" in call("follow_batch", str, batch.id)
     assert len(call("get_results", str, batch.id).splitlines()) == 4
     assert call("get_results", str, batch.id, status=206, range_="bytes=0-3") == "Marq"
+    rows = call("get_rows", "Rows", batch.id)
+    assert len(rows.rows) == 3
+    assert call("retry_batch", "Batch", batch.id, status=202).state == "SUCCEEDED"
     rejected = call("get_rejected_rows", str, batch.id)
     assert "1890" in rejected
     lines = [json.loads(line) for line in call("get_error_report", str, batch.id).splitlines()]
@@ -189,6 +197,14 @@ def test_models(call):
     activated = call("activate_model", "ModelVersion", other, if_match=f'"{active.version}"')
     assert (activated.version, activated.active) == (other, True)
     assert call("roll_back_model", "ModelVersion").version == active.version
+
+
+def test_suggestions(call):
+    field = call.models.SuggestField.MODEL
+    found = call("suggest", "Suggestions", field=field, company="Seat", q="ibi")
+    assert "ibiza" in [each.value.casefold() for each in found.suggestions]
+    usual = call("get_usual_values", "Usual", company="Seat", model="Ibiza", year=2017)
+    assert usual.km_driven
 
 
 def test_operations(call):

@@ -20,6 +20,7 @@ from tests.conftest import (
     ROOT,
     Servers,
     Service,
+    responds,
     running_service,
     short_folder,
     wait_until,
@@ -131,7 +132,9 @@ def test_the_first_start_trains_a_model_and_prints_the_addresses(home: Path) -> 
     for path in ("", "/docs", "/redoc", "/metrics"):
         assert f"{address}{path}\n" in printed
         assert httpx.get(f"{address}{path}", headers={"Accept": "text/html"}).is_success
-    assert httpx.get(f"http://127.0.0.1:{ports['FLOWER_PORT']}/").is_success
+    flower = f"http://127.0.0.1:{ports['FLOWER_PORT']}/"
+    wait_until(lambda: responds(flower), what="Flower, which starts more slowly than the API")
+    assert httpx.get(flower).is_success
     (example,) = re.findall(r"Try:  (curl .*)", printed)
     answer = subprocess.run(
         ["sh", "-c", f"{example} --silent --fail"], capture_output=True, check=True, text=True

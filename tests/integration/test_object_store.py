@@ -4,6 +4,7 @@ import csv
 import io
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.batch_parts import BAD_ROW, cars_csv
@@ -34,9 +35,20 @@ def test_a_batch_runs_from_upload_to_download_in_a_bucket(models_path: Path) -> 
             part = client.get(f"{url}/results", headers={"Range": "bytes=1000-1999"})
             assert (part.status_code, part.content) == (206, results.content[1000:2000])
 
+            moved = client.get(f"{url}/results", params={"redirect": "true"})
+            assert (moved.status_code, moved.content) == (307, b"")
+            assert moved.headers["Carprice-Results"] == "complete"
+            address = moved.headers["Location"]
+            assert address.startswith(store.endpoint_url)
+            stored = httpx.get(address)  # without the key of the service
+            assert (stored.status_code, stored.content) == (200, results.content)
+            for name in ("Content-Type", "Content-Disposition"):
+                assert stored.headers[name] == results.headers[name].removesuffix("; charset=utf-8")
+
             left = {key.rpartition("/")[2] for key in store.stored()}
             assert left == {
                 "manifest.json", "final.json", "results.csv", "errors.ndjson", "rejected.csv",
+                "lines",
             }, "chunks, parts and the source are removed"  # fmt: skip
             assert store.unfinished() == []
             assert not (home / "batches").exists()

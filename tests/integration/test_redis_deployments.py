@@ -20,6 +20,7 @@ from tests.conftest import (
     REFERENCE_CAR,
     ROOT,
     Service,
+    responds,
     running_service,
     short_folder,
     stop,
@@ -167,6 +168,7 @@ def test_two_services_share_a_server(folder: Path, models_path: Path) -> None:
 
 def online(flower_url: str) -> int:
     """Return how many workers Flower has heard of."""
+    wait_until(lambda: responds(flower_url), DEADLINE_S, "Flower")
     lines = httpx.get(f"{flower_url}/metrics", timeout=30.0).text.splitlines()
     return sum(line.startswith("flower_worker_online{") for line in lines)
 

@@ -137,6 +137,11 @@ def _serving(hosts: Hosts) -> list[str]:
         return [version for version in ServingVersions(client).live().values() if version]
 
 
+def _versions(url: str) -> list[str]:
+    listed = httpx.get(f"{url}/models", timeout=30).json()["models"]
+    return [one["version"] for one in listed]
+
+
 def _active(url: str) -> str:
     return str(httpx.get(f"{url}/models/active", timeout=30).json()["version"])
 
@@ -159,8 +164,7 @@ def other(hosts: Hosts) -> str:
 def test_an_activation_on_one_host_is_effective_on_both(hosts: Hosts, other: str, car) -> None:
     before = _active(hosts.first.url)
     assert before == _active(hosts.second_url)
-    listed = httpx.get(f"{hosts.first.url}/models").json()["models"]
-    wait_until(lambda: other in [one["version"] for one in listed], DEADLINE_S)
+    wait_until(lambda: other in _versions(hosts.first.url), DEADLINE_S, "the published version")
 
     activated = httpx.post(f"{hosts.first.url}/models/{other}/activate", timeout=60)
     assert (activated.status_code, activated.json()["not_serving"]) == (200, [])

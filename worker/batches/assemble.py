@@ -15,13 +15,11 @@ from shared.blobs.batch_files import (
     BatchFiles,
     chunk_of,
 )
-from shared.blobs.direct_io import drop_from_page_cache
 from shared.blobs.parts import (
     PartHead,
     contiguous_parts,
-    decode_part_head,
     header_lines,
-    read_section,
+    split_part,
 )
 from shared.blobs.row_lines import encode_runs
 from shared.domain.batch import BatchManifest, BatchOutcome, BatchProgress, RowCounts
@@ -118,6 +116,7 @@ class BatchAssembler:
         if self._ledger.finish(batch_id, final):
             BATCHES.labels(state=str(final.state)).inc()
             log.info("batch_ended", batch_id=batch_id, state=final.state, outcome=final.outcome)
+        self._files.blobs.mark_ended(batch_id)
         if not may_run_again(manifest, final):
             self._files.delete_intermediates(batch_id)
         for each in filter(None, (batch_id, manifest.corrects)):
@@ -172,14 +171,14 @@ class BatchAssembler:
             lines = files.enter_context(blobs.write(batch_id, LINES))
             for output, head in zip(outputs, header_lines(manifest), strict=True):
                 output.write(head)
-            for number, name in enumerate(names):
+            for number, (name, part) in enumerate(
+                zip(names, blobs.load_all(batch_id, names), strict=True)
+            ):
                 if number % RENEW_EVERY_PARTS == 0:
                     self._ledger.renew(batch_id, ASSEMBLE)
-                with blobs.read(batch_id, name) as part:
-                    head_of_part = decode_part_head(part)
-                    for output, length in zip(outputs, head_of_part.lengths, strict=True):
-                        output.write(read_section(part, length))
-                    drop_from_page_cache(part)
+                head_of_part, sections = split_part(part)
+                for output, section in zip(outputs, sections, strict=True):
+                    output.write(section)
                 lines.write(encode_runs(head_of_part.line_runs))
                 self._publish(manifest, chunk_of(name), head_of_part, published)
                 counts += head_of_part.counts

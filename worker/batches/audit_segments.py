@@ -64,7 +64,7 @@ class SegmentLines(NamedTuple):
 
     file: Path | None
     """A durable, immutable file with exactly these lines; None: there is no such file."""
-    read: Callable[[], bytes]
+    read: Callable[[], bytes | memoryview]
     """Reads them, from the file or elsewhere."""
     records: int
 
@@ -75,7 +75,13 @@ def segment_name(batch_id: BatchId, chunk: int) -> str:
 
 
 def publish_part_segment(
-    folder: Path, blobs: BlobStore, manifest: BatchManifest, chunk: int, head: PartHead
+    folder: Path,
+    blobs: BlobStore,
+    manifest: BatchManifest,
+    chunk: int,
+    head: PartHead,
+    *,
+    lines: bytes | memoryview = b"",
 ) -> None:
     """Publish the audit segment of a part; does nothing if it is published or empty.
 
@@ -85,6 +91,7 @@ def publish_part_segment(
         manifest: of the batch.
         chunk: number of the part.
         head: of the part.
+        lines: of the segment, if this process has made them: they are not read from the store.
 
     Raises:
         AuditUnavailable: the audit log cannot be written.
@@ -93,9 +100,8 @@ def publish_part_segment(
         return
     name = audit_name(chunk)
 
-    def read() -> bytes:
-        with blobs.read(manifest.id, name) as blob:
-            return blob.read()
+    def read() -> bytes | memoryview:
+        return lines or blobs.load(manifest.id, name)
 
     publish_segment(
         folder,
@@ -232,7 +238,7 @@ def _is_linked(file: Path | None, path: Path) -> bool:
     return True
 
 
-def _write(path: Path, lines: bytes) -> None:
+def _write(path: Path, lines: bytes | memoryview) -> None:
     try:
         with temporary_file(path, prefix=".") as (temporary, file):
             file.write(lines)

@@ -66,8 +66,17 @@ class SharedSegments:
         self._client = client
         self._own = records.host.encode()
 
-    def publish(self, manifest: BatchManifest, chunk: int, head: PartHead) -> None:
+    def publish(
+        self,
+        manifest: BatchManifest,
+        chunk: int,
+        head: PartHead,
+        *,
+        lines: bytes | memoryview = b"",
+    ) -> None:
         """Publish the segment of a part, unless another host has or does so.
+
+        Its `lines` are given by the process that has made them.
 
         Raises:
             AuditUnavailable: the log cannot be written, or it is not known yet whether another host
@@ -87,7 +96,7 @@ class SharedSegments:
             return
         if claim != self._own + CLAIMED and self._held_elsewhere(manifest, [chunk]):
             return
-        publish_part_segment(self._folder, self._blobs, manifest, chunk, head)
+        publish_part_segment(self._folder, self._blobs, manifest, chunk, head, lines=lines)
         fsync_segment_names(self._folder)
         list_batch_segments(self._folder, self._checkpoints, manifest, [chunk])
         with broker_errors():

@@ -1,7 +1,7 @@
 """Queues the steps of a batch under leases of the ledger, and retries failed ones."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,9 @@ _TASKS = {SPLIT: TaskName.SPLIT_BATCH, ASSEMBLE: TaskName.ASSEMBLE_BATCH}
 LONG_BATCH_CHUNKS = 25
 """Chunks of a batch whose results take more than half a second to assemble."""
 
+PLACES_KEPT_S = 1.0
+"""How long the number of bulk processes is kept in memory."""
+
 MAX_KEPT_CALLERS = 1000
 """Batches whose caller is kept in memory."""
 
@@ -32,16 +35,29 @@ log = get_logger("batch")
 
 
 class BatchStepSender:
-    """Queues the steps of batches; a bounded window of chunks of a batch is in work at once."""
+    """Queues the steps of batches; a bounded window of chunks of a batch is in work at once.
 
-    def __init__(self, ledger: BatchLedger, send: SendWork) -> None:
+    Args:
+        ledger: the ledger.
+        send: queues a step.
+        places: number of processes of the live bulk workers, which all may work for one batch.
+    """
+
+    def __init__(
+        self, ledger: BatchLedger, send: SendWork, places: Callable[[], int] = lambda: 0
+    ) -> None:
         self._ledger = ledger
         self._send = send
+        self._read_places = places
+        self._places, self._places_until = 0, float("-inf")
         self._callers: dict[BatchId, CallerId] = {}
 
     def advance(self, batch_id: BatchId) -> None:
         """Send the steps that are due."""
-        steps = self._ledger.advance(batch_id)
+        now = time.monotonic()
+        if now > self._places_until:
+            self._places, self._places_until = self._read_places(), now + PLACES_KEPT_S
+        steps = self._ledger.advance(batch_id, self._places)
         for chunk in steps.chunks:
             self.send_step(batch_id, str(chunk))
         if steps.assemble:

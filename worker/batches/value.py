@@ -112,7 +112,7 @@ class BatchValuation:
                 self._shadow_sampler.draw(*estimate)
             self._shadow_sampler.submit_sample()
             self._estimates.clear()
-        self._finish(manifest, number, head, "done")
+        self._finish(manifest, number, head, "done", part.audit if part is not None else b"")
         if part is not None:
             name = segment_name(batch_id, number)
             store_segment_sums(self._audit_folder, name, manifest.accepted_at, part)
@@ -138,12 +138,23 @@ class BatchValuation:
         attempts = min(attempt, self._max_attempts)
         self._dead_letters.add_step(manifest.id, manifest.caller, str(number), reason, attempts)
 
-    def _finish(self, manifest: BatchManifest, chunk: int, part: PartHead, outcome: str) -> None:
-        """Publish the audit segment of a part, mark its chunk done and count the rows."""
+    def _finish(
+        self,
+        manifest: BatchManifest,
+        chunk: int,
+        part: PartHead,
+        outcome: str,
+        records: bytes | memoryview = b"",
+    ) -> None:
+        """Publish the audit segment of a part, mark its chunk done and count the rows.
+
+        The segment's `records` are given if they are in memory.
+        """
         if self._segments is None:
-            publish_part_segment(self._audit_folder, self._files.blobs, manifest, chunk, part)
+            folder, blobs = self._audit_folder, self._files.blobs
+            publish_part_segment(folder, blobs, manifest, chunk, part, lines=records)
         else:
-            self._segments.publish(manifest, chunk, part)
+            self._segments.publish(manifest, chunk, part, lines=records)
         abort = manifest.options.on_error is OnError.ABORT and part.counts.invalid > 0
         if self._ledger.finish_chunk(manifest.id, chunk, part.counts, abort=abort):
             BATCH_CHUNKS.labels(outcome=outcome).inc()
@@ -155,8 +166,7 @@ class BatchValuation:
         self, manifest: BatchManifest, number: int
     ) -> tuple[ChunkEngine[Any], CellChunk | FastCsvChunk]:
         """A stored chunk with its rows, and the engine that it was cut for."""
-        with self._files.blobs.read(manifest.id, chunk_name(number)) as blob:
-            packed = blob.read()
+        packed = self._files.blobs.load(manifest.id, chunk_name(number))
         chunk = unpack_chunk(packed, manifest, lambda: self._files.open_text(manifest))
         return self._general if chunk.engine == EngineName.GENERAL else self._fast_csv, chunk
 

@@ -72,13 +72,13 @@ def home() -> Response:
 
 
 @blueprint.post("/")
-@require_scope(Scope.PREDICT)
+@require_scope(Scope.PREDICT, Scope.ESTIMATE)
 def estimate() -> Response:
     """Value the car in the form; errors show the form again with its values."""
     return _estimate(given_values())
 
 
-@require_scope(Scope.PREDICT, cars=1)
+@require_scope(Scope.PREDICT, Scope.ESTIMATE, cars=1)
 def _estimate(values: dict[str, str]) -> Response:
     """Value a car and send the browser to the address of the estimate.
 

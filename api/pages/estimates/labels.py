@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 from flask import g
 
 from api.http.context import public_address, services
-from api.middleware.authentication import LOCAL_CALLER
 from api.pages.estimates.summary import interval_sentence, summarize
 from api.pages.language import gettext as _
 from api.pages.language import page_language, page_url
@@ -58,8 +57,8 @@ def absolute_url(path: str) -> str:
 
 
 def is_open() -> bool:
-    """Whether everybody who reaches the service may read every address: there are no keys."""
-    return g.caller is LOCAL_CALLER
+    """Whether everybody who reaches the service may read the estimates of the current caller."""
+    return g.caller is not None and g.caller.is_anonymous
 
 
 def is_owner(kept: KeptEstimate) -> bool:

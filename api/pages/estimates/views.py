@@ -149,7 +149,7 @@ def complete(kept: KeptEstimate) -> KeptEstimate | Job:
     return services().estimates.completed(kept)
 
 
-@require_scope(Scope.PREDICT)
+@require_scope(Scope.PREDICT, Scope.ESTIMATE)
 def _own_job(estimate_id: str) -> Job:
     _wait(JobId(estimate_id), caller_id())
     job = services().jobs.get(JobId(estimate_id), caller_id())

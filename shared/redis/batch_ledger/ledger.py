@@ -99,7 +99,7 @@ class BatchLedger:
         client: connection to the broker instance.
         clock: Unix time, seconds.
         lease_s: time after which a step without renewal is overdue.
-        window: chunks of one batch in work at once.
+        window: chunks of one batch in work at once, at least.
         max_attempts: attempts before a step is exhausted.
     """
 
@@ -171,9 +171,12 @@ class BatchLedger:
             return bool(self._client.hexists(keys.batch_bytes_of(caller), batch_id))
 
     def forget_bytes(self, batch_id: BatchId, caller: CallerId) -> None:
-        """Record that a batch takes up nothing any more."""
+        """Record that a batch takes up nothing any more, and have the next scan read it."""
         with broker_errors():
-            self._client.hdel(keys.batch_bytes_of(caller), batch_id)
+            pipeline = self._client.pipeline(transaction=False)
+            pipeline.hdel(keys.batch_bytes_of(caller), batch_id)
+            pipeline.hdel(keys.RETAINED_BATCHES, batch_id)
+            pipeline.execute()
 
     def claim_export(self, batch_id: BatchId, name: str) -> bool:
         """Claim the making of an export; False if it is under way."""
@@ -285,6 +288,7 @@ class BatchLedger:
             pipeline.delete(*(key(batch_id) for key in own))
             pipeline.zrem(keys.batches_by_caller(caller), batch_id)
             pipeline.hdel(keys.batch_bytes_of(caller), batch_id)
+            pipeline.hdel(keys.RETAINED_BATCHES, batch_id)
             pipeline.execute()
 
     def renew(self, batch_id: BatchId, step: str) -> None:
@@ -292,9 +296,16 @@ class BatchLedger:
         with broker_errors():
             self._client.zadd(keys.batch_leases(batch_id), {step: self._lease_end()}, xx=True)
 
-    def advance(self, batch_id: BatchId) -> DueSteps:
-        """Lease the steps that are due, and return them."""
-        steps = self._run("ADVANCE", batch_id, self._lease_end(), self._window)
+    def advance(self, batch_id: BatchId, places: int = 0) -> DueSteps:
+        """Lease the steps that are due, and return them.
+
+        Args:
+            batch_id: of the batch.
+            places: number of bulk processes: with one chunk more in work than these, a process that
+                ends one finds the next at once.
+        """
+        window = max(self._window, places + 1)
+        steps = self._run("ADVANCE", batch_id, self._lease_end(), window)
         return DueSteps([step for step in steps if step != _ASSEMBLE], _ASSEMBLE in steps)
 
     def claim_overdue(self, batch_id: BatchId) -> list[str]:
@@ -363,14 +374,19 @@ class BatchLedger:
             ids = self._client.zrange(keys.OPEN_BATCHES, 0, -1)
         return [BatchId(batch_id.decode()) for batch_id in ids]
 
-    def claim_scan(self, interval_s: int) -> bool:
-        """Claim the scan of the blob store; False if the last one is recent."""
+    def claim_scan(self, for_s: int) -> bool:
+        """Claim the scan of the blob store for some time; False if the last one is recent."""
         with broker_errors():
-            claimed = self._client.set(keys.BATCH_SCAN_MARKER, 1, nx=True, ex=interval_s)
+            claimed = self._client.set(keys.BATCH_SCAN_MARKER, 1, nx=True, ex=for_s)
         return bool(claimed)
 
+    def finish_scan(self, interval_s: int) -> None:
+        """Have the next scan begin after the interval, unless one was requested meanwhile."""
+        with broker_errors():
+            self._client.expire(keys.BATCH_SCAN_MARKER, interval_s)
+
     def request_scan(self) -> None:
-        """Have the next sweep scan the blob store: a batch has no ledger."""
+        """Have the next sweep look for open batches in the blob store: one has no ledger."""
         with broker_errors():
             self._client.delete(keys.BATCH_SCAN_MARKER)
 

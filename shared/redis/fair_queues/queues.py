@@ -15,6 +15,9 @@ from shared.redis.connections import ConnectionCache, RedisClient, broker_errors
 from shared.redis.fair_queues import scripts
 from shared.redis.pipelines import Command, PipelinedCommands, ScriptCall, run_script
 
+WORKER_TIMEOUT_S = 15
+"""As in the scripts: an announcement of this age counts no more."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class WorkItem:
@@ -142,6 +145,17 @@ class FairQueue:
         """Remove the announcement of a worker that stops."""
         with broker_errors():
             self._client.hdel(f"{self._prefix}workers", worker)
+
+    def places(self) -> int:
+        """Number of items that the live workers take at once; 0: no worker has announced any."""
+        with broker_errors():
+            announced = self._client.hvals(f"{self._prefix}workers")
+        now, places = self._clock(), 0
+        for each in announced:
+            count, _, at = each.decode().partition(":")
+            if abs(now - float(at)) < WORKER_TIMEOUT_S:
+                places += int(count)
+        return places
 
     def load(self, caller: CallerId) -> QueueLoad:
         """The items that wait, and those of one caller among them."""

@@ -101,10 +101,34 @@ def test_the_language_is_that_of_the_option_else_of_the_locale(
     assert help_text.split()[0] in done.stdout
 
 
-def test_a_language_that_is_not_known_is_refused() -> None:
-    done = CliRunner().invoke(main, ["models", "--lang", "de", "list"])
-    assert done.exit_code == 2
-    assert "'fr', 'ar', 'en'" in done.stderr
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["models", "--lang", "de", "list"],
+        ["--lang", "de"],
+        ["--lang=de", "--help"],
+        ["status", "--lang", "de"],
+        ["predict", "--lang", "fr", "--lang", "de"],
+    ],
+)
+def test_a_language_that_is_not_known_is_refused_with_the_choices(arguments: list[str]) -> None:
+    done = CliRunner().invoke(main, arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == (
+        "carprice: --lang de: there is no such language; choose fr (French), ar (Arabic) or en"
+        " (English)\n"
+    )
+
+
+@pytest.mark.parametrize("given", ["FR", "fr_MA.UTF-8", "fr-FR"])
+def test_a_language_may_be_given_with_its_country(given: str) -> None:
+    done = CliRunner().invoke(main, ["--lang", given, "--help"])
+    assert done.stdout.startswith("Utilisation")
+
+
+def test_an_unknown_language_is_refused_in_the_language_of_the_locale() -> None:
+    done = CliRunner().invoke(main, ["--lang", "xx"], env={"LC_ALL": "fr_FR.UTF-8"})
+    assert "cette langue n'existe pas ; choisissez fr (français)" in done.stderr
 
 
 @pytest.mark.parametrize(

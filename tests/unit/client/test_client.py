@@ -15,6 +15,7 @@ import pytest
 import zstandard
 from click.testing import CliRunner
 
+from api.batches.schemas import UploadQuery
 from cli.main import main
 from cli.valuations import batch as batch_cli
 from cli.valuations import predict, printing, texts
@@ -232,8 +233,9 @@ def test_a_service_that_does_not_run_is_unreachable() -> None:
     def away(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused", request=request)
 
-    with pytest.raises(ServiceUnreachableError, match="http://service: refused"):
+    with pytest.raises(ServiceUnreachableError, match="http://service: the service") as error:
         client_of(away, retries=1).value(CAR)
+    assert (error.value.outage, error.value.url) == ("other", "http://service")
 
 
 def test_key_and_language_are_sent() -> None:
@@ -770,9 +772,55 @@ def test_each_refused_field_is_a_line_with_its_option(monkeypatch: pytest.Monkey
 def test_a_service_that_does_not_run_is_reported_with_its_address() -> None:
     done = CliRunner().invoke(predict.predict, [*CAR_BY_OPTIONS, "--url", "http://127.0.0.1:9"])
     assert done.exit_code == 2
-    assert done.stderr.startswith("http://127.0.0.1:9: ")
-    assert done.stderr.endswith(": is the service running? (make up)\n")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == (
+        "the service at http://127.0.0.1:9 does not answer: start it with `carprice up`, or name"
+        " another address with --url\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://nobody.invalid", "no host has this name; check --url"),
+        ("http://me:secret@nobody.invalid", "no host has this name; check --url"),
+        ("127.0.0.1:8000", "--url 127.0.0.1:8000 is no address of a service"),
+        ("http://127.0.0.1:800000", "ports end at 65535"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_reported_with_what_to_do(url: str, said: str) -> None:
+    done = CliRunner().invoke(predict.predict, [*CAR_BY_OPTIONS, "--url", url])
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert "secret" not in done.stderr
+    assert "Errno" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answered", "said"),
+    [
+        (httpx.ConnectTimeout("timed out"), "does not answer in time"),
+        (httpx.ReadError("[Errno 104] Connection reset by peer"), "broke before its answer"),
+        (httpx.ConnectError("[Errno 99] Cannot assign"), "cannot be reached (Cannot assign)"),
+    ],
+)
+def test_no_number_of_an_error_reaches_a_user(
+    monkeypatch: pytest.MonkeyPatch, answered: httpx.TransportError, said: str
+) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise answered
+
+    serve(monkeypatch, fail)
+    done = CliRunner().invoke(predict.predict, CAR_BY_OPTIONS)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert "Errno" not in done.stderr
+
+
+def test_another_server_at_the_address_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, lambda _: httpx.Response(200, text="<html>Welcome</html>"))
+    done = CliRunner().invoke(predict.predict, CAR_BY_OPTIONS)
+    assert done.exit_code == 2
+    assert "is not the car price service: name its address with --url" in done.stderr
 
 
 def cars_file(folder: Path) -> Path:
@@ -823,7 +871,7 @@ def test_progress_is_shown_on_terminals_only(
 
 def test_the_program_shows_its_version() -> None:
     done = CliRunner().invoke(main, ["--version"])
-    assert done.output.startswith("carprice, version ")
+    assert done.output == f"carprice {version.VERSION}\n"
 
 
 # The command for files
@@ -901,6 +949,30 @@ def test_suffix_or_option_select_the_format(
     done = run_batch(cars_file(tmp_path), "-o", *arguments)
     assert done.exit_code == 0, done.stderr
     assert seen == [asked]
+
+
+def test_the_options_of_an_upload_are_those_of_the_api(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bulk, sent = Bulk(), {}
+
+    def note(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            sent.update(request.url.params)
+        return bulk(request)
+
+    serve(monkeypatch, note)
+    options = {
+        "on_error": "abort", "key_column": "Ref", "encoding": "cp1252", "delimiter": "semicolon",
+        "decimal": "comma", "columns": "km_driven:Km, compteur,year:#5", "header": "3",
+        "constants": "company:BMW", "units": "km_driven:mi", "sheet": "Stock",
+    }  # fmt: skip
+    given = [part for name, text in options.items() for part in (f"--{name}", text)]
+    arguments = [each.replace("_", "-") if each.startswith("--") else each for each in given]
+    done = run_batch(cars_file(tmp_path), "-o", tmp_path / "out.csv", "--dry-run", *arguments)
+    assert done.exit_code == 0, done.stderr
+    assert sent == options | {"dry_run": "true", "header": "#3"}
+    assert sent.keys() == UploadQuery().fields.keys()
 
 
 def test_an_unknown_format_is_refused_before_the_upload(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_proxy_of_an_unknown_kind_is_an_error_of_the_client(
     monkeypatch.setenv("all_proxy", "gopher://proxy.example")
     with pytest.raises(ServiceUnreachableError, match=r"gopher://proxy\.example") as error:
         CarPriceClient("http://cars.example")
-    assert error.value.is_proxied
+    assert error.value.proxy is not None
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b'"x"', b"{}", b'{"id": "x"}', b"\xff"])

@@ -241,7 +241,7 @@ def test_a_price_a_digit_off_is_flagged(tmp_path: Path) -> None:
     assert report.suspects == 1
     assert report.suspect_rows == (9,)
     assert bool(table["price_suspect"][7])
-    assert "1 suspicious prices (rows 9)" in report.summary()
+    assert "1 suspicious price (rows 9)" in report.summary()
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,9 @@ def test_a_log_file_continues_after_a_full_disk_and_says_what_is_missing(
         ("# Something is wrong", "Something is wrong"),
         (
             "# Bad file format reading the append only file a.aof: make a backup",
-            "Bad file format reading the append only file a.aof: make a backup" + REPAIR_HINT,
+            REPAIR_HINT.format(
+                error="Bad file format reading the append only file a.aof: make a backup"
+            ),
         ),
         (
             "# Error writing to the AOF file: No space left on device",

@@ -338,7 +338,7 @@ def test_a_cancelled_batch_has_a_record_for_each_of_its_answers_and_no_other(
     assert audited(path) == answered
 
 
-def _die(*_: Any) -> None:
+def _die(*_: Any, **__: Any) -> None:
     raise Killed
 
 

@@ -19,6 +19,7 @@ from shared.domain.files.notes import NoteCount
 from shared.domain.ids import BatchId, CallerId, new_id
 from shared.domain.job import JobState
 from shared.queue.names import TaskName
+from shared.redis import keys
 from tests.batch_parts import BAD_ROW, CALLER, GOOD_ROW, HEADER, BulkPath, cars_csv
 from tests.conftest import Servers
 
@@ -341,6 +342,9 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, call: int) 
         ("blobs", "write_all", 4),
         ("blobs", "write_all", 9),
         ("blobs", "read", 9),
+        ("blobs", "load", 9),
+        ("blobs", "load_all", 1),
+        ("blobs", "mark_ended", 1),
         ("model", "estimate_columns", 2),
     ],
 )
@@ -590,3 +594,14 @@ def test_a_small_batch_does_not_wait_behind_a_large_one(path: BulkPath) -> None:
     assert steps < 30
     assert path.get(large).progress.counts.done < 1000
     assert len(path.queue) <= 6, "a batch has its window on the queue, and no more"
+
+
+def test_the_window_of_a_batch_follows_the_processes_that_are_alive(path: BulkPath) -> None:
+    path.places = 12
+    batch_id = path.accept(cars_csv(300))
+    for _ in range(8):
+        path.split.run(batch_id)
+    leased = path.client.zrange(keys.batch_leases(batch_id), 0, -1)
+    assert len([step for step in leased if step.isdigit()]) == path.places + 1
+    path.drain()
+    assert path.get(batch_id).progress.counts == RowCounts(valid=300)

@@ -8,6 +8,7 @@ import socketserver
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import pytest
 
 from shared.blobs.batch_files import BatchFiles, SplitState, chunk_name, chunk_of, part_name
 from shared.blobs.local import LocalBlobStore
-from shared.blobs.s3 import ATTEMPTS, PART_BYTES, S3BlobStore
+from shared.blobs.s3 import ATTEMPTS, BLOBS_AHEAD, S3BlobStore
+from shared.blobs.s3_writer import PART_BYTES, PARTS_AT_ONCE, S3Writer
 from shared.blobs.stores import BlobStore, open_blob_store
 from shared.domain.batch import BatchManifest, BatchOptions, BatchProgress, OnError
 from shared.domain.ids import BatchId, CallerId, new_id
@@ -161,6 +163,43 @@ def test_batches_are_listed_by_age(blobs: BlobStore) -> None:
     assert list(blobs.batches()) == [older, newer]
 
 
+def test_whole_blobs_are_read_at_once(blobs: BlobStore) -> None:
+    put(blobs, "parts/000000", LARGE)
+    put(blobs, "parts/000001", b"second")
+    assert blobs.load(BATCH, "parts/000000") == LARGE
+    assert blobs.load(BATCH, "parts/000000", 10) == LARGE[:10]
+    assert blobs.load(BATCH, "parts/000001", 10) == b"second"
+    assert list(blobs.load_all(BATCH, ["parts/000001", "parts/000000"])) == [b"second", LARGE]
+    with pytest.raises(FileNotFoundError):
+        blobs.load(BATCH, "parts/000002")
+    with pytest.raises(FileNotFoundError):
+        list(blobs.load_all(BATCH, ["parts/000000", "parts/000002"]))
+
+
+def test_an_open_batch_is_named_until_it_has_ended(blobs: BlobStore) -> None:
+    older, newer = BatchId(new_id(1_000.0)), BatchId(new_id(2_000.0))
+    for batch_id in (newer, older):
+        blobs.mark_open(batch_id)
+        blobs.mark_open(batch_id)
+        with blobs.write(batch_id, "manifest.json") as blob:
+            blob.write(b"{}")
+    assert list(blobs.open_batches()) == [older, newer] == list(blobs.batches())
+    blobs.mark_ended(older)
+    blobs.mark_ended(older)
+    assert newer in list(blobs.open_batches())
+    assert list(blobs.batches()) == [older, newer]
+
+
+def test_a_mark_in_a_bucket_is_removed_with_its_batch(
+    bucket: S3BlobStore, object_store: ObjectStore
+) -> None:
+    bucket.mark_open(BATCH)
+    assert len(object_store.stored(f"/open/{BATCH}")) == 1
+    BatchFiles(bucket).discard(BATCH)
+    assert object_store.stored(f"/open/{BATCH}") == []
+    assert list(bucket.open_batches()) == []
+
+
 def test_a_batch_whose_last_blob_is_removed_is_no_more(blobs: BlobStore) -> None:
     put(blobs, "source")
     blobs.remove(BATCH, ["source", "never-there"])
@@ -296,15 +335,92 @@ def test_a_batch_beside_one_that_is_discarded_stays(bucket: S3BlobStore) -> None
     assert list(bucket.batches()) == [other]
 
 
-def test_the_memory_of_a_writer_is_flat(bucket: S3BlobStore) -> None:
-    """The server lives in this process too and keeps what it gets: sizes are the store's own."""
-    with bucket.write(BATCH, "source") as blob:
-        sizes = []
-        for _ in range(8):
-            blob.write(LARGE[: PART_BYTES // 2])
-            buffer = blob._multipart.buffer if blob._multipart else blob._buffer
-            sizes.append(len(buffer.getvalue()))
-    assert max(sizes) <= 2 * PART_BYTES
+def test_the_memory_of_a_writer_is_flat(bucket: S3BlobStore, object_store: ObjectStore) -> None:
+    """The server lives in this process too and keeps what it gets: what waits is counted."""
+    object_store.traffic.latency_s = 0.05
+    try:
+        with bucket.write(BATCH, "source") as blob:
+            for _ in range(3 * PARTS_AT_ONCE):
+                blob.write(LARGE[:PART_BYTES])
+                waiting = sum(not part.done() for part in blob._sending)
+                assert blob._buffer.tell() <= PART_BYTES
+                assert waiting <= PARTS_AT_ONCE
+    finally:
+        object_store.traffic.latency_s = 0.0
+    assert bucket.size(BATCH, "source") == 3 * PARTS_AT_ONCE * PART_BYTES
+
+
+def test_parts_that_are_stored_out_of_order_make_the_same_object(
+    bucket: S3BlobStore, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = b"".join(bytes([number]) * (PART_BYTES // 2) for number in range(9)) + b"end"
+    store_part = S3Writer._store_part
+    stored = []
+
+    def later_parts_first(writer: S3Writer, number: int, body: bytes) -> None:
+        time.sleep(0.1 * (PARTS_AT_ONCE - number % PARTS_AT_ONCE))
+        store_part(writer, number, body)
+        stored.append(number)
+
+    monkeypatch.setattr(S3Writer, "_store_part", later_parts_first)
+    with bucket.write(BATCH, "results.csv") as blob:
+        for start in range(0, len(data), 1_000_003):
+            blob.write(data[start : start + 1_000_003])
+    assert stored != sorted(stored)
+    assert content(bucket, "results.csv") == data
+    assert object_store.unfinished() == []
+
+
+def test_a_part_that_is_refused_ends_the_writing(
+    bucket: S3BlobStore, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_part = S3Writer._store_part
+
+    def refused(writer: S3Writer, number: int, body: bytes) -> None:
+        if number == 2:
+            raise OSError(errno.EIO, "object store: refused")
+        store_part(writer, number, body)
+
+    monkeypatch.setattr(S3Writer, "_store_part", refused)
+    with (
+        pytest.raises(OSError, match="refused"),
+        bucket.write(BATCH, "results.csv") as blob,
+    ):
+        blob.write(LARGE * 3)
+    assert bucket.size(BATCH, "results.csv") is None
+    assert object_store.unfinished() == []
+
+
+def test_blobs_in_memory_and_whole_reads_are_one_request_each(
+    bucket: S3BlobStore, object_store: ObjectStore
+) -> None:
+    object_store.traffic.requests.clear()
+    bucket.write_all(BATCH, {"audit/000000": [LARGE[:PART_BYTES], b"more"], "parts/000000": [b"p"]})
+    assert bucket.load(BATCH, "audit/000000") == LARGE[:PART_BYTES] + b"more"
+    assert bucket.load(BATCH, "parts/000000", 100) == b"p"
+    with pytest.raises(FileNotFoundError):
+        bucket.load(BATCH, "parts/000001", 100)
+    assert bucket.size(BATCH, "parts/000001") is None
+    asked = [one.split()[0] for one in object_store.traffic.requests]
+    assert asked == ["PUT", "PUT", "GET", "GET", "GET", "HEAD"]
+
+
+def test_blobs_of_a_sequence_are_fetched_at_the_same_time(
+    bucket: S3BlobStore, object_store: ObjectStore
+) -> None:
+    names = [part_name(number) for number in range(20)]
+    for number, name in enumerate(names):
+        put(bucket, name, bytes([number]) * 1000)
+    object_store.traffic.requests.clear()
+    object_store.traffic.latency_s = 0.1
+    try:
+        fetched = bucket.load_all(BATCH, names)
+        first = next(fetched)
+        ahead = len(object_store.traffic.matching("GET", "/parts/"))
+        assert [first, *fetched] == [bytes([number]) * 1000 for number in range(20)]
+    finally:
+        object_store.traffic.latency_s = 0.0
+    assert 1 < ahead <= BLOBS_AHEAD + 1
 
 
 def test_a_reader_fetches_what_it_reads_and_little_more(

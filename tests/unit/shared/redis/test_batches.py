@@ -79,6 +79,17 @@ def test_chunks_are_sent_in_a_sliding_window(store: BatchLedger) -> None:
     assert store.advance(BATCH) == ([3], False)
 
 
+def test_more_processes_than_the_window_have_one_chunk_each_and_the_next_one(
+    store: BatchLedger,
+) -> None:
+    opened(store, 30)
+    assert len(store.advance(BATCH, 9).chunks) == 10
+    assert store.advance(BATCH, 9).chunks == []
+    assert finish(store, 3)
+    assert store.advance(BATCH, 9).chunks == [10]
+    assert len(store.advance(BATCH, 19).chunks) == 10
+
+
 def test_the_assembly_is_due_once_when_all_chunks_are_done(store: BatchLedger) -> None:
     opened(store, chunks=3)
     store.advance(BATCH)

@@ -284,6 +284,18 @@ def test_the_workers_that_are_alive_decide_how_much_is_in_flight(
     assert queue.dispatch() == PLACES
 
 
+def test_the_places_of_the_workers_that_are_alive_are_counted(
+    queue: FairQueue, clock: Clock
+) -> None:
+    assert queue.places() == PLACES
+    queue.announce("second", 7)
+    assert queue.places() == PLACES + 7
+    queue.withdraw("second")
+    assert queue.places() == PLACES
+    clock.now += 16
+    assert queue.places() == 0
+
+
 def test_all_that_was_in_flight_can_be_forgotten(queue: FairQueue, worker: Worker) -> None:
     for number in range(8):
         queue.enter(item(f"i{number}"))

@@ -1,0 +1,97 @@
+"""Calls about the service: its state, its models, the names it knows, its statistics."""
+
+from datetime import date
+
+from ..protocol.service import Service, SuggestedField
+from ..service import (
+    ModelVersion,
+    PredictionStatistics,
+    Readiness,
+    SaleStatistics,
+    Suggestion,
+    UsualValues,
+)
+from .blocking import BlockingCalls
+
+
+class ServiceCalls(BlockingCalls):
+    """Calls about the service. `timeout` is in total seconds; that of the client if None."""
+
+    _service: Service
+
+    def readiness(self, *, timeout: float | None = None) -> Readiness:
+        """Whether the service accepts work, and which of its checks fail.
+
+        Raises:
+            ServiceUnreachableError: it does not answer.
+        """
+        return self._run(self._service.readiness(self._limit(timeout)))
+
+    def models(self, *, timeout: float | None = None) -> list[ModelVersion]:
+        """The versions of the model, the newest first."""
+        return self._run(self._service.models(self._limit(timeout)))
+
+    def active_model(self, *, timeout: float | None = None) -> ModelVersion:
+        """The version that estimates the prices.
+
+        Raises:
+            UnavailableError: no version is active.
+        """
+        return self._run(self._service.active_model(self._limit(timeout)))
+
+    def model_card(self, version: str = "active", *, timeout: float | None = None) -> str:
+        """The model card of a version as Markdown, in the language of the client if it has that.
+
+        Raises:
+            NotFoundError: there is no such version, or it has no card.
+        """
+        return self._run(self._service.model_card(version, self._limit(timeout)))
+
+    def model_card_file(
+        self, name: str, version: str = "active", *, timeout: float | None = None
+    ) -> bytes:
+        """A file that a model card names, like a plot (`….png`) or `card.json`."""
+        return self._run(self._service.card_file(version, name, self._limit(timeout)))
+
+    def suggest(
+        self,
+        field: SuggestedField,
+        text: str = "",
+        *,
+        company: str = "",
+        model: str = "",
+        limit: int | None = None,
+        timeout: float | None = None,
+    ) -> list[Suggestion]:
+        """Values of a field of a car that may be meant, the likeliest first.
+
+        Args:
+            field: brand (`company`), model or trim (`edition`).
+            text: what is typed so far; empty: the most frequent values.
+            company: brand in any spelling, of models and trims.
+            model: model in any spelling, of trims.
+            limit: most values, up to ten; ten if None.
+            timeout: see the class.
+        """
+        steps = self._service.suggest(
+            field, text, self._limit(timeout), company=company, model=model, limit=limit
+        )
+        return self._run(steps)
+
+    def usual_values(
+        self, company: str, model: str, year: int, *, timeout: float | None = None
+    ) -> UsualValues:
+        """Usual fuel, gearbox, fiscal power and kilometres of a model of a year."""
+        limit = self._limit(timeout)
+        return self._run(self._service.usual_values(company, model, year, limit))
+
+    def prediction_statistics(
+        self, day: date | None = None, *, timeout: float | None = None
+    ) -> PredictionStatistics:
+        """Number, prices and durations of your valuations of a day in UTC; of today if None."""
+        limit = self._limit(timeout)
+        return self._run(self._service.prediction_statistics(day, limit))
+
+    def sale_statistics(self, *, timeout: float | None = None) -> list[SaleStatistics]:
+        """How right the estimates were, by model version, of the sales that you reported."""
+        return self._run(self._service.sale_statistics(self._limit(timeout)))
