@@ -148,26 +148,3 @@ def test_no_other_language_is_on_arabic_pages_that_wait(
 ) -> None:
     for state in states["ar"].values():
         assert_arabic(state.html, NAMES)
-
-
-def test_the_page_about_an_outage_loads_the_file_as_soon_as_it_answers(
-    open_page: Callable[..., Page], states: dict[Language, dict[str, State]]
-) -> None:
-    page = open_page("/")
-    outage, looks = states["fr"]["store"].html, []
-
-    def answer(route: Route) -> None:
-        path = route.request.url.partition("?")[0]
-        if "/assets/" in path:
-            route.continue_()
-        elif path.endswith(SHOWN):
-            route.fulfill(body=outage, content_type="text/html")
-        else:
-            looks.append(path)
-            html = outage if len(looks) == 1 else "<h1>De retour</h1>"
-            route.fulfill(body=html, content_type="text/html")
-
-    page.route("**/*", answer)
-    page.goto(SHOWN)
-    expect(page.locator("h1")).to_have_text("De retour")
-    assert "/fichiers/" in page.url

@@ -31,7 +31,6 @@ WITHOUT_ARGUMENT = {
     "get_job": {"include": "without effect: a job has what it was submitted with"},
     "get_results": {
         "delimiter": "`form` names whole dialects", "decimal": "as `delimiter`",
-        "redirect": "as of `get_rejected_rows`",
         "partial": "for a look at a batch that runs, in a browser",
         "redirect": "the client reads the results from the service",
     },

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from api.batches import cell_corrections, rows
+from api.batches import cell_corrections
+from api.batches.rows import reading
 from api.batches.rows.reading import BatchRows, ResultRow, RowPage, RowQuery
 from shared.blobs.row_index import RowFilter, RowOrder
 from shared.domain.batch import Batch, ResultTable, RowCounts
@@ -128,7 +129,7 @@ def test_a_text_in_a_cell_selects_rows_in_every_order(
     assert stocks(page_of(path, batch, text="a4")) == ["A4"]
     for none in ("valued", "rejected", "A1;Dacia", "prix"):
         assert page_of(path, batch, text=none).total == 0, none
-    monkeypatch.setattr(rows, "SEARCH_MAX_ROWS", 5)
+    monkeypatch.setattr(reading, "SEARCH_MAX_ROWS", 5)
     with pytest.raises(TooManyRowsForSearch):
         page_of(path, batch, text="essence")
 
