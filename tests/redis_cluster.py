@@ -132,8 +132,10 @@ def demote_by_hand(brokers: SentinelService) -> None:
 
 def _server(folder: Path, *options: str, place: Place = LOOPBACK) -> RedisServer:
     port = reserve_port()
+    # Its folder by name: a command that enters mount namespaces starts in the root folder.
     arguments = [
-        server_program("redis-server"), "--port", str(port), "--bind", place.address,
+        server_program("redis-server"), "--dir", str(folder / str(port)),
+        "--port", str(port), "--bind", place.address,
         "--protected-mode", "no",
         "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0",
         "--repl-ping-replica-period", "1", *options,

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.cluster.cluster import WORKER_KINDS
 from benchmarks.cluster.hosts import Host
-from benchmarks.cluster.run import NO_NAMESPACES, Run
+from benchmarks.cluster.run import NO_NAMESPACES, Run, passes
 from benchmarks.cluster.shared_state import key_status
 from benchmarks.cluster.work import kill_workers, submitting
 from benchmarks.faults.load import Connection, answers_of, car, rows_csv
@@ -239,6 +239,7 @@ def check_return(run: Run) -> None:
         is_kept=http.client.OK not in statuses and http.client.UNAUTHORIZED in statuses,
     )
     run.cluster.await_complete()
+    passes(lambda: set(run.cluster.serving()) == {version}, TIMEOUT_S)
     serving = run.cluster.serving()
     run.table.add(
         "a version that was activated meanwhile is served by the hosts that come back",
