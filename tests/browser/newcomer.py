@@ -87,11 +87,11 @@ class Newcomer:
         self.click("button", "Estimate the price")
         expect(self.page).to_have_url(re.compile("/estimations/"))
 
-    def looks_at_page(self, language: Language | None = None) -> None:
+    def looks_at_page(self) -> None:
         """The page is in the person's language and fits the phone."""
-        html, language = self.page.locator("html"), language or self.language
-        expect(html).to_have_attribute("lang", language)
-        if direction(language) == "rtl":
+        html = self.page.locator("html")
+        expect(html).to_have_attribute("lang", self.language)
+        if direction(self.language) == "rtl":
             expect(html).to_have_attribute("dir", "rtl")
         width = self.page.evaluate("document.documentElement.scrollWidth")
         assert width <= PHONE["width"], f"{self.page.url} is {width} px wide"

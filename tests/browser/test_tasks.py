@@ -166,7 +166,9 @@ def test_read_the_api_page(newcomer: Newcomer) -> None:
     operation = page.locator(".opblock", has=page.locator('[data-path="/predict"]'))
     newcomer.act("Value one car", operation.click)
     expect(operation.get_by_role("button", name="Try it out")).to_be_visible()
-    newcomer.looks_at_page("en")
+    newcomer.looks_at_page()
+    expect(page.locator("body > main")).to_have_attribute("lang", "en")
+    expect(page.locator("body > main")).to_have_attribute("dir", "ltr")
 
 
 def test_print(newcomer: Newcomer) -> None:

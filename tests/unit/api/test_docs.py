@@ -115,7 +115,7 @@ def test_the_document_says_how_long_a_caller_may_wait_and_what_is_too_large(clie
 def test_the_english_description_has_a_way_back_in_the_reader_s_language(client, page):
     answer = client.get(f"{page}?lang=ar")
     assert answer.headers["Content-Language"] == "ar"
-    assert '<html lang="ar" dir="ltr">' in answer.text
+    assert '<html lang="ar" dir="rtl">' in answer.text
     assert '<main lang="en" dir="ltr">' in answer.text
     assert '<header class="bar" lang="ar" dir="rtl">' in answer.text
     assert 'href="/?lang=ar"' in answer.text
