@@ -37,8 +37,13 @@ def caller_id() -> CallerId:
 
 
 def transferring_caller() -> str:
-    """The caller, as `ConcurrencyLimiter` names it: empty while there are no keys."""
-    return g.caller.id if g.caller is not None and g.caller.key_id else ""
+    """The caller, as `ConcurrencyLimiter` names it: empty while there are no keys.
+
+    Visitors of a demonstration are named apart by address, so that one leaves slots to others.
+    """
+    if g.caller is None or not g.caller.key_id:
+        return ""
+    return str(g.caller.bucket or g.caller.id)
 
 
 def admission() -> "Admission":

@@ -47,7 +47,14 @@ _LOCAL_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain")
 """Last labels of names that no public DNS server resolves."""
 
 METADATA_ADDRESSES = frozenset(
-    map(ip_address, ("169.254.169.254", "168.63.129.16", "100.100.100.200", "fd00:ec2::254"))
+    map(
+        ip_address,
+        (
+            *("169.254.169.254", "169.254.170.2", "169.254.170.23"),
+            *("fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"),
+            *("168.63.129.16", "100.100.100.200"),
+        ),
+    )
 )
 """Where cloud providers give credentials to their machines; never called, whatever is allowed."""
 

@@ -111,8 +111,9 @@ return 1
 """
 )
 
-# Removes jobs that are in a segment from Redis. One that changed meanwhile stays; what the segment
-# has of it, or of one that its caller has deleted, is to be removed there.
+# Removes jobs that are in a segment from Redis. What a job with a callback takes counts until it
+# expires, because the record of its webhook stays. One that changed meanwhile stays; what the
+# segment has of it, or of one that its caller has deleted, is to be removed there.
 # KEYS: lease, deletions.  ARGV: id of the segment, prefixes of jobs, tombstones, jobs of a caller
 # and usage of ended jobs, mark of the tombstones of deleted jobs, packed jobs: id, caller, when it
 # ended.
@@ -123,10 +124,10 @@ REMOVE = (
 for _, job in ipairs(cmsgpack.unpack(ARGV[9])) do
   local id, caller, finished_at = unpack(job)
   local name, seen = ARGV[4] .. id, ARGV[5] .. id
-  local stored = redis.call('HMGET', name, 'finished_at', 'memory', 'kept_until')
+  local stored = redis.call('HMGET', name, 'finished_at', 'memory', 'kept_until', 'callback')
   if stored[1] == finished_at then
     local kept = ARGV[7] .. caller
-    if stored[3] and redis.call('HEXISTS', kept, 'm:' .. stored[3]) == 1 then
+    if stored[3] and not stored[4] and redis.call('HEXISTS', kept, 'm:' .. stored[3]) == 1 then
       redis.call('HINCRBY', kept, 'm:' .. stored[3], -stored[2])
     end
     redis.call('DEL', name, seen)

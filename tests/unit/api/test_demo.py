@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from api.app import create_app
+from api.http.context import transferring_caller
 from api.middleware.visitors import LIMITS, visitor
 from launcher.preflight import CannotStartError, check_keys, prepare_home
 from shared.keys.entries import Scope, new_key
@@ -129,6 +130,17 @@ def test_each_address_has_its_own_limit(client):
     assert statuses[: LIMITS.capacity] == [422] * LIMITS.capacity
     assert statuses[-1] == 429
     assert client.post("/predict", json={}, environ_base=second).status_code == 422
+
+
+def test_a_slow_visitor_leaves_slots_to_others(settings):
+    """Slots of slow bodies are counted by address, as requests are."""
+    app = create_app(settings)
+    names = set()
+    for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+        with app.test_request_context("/", environ_base={"REMOTE_ADDR": address}):
+            app.preprocess_request()
+            names.add(transferring_caller())
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,8 @@ def test_addresses_of_credentials_are_never_allowed() -> None:
     assert not LOCAL.permits(ip_address("169.254.169.254"))
     everything = AddressPolicy.of("0.0.0.0/0,::/0")
     for text in ("169.254.169.254", "::ffff:169.254.169.254", "::169.254.169.254",
-                 "64:ff9b::169.254.169.254", "2002:a9fe:a9fe::1", "fd00:ec2::254"):  # fmt: skip
+                 "64:ff9b::169.254.169.254", "2002:a9fe:a9fe::1", "fd00:ec2::254",
+                 "fd00:ec2::23", "fd20:ce::254", "169.254.170.2", "169.254.170.23"):  # fmt: skip
         assert not everything.permits(ip_address(text))
     assert everything.permits(ip_address("fd00:ec2::1"))
     assert LOCAL.permits(ip_address("169.254.1.1"))

@@ -28,6 +28,7 @@ from shared.redis.job_store.archive import JobArchive
 from shared.redis.job_store.memory import JobUsageCounts
 from shared.redis.job_store.segment_writing import LEASE_S
 from shared.redis.job_store.segments import SegmentCatalogue
+from shared.redis.webhooks.records import DELIVERY_BYTES
 from tests.conftest import ROOT
 from tests.job_archive import ME, OTHER, RETENTION_S, ArchiveBench, segments
 from tests.object_store import BUCKET, running_object_store
@@ -282,6 +283,14 @@ def test_usage_of_a_caller_loses_what_has_left_redis(bench):
     assert after.blob_bytes == before.blob_bytes, "its cars and prices are still there"
     bench.jobs.delete(job.id, ME)
     assert counts.usage(ME).blob_bytes == 0
+
+
+def test_what_a_webhook_takes_counts_after_its_job_has_left_redis(bench):
+    counts = JobUsageCounts(bench.broker, bench.clock)
+    bench.ended(callback=Callback(url="https://shop.example/done", key_id="", language="fr"))
+    before = counts.usage(ME)
+    assert bench.move() == 1
+    assert counts.usage(ME).memory_bytes == before.memory_bytes > DELIVERY_BYTES
 
 
 def test_payloads_of_moved_jobs_are_kept(bench):
