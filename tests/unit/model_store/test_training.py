@@ -319,7 +319,7 @@ def test_a_model_of_old_listings_can_quote_a_later_level(
     stored = json.loads((registry.folder(restated.id) / CALIBRATION_FILE).read_text())
     # The prices are restated, but the listings are as old as they were.
     assert stored["growth"]["lag_months"] == month_number(wanted) - month_number(until)
-    assert "by the reference growth, because all listings are of one month" in result.stderr
+    assert "by the reference growth, because all are of one month" in result.stderr
     assert f"the age counts from {until}" in result.stderr
     beyond = run(train, "--data", path, "--price-level", "2099-01")
     assert beyond.exit_code == 2
