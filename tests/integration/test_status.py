@@ -12,6 +12,10 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.integration
 
 
+HERE = {"CARPRICE_URL": ""}
+"""The service of this home, with its servers; of an address, only what it tells by HTTP."""
+
+
 @pytest.fixture
 def carprice(service):
     """A function that runs a command in the environment of the shared service."""
@@ -33,7 +37,7 @@ def carprice(service):
 
 
 def test_the_status_tells_workers_queues_and_the_model(carprice, service):
-    found = json.loads(carprice("status", "--json").stdout)
+    found = json.loads(carprice("status", "--json", **HERE).stdout)
     assert found["parts"]["api"] == {"address": service.url, "ok": True, "error": None}
     assert found["parts"]["broker"]["ok"]
     assert set(found["queues"]) == {"interactive", "bulk", "control"}
@@ -43,7 +47,7 @@ def test_the_status_tells_workers_queues_and_the_model(carprice, service):
 
 
 def test_the_exit_code_tells_whether_something_does_not_work(carprice):
-    broken = carprice("status", "--json", FLOWER_PORT="1", FLOWER_ADDRESS="127.0.0.1")
+    broken = carprice("status", "--json", **HERE, FLOWER_PORT="1", FLOWER_ADDRESS="127.0.0.1")
     assert broken.returncode == 1
     found = json.loads(broken.stdout)
     assert found["healthy"] is False

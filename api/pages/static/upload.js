@@ -38,16 +38,20 @@ function check() {
   return !text;
 }
 
-// The answer is the same page with the reasons; the chosen file moves to its form.
+// The answer is the same page with the reasons; the chosen file moves to its form. False if it is
+// no page of the service, but that of a proxy.
 function showRefusal(html, files) {
   const page = new DOMParser().parseFromString(html, "text/html");
+  const shown = page.querySelector("main#contenu");
+  if (!shown) return false;
   document.title = page.title;
-  document.querySelector("main").replaceWith(document.adoptNode(page.querySelector("main")));
-  if (!input()) return;
+  document.querySelector("main").replaceWith(document.adoptNode(shown));
+  if (!input()) return true;
   input().files = files;
   document.querySelector('label[for="file"]').textContent = form().dataset.fileLabel;
   document.querySelector(".alert.error")?.focus();
   prepare();
+  return true;
 }
 
 function enable(isEnabled) {
@@ -61,6 +65,11 @@ function send(event) {
   const address = event.submitter?.getAttribute("formaction") ?? form().getAttribute("action");
   const texts = form().dataset;
   const exchange = new XMLHttpRequest();
+  const fail = () => {
+    status(texts.broken, true);
+    progress(null);
+    enable(true);
+  };
   const percents = new Intl.NumberFormat(document.documentElement.lang, { style: "percent" });
   exchange.upload.addEventListener("progress", ({ loaded, total }) => {
     progress(Math.floor((100 * loaded) / total));
@@ -71,15 +80,11 @@ function send(event) {
     const asked = new URL(address, location.href);
     if (new URL(exchange.responseURL).pathname !== asked.pathname) {
       location.assign(exchange.responseURL);
-    } else {
-      showRefusal(exchange.responseText, files);
+    } else if (!showRefusal(exchange.responseText, files)) {
+      fail();
     }
   });
-  exchange.addEventListener("error", () => {
-    status(texts.broken, true);
-    progress(null);
-    enable(true);
-  });
+  exchange.addEventListener("error", fail);
   exchange.open("POST", address);
   exchange.send(new FormData(form()));
   enable(false);
