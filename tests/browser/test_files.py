@@ -1,6 +1,7 @@
 """The file page in a real browser: upload, progress, download."""
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,18 @@ def test_common_values_and_a_missing_header_are_options(
     page.get_by_role("button", name="Vérifier seulement").click()
     expect(page.get_by_role("heading", name="Vérifié")).to_be_visible()
     expect(page.locator("#valid")).to_have_text("2")
+
+
+def test_an_upload_that_a_proxy_answers_can_be_sent_again(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page("/fichiers")
+    page.route(
+        re.compile(r"/fichiers(/[a-z]+)?(\?.*)?$"),
+        lambda route: route.fulfill(
+            content_type="text/html", body="<html><body>Sign in first</body></html>"
+        ),
+    )
+    upload(page, tmp_path, FRENCH)
+    expect(page.get_by_text("Vérifiez la connexion et réessayez.")).to_be_visible()
+    expect(page.get_by_role("button", name="L'estimer tout de suite")).to_be_enabled()
