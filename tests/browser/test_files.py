@@ -150,7 +150,7 @@ def test_an_upload_that_a_proxy_answers_can_be_sent_again(
     page.route(
         re.compile(r"/fichiers(/[a-z]+)?(\?.*)?$"),
         lambda route: route.fulfill(
-            content_type="text/html", body="<html><body>Sign in first</body></html>"
+            content_type="text/html", body="<p>Sign in first</p>"
         ),
     )
     upload(page, tmp_path, FRENCH)
