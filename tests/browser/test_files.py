@@ -149,9 +149,7 @@ def test_an_upload_that_a_proxy_answers_can_be_sent_again(
     page = open_page("/fichiers")
     page.route(
         re.compile(r"/fichiers(/[a-z]+)?(\?.*)?$"),
-        lambda route: route.fulfill(
-            content_type="text/html", body="<p>Sign in first</p>"
-        ),
+        lambda route: route.fulfill(content_type="text/html", body="<p>Sign in first</p>"),
     )
     upload(page, tmp_path, FRENCH)
     expect(page.get_by_text("Vérifiez la connexion et réessayez.")).to_be_visible()
