@@ -45,9 +45,11 @@ def with_language(response: HttpResponse, language: Language) -> HttpResponse:
 
 def with_vary(headers: Sequence[tuple[str, str]], name: str) -> list[tuple[str, str]]:
     """The headers of a response that also depends on the request header `name`."""
-    names = [value for key, value in headers if key == "Vary"]
+    named = ", ".join(value for key, value in headers if key == "Vary")
+    if name in named.split(", "):
+        return list(headers)
     others = [each for each in headers if each[0] != "Vary"]
-    return [*others, ("Vary", ", ".join([*names, name]))]
+    return [*others, ("Vary", f"{named}, {name}" if named else name)]
 
 
 def json_response(body: Any, status: int = 200) -> Response:

@@ -11,7 +11,7 @@ from werkzeug.http import quote_etag
 
 from api.http.compression import ACCEPT_ENCODING
 from api.http.conditional import is_named
-from api.http.responses import JSON, HttpResponse
+from api.http.responses import ACCEPT_LANGUAGE, JSON, HttpResponse
 from api.jobs.list_json import ListForm, list_columns, list_json
 from api.jobs.reading import JobView
 from api.jobs.schemas import ModelIdentity, accepted_headers, serialize_job
@@ -125,7 +125,8 @@ def not_modified(etag: str, if_none_match: str) -> HttpResponse | None:
     if not if_none_match or not is_named(etag, if_none_match):
         return None
     # It has no media type, by which other responses get this `Vary` when they are sent.
-    headers = [CACHE_CONTROL, ("ETag", etag), ("Vary", ACCEPT_ENCODING)]
+    vary = f"{ACCEPT_LANGUAGE}, {ACCEPT_ENCODING}"
+    headers = [CACHE_CONTROL, ("ETag", etag), ("Vary", vary)]
     return HttpResponse(int(HTTPStatus.NOT_MODIFIED), headers, b"")
 
 

@@ -115,7 +115,8 @@ def unreachable_text(error: CarPriceError, url: str, language: Language) -> str:
         return message("no-answer", language, url=url)
     if error.proxy is None:
         return message(error.outage, language, url=url, reason=error.reason)
-    text = message("proxy-fails", language, url=url, proxy=error.proxy)
+    key = "proxy-refused" if error.outage == "refused" else "proxy-fails"
+    text = message(key, language, url=url, proxy=error.proxy)
     return f"{text} ({error.reason})" if error.reason else text
 
 

@@ -36,6 +36,10 @@ MESSAGES: Mapping[str, str] = {
         " http://127.0.0.1:8000"
     ),
     "other": mark("the service at {url} cannot be reached ({reason}): check --url"),
+    "proxy-refused": mark(
+        "the service at {url} is not reached: the proxy {proxy} refused the connection; is the"
+        " proxy right? (NO_PROXY names hosts that need none)"
+    ),
     "proxy-fails": mark(
         "the service at {url} does not answer through the proxy {proxy}: is the proxy right?"
         " (NO_PROXY names hosts that need none)"
