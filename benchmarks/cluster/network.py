@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from benchmarks.processes import ROOT
 from tests.small_disk import unshare_command
 
 INSIDE = "CARPRICE_CLUSTER_INSIDE"
@@ -106,7 +107,7 @@ class Network:
             raise RuntimeError(f"no namespaces for {name}")
         place = Place(
             f"{PREFIX}.{self._number}",
-            ("nsenter", "-t", str(holder.pid), "-n", "-u", "-m"),
+            ("nsenter", "-t", str(holder.pid), "-n", "-u", "-m", f"--wd={ROOT}"),
             holder.pid,
         )
         self._connect(place, f"host{self._number}")
