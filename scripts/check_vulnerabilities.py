@@ -23,7 +23,7 @@ from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).parents[1]
 ADVISORIES = ROOT / "requirements" / "advisories.json"
-LOCK_FILES = ("requirements/runtime.txt", "requirements/dev.txt")
+LOCK_FILES = tuple(f"requirements/{name}.txt" for name in ("installer", "runtime", "dev"))
 MAX_AGE_DAYS = 90
 """A warning is printed if the newest advisory is older."""
 

@@ -62,7 +62,7 @@ def test_no_folder_has_too_many_modules() -> None:
     } == {}
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev"])
+@pytest.mark.parametrize("name", ["installer", "runtime", "api", "dev"])
 def test_locks_have_hashes_and_name_no_registry(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     assert not re.search(r"https?://|file:|index-url|find-links", text)
@@ -73,7 +73,7 @@ def test_locks_have_hashes_and_name_no_registry(name: str) -> None:
             assert "--hash=sha256:" in block, block.partition("\n")[0]
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev"])
+@pytest.mark.parametrize("name", ["installer", "runtime", "dev"])
 def test_every_required_package_is_locked_and_has_a_reason(name: str) -> None:
     wanted = (ROOT / "requirements" / f"{name}.in").read_text(encoding="utf-8").splitlines()
     locked = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
