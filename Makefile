@@ -98,7 +98,7 @@ cluster-test: $(DEV) ## Several hosts on this machine: guarantees across them (A
 	@$(BIN)/python -m benchmarks.cluster $(ARGS)
 
 ##@ Maintain
-.PHONY: lock messages settings dashboards client env clean
+.PHONY: lock messages settings dashboards client sbom env clean
 lock: $(RUNTIME) ## Update the lock files from requirements/*.in
 	@$(LOCK) $(LOCK_FLAGS) requirements/installer.in -o requirements/installer.txt
 	@$(LOCK) $(NOT_LOCKED) $(LOCK_FLAGS) requirements/runtime.in -o requirements/runtime.txt
@@ -118,6 +118,9 @@ dashboards: $(DEV) ## Write Grafana's JSON from monitoring/grafana/dashboards.ym
 client: $(RUNTIME) ## Build the wheel of the client package into dist/
 	@scripts/build-client.sh dist $(BIN)/python
 
+sbom: $(DEV) ## Write the bill of materials of the runtime packages into dist/ (CycloneDX)
+	@$(BIN)/python -m scripts.write_sbom dist/carprice.cdx.json
+
 env: ## Write .env with fresh secrets for docker compose
 	@scripts/make-env.sh
 
@@ -128,7 +131,7 @@ clean: ## Remove environment, caches and reports (models and ./var stay)
 
 # ---------------------------------------------------------------------------- the environment
 
-$(PACKAGES): requirements/runtime.txt
+$(PACKAGES): requirements/installer.txt requirements/runtime.txt
 	@scripts/make-venv.sh "$(PYTHON)" $(VENV)
 	@echo "carprice: installing what the service needs (once, less than a minute)"
 	@$(INSTALL) --require-hashes -r requirements/runtime.txt
