@@ -98,7 +98,7 @@ cluster-test: $(DEV) ## Several hosts on this machine: guarantees across them (A
 	@$(BIN)/python -m benchmarks.cluster $(ARGS)
 
 ##@ Maintain
-.PHONY: lock messages settings dashboards client sbom env clean
+.PHONY: lock messages settings dashboards client sbom site screenshots env clean
 lock: $(RUNTIME) ## Update the lock files from requirements/*.in
 	@$(LOCK) $(LOCK_FLAGS) requirements/installer.in -o requirements/installer.txt
 	@$(LOCK) $(NOT_LOCKED) $(LOCK_FLAGS) requirements/runtime.in -o requirements/runtime.txt
@@ -121,11 +121,17 @@ client: $(RUNTIME) ## Build the wheel of the client package into dist/
 sbom: $(DEV) ## Write the bill of materials of the runtime packages into dist/ (CycloneDX)
 	@$(BIN)/python -m scripts.write_sbom dist/carprice.cdx.json
 
+site: $(DEV) ## Build the documentation site into site/
+	@NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
+
+screenshots: $(DEV) ## Renew the pictures of the documentation (needs Chromium)
+	@CARPRICE_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/browser/test_site_images.py
+
 env: ## Write .env with fresh secrets for docker compose
 	@scripts/make-env.sh
 
 clean: ## Remove environment, caches and reports (models and ./var stay)
-	@rm -rf $(VENV) .venv-peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	@rm -rf $(VENV) .venv-peers build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache .coverage .coverage.* htmlcov reports
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

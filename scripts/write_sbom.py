@@ -35,7 +35,15 @@ def main() -> None:
 
 
 def _install(python: Path, *options: str) -> None:
-    command = [PROGRAMS / "uv", "pip", "install", "--quiet", "--python", python, "--no-deps"]
+    command = [
+        str(PROGRAMS / "uv"),
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        str(python),
+        "--no-deps",
+    ]
     subprocess.run([*command, *options], cwd=ROOT, check=True)
 
 
@@ -55,8 +63,8 @@ def bill_of_materials(python: Path) -> dict[str, Any]:
     bill: dict[str, Any] = json.loads(
         subprocess.check_output(
             [
-                *(PROGRAMS / "cyclonedx-py", "environment", "--output-reproducible"),
-                *("--of", "JSON", python),
+                *(str(PROGRAMS / "cyclonedx-py"), "environment", "--output-reproducible"),
+                *("--of", "JSON", str(python)),
             ]
         )
     )

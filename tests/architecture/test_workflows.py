@@ -50,8 +50,8 @@ def test_a_file_is_valid(schema: str, file: Path) -> None:
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
 def test_commands_are_targets_of_make(workflow: Path) -> None:
     used = set(re.findall(r"\bmake ([a-z][\w-]*)", commands(workflow)))
-    assert used
     assert used <= MAKE_TARGETS
+    assert used or workflow.stem == "vulnerabilities"
 
 
 def test_every_supported_python_is_checked_on_both_architectures() -> None:

@@ -1,4 +1,4 @@
-"""The README's examples, run unchanged against the running service."""
+"""The examples of the README and the quick start, run unchanged against the running service."""
 
 import json
 import re
@@ -32,7 +32,11 @@ def examples(block: str) -> list[tuple[str, str]]:
     return [*pairs, (command, "\n".join(shown))]
 
 
-BLOCKS = [examples(block) for block in BLOCK.findall((ROOT / "README.md").read_text())]
+BLOCKS = [
+    examples(block)
+    for page in ("README.md", "docs/quick-start.md")
+    for block in BLOCK.findall((ROOT / page).read_text())
+]
 
 
 def shape(text):
