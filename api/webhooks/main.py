@@ -28,6 +28,7 @@ from shared.redis.job_store.store import JobStore
 from shared.redis.servers import refuse_cluster, with_server_urls
 from shared.redis.webhooks.store import WebhookStore
 from shared.settings import Settings
+from shared.tracing.current import start_tracing
 from shared.webhooks.addresses import AddressPolicy
 from shared.webhooks.shared_secrets import open_webhook_secrets
 
@@ -96,6 +97,7 @@ async def deliver(settings: Settings) -> None:
 def main() -> None:
     """Run the process."""
     settings = with_server_urls(Settings.from_env())
+    start_tracing("webhooks")
     configure_logging(settings.log_level, "webhooks")
     refuse_cluster(settings.redis_url)
     if settings.metrics_port:
