@@ -42,7 +42,7 @@ class TracedApplication:
 
         def send_noting(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                _note_status(span, message["status"])
+                _note_response(span, message)
             return send(message)
 
         with as_current(span):
@@ -87,6 +87,11 @@ def with_spans(application: AsgiApplication) -> AsgiApplication:
     return application if own is None else TracedApplication(application, own)
 
 
-def _note_status(span: Span, status: int) -> None:
+def _note_response(span: Span, message: Message) -> None:
+    """Note the status of a response, and what the result cache had."""
+    status = message["status"]
     span.attributes["http.response.status_code"] = status
     span.is_error = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    for name, value in message["headers"]:
+        if name == b"cache-status":
+            span.attributes["http.response.header.cache-status"] = value.decode("latin-1")

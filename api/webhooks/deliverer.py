@@ -19,7 +19,7 @@ from shared.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_SECONDS, WEBHOOKS
 from shared.redis.webhooks.records import Delivery, RecordedEnd
 from shared.redis.webhooks.store import EXPIRED, TAKE_IN_MAX, Claimed, Places, WebhookStore
 from shared.tracing.context import Span, SpanKind
-from shared.tracing.current import as_current, child_span, tracer
+from shared.tracing.current import as_current, child_span, trace_members, tracer
 from shared.webhooks.addresses import CallbackAddress, parse_address
 from shared.webhooks.secret_store import SecretStoreError, WebhookSecrets
 from shared.webhooks.signing import signature_headers
@@ -230,6 +230,7 @@ class WebhookDeliverer:
             outcome=str(attempt.outcome),
             status=attempt.status,
             attempts=delivery.attempts,
+            **trace_members(end.callback.trace),
         )
         if due >= delivery.give_up_at:
             self._give_up(claimed, delivery)

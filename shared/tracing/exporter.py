@@ -91,7 +91,7 @@ class SpanExporter:
         queue.append(span)
         if self._thread is None:
             self._start()
-        if len(queue) == configuration.max_batch:
+        if len(queue) >= configuration.max_batch and not self._wake.is_set():
             self._wake.set()
 
     def close(self) -> None:
