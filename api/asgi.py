@@ -31,8 +31,8 @@ GC_THRESHOLD = 20_000
 """New objects after which the garbage collector looks for cycles among them: some megabytes."""
 
 settings = with_server_urls(Settings.from_env())
-start_tracing("api")
 configure_logging(settings.log_level, "api")
+start_tracing("api")
 refuse_cluster(settings.redis_url, settings.cache_url)
 flask_app = create_app(settings)
 fast_path = create_asgi_app(flask_app)

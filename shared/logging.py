@@ -11,14 +11,14 @@ from typing import Any
 
 import structlog
 
-from shared.tracing.current import current_members, is_tracing
+from shared.tracing.current import current_members
 
 REFUSALS = ("READONLY ", "read only replica", "NOREPLICAS ", "MASTERDOWN ", "CLUSTERDOWN ")
 """Parts of the answers of a Redis server that may not be written."""
 
 
 def configure_logging(level: str, process: str) -> None:
-    """Write the logs of this process to standard error as JSON lines, after `start_tracing`.
+    """Write the logs of this process to standard error as JSON lines.
 
     Args:
         level: debug, info, warning or error.
@@ -27,7 +27,7 @@ def configure_logging(level: str, process: str) -> None:
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     shared_processors: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
-        *([add_trace] if is_tracing() else []),
+        add_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     ]

@@ -25,8 +25,8 @@ from worker.tasks import register_tasks
 def make_app() -> Celery:
     """The configured application with its tasks."""
     settings = with_server_urls(Settings.from_env())
-    start_tracing("worker")
     configure_logging(settings.log_level, "worker")
+    start_tracing("worker")
     refuse_cluster(settings.redis_url, settings.cache_url)
     # Celery warns about root because of pickle; these workers accept msgpack and JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)

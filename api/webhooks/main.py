@@ -97,8 +97,8 @@ async def deliver(settings: Settings) -> None:
 def main() -> None:
     """Run the process."""
     settings = with_server_urls(Settings.from_env())
-    start_tracing("webhooks")
     configure_logging(settings.log_level, "webhooks")
+    start_tracing("webhooks")
     refuse_cluster(settings.redis_url)
     if settings.metrics_port:
         liveness = LoopLiveness(partial(is_answering, settings.redis_url))

@@ -51,7 +51,7 @@ def read_configuration(
     """What the environment says; None if tracing is off.
 
     Args:
-        process: kind of this process: api, worker, beat or webhooks.
+        process: kind of this process: api, worker or webhooks.
         env: the variables; those of the process by default.
 
     Raises:

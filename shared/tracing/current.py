@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from shared.tracing.configuration import read_configuration
+import structlog
+
+from shared.tracing.configuration import TracingError, read_configuration
 from shared.tracing.context import Span, SpanKind, TraceContext
 
 if TYPE_CHECKING:
     from shared.tracing.tracer import Tracer
 
+log = structlog.get_logger("carprice.tracing")
 _current: ContextVar[Span | None] = ContextVar("span", default=None)
 _tracer: "Tracer | None" = None
 
@@ -22,12 +25,14 @@ def start_tracing(process: str) -> None:
     """Trace in this process and those that it forks, if the environment says so.
 
     Args:
-        process: kind of process: api, worker, beat or webhooks.
-
-    Raises:
-        TracingError: a variable of OpenTelemetry cannot be followed.
+        process: kind of process: api, worker or webhooks.
     """
-    configuration = read_configuration(process)
+    try:
+        configuration = read_configuration(process)
+    except TracingError as error:
+        # The variables are shared by all programs of a machine: the service works without traces.
+        log.error("tracing_is_off", error=str(error))  # noqa: TRY400 - says it all
+        configuration = None
     if configuration is None:
         set_tracer(None)
         return

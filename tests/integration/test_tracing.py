@@ -77,7 +77,7 @@ def test_a_miss_is_one_trace_and_its_record_names_it(traced, http, collector, tr
     request, value = spans["POST /predict"], spans["value"]
     assert request.parent_id == CALLER
     assert request.attributes["http.response.status_code"] == 200
-    assert request.attributes["http.response.header.cache-status"] == "carprice; fwd=miss"
+    assert request.attributes["http.response.header.cache-status"] == "carprice; fwd=miss; stored"
     assert request.attributes["http.request.header.x-request-id"] == "shop-17"
     assert (request.service, value.service) == ("carprice-api", "carprice-worker")
     assert {spans["queue"].parent_id, value.parent_id} == {request.span_id}

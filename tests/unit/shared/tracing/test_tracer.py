@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.tracing.configuration import read_configuration
 from shared.tracing.context import Span, SpanKind, TraceContext
@@ -12,8 +13,10 @@ from shared.tracing.current import (
     child_span,
     current_members,
     current_traceparent,
+    is_tracing,
     note_route,
     set_tracer,
+    start_tracing,
 )
 from shared.tracing.encoding import encode_request
 from shared.tracing.tracer import Tracer
@@ -128,3 +131,14 @@ assert not loaded, loaded
         [sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_variable_that_cannot_be_followed_leaves_tracing_off(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    with capture_logs() as logs:
+        start_tracing("api")
+    assert not is_tracing()
+    (line,) = logs
+    assert line["event"] == "tracing_is_off"
+    assert "OTEL_EXPORTER_OTLP_PROTOCOL" in line["error"]
