@@ -18,6 +18,7 @@ OTHER_VARIABLES = {
     "AWS_DEFAULT_REGION": "Region of the store.",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "Collector of traces, like `http://127.0.0.1:4318`; empty: no "
     "tracing. Further variables of OpenTelemetry: [tracing](tracing.md).",
+    "OTEL_EXPORTER_OTLP_HEADERS": "Headers of these requests, `name=value,…`, for example a key.",
     "OTEL_SERVICE_NAME": "Name of all processes in traces; default: `carprice-api`, `-worker`, …",
     "OTEL_TRACES_SAMPLER": "Which traces are kept; default: all, and as the caller decided.",
     "OTEL_TRACES_SAMPLER_ARG": "Share that the sampler `traceidratio` keeps, 0 to 1.",
