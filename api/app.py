@@ -46,6 +46,7 @@ from api.valuations import views as valuations
 from shared.fields.car import CarRequestSchema
 from shared.metrics import observe_http
 from shared.settings import Settings
+from shared.tracing.current import note_route
 
 VERSION = "1.0.0"
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
@@ -180,4 +181,5 @@ def _measure(app: Flask) -> None:
             method = request.method if request.method in METHODS else "other"
             took_s = time.perf_counter() - g.started
             observe_http(method, endpoint, response.status_code, took_s)
+            note_route(method, endpoint)
         return response

@@ -18,6 +18,8 @@ TITLES = {
     "bulk-tenfold": "Bulk: ten times the rows",
     "beside": "One car, 16 connections, alone and beside a large batch",
     "behind": "A batch of 100 rows, alone and behind a large one",
+    "traced-hit": "Traced: cache hit, 64 connections",
+    "traced-miss": "Traced: miss, 64 connections",
     "flat-hit": "Much stored: cache hit, 64 connections",
     "flat-miss": "Much stored: miss, 16 connections",
     "flat-jobs": "Much stored: submit and poll, 16 connections",

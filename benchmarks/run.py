@@ -24,7 +24,7 @@ from benchmarks.processes import ROOT, ProgramError
 from benchmarks.report import markdown
 from benchmarks.scenarios.bulk import bulk, tenfold
 from benchmarks.scenarios.flat import flat
-from benchmarks.scenarios.http import hit, jobs, miss, submit
+from benchmarks.scenarios.http import hit, jobs, miss, submit, traced
 from benchmarks.scenarios.inference import inference
 from benchmarks.scenarios.neighbours import neighbours
 from benchmarks.scenarios.roundtrip import roundtrip
@@ -44,14 +44,15 @@ SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "flat": flat,
     "neighbours": neighbours,
     "bulk-tenfold": tenfold,
+    "traced": traced,
 }
-ONLY_ON_REQUEST = {"bulk-tenfold"}
-"""Ten million rows take minutes and gigabytes."""
+ONLY_ON_REQUEST = {"bulk-tenfold", "traced"}
+"""Ten million rows take minutes and gigabytes; tracing needs the service once more."""
 RESULTS = ROOT / "benchmarks" / "results"
 MISS_CONNECTIONS = (1, 16, 64, 256)
 FULL_ROWS, SMOKE_ROWS = 1_000_000, 2_000
 FULL_STORED, SMOKE_STORED = 1_000_000, 200
-NEEDS_WRK = {"hit", "miss", "jobs", "submit", "flat", "neighbours"}
+NEEDS_WRK = {"hit", "miss", "jobs", "submit", "flat", "neighbours", "traced"}
 
 
 def main() -> None:

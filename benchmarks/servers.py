@@ -1,7 +1,8 @@
 """The service itself, and the peers that are HTTP servers without a task queue."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.processes import ROOT, Command
 from benchmarks.subject import ONE_THREAD, OWN_PYTHON, PEERS_PYTHON, Subject, Workspace
@@ -10,6 +11,7 @@ from scripts.ports import reserve_port
 
 SERVICE = "carprice"
 FULL_SERVICE = "carprice-full"
+TRACED_SERVICE = "carprice-traced"
 PEER_THREADS = 128
 """Threads of a WSGI peer: as many as the service has for Flask."""
 BROKER_MAX_MEMORY = "8gb"
@@ -24,8 +26,23 @@ def _full_service(workspace: Workspace, port: int) -> Sequence[Command]:
     return _service_at(workspace, port, workspace.full_home, FULL_SERVICE)
 
 
+def _traced_service(workspace: Workspace, port: int) -> Sequence[Command]:
+    sink_port = reserve_port()
+    sink = [OWN_PYTHON, "-m", "benchmarks.scenarios.trace_sink", str(sink_port)]
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink_port}"}
+    workspace.traced_home.mkdir(exist_ok=True)
+    return [
+        Command(name="trace-sink", arguments=sink, env=workspace.env()),
+        *_service_at(workspace, port, workspace.traced_home, TRACED_SERVICE, endpoint),
+    ]
+
+
 def _service_at(
-    workspace: Workspace, port: int, home: Path, name: str = SERVICE
+    workspace: Workspace,
+    port: int,
+    home: Path,
+    name: str = SERVICE,
+    further: Mapping[str, str] = MappingProxyType({}),
 ) -> Sequence[Command]:
     env = {
         "CARPRICE_HOME": str(home),
@@ -39,6 +56,7 @@ def _service_at(
         "FLOWER_PORT": str(reserve_port()),
         "REDIS_URL": "",
         "CACHE_URL": "",
+        **further,
     }
     return [Command(name=name, arguments=[OWN_PYTHON, "-m", "cli.main", "up"], env=env)]
 
@@ -94,6 +112,12 @@ SERVICES = (
         name=FULL_SERVICE,
         label="this service, with many stored jobs and audit lines",
         programs=_full_service,
+        ready="/readyz",
+    ),
+    Subject(
+        name=TRACED_SERVICE,
+        label="this service, each request traced; with its collector",
+        programs=_traced_service,
         ready="/readyz",
     ),
 )

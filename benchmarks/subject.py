@@ -35,6 +35,11 @@ class Workspace:
         return self.folder / "full"
 
     @property
+    def traced_home(self) -> Path:
+        """Home of the service that traces."""
+        return self.folder / "traced"
+
+    @property
     def numba(self) -> str:
         """Folder of compiled kernels: the caller's NUMBA_CACHE_DIR, if set."""
         return os.environ.get("NUMBA_CACHE_DIR") or str(self.folder / "numba")

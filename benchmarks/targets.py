@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.measurements import Round, median_ratio, values_by_round
-from benchmarks.servers import FULL_SERVICE, SERVICE
+from benchmarks.servers import FULL_SERVICE, SERVICE, TRACED_SERVICE
 
 API_MEMORY_MB = 120.0
 
@@ -64,6 +64,15 @@ def _flat(text: str, scenario: str) -> Target:
         numerator=numerator,
         denominator=denominator,
         at_most=1.2,
+    )
+
+
+def _traced(text: str, scenario: str) -> Target:
+    return Target(
+        text=f"{text}, 64 connections: traced against not traced",
+        numerator=Figure(scenario=scenario, subject=TRACED_SERVICE),
+        denominator=Figure(scenario=scenario, subject=SERVICE),
+        at_least=0.85,
     )
 
 
@@ -152,6 +161,8 @@ TARGETS: Sequence[Target] = (
         numerator=Figure(scenario="behind", subject="beside-batch", name="duration_s"),
         at_most=2,
     ),
+    _traced("Hit", "traced-hit"),
+    _traced("Miss", "traced-miss"),
     _flat("Hit", "flat-hit"),
     _flat("Miss, 16 connections", "flat-miss"),
     _flat("Submit and poll", "flat-jobs"),

@@ -16,12 +16,18 @@ OTHER_VARIABLES = {
     "credential sources of AWS's libraries (files, roles) work too.",
     "AWS_SECRET_ACCESS_KEY": "Secret of that key.",
     "AWS_DEFAULT_REGION": "Region of the store.",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "Collector of traces, like `http://127.0.0.1:4318`; empty: no "
+    "tracing. Further variables of OpenTelemetry: [tracing](tracing.md).",
+    "OTEL_EXPORTER_OTLP_HEADERS": "Headers of these requests, `name=value,…`, for example a key.",
+    "OTEL_SERVICE_NAME": "Name of all processes in traces; default: `carprice-api`, `-worker`, …",
+    "OTEL_TRACES_SAMPLER": "Which traces are kept; default: all, and as the caller decided.",
+    "OTEL_TRACES_SAMPLER_ARG": "Share that the sampler `traceidratio` keeps, 0 to 1.",
     "CARPRICE_LISTINGS": "Files of real listings for the tests marked `listings`, joined by `:`.",
     "CARPRICE_NEW_PRICES": "File of prices of new cars for the same tests.",
     "CARPRICE_SHARED": "Folder with the awkward inputs of `tests/exports`; default: `../shared`.",
     "CHROMIUM": "Browser for the tests marked `browser`; default: found on the PATH.",
 }
-"""Variables that `make`, libraries or tests read, but not the service."""
+"""Variables that are no settings of this service: of `make`, libraries, tests, OpenTelemetry."""
 
 COMPOSE_VARIABLES = {
     "REDIS_PASSWORD": "Password of the broker. Required.",

@@ -11,6 +11,8 @@ from typing import Any
 
 import structlog
 
+from shared.tracing.current import current_members
+
 REFUSALS = ("READONLY ", "read only replica", "NOREPLICAS ", "MASTERDOWN ", "CLUSTERDOWN ")
 """Parts of the answers of a Redis server that may not be written."""
 
@@ -25,6 +27,7 @@ def configure_logging(level: str, process: str) -> None:
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     shared_processors: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     ]
@@ -50,6 +53,12 @@ def configure_logging(level: str, process: str) -> None:
     root.setLevel(max(number, logging.WARNING))
     logging.getLogger("carprice").setLevel(number)
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def add_trace(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Name the trace of the work at hand, if it has one."""
+    event.update(current_members())
+    return event
 
 
 def log_errors_only() -> None:

@@ -444,6 +444,11 @@ def host_registry() -> CollectorRegistry:
 
 def exposition(snapshot: ServiceSnapshot) -> bytes:
     """The text for Prometheus: all processes of this host, then the snapshot."""
+    return generate_latest(host_registry()) + generate_latest(snapshot_registry(snapshot))
+
+
+def snapshot_registry(snapshot: ServiceSnapshot) -> CollectorRegistry:
+    """The gauges of a snapshot."""
     registry = CollectorRegistry()
     registry.register(SnapshotCollector(snapshot))
-    return generate_latest(host_registry()) + generate_latest(registry)
+    return registry

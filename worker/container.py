@@ -54,6 +54,7 @@ from worker.model import Estimation, ModelRuntime
 from worker.model_watch.schedule import RetrainingSchedule
 from worker.model_watch.watch import ModelWatch
 from worker.shadow import ShadowEvaluator, ShadowRuntime
+from worker.tracing import BatchTraces
 from worker.valuations.archive_sweep import JobArchiver
 from worker.valuations.claims import RedisClaims
 from worker.valuations.estimate_sweep import EstimateSweeper
@@ -73,6 +74,7 @@ class WorkerServices:
     assemble: BatchAssembler
     exports: BatchExporter
     previews: DraftPreviewer
+    traces: BatchTraces
     work: WorkSender
     model_watch: ModelWatch
     retraining: RetrainingSchedule
@@ -192,6 +194,7 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             segments=segments,
         ),
         exports=BatchExporter(files, ledger, spool=settings.home / "spool"),
+        traces=BatchTraces(files.manifest),
         previews=DraftPreviewer(
             DraftFiles(files.blobs),
             ledger,

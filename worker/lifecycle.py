@@ -37,6 +37,7 @@ from shared.redis.owners import BEAT_INTERVAL_S, Owner
 from shared.redis.primaries import NotPrimary
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
+from shared.tracing.current import close_tracing
 from worker.broker_channel import CONNECTION_PAUSES
 from worker.delivery import OwnedChannel
 from worker.direct_tasks import DirectTasks
@@ -121,6 +122,7 @@ def connect_signals(
 
     # Its processes end without the exit functions of Python.
     signals.worker_process_shutdown.connect(close_logs, weak=False)
+    signals.worker_process_shutdown.connect(close_tracing, weak=False)
 
     @signals.task_prerun.connect(weak=False)
     def bind_context(task_id: str, task: Any, **_: Any) -> None:

@@ -14,6 +14,7 @@ from shared.metrics import MODEL_RELOADS
 from shared.queue.celery_app import make_celery
 from shared.redis.servers import refuse_cluster, with_server_urls
 from shared.settings import Settings
+from shared.tracing.current import start_tracing
 from worker.container import WorkerProcess, resume_bulk_work
 from worker.delivery import use_owned_transport
 from worker.lifecycle import connect_signals
@@ -25,6 +26,7 @@ def make_app() -> Celery:
     """The configured application with its tasks."""
     settings = with_server_urls(Settings.from_env())
     configure_logging(settings.log_level, "worker")
+    start_tracing("worker")
     refuse_cluster(settings.redis_url, settings.cache_url)
     # Celery warns about root because of pickle; these workers accept msgpack and JSON only.
     warnings.filterwarnings("ignore", category=SecurityWarning)

@@ -97,7 +97,8 @@ def _register_batch_tasks(app: Celery, process: WorkerProcess) -> None:
     @app.task(name=str(TaskName.SPLIT_BATCH), soft_time_limit=SOFT_S, time_limit=HARD_S)
     def split(batch_id: str, **_: Any) -> None:
         """Cut the next slice of an uploaded file into chunks."""
-        with process.services.work.carried_out(_message_id(app)):
+        step = process.services.traces.step(TaskName.SPLIT_BATCH, BatchId(batch_id))
+        with process.services.work.carried_out(_message_id(app)), step:
             process.services.split.run(BatchId(batch_id))
 
     @app.task(name=str(TaskName.PREVIEW_DRAFT), soft_time_limit=90, time_limit=120)
@@ -109,13 +110,17 @@ def _register_batch_tasks(app: Celery, process: WorkerProcess) -> None:
     def value_chunk(batch_id: str, chunk: int, enqueued_at: float, **_: Any) -> None:
         """Value the rows of one chunk."""
         QUEUE_WAIT.labels(queue=str(QueueName.BULK)).observe(max(time.time() - enqueued_at, 0.0))
-        with process.services.work.carried_out(_message_id(app)):
+        step = process.services.traces.step(
+            TaskName.VALUE_CHUNK, BatchId(batch_id), chunk, enqueued_at
+        )
+        with process.services.work.carried_out(_message_id(app)), step:
             process.services.value.run(BatchId(batch_id), chunk)
 
     @app.task(name=str(TaskName.ASSEMBLE_BATCH), soft_time_limit=SOFT_S, time_limit=HARD_S)
     def assemble(batch_id: str, **_: Any) -> None:
         """Put the parts of a batch together and end it."""
-        with process.services.work.carried_out(_message_id(app)):
+        step = process.services.traces.step(TaskName.ASSEMBLE_BATCH, BatchId(batch_id))
+        with process.services.work.carried_out(_message_id(app)), step:
             process.services.assemble.run(BatchId(batch_id))
 
     @app.task(name=str(TaskName.MAKE_EXPORT), soft_time_limit=SOFT_S, time_limit=HARD_S)

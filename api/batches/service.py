@@ -50,6 +50,7 @@ from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.job_store.memory import BrokerMemory
 from shared.tabular.files.file_kinds import check_readable
 from shared.tabular.files.upload import Upload
+from shared.tracing.current import current_traceparent
 
 LEDGER_BYTES = 65_536
 """What the ledger and the messages of a batch of a million rows take in Redis."""
@@ -204,6 +205,7 @@ class Batches:
                     file_name=file.file_name,
                     result_delimiter=result_delimiter(dialect),
                     callback=callback,
+                    trace=current_traceparent(),
                 )
                 if corrects is not None:
                     manifest = dataclasses.replace(

@@ -17,6 +17,7 @@ from shared.i18n.languages import Language
 from shared.i18n.numbers import COLON
 from shared.logging import get_logger
 from shared.messages.texts import describe, describe_problem, format_more_count
+from shared.tracing.current import current_members
 
 TYPE_PREFIX = "/docs/problems#"
 RETRY_AFTER_S = 2
@@ -181,6 +182,7 @@ def problem_response(
         "detail": detail,
         "instance": path,
         **members,
+        **current_members(),
     }
     headers = [
         ("Content-Type", PROBLEM_JSON),

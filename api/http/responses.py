@@ -181,3 +181,5 @@ class ProblemSchema(Schema):
     detail = fields.String(required=True)
     instance = fields.String(required=True)
     errors = fields.List(fields.Nested(PlaceSchema))
+    trace_id = fields.String(metadata={"description": "Of the request, if the service traces it"})
+    request_id = fields.String(metadata={"description": "Of the request within its trace"})

@@ -43,6 +43,7 @@ from shared.redis import keys
 from shared.redis.job_store.creation import Created, CreateOutcome, KeyEntry, QueueCall
 from shared.redis.job_store.positions import QueuePositions
 from shared.redis.job_store.store import JobStore
+from shared.tracing.current import current_traceparent
 
 ROUTE = "jobs"
 """Of the Idempotency-Keys of jobs."""
@@ -63,6 +64,8 @@ class Submission:
     idempotency_key: str | None = None
     callback: Callback | None = None
     """Where the end of the job is reported."""
+    trace: str = dataclasses.field(default_factory=current_traceparent)
+    """`traceparent` of the request that makes it; empty if it is not traced."""
 
     @property
     def fingerprint(self) -> str:
@@ -368,6 +371,7 @@ class Jobs:
             requests=submission.requests,
             is_list=submission.is_list,
             callback=submission.callback,
+            trace=submission.trace,
         )
         queue = QueueName.BULK if job.is_long else QueueName.INTERACTIVE
         self._queue_guard.check_job(queue, caller)

@@ -10,9 +10,12 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from shared.domain.errors import BrokerUnavailable
+from shared.tracing.current import is_tracing
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -66,6 +69,8 @@ class EventLoops:
 
     async def run_in_thread(self, call: Callable[[], T]) -> T:
         """Run a call to a server or a disk on a thread, outside of the loop."""
+        if is_tracing():  # what the call logs and stores belongs to the trace of the request
+            call = partial(copy_context().run, call)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:

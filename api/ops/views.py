@@ -5,9 +5,10 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from functools import wraps
 
-from flask import Response
+from flask import Response, request
 from marshmallow import Schema, fields
 from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS_TYPE
 
 from api.http.context import caller_id, services
 from api.http.requests import load_query
@@ -15,7 +16,9 @@ from api.http.responses import ApiBlueprint, described, json_response, query_par
 from api.middleware.authentication import Scope, is_admin, require_scope
 from shared.domain.errors import FieldProblem, InvalidInput
 from shared.messages.rules import DAY
-from shared.metrics import exposition
+from shared.metrics import exposition, host_registry, snapshot_registry
+from shared.tracing.current import tracer
+from shared.tracing.exemplars import accepts_openmetrics, openmetrics
 
 blueprint = ApiBlueprint("operations", __name__, description="Health, metrics and statistics.")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -158,9 +161,17 @@ def _for_operators(view: Callable[[], Response]) -> Callable[[], Response]:
 @blueprint.problems((422,))
 @_for_operators
 def metrics() -> Response:
-    """Export the metrics of all processes of this host in the text format."""
+    """Export the metrics of all processes of this host in the text format.
+
+    While requests are traced, Prometheus gets the format that names traces of observations.
+    """
     load_query()
-    return Response(exposition(services().health.snapshot()), content_type=CONTENT_TYPE_LATEST)
+    snapshot, own = services().health.snapshot(), tracer()
+    if own is not None and accepts_openmetrics(request.headers.get("Accept", "")):
+        registries = [host_registry(), snapshot_registry(snapshot)]
+        text = openmetrics(registries, own.exemplars.of_host())
+        return Response(text, content_type=OPENMETRICS_TYPE)
+    return Response(exposition(snapshot), content_type=CONTENT_TYPE_LATEST)
 
 
 @blueprint.get("/cache/stats")

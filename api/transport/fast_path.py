@@ -39,6 +39,7 @@ from shared.domain.ids import is_id
 from shared.heartbeat import Heartbeat
 from shared.i18n.languages import Language
 from shared.metrics import PREDICTIONS, observe_http
+from shared.tracing.current import is_tracing, note_route
 
 if TYPE_CHECKING:
     from api.transport.connections import Peer
@@ -220,7 +221,9 @@ class FastPathMiddleware:
         started = time.perf_counter()
         given = dict(scope["headers"])
         origin = given.get(b"origin")
-        refusal = _queue_full(language_of(given))
+        note_route("POST", PATH)
+        make = _queue_full.__wrapped__ if is_tracing() else _queue_full  # it names the trace
+        refusal = make(language_of(given))
         allowed = response_headers(origin and origin.decode("latin-1"), PATH, self._origins)
         length = (b"content-length", b"%d" % len(refusal.body))
         headers = [*encode_headers([*refusal.headers, *allowed]), length, *SECURITY_HEADERS]

@@ -23,6 +23,7 @@ from shared.domain.errors import RateLimited
 from shared.domain.ids import CallerId
 from shared.i18n.languages import Language
 from shared.redis.rate_limits import RateState
+from shared.tracing.current import note_route
 
 FAST_PATH_MAX_BYTES = 16_384
 """Bodies above this are handled by Flask, so that reading them does not block the event loop."""
@@ -208,6 +209,7 @@ class LoopRequests:
         headers: Mapping[bytes, bytes],
     ) -> LoopRequest:
         self._authenticator.count_use(caller)
+        note_route(scope["method"], endpoint)
         return LoopRequest(
             started=time.perf_counter(),
             method=scope["method"],

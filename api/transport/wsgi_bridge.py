@@ -10,12 +10,15 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from io import RawIOBase
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from werkzeug.exceptions import ClientDisconnected
+
+from shared.tracing.current import is_tracing
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -64,6 +67,8 @@ class WsgiBridge:
         environ = make_environ(scope, RequestBody(loop, receive))
         answer = ResponseSender(loop, receive, send)
         write = partial(answer.write, self._application, environ)
+        if is_tracing():
+            write = partial(copy_context().run, write)
         try:
             end = await loop.run_in_executor(self._threads, write)
         except ClientDisconnectedError:

@@ -36,6 +36,8 @@ class CacheLookup:
     future: EstimateFuture
     """Its callback also announces a hit and a deadline that passed before the request was sent."""
     hit: CachedEstimate | None = None
+    trace: str = ""
+    """`traceparent` of the request; empty if it is not traced."""
     is_sent: bool = False
     """Whether the request was handed to the dispatcher."""
 

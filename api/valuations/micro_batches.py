@@ -226,13 +226,17 @@ class MicroBatchDispatcher:
         caller: CallerId,
         deadline: float,
         on_done: DoneCallback,
+        *,
+        trace: str = "",
     ) -> EstimateFuture:
         """Make the future of a request that is ready to be submitted; nothing is sent yet."""
         now = time.time()
-        wire = msgpack.packb([valuation_id, request.to_wire(), caller, deadline, now])
+        members = [valuation_id, request.to_wire(), caller, deadline, now]
+        if trace:
+            members.append(trace)
         return EstimateFuture(
             valuation_id,
-            wire,
+            msgpack.packb(members),
             time.monotonic() + deadline - now,
             on_done,
             caller=caller,

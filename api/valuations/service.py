@@ -30,6 +30,7 @@ from shared.logging import get_logger
 from shared.metrics import CACHE_HITS, PREDICTIONS, observe_valuations
 from shared.redis.cache import EstimateCache
 from shared.redis.job_store.store import JobStore
+from shared.tracing.current import current_members, current_traceparent
 
 SHORT_WAIT_S = 1.0
 """Every request may hold a thread this long; the semaphore `long_waits` limits longer holds."""
@@ -220,7 +221,10 @@ class Valuations:
         state: _LoopState,
     ) -> CacheLookup:
         deadline = self._clock() + wait_s
-        future = self._dispatcher.prepare(valuation_id, request, caller, deadline, state.on_done)
+        trace = current_traceparent()
+        future = self._dispatcher.prepare(
+            valuation_id, request, caller, deadline, state.on_done, trace=trace
+        )
         return CacheLookup(
             id=valuation_id,
             request=request,
@@ -228,6 +232,7 @@ class Valuations:
             version=version,
             deadline=deadline,
             future=future,
+            trace=trace,
         )
 
     async def _from_worker(self, lookup: CacheLookup, state: _LoopState) -> Valuation | Job:
@@ -300,6 +305,7 @@ class Valuations:
             requests=(lookup.request,),
             is_list=False,
             origin=DispatchOrigin(lookup.future.group_id, lookup.deadline),
+            trace=lookup.trace,
         )
         try:
             self._jobs.create(job)
@@ -331,4 +337,5 @@ def hit_record(valuation: Valuation, caller: CallerId, at: float, started: float
         estimate=valuation.estimate,
         cached=True,
         response_time_ms=1000 * (time.perf_counter() - started),
+        trace=current_members(),
     )

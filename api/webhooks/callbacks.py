@@ -17,6 +17,7 @@ from shared.domain.valuation import DEFAULT_COVERAGE
 from shared.i18n.languages import Language
 from shared.logging import get_logger
 from shared.redis.webhooks.records import CALLBACK_PROTOCOL
+from shared.tracing.current import current_traceparent
 from shared.webhooks.addresses import URL_MAX_CHARS, AddressPolicy, CallbackRefusedError
 from shared.webhooks.secret_store import SERVICE, SecretStoreError, WebhookSecrets
 
@@ -83,7 +84,8 @@ class Callbacks:
             raise InvalidInput([FieldProblem(PARAMETER, NO_SECRET, owner=key_id or SERVICE)])
         if self.protocol() < CALLBACK_PROTOCOL:
             raise WebhooksUnavailable
-        return Callback(url=url, key_id=key_id, language=lang, coverage=coverage)
+        trace = current_traceparent()
+        return Callback(url=url, key_id=key_id, language=lang, coverage=coverage, trace=trace)
 
 
 def requested_callback(url: str | None, coverage: float = DEFAULT_COVERAGE) -> Callback | None:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from api.webhooks.bodies import WebhookBodies
 from api.webhooks.sender import Attempt, AttemptOutcome
@@ -18,9 +18,14 @@ from shared.logging import get_logger
 from shared.metrics import WEBHOOK_ATTEMPTS, WEBHOOK_SECONDS, WEBHOOKS
 from shared.redis.webhooks.records import Delivery, RecordedEnd
 from shared.redis.webhooks.store import EXPIRED, TAKE_IN_MAX, Claimed, Places, WebhookStore
+from shared.tracing.context import Span, SpanKind
+from shared.tracing.current import as_current, child_span, trace_members, tracer
 from shared.webhooks.addresses import CallbackAddress, parse_address
 from shared.webhooks.secret_store import SecretStoreError, WebhookSecrets
 from shared.webhooks.signing import signature_headers
+
+if TYPE_CHECKING:
+    from shared.tracing.tracer import Tracer
 
 T = TypeVar("T")
 
@@ -177,7 +182,35 @@ class WebhookDeliverer:
             return Attempt(AttemptOutcome.NO_SECRET)
         headers = signature_headers(claimed.id, int(self._clock()), body, keys)
         address = parse_address(end.callback.url)
-        return await self._send(address, [("User-Agent", USER_AGENT), *headers], body)
+        headers = [("User-Agent", USER_AGENT), *headers]
+        own, span = tracer(), child_span("webhook", SpanKind.CLIENT, end.callback.trace)
+        if own is None or span is None:
+            return await self._send(address, headers, body)
+        return await self._send_traced(own, span, claimed, (address, headers, body))
+
+    async def _send_traced(
+        self,
+        own: "Tracer",
+        span: Span,
+        claimed: Claimed,
+        sent: tuple[CallbackAddress, Sequence[tuple[str, str]], bytes],
+    ) -> Attempt:
+        """Send a webhook within a span, which its receiver can continue."""
+        address, headers, body = sent
+        span.attributes["carprice.id"] = claimed.id
+        span.attributes["server.address"] = address.host
+        span.attributes["carprice.attempt"] = claimed.delivery.attempts + 1
+        headers = [*headers, ("traceparent", span.context.traceparent)]
+        with as_current(span):
+            attempt = await self._send(address, headers, body)
+        span.attributes["carprice.outcome"] = str(attempt.outcome)
+        if attempt.status is not None:
+            span.attributes["http.response.status_code"] = attempt.status
+        span.is_error = attempt.outcome is not AttemptOutcome.DELIVERED
+        own.end(span)
+        took_s = (span.end_ns - span.start_ns) / 1e9
+        own.observe(WEBHOOK_SECONDS, took_s, {}, span.trace_id)
+        return attempt
 
     def _record(
         self, claimed: Claimed, delivery: Delivery, end: RecordedEnd, attempt: Attempt
@@ -197,6 +230,7 @@ class WebhookDeliverer:
             outcome=str(attempt.outcome),
             status=attempt.status,
             attempts=delivery.attempts,
+            **trace_members(end.callback.trace),
         )
         if due >= delivery.give_up_at:
             self._give_up(claimed, delivery)

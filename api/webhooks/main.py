@@ -28,6 +28,7 @@ from shared.redis.job_store.store import JobStore
 from shared.redis.servers import refuse_cluster, with_server_urls
 from shared.redis.webhooks.store import WebhookStore
 from shared.settings import Settings
+from shared.tracing.current import start_tracing
 from shared.webhooks.addresses import AddressPolicy
 from shared.webhooks.shared_secrets import open_webhook_secrets
 
@@ -97,6 +98,7 @@ def main() -> None:
     """Run the process."""
     settings = with_server_urls(Settings.from_env())
     configure_logging(settings.log_level, "webhooks")
+    start_tracing("webhooks")
     refuse_cluster(settings.redis_url)
     if settings.metrics_port:
         liveness = LoopLiveness(partial(is_answering, settings.redis_url))

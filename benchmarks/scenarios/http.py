@@ -6,7 +6,7 @@ from benchmarks.bench import Bench
 from benchmarks.load import measured, wrk
 from benchmarks.measurements import Round
 from benchmarks.processes import Command, run_to_completion
-from benchmarks.servers import SERVICE
+from benchmarks.servers import SERVICE, TRACED_SERVICE
 
 HIT_CONNECTIONS = 64
 JOB_CONNECTIONS = 16
@@ -28,6 +28,7 @@ SLOW_SUBJECTS = ("fastapi-forest", "reference-way")
 SLOW_FACTOR = 3
 MANY_CONNECTIONS, TOO_MANY_CONNECTIONS = 64, 256
 JOB_SUBJECTS = (SERVICE, "celery-plain")
+TRACED_SUBJECTS = (SERVICE, TRACED_SERVICE)
 SUBMIT_SUBJECTS = (SERVICE, "celery-plain", "fastapi-constant")
 
 
@@ -46,6 +47,13 @@ def miss(bench: Bench) -> None:
             if connections < TOO_MANY_CONNECTIONS or name not in SLOW_SUBJECTS
         ]
         predict(bench, subjects, f"miss-{connections}", connections)
+
+
+def traced(bench: Bench) -> None:
+    """Request single cars with and without tracing."""
+    cars = bench.next_car_number()
+    predict(bench, TRACED_SUBJECTS, "traced-hit", HIT_CONNECTIONS, cars=cars)
+    predict(bench, TRACED_SUBJECTS, "traced-miss", MANY_CONNECTIONS)
 
 
 def jobs(bench: Bench) -> None:

@@ -4,6 +4,7 @@ The lines are those of one `AuditRecord` per car.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 from shared.domain.ids import CallerId, JobId
 from shared.domain.lists.estimates import EstimateList
@@ -26,6 +27,8 @@ class ListRecords:
     estimates: EstimateList
     response_time_ms: float
     """From the arrival of the request to these records."""
+    trace: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """See `AuditRecord`."""
 
     def encode(self) -> list[bytes]:
         """The records as JSON, without hashes, in the order of the cars."""
@@ -64,4 +67,5 @@ class ListRecords:
             "response_time_ms": round(self.response_time_ms, 3),
             "status": "success",
             "job_id": self.job_id,
+            **self.trace,
         })[1:]  # fmt: skip

@@ -180,6 +180,8 @@ class BatchManifest:
     """The batch whose rejected rows the file corrects; None for a file of its own."""
     callback: Callback | None = None
     """Where its end is reported."""
+    trace: str = ""
+    """`traceparent` of the request; empty if it is not traced."""
 
     @property
     def schema(self) -> int:
@@ -194,6 +196,10 @@ class BatchManifest:
         members = dataclasses.asdict(self) | {"dialect": self.dialect.to_json(), "options": options}
         if self.callback is None:
             del members["callback"]
+        else:
+            members["callback"] = self.callback.to_wire()
+        if not self.trace:
+            del members["trace"]
         # Workers of the first release accept no further members.
         if not self.options.any_row:
             del members["options"]["any_row"]

@@ -64,10 +64,15 @@ class Callback:
     """Of the texts: `fr` or `en`."""
     coverage: float = DEFAULT_COVERAGE
     """Of the price intervals of a job."""
+    trace: str = ""
+    """`traceparent` of the request; empty if it is not traced."""
 
     def to_wire(self) -> dict[str, Any]:
         """The stored form; readers ignore members that they do not know."""
-        return dataclasses.asdict(self)
+        members = dataclasses.asdict(self)
+        if not self.trace:
+            del members["trace"]
+        return members
 
     @classmethod
     def from_wire(cls, members: Mapping[str, Any]) -> Self:
@@ -102,6 +107,8 @@ class Job:
     """Set if the job is a request of `/predict` whose caller stopped waiting."""
     callback: Callback | None = None
     """Where its end is reported."""
+    trace: str = ""
+    """`traceparent` of the request; empty if it is not traced."""
 
     @property
     def done(self) -> int:

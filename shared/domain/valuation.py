@@ -434,6 +434,8 @@ class AuditRecord:
     match: Match = Match.EXACT
     given: VehicleName | None = None
     """The names that the caller gave; None if the match is exact."""
+    trace: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """`trace_id` and `request_id`; empty if the request is not traced."""
 
     def to_json(self) -> dict[str, Any]:
         """The record as it is written to the log, without its hashes."""
@@ -457,6 +459,7 @@ class AuditRecord:
             record["job_id"] = self.job_id
         if self.error is not None:
             record["error"] = self.error
+        record.update(self.trace)
         return record
 
 

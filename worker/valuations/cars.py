@@ -14,6 +14,7 @@ from shared.domain.job import Job
 from shared.domain.valuation import AuditRecord, CarRequest, Estimate, Extra
 from shared.metrics import RECORDS_UNREADABLE
 from shared.queue.sender import EstimateResult, RequestResult
+from shared.tracing.current import trace_members
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class WaitingCar:
     deadline: float = 0.0
     """Until when its caller waits; not used for the cars of jobs."""
     job_id: JobId | None = None
+    trace: str = ""
+    """`traceparent` of the request; empty if it is not traced."""
 
     @classmethod
     def from_wire(cls, packed: bytes) -> "WaitingCar":
@@ -38,8 +41,10 @@ class WaitingCar:
             UnreadableRecord: a newer version sent it.
         """
         with record_errors():
-            valuation_id, request, caller, deadline, enqueued_at, *_ = msgpack.unpackb(packed)
-            return cls(valuation_id, CarRequest.from_wire(request), caller, enqueued_at, deadline)
+            valuation_id, request, caller, deadline, since, *later = msgpack.unpackb(packed)
+            trace = str(later[0]) if later else ""
+            read = CarRequest.from_wire(request)
+            return cls(valuation_id, read, caller, since, deadline, trace=trace)
 
 
 ValuedCar: TypeAlias = tuple[WaitingCar, EstimateResult]
@@ -53,7 +58,9 @@ def cars_of(job: Job) -> list[WaitingCar]:
 def car_of(job: Job, index: int, request: CarRequest) -> WaitingCar:
     """The car of a stored job at an index, from 0."""
     valuation_id = ValuationId(f"{job.id}-{index + 1}" if job.is_list else job.id)
-    return WaitingCar(valuation_id, request, job.caller, job.created_at, job_id=job.id)
+    return WaitingCar(
+        valuation_id, request, job.caller, job.created_at, job_id=job.id, trace=job.trace
+    )
 
 
 def read_items(items: Sequence[bytes]) -> tuple[list[WaitingCar], list[RequestResult]]:
@@ -85,6 +92,7 @@ def audit_records(valued: Iterable[ValuedCar], at: float) -> Iterator[AuditRecor
             cached=False,
             response_time_ms=1000 * (at - car.since),
             job_id=car.job_id,
+            trace=trace_members(car.trace),
         )
 
 

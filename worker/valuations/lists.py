@@ -8,6 +8,7 @@ from shared.audit.list_records import ListRecords
 from shared.domain.job import Job
 from shared.domain.lists.estimates import EstimateList
 from shared.domain.lists.requests import RequestList
+from shared.tracing.current import trace_members
 from worker.model import Estimation
 from worker.valuations.cars import ValuedCar, car_of
 
@@ -48,6 +49,7 @@ class ValuedList(Sequence[ValuedCar]):
             requests=self.requests,
             estimates=self.estimates,
             response_time_ms=1000 * (at - self.job.created_at),
+            trace=trace_members(self.job.trace),
         )
 
 

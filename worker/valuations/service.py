@@ -21,11 +21,12 @@ from shared.domain.job import Job, JobEnd, JobState
 from shared.domain.valuation import Estimate
 from shared.logging import get_logger
 from shared.metrics import JOBS_POSTPONED
-from shared.queue.names import QueueName
+from shared.queue.names import QueueName, TaskName
 from shared.queue.sender import RequestResult, push_reply
 from shared.redis.connections import ConnectionCache, RedisClient
 from shared.redis.dead_letters import DeadLetters
 from shared.redis.job_store.store import JobStore
+from worker.tracing import note_members, traced_group
 from worker.valuations.cars import ValuedCar, WaitingCar, read_items
 from worker.valuations.claims import BUSY_RETRY_S, Claim, ClaimState, RedisClaims
 from worker.valuations.lists import ValuedList
@@ -123,16 +124,18 @@ class ValuationService:
             reply_to: reply list of the API process.
             items: the requests, as `WaitingCar.from_wire` reads them.
         """
-        try:
-            self._value_micro_batch(group_id, reply_to, items)
-        finally:
-            self._leave()
+        with traced_group(TaskName.VALUE_CARS, QueueName.INTERACTIVE):
+            try:
+                self._value_micro_batch(group_id, reply_to, items)
+            finally:
+                self._leave()
 
     def _value_micro_batch(self, group_id: str, reply_to: str, items: Sequence[bytes]) -> None:
         now = self._clock()
         with self._claims.begin_concurrently([group_id], now) as claimed:
             waiting, unreadable = read_items(items)
             self._steps.note_waits([car.since for car in waiting], now)
+            note_members((car.trace, car.since, car.id) for car in waiting)
             # The forest runs while the claim is sent.
             valued = self._value_waiting(waiting, now)
             (claim,) = claimed()
@@ -176,15 +179,16 @@ class ValuationService:
             enqueued_at: Unix time at which the first of them was sent.
             queue: the queue of the message.
         """
-        try:
-            for group in self._load(job_ids, enqueued_at, queue):
-                self._value_group(group)
-        except BrokerUnavailable:
-            # The message is gone: without this the jobs would wait until their leases end.
-            _after_outage(lambda: self._jobs.postpone(self._clock(), *job_ids))
-            raise
-        finally:
-            self._leave()
+        with traced_group(TaskName.VALUE_JOBS, queue):
+            try:
+                for group in self._load(job_ids, enqueued_at, queue):
+                    self._value_group(group)
+            except BrokerUnavailable:
+                # The message is gone: without this the jobs would wait until their leases end.
+                _after_outage(lambda: self._jobs.postpone(self._clock(), *job_ids))
+                raise
+            finally:
+                self._leave()
 
     def _leave(self) -> None:
         """End the work on a message, whatever came of it."""
@@ -239,6 +243,7 @@ class ValuationService:
 
     def _value_group(self, jobs: Sequence[Job]) -> None:
         """Claim and start jobs, and carry out those that are not another worker's."""
+        note_members((job.trace, job.created_at, job.id) for job in jobs)
         claimed = list(map(ClaimedJob, jobs, self._claim(jobs)))
         free = [each for each in claimed if each.claim.state is not ClaimState.BUSY]
         states = self._jobs.start_all([each.job.id for each in free]) if free else []

@@ -13,6 +13,7 @@ from shared.queue.names import QueueName
 from shared.redis.cache import EstimateCache
 from shared.redis.pipelines import ScriptCall
 from worker.model import Estimation
+from worker.tracing import ESTIMATE, traced_step
 from worker.valuations.cars import ValuedCar, WaitingCar, audit_records, cacheable, cars_of
 from worker.valuations.claims import Claim, ClaimState, RedisClaims
 from worker.valuations.lists import ValuedList, value_list
@@ -83,18 +84,23 @@ class ValuationSteps:
 
     def estimate(self, cars: Sequence[WaitingCar]) -> list[ValuedCar]:
         """The cars with their results, by one call of the forest."""
-        results = self._estimation.estimate([car.request for car in cars])
-        return list(zip(cars, results, strict=True))
+        with traced_step(ESTIMATE):
+            return self._estimate(cars)
 
     def estimate_jobs(self, jobs: Sequence[Job]) -> list[Sequence[ValuedCar]]:
         """The cars of jobs with their results, in order.
 
         Each list that has columns is valued by a call of the forest; the other jobs share one.
         """
-        lists = {job.id: value_list(self._estimation, job) for job in jobs}
-        others = [cars_of(job) for job in jobs if lists[job.id] is None]
-        valued = iter(self.estimate([car for own in others for car in own]))
+        with traced_step(ESTIMATE):
+            lists = {job.id: value_list(self._estimation, job) for job in jobs}
+            others = [cars_of(job) for job in jobs if lists[job.id] is None]
+            valued = iter(self._estimate([car for own in others for car in own]))
         return [lists[job.id] or [next(valued) for _ in job.requests] for job in jobs]
+
+    def _estimate(self, cars: Sequence[WaitingCar]) -> list[ValuedCar]:
+        results = self._estimation.estimate([car.request for car in cars])
+        return list(zip(cars, results, strict=True))
 
     def record(self, claimed: Sequence[ClaimedCars]) -> list[ClaimedCars]:
         """Append the records that the log does not have yet, as one block.
@@ -134,7 +140,8 @@ class ValuationSteps:
             if known and self._audit.syncs_before_answer:
                 self._audit.sync()  # an earlier attempt may have failed to
         if records:
-            self._audit.append(records)
+            with traced_step("record"):
+                self._audit.append(records)
         return kept
 
     def answer(
@@ -148,7 +155,7 @@ class ValuationSteps:
         """
         valued = [car for each in recorded if not _is_long(each.valued) for car in each.valued]
         # Cache first: a caller who has the answer and asks again finds it there.
-        with self._cache.put_concurrently(cacheable(valued)):
+        with traced_step("answer"), self._cache.put_concurrently(cacheable(valued)):
             claims = [each.claim for each in recorded]
             return send([self._claims.marking_done(claims)] if claims else [])
 

@@ -134,6 +134,7 @@ def to_hash(job: Job) -> dict[str, Any]:
         "ends": 2,
         "origin": msgpack.packb(job.origin and [job.origin.group_id, job.origin.deadline]),
         **({} if job.callback is None else {"callback": pack_callback(job.callback)}),
+        **({"trace": job.trace} if job.trace else {}),
     }
 
 
@@ -202,4 +203,5 @@ def _from_hash(job_id: JobId, stored: Mapping[bytes, bytes], read: PayloadReader
         error=stored.get(b"error", b"").decode() or None,
         origin=DispatchOrigin(*origin[:2]) if origin else None,
         callback=unpack_callback(stored[b"callback"]) if b"callback" in stored else None,
+        trace=stored.get(b"trace", b"").decode(),
     )
