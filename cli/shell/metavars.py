@@ -15,6 +15,7 @@ INTEGER, NUMBER = mark("integer"), mark("number")
 """Names of types in errors."""
 WORDS = (
     mark("CALLER"),
+    mark("COLUMN"),
     mark("DAY"),
     mark("FIELD"),
     mark("FILE"),
@@ -29,6 +30,7 @@ WORDS = (
     mark("ROW"),
     mark("SECRET"),
     mark("TEXT"),
+    mark("TIME"),
     mark("UNIT"),
     mark("URL"),
     mark("VALUE"),

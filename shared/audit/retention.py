@@ -7,6 +7,7 @@ from pathlib import Path
 
 from shared.audit.chain import OUTCOMES_PREFIX, PREDICTIONS_PREFIX, day_of, file_pattern
 from shared.audit.checkpoints import Checkpoints
+from shared.audit.columns.places import forget_columns_before
 from shared.audit.inventory import Entry, Kind
 from shared.audit.sales_index import empty_sales_index
 from shared.audit.sums import SUMS_FOLDER
@@ -82,6 +83,7 @@ def remove_before(folder: Path, day: str, checkpoints: Checkpoints) -> int:
         checkpoints.forget(path.name)
     if any(path.name.startswith(OUTCOMES_PREFIX) for path in paths):
         empty_sales_index(folder)
+    forget_columns_before(folder, day)
     for sums in (folder / SUMS_FOLDER).glob("*.ndjson"):
         if sums.stem < day:
             with contextlib.suppress(FileNotFoundError):

@@ -91,10 +91,10 @@ def verify_log(
     # Read before the folder is listed: files that are added meanwhile are not expected.
     expected = None
     if checkpoints is not None and key_file is not None:
-        expected = _read_inventory(checkpoints, key_file, report)
+        expected = read_expected(checkpoints, key_file, report)
     present = sorted(path for path in folder.glob("*.jsonl") if is_log_file(path))
     for path in present:
-        _verify_file(path, expected, report)
+        verify_file(path, expected, report)
     if expected is not None:
         report.open_segments = expected.open_segments
         for name in expected.missing({path.name for path in present}):
@@ -110,14 +110,28 @@ def verify_files(paths: Sequence[Path], checkpoints: Path, key_file: Path) -> Re
         OSError: a file cannot be read.
     """
     report = Report()
-    expected = _read_inventory(checkpoints, key_file, report)
+    expected = read_expected(checkpoints, key_file, report)
     for path in paths:
-        _verify_file(path, expected, report)
+        verify_file(path, expected, report)
     return report
 
 
-def _verify_file(path: Path, expected: "_Expected | None", report: Report) -> None:
+def verify_file(path: Path, expected: "ExpectedFiles | None", report: Report) -> None:
+    """Verify a file of a log, and add what was found to the report.
+
+    Args:
+        path: the file.
+        expected: what inventory and checkpoints say; None: nothing.
+        report: gets what was found.
+    """
     report.files += 1
+    try:
+        _verify_readable(path, expected, report)
+    except OSError as error:
+        report.add(f"{path.name}: {error.strerror or error}")
+
+
+def _verify_readable(path: Path, expected: "ExpectedFiles | None", report: Report) -> None:
     anchor, fault, is_complete = None, "", False
     if expected is not None:
         try:
@@ -194,13 +208,13 @@ def _cut(anchor: FileEntry | None, size: int) -> str:
     )
 
 
-def _read_inventory(checkpoints: Path, key_file: Path, report: Report) -> "_Expected | None":
-    """Read the inventory; None, with the reason in the report, if it cannot be trusted."""
+def read_expected(checkpoints: Path, key_file: Path, report: Report) -> "ExpectedFiles | None":
+    """What inventory and checkpoints say; None, with the reason, if they cannot be trusted."""
     path = checkpoints / INVENTORY_FILE
     try:
         key = read_key(key_file)
         if key is not None and path.exists():
-            return _Expected(checkpoints, key, Inventory(path, key).read(), report)
+            return ExpectedFiles(checkpoints, key, Inventory(path, key).read(), report)
         if key is None:
             if path.exists() or has_checkpoints(checkpoints):
                 report.add(
@@ -213,7 +227,7 @@ def _read_inventory(checkpoints: Path, key_file: Path, report: Report) -> "_Expe
     return None
 
 
-class _Expected:
+class ExpectedFiles:
     """What inventory and checkpoints say of the files.
 
     Args:
@@ -234,6 +248,7 @@ class _Expected:
         self._closed: set[str] = set()
         self._removed_before = ""
         self.open_segments = 0
+        """Files of batches that have not ended, as far as `anchor` was asked."""
         report.since = entries[0].at if entries else None
         for entry in entries:
             self._take(entry)

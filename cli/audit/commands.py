@@ -1,13 +1,15 @@
 """`carprice audit`: verifies the audit log, deletes records of it."""
 
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cli.shell.exit_codes import INCOMPLETE, REFUSED, UNUSABLE
+from cli.audit.places import log_place
+from cli.audit.query import as_day, query
+from cli.shell.exit_codes import INCOMPLETE, REFUSED
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from shared.audit.checkpoints import Checkpoints, is_log_file
@@ -26,8 +28,11 @@ from shared.state.objects import StateObjects
 
 @click.group()
 def audit() -> None:
-    """Verify the audit log, or delete records from it."""
+    """Verify and search the audit log, or delete records from it."""
     log_errors_only()
+
+
+audit.add_command(query)
 
 
 @audit.command()
@@ -52,13 +57,8 @@ def verify(
 ) -> None:
     """Find changed, missing, added and reordered records and files."""
     settings = Settings.from_env()
-    log = folder or settings.audit_folder
-    if not log.is_dir():
-        text = _("no audit log at {folder}: is CARPRICE_HOME right?").format(folder=log)
-        click.echo(f"carprice: {text}", err=True)
-        raise SystemExit(UNUSABLE)
-    checkpoints, key_file = _checkpoint_paths(settings, log, checkpoints, key_file)
-    report = verify_log(log, checkpoints, key_file)
+    place = log_place(settings, folder, checkpoints, key_file)
+    report = verify_log(*place)
     copies = None if folder else _verify_copies(settings)
     for fault in report.faults + (copies.faults if copies else []):
         click.echo(fault, err=True)
@@ -66,7 +66,7 @@ def verify(
         echo_json(_members(report) | ({"copies": _copies_members(copies)} if copies else {}))
     else:
         _describe_records(report)
-        _describe_inventory(report, checkpoints)
+        _describe_inventory(report, place.checkpoints)
         if copies:
             text = _("{hosts} hosts share their logs: {records} records in {files} files of others")
             members = {"hosts": copies.hosts, "records": copies.records, "files": copies.files}
@@ -126,7 +126,7 @@ def delete(*, before: str | None, caller: str | None, yes: bool, as_json: bool) 
     checkpoints = Checkpoints.of(settings, time.time)
     with _failures_reported():
         if before is not None:
-            day = min(_day(before), today)
+            day = min(as_day("--before", before).isoformat(), today)
             count = remove_before(settings.audit_folder, day, checkpoints)
             result: dict[str, Any] = {"before": day, "files": count}
             text = ngettext(
@@ -149,18 +149,6 @@ def delete(*, before: str | None, caller: str | None, yes: bool, as_json: bool) 
         echo_json(result)
     else:
         click.echo(text)
-
-
-def _checkpoint_paths(
-    settings: Settings, log: Path, checkpoints: Path | None, key_file: Path | None
-) -> tuple[Path, Path]:
-    """The checkpoints of a log: those of the settings for their own log, else beside it."""
-    if log.resolve() == settings.audit_folder.resolve():
-        default, default_key = settings.checkpoints_folder, settings.checkpoint_key_file
-    else:
-        default = log.parent / "audit-checkpoints"
-        default_key = (checkpoints or default).parent / "audit-checkpoints.key"
-    return checkpoints or default, key_file or default_key
 
 
 def _verify_copies(settings: Settings) -> CopiesReport | None:
@@ -228,14 +216,6 @@ def _describe_inventory(report: Report, checkpoints: Path) -> None:
     if report.open_segments:
         text = _("{number} files belong to batches that have not ended")
         click.echo(text.format(number=report.open_segments))
-
-
-def _day(text: str) -> str:
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError:
-        message = _("--before {text}: expected YYYY-MM-DD").format(text=text)
-        raise click.UsageError(message) from None
 
 
 class _failures_reported:  # noqa: N801 - used as a statement
