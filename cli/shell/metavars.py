@@ -14,6 +14,7 @@ COMMAND = mark("COMMAND [ARGS]...")
 INTEGER, NUMBER = mark("integer"), mark("number")
 """Names of types in errors."""
 WORDS = (
+    mark("BUNDLE"),
     mark("CALLER"),
     mark("COLUMN"),
     mark("DAY"),

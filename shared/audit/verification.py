@@ -5,14 +5,8 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
-from shared.audit.chain import (
-    OUTCOMES_PREFIX,
-    PREDICTIONS_PREFIX,
-    ChainVerifier,
-    file_pattern,
-)
+from shared.audit.chain import OUTCOMES_PREFIX, PREDICTIONS_PREFIX, file_pattern
 from shared.audit.checkpoints import (
     CHECKPOINT_SUFFIX,
     CLOSED,
@@ -21,6 +15,7 @@ from shared.audit.checkpoints import (
     has_checkpoints,
     is_log_file,
 )
+from shared.audit.checks.file_check import check_file
 from shared.audit.file_state import CheckpointError
 from shared.audit.inventory import Entry, FileEntry, Inventory, Kind
 from shared.audit.signing import authentic, has_inventory, read_key
@@ -59,19 +54,6 @@ class Report:
         """Add a fault of a file."""
         self.faults.append(fault)
         self.broken += 1
-
-
-class FileCheck(NamedTuple):
-    """What was found in one file."""
-
-    records: int
-    """Valid records at its beginning."""
-    fault: str = ""
-    """The first fault; "" if there is none."""
-    is_torn: bool = False
-    """Whether the fault is a last line without its end: an answer that was never given."""
-    covered: int = 0
-    """Valid records up to the anchor."""
 
 
 def verify_log(
@@ -150,62 +132,6 @@ def _verify_readable(path: Path, expected: "ExpectedFiles | None", report: Repor
         report.add(f"{path.name}: {found.fault or fault}")
     elif is_complete and anchor is not None and path.stat().st_size > anchor.size:
         report.add(_("{name}: something was added after it was complete").format(name=path.name))
-
-
-def check_file(path: Path, anchor: FileEntry | None = None) -> FileCheck:
-    """Verify the chain of one file.
-
-    Args:
-        path: the file.
-        anchor: a line that the file must contain, and where it ends.
-    """
-    chain = ChainVerifier()
-    offset, covered, must_reach = 0, 0, anchor is not None and anchor.size > 0
-    with path.open("rb") as file:
-        for line in file:
-            number = chain.verified + chain.open + 1
-            if not line.endswith(b"\n"):
-                fault = _("line {number} is torn: its writer died, or is writing it now").format(
-                    number=number
-                )
-                if must_reach:
-                    fault = _cut(anchor, offset)
-                return FileCheck(chain.verified, fault, is_torn=not must_reach, covered=covered)
-            if not chain.follow(line):
-                first = chain.verified + 1
-                text = (
-                    _("line {line} was changed, or what stood before it is missing")
-                    if first >= number
-                    else _(
-                        "a line from {first} to {line} was changed, or what stood before it is"
-                        " missing"
-                    )
-                )
-                fault = text.format(first=first, line=number)
-                return FileCheck(chain.verified, fault)
-            offset += len(line)
-            if must_reach and anchor is not None and offset >= anchor.size:
-                if offset > anchor.size or chain.open or chain.head != anchor.head:
-                    fault = _(
-                        "a line up to {number} was changed and the chain computed again"
-                    ).format(number=number)
-                    return FileCheck(0, fault)
-                must_reach, covered = False, chain.verified
-    fault = ""
-    if must_reach:
-        fault = _cut(anchor, offset)
-    elif chain.open:
-        fault = _("what stood after line {number} is missing").format(
-            number=chain.verified + chain.open
-        )
-    return FileCheck(chain.verified, fault, covered=covered)
-
-
-def _cut(anchor: FileEntry | None, size: int) -> str:
-    wanted = anchor.size if anchor else 0
-    return _("the end is missing: {size} bytes of at least {wanted}").format(
-        size=size, wanted=wanted
-    )
 
 
 def read_expected(checkpoints: Path, key_file: Path, report: Report) -> "ExpectedFiles | None":
