@@ -9,6 +9,7 @@ import shutil
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -167,7 +168,7 @@ def opened(bundle: Path) -> Iterator[BundlePlace]:
             try:
                 with tarfile.open(bundle) as archive:
                     archive.extractall(folder, filter="data")
-            except tarfile.TarError as error:
+            except (tarfile.TarError, EOFError, zlib.error) as error:
                 raise CheckpointError(f"{bundle}: {error}") from error
         if not (folder / LOG_FOLDER).is_dir():
             raise CheckpointError(_("{path}: this is no bundle").format(path=bundle))

@@ -87,6 +87,11 @@ def figure_options(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The audit log; that of CARPRICE_HOME if not given.",
 )
+@click.option(
+    "--key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Key of the checkpoints; beside them if not given.",
+)
 @json_option
 def query(**options: Any) -> None:
     """Search the audit log, and find figures of many records, while the service runs.

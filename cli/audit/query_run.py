@@ -19,6 +19,7 @@ from shared.audit.columns.names import ANSWERS, COLUMNS, KINDS
 from shared.audit.columns.opening import open_log
 from shared.audit.columns.selection import Selection
 from shared.i18n.command import gettext as _
+from shared.i18n.command import ngettext
 from shared.settings import Settings
 from shared.state.objects import StateObjects
 
@@ -38,7 +39,7 @@ def run_query(
     """
     settings = Settings.from_env()
     selection = _selection(options, span)
-    place = log_place(settings, options["folder"])
+    place = log_place(settings, options["folder"], key_file=options["key_file"])
     log = open_log(place, selection, _show_progress)
     is_shared = options["folder"] is None and not options["as_lines"]
     objects = StateObjects.of(settings) if is_shared else None
@@ -104,6 +105,13 @@ def _show_progress(done: int, total: int) -> None:
 
 def _report(log: LogColumns, hosts: HostColumns | None) -> None:
     """Say what was left out; exits if anything was, or if nothing says that all is there."""
+    if log.uncovered:
+        text = ngettext(
+            "{number} record is after the last checkpoint of its file",
+            "{number} records are after the last checkpoint of their file",
+            log.uncovered,
+        )
+        click.echo(text.format(number=log.uncovered), err=True)
     faults = log.report.faults + (hosts.faults if hosts else [])
     for fault in faults:
         click.echo(fault, err=True)

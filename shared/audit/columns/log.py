@@ -33,6 +33,10 @@ class LogColumns:
     parts: list[Part] = dataclasses.field(default_factory=list)
     spans: list[Span] = dataclasses.field(default_factory=list)
     """Those that are read line by line."""
+    tails: list[Span] = dataclasses.field(default_factory=list)
+    """Those after the last checkpoint of their file, whose chain alone proves them."""
+    uncovered: int = 0
+    """Records of them that were meant."""
     report: Report = dataclasses.field(default_factory=Report)
     """The faults that were found."""
     expected: ExpectedFiles | None = None
@@ -66,12 +70,16 @@ class LogColumns:
             yield from found
         for span in self.spans:
             yield from from_span(span)
+        for span in self.tails:
+            for table in from_span(span):
+                self.uncovered += len(table)
+                yield table
 
     @property
     def names(self) -> set[str]:
         """Names of the files whose records are found."""
         return {name for part in self.parts for name in part.files} | {
-            span.file for span in self.spans
+            span.file for span in (*self.spans, *self.tails)
         }
 
     def blame(self, name: str) -> None:

@@ -59,7 +59,7 @@ class _Opening:
                 self._found.report.add(f"{name}: {error.strerror or error}")
                 continue
             if reading.tail:
-                self._found.spans.append(reading.tail)
+                self._found.tails.append(reading.tail)
             if reading.listed:
                 to_make.setdefault(_day(name), []).append(reading.listed)
         if key:
