@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from cli.audit.bundle import opened
 from cli.audit.export import export
 from cli.audit.failures import failures_reported
 from cli.audit.places import log_place
@@ -15,6 +14,7 @@ from cli.audit.query import as_day, query
 from cli.shell.exit_codes import INCOMPLETE, REFUSED
 from cli.shell.options import json_option
 from cli.streams import echo_json
+from shared.audit.bundles.bundle import opened
 from shared.audit.checkpoints import Checkpoints, is_log_file
 from shared.audit.erasure import erase_caller
 from shared.audit.hosts.verification import CopiesReport, verify_copies

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from cli.audit.bundle import export as write_bundle
 from cli.audit.failures import failures_reported
 from cli.audit.places import log_place
 from cli.audit.query import as_day
 from cli.shell.options import json_option
 from cli.streams import echo_json
+from shared.audit.bundles.bundle import export as write_bundle
 from shared.i18n.command import gettext as _
 from shared.settings import Settings
 
@@ -24,7 +24,7 @@ from shared.settings import Settings
     type=click.Path(path_type=Path),
     required=True,
     metavar="PATH",
-    help="A new folder, or a new file: .tar, .tar.gz or .tgz.",
+    help="A new folder, or a new file: .tar, .tar.gz or .tar.zst.",
 )
 @json_option
 def export(first: str | None, last: str | None, target: Path, *, as_json: bool) -> None:

@@ -7,9 +7,14 @@ import pytest
 from click.testing import CliRunner
 
 from cli.audit.commands import audit
+from shared.audit.bundles.archive import LOCK_FILE, archive_before
 from shared.audit.chain import file_name
+from shared.audit.file_state import CheckpointError
+from shared.audit.retention import AuditRetention
+from shared.domain.clock import DAY_S
 from tests.audit_queries import DAY, Log, query
-from tests.audit_segments import audit_record
+from tests.audit_segments import AT, audit_record
+from tests.conftest import wait_until
 
 NEXT_DAY = "2026-09-22"
 
@@ -34,7 +39,7 @@ def export(log, target, *arguments):
     return run(log, "export", "--out", str(target), *arguments)
 
 
-@pytest.mark.parametrize("name", ["bundle", "bundle.tar", "bundle.tar.gz", "bundle.tgz"])
+@pytest.mark.parametrize("name", ["bundle", "bundle.tar", "bundle.tar.gz", "bundle.tar.zst"])
 def test_a_bundle_is_verified_with_the_key_alone(log, tmp_path, name):
     target = tmp_path / "out" / name
     done = export(log, target, "--json")
@@ -127,6 +132,59 @@ def test_what_cannot_be_exported_or_verified_is_refused(log, tmp_path):
     log.place.key_file.unlink()
     done = export(log, tmp_path / "bundle")
     assert (done.exit_code, "the key of the checkpoints is missing" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["bundle.tar", "bundle.tar.gz", "bundle.tar.zst"])
+def test_a_damaged_archive_is_refused(log, tmp_path, name):
+    target = tmp_path / name
+    export(log, target)
+    content = target.read_bytes()
+    for damaged in (content[: len(content) // 2], b"x" * 100 + content, b""):
+        target.write_bytes(damaged)
+        done = run(log, "verify", str(target), "--key-file", str(log.place.key_file))
+        assert done.exit_code == 1
+        assert done.stderr
+
+
+def archived(log, day):
+    """Move the days before `day` to an archive."""
+    archive = log.home / "archive"
+    archive_before(log.place, day, archive, log.checkpoints())
+    return sorted(path.name for path in archive.iterdir() if path.name != LOCK_FILE)
+
+
+def test_old_days_leave_the_log_as_bundles_that_are_verified(log):
+    key = str(log.place.key_file)
+    query(log, "--group-by", "day")
+    assert archived(log, NEXT_DAY) == [f"audit-{DAY}.tar.zst"]
+    bundle = log.home / "archive" / f"audit-{DAY}.tar.zst"
+    done = run(log, "verify", str(bundle), "--key-file", key)
+    assert (done.exit_code, "10 records in 2 files" in done.stdout) == (0, True)
+    done = run(log, "verify")
+    assert (done.exit_code, "2 records in 1 files are whole" in done.stdout) == (0, True)
+    assert archived(log, NEXT_DAY) == [f"audit-{DAY}.tar.zst"]
+    assert {path.name[:10] for path in log.columns} == {NEXT_DAY}
+
+
+def test_a_day_with_a_fault_and_those_after_it_stay_in_the_log(log):
+    log.change(file_name(NEXT_DAY, "two"), lambda lines: lines[1:])
+    with pytest.raises(CheckpointError, match="two"):
+        archived(log, "2026-09-25")
+    assert [path.name for path in log.folder.glob("*.jsonl")] == [file_name(NEXT_DAY, "two")]
+    assert (log.home / "archive" / f"audit-{DAY}.tar.zst").exists()
+    assert not (log.home / "archive" / f"audit-{NEXT_DAY}.tar.zst").exists()
+
+
+def test_the_retention_starts_a_process_that_archives(log, monkeypatch):
+    archive = log.home / "archive"
+    monkeypatch.setenv("CARPRICE_HOME", str(log.home))
+    monkeypatch.setenv("AUDIT_ARCHIVE", str(archive))
+    now = AT + 10 * DAY_S
+    retention = AuditRetention(log.folder, log.checkpoints(), lambda: now, days=9, is_archived=True)
+    assert retention.sweep() == 0
+    wait_until(lambda: not list(log.folder.glob(f"*{DAY}*")), timeout_s=30)
+    wait_until((archive / f"audit-{DAY}.tar.zst").exists)
+    assert len(list(log.folder.glob("*.jsonl"))) == 1
 
 
 def test_an_archive_that_leaves_its_folder_is_refused(log, tmp_path):

@@ -7,11 +7,12 @@ from click.testing import CliRunner
 
 from cli.audit.commands import audit
 from shared.audit.erasure import erase_caller
+from shared.audit.hosts import copied_sums
 from shared.audit.hosts.manifests import DayManifest, day_document, part_name
 from shared.domain.clock import DAY_S
 from tests.audit_queries import segment_of
 from tests.audit_segments import write_segment
-from tests.unit.shared.audit_hosts.test_two_hosts import be_quiet, exchange
+from tests.unit.shared.audit_hosts.test_two_hosts import exchange
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_a_segment_that_two_hosts_have_is_found_once(hosts, query):
     assert len(rows(query())) == 7
 
 
-def test_records_that_a_host_deleted_are_found_nowhere(hosts, car, query):
+def test_records_that_a_host_deleted_are_found_nowhere(hosts, car, query, monkeypatch):
     first, second = hosts
     first.answer(car)
     second.shift_s = -DAY_S
@@ -69,7 +70,7 @@ def test_records_that_a_host_deleted_are_found_nowhere(hosts, car, query):
     assert len(rows(query("--caller", "gone"))) == 1
     second.log.close()
     erase_caller(second.folder, "gone", "9999-01-01", second.checkpoints)
-    be_quiet()
+    monkeypatch.setattr(copied_sums, "QUIET_S", -1.0)
     second.restart()
     exchange(*hosts)
     assert rows(query("--caller", "gone")) == []

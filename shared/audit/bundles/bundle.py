@@ -5,6 +5,8 @@ they were exported and is signed with the key of the log, which is not in the bu
 """
 
 import contextlib
+import gzip
+import os
 import shutil
 import tarfile
 import tempfile
@@ -12,7 +14,9 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Literal, NamedTuple
+
+import zstandard
 
 from shared.audit.chain import OUTCOMES_PREFIX, PREDICTIONS_PREFIX, file_pattern
 from shared.audit.checkpoints import INVENTORY_FILE, complete_entry
@@ -32,7 +36,7 @@ from shared.i18n.command import gettext as _
 
 LOG_FOLDER = "audit"
 CHECKPOINTS_FOLDER = "audit-checkpoints"
-ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst")
 _COPY_BYTES = 1 << 20
 _FILE = file_pattern(PREDICTIONS_PREFIX, OUTCOMES_PREFIX)
 
@@ -144,13 +148,25 @@ def _pack(work: Path, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.tmp")
     try:
         temporary.touch(0o600)
-        compression = "w" if target.name.endswith(".tar") else "w:gz"
-        with tarfile.open(temporary, compression) as archive:  # type: ignore[call-overload]
+        with (
+            _stream(temporary, "wb", target.name) as stream,
+            tarfile.open(fileobj=stream, mode="w|") as archive,
+        ):
             for name in (LOG_FOLDER, CHECKPOINTS_FOLDER):
                 archive.add(work / name, name)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
         temporary.rename(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _stream(path: Path, mode: Literal["rb", "wb"], name: str) -> IO[bytes]:
+    """An archive, compressed as its name says."""
+    if name.endswith(".zst"):
+        found: IO[bytes] = zstandard.open(path, mode)
+        return found
+    return path.open(mode) if name.endswith(".tar") else gzip.open(path, mode)  # type: ignore[return-value]
 
 
 @contextlib.contextmanager
@@ -166,9 +182,12 @@ def opened(bundle: Path) -> Iterator[BundlePlace]:
         if not bundle.is_dir():
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="audit-bundle-")))
             try:
-                with tarfile.open(bundle) as archive:
+                with (
+                    _stream(bundle, "rb", bundle.name) as stream,
+                    tarfile.open(fileobj=stream, mode="r|") as archive,
+                ):
                     archive.extractall(folder, filter="data")
-            except (tarfile.TarError, EOFError, zlib.error) as error:
+            except (tarfile.TarError, EOFError, zlib.error, zstandard.ZstdError) as error:
                 raise CheckpointError(f"{bundle}: {error}") from error
         if not (folder / LOG_FOLDER).is_dir():
             raise CheckpointError(_("{path}: this is no bundle").format(path=bundle))
