@@ -52,7 +52,7 @@ def figure_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--to", "end", metavar="TIME", help="Records before this time.")
 @click.option("--brand", help="The records of one brand.")
-@click.option("--model", help="The records of one model, like 'c class'.")
+@click.option("--model", help="The records of one model.")
 @click.option(
     "--kind",
     type=click.Choice(KINDS),

@@ -8,7 +8,7 @@ from shared.audit.columns.building import PartPlan, Progress, grouped, make_part
 from shared.audit.columns.log import LogColumns
 from shared.audit.columns.places import LogPlace
 from shared.audit.columns.planning import LogFile, UsableParts, log_file
-from shared.audit.columns.selection import Selection
+from shared.audit.columns.selection import Selection, is_batch
 from shared.audit.columns.spans import Span, cut
 from shared.audit.file_state import CheckpointError
 from shared.audit.signing import read_key
@@ -49,9 +49,9 @@ class _Opening:
         files = {file.path.name: file for file in self._files(names)}
         self._report_missing(names)
         key = read_key(self._place.key_file) if self._expected else None
-        usable = UsableParts(self._place.folder, key or b"", files)
+        usable = UsableParts(self._place.folder, key or b"", files, self._is_meant)
         self._found.parts += usable.parts
-        to_make: dict[str, list[Span]] = {}
+        to_make: dict[tuple[str, bool], list[Span]] = {}
         for name, file in files.items():
             try:
                 reading = usable.rest(file)
@@ -61,17 +61,23 @@ class _Opening:
             if reading.tail:
                 self._found.tails.append(reading.tail)
             if reading.listed:
-                to_make.setdefault(_day(name), []).append(reading.listed)
+                # A part has files of a day that are always meant together.
+                to_make.setdefault((_day(name), is_batch(name)), []).append(reading.listed)
         if key:
             self._make(to_make, key)
         for part in usable.unusable:
             part.delete()
         return self._found
 
+    def _is_meant(self, name: str) -> bool:
+        """Whether a file may have records of the query, by its name."""
+        match = _FILE.fullmatch(name)
+        return match is not None and self._selection.may_be_in_file(name, match[1])
+
     def _files(self, names: set[str]) -> Iterator[LogFile]:
         """The files that may have records of the query; the others of them are reported."""
         for name in sorted(names):
-            if not _FILE.fullmatch(name) or not self._selection.may_be_in_file(name, _day(name)):
+            if not self._is_meant(name):
                 continue
             path = self._place.folder / name
             try:
@@ -83,14 +89,14 @@ class _Opening:
 
     def _report_missing(self, present: set[str]) -> None:
         for name in self._expected.missing(present) if self._expected else ():
-            if self._selection.may_be_in_file(name, _day(name)):
+            if self._is_meant(name):
                 self._found.report.add(_("{name}: the file was removed").format(name=name))
 
-    def _make(self, to_make: dict[str, list[Span]], key: bytes) -> None:
+    def _make(self, to_make: dict[tuple[str, bool], list[Span]], key: bytes) -> None:
         """Make parts of the lines that have none; read those that are too few line by line."""
         plans: list[PartPlan] = []
         today = day_of(time.time())
-        for day, whole in to_make.items():
+        for (day, _is_batch), whole in to_make.items():
             if day >= today and sum(span.end - span.start for span in whole) < MIN_PART_BYTES:
                 self._found.spans += whole
             else:

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from shared.audit.chain import GENESIS_HASH
@@ -65,16 +65,23 @@ class UsableParts:
         folder: the audit log.
         key: of the checkpoints.
         files: of the log, by name.
+        is_meant: whether a file is one of those, by its name; parts of others stay as they are.
     """
 
-    def __init__(self, folder: Path, key: bytes, files: dict[str, LogFile]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        key: bytes,
+        files: dict[str, LogFile],
+        is_meant: Callable[[str], bool],
+    ) -> None:
         self._folder = folder
         self._files = files
         self._ends: dict[str, tuple[int, str]] = {}
         self.parts: list[Part] = []
         self.unusable: list[Part] = []
         """Those that are stale, or have lines that another one has."""
-        waiting = list(_read_parts(folder, key))
+        waiting = [part for part in _read_parts(folder, key) if all(map(is_meant, part.files))]
         waiting.sort(key=lambda part: min(span.start for span in part.spans))
         while unproven := self._take_all(waiting):
             self.unusable += [part for part in self.parts if part.files & unproven]

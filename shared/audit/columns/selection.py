@@ -59,7 +59,7 @@ class Selection:
     def may_be_in_file(self, name: str, day: str) -> bool:
         """Whether a file of the log may have such records, by its name and day."""
         first = date.fromisoformat(day)
-        last = first + timedelta(days=BATCH_DAYS if ".batch-" in name else 1)
+        last = first + timedelta(days=BATCH_DAYS if is_batch(name) else 1)
         return self.start < _unix(last) + DAY_S and self.end > _unix(first) - DAY_S
 
     def mask(self, table: pa.Table) -> Mask | None:
@@ -75,6 +75,11 @@ class Selection:
         if self.valuation_id is not None:
             masks.append(_id_mask(table["id"], self.valuation_id))
         return np.logical_and.reduce(masks) if masks else None
+
+
+def is_batch(name: str) -> bool:
+    """Whether a file of the log is a segment of a batch, by its name."""
+    return ".batch-" in name
 
 
 def _unix(day: date) -> float:

@@ -130,7 +130,7 @@ def test_columns_with_a_description_of_another_part_are_not_believed(log, car):
     forged = log.columns
     log.write(car, 2, "three", days=1, price=1.0)
     expected = sorted(found(log), key=str)
-    (data,) = (path for path in forged if path.suffix == ".parquet")
+    data = next(path for path in forged if path.suffix == ".parquet")
     other = next(path for path in log.columns if path not in forged and path.suffix == ".parquet")
     shutil.copy(other, data)
     assert sorted(found(log), key=str) == expected
@@ -146,10 +146,12 @@ def test_deleted_columns_are_made_again(log):
 
 def test_two_parts_with_the_same_lines_are_counted_once(log):
     assert len(found(log)) == 15
-    for path in log.columns:
-        shutil.copy(path, path.with_name(f"{DAY}.copy{path.suffix}"))
+    made = log.columns
+    for path in made:
+        shutil.copy(path, path.with_name(path.name.replace(".0", ".1")))
+    assert len(log.columns) == 2 * len(made)
     assert len(found(log)) == 15
-    assert len(log.columns) == 2
+    assert len(log.columns) == len(made)
 
 
 def test_columns_of_a_file_whose_later_lines_were_never_proven_are_not_used(log, monkeypatch):
@@ -189,6 +191,18 @@ def test_columns_of_deleted_days_are_deleted(log, car):
     remove_before(log.folder, "2026-09-22", log.checkpoints())
     assert {path.name[:10] for path in log.columns} == {"2026-09-22"}
     assert len(found(log)) == 2
+
+
+def test_a_query_of_a_day_leaves_the_columns_of_other_days_alone(log, car):
+    log.write(car, 2, "later", days=50)
+    assert len(found(log)) == 17
+    made = log.columns
+    assert len(made) == 6
+    for arguments in (["--day", DAY], ["--from", "2026-11-01"], ["--to", "2001-01-01"]):
+        found(log, *arguments)
+        assert log.columns == made
+    assert len(found(log)) == 17
+    assert log.columns == made
 
 
 def test_records_are_found_while_they_are_written(log, car):
