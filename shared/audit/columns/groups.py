@@ -16,7 +16,7 @@ MAX_TABLE = 1 << 22
 """Most combinations of values that are counted in a table; more are sorted."""
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
-_Codes: TypeAlias = npt.NDArray[np.int64]
+_Codes: TypeAlias = npt.NDArray[np.integer[Any]]
 
 
 def _median(values: Numbers, starts: _Codes) -> Numbers:
@@ -72,12 +72,11 @@ def group(tables: Iterable[pa.Table], groups: Sequence[str], figures: Sequence[F
     table = pa.concat_tables(found).unify_dictionaries()
     codes, keys = _codes(table, groups)
     counts = np.bincount(codes)
-    order = _sorted_order(codes, len(counts))
     columns: dict[str, Any] = {**keys, "records": counts}
+    order = _sorted_order(codes, len(counts)) if figures else codes
     for figure in figures:
-        columns[figure.title] = _figure(
-            table[figure.column], codes, order, figure.name, len(counts)
-        )
+        values = table[figure.column].cast(pa.float64()).to_numpy()[order]
+        columns[figure.title] = _figure(values, counts, figure.name)
     return pa.table(columns).sort_by([("records", "descending"), *((n, "ascending") for n in keys)])
 
 
@@ -90,7 +89,7 @@ def _with_day(table: pa.Table, groups: Sequence[str]) -> pa.Table:
 
 def _codes(table: pa.Table, groups: Sequence[str]) -> tuple[_Codes, dict[str, pa.Array]]:
     """The number of the group of each record, and the values of each group."""
-    combined: _Codes = np.zeros(len(table), np.int64)
+    combined: _Codes | None = None
     values: list[pa.Array] = []
     sizes: list[int] = []
     for name in groups:
@@ -102,9 +101,11 @@ def _codes(table: pa.Table, groups: Sequence[str]) -> tuple[_Codes, dict[str, pa
             column = column.chunk(0)
         known = len(column.dictionary)
         numbers = column.indices.fill_null(known).to_numpy(zero_copy_only=False)
-        combined = combined * (known + 1) + numbers
+        combined = numbers if combined is None else combined * np.int64(known + 1) + numbers
         values.append(pa.concat_arrays([column.dictionary, pa.nulls(1, column.dictionary.type)]))
         sizes.append(known + 1)
+    if combined is None:
+        combined = np.zeros(len(table), np.uint8)
     present, codes = _numbered(combined, math.prod(sizes))
     keys: dict[str, pa.Array] = {}
     rest = present
@@ -119,27 +120,27 @@ def _numbered(numbers: _Codes, count: int) -> tuple[_Codes, _Codes]:
     if count > MAX_TABLE:
         return np.unique(numbers, return_inverse=True)
     present = np.flatnonzero(np.bincount(numbers, minlength=count))
-    places: _Codes = np.zeros(count, np.int64)
+    if len(present) == present[-1] + 1:
+        return present, numbers
+    places: _Codes = np.zeros(count, np.int32)
     places[present] = np.arange(len(present))
     return present, places[numbers]
 
 
 def _sorted_order(codes: _Codes, count: int) -> _Codes:
     """The records by group; of small numbers numpy sorts in linear time."""
-    small = codes.astype(np.uint16) if count <= np.iinfo(np.uint16).max else codes
+    small = codes.astype(np.min_scalar_type(count))
     return np.argsort(small, kind="stable")
 
 
-def _figure(
-    column: pa.ChunkedArray, codes: _Codes, order: _Codes, name: str, count: int
-) -> pa.Array:
-    values = column.cast(pa.float64()).to_numpy()[order]
-    of = codes[order]
+def _figure(values: Numbers, counts: _Codes, name: str) -> pa.Array:
+    """A figure of each group; the values are in the order of the groups."""
     known = ~np.isnan(values)
     if not known.all():
-        values, of = values[known], of[known]
-    found = np.full(count, np.nan)
+        groups = np.repeat(np.arange(len(counts)), counts)[known]
+        values, counts = values[known], np.bincount(groups, minlength=len(counts))
+    found = np.full(len(counts), np.nan)
     if len(values):
-        starts = np.flatnonzero(np.diff(of, prepend=of[0] - 1))
-        found[of[starts]] = FIGURES[name](values, starts)
+        starts = np.cumsum(counts) - counts
+        found[counts > 0] = FIGURES[name](values, starts[counts > 0])
     return pa.array(found, from_pandas=True)

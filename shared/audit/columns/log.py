@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from shared.audit.chain import OUTCOMES_PREFIX
 from shared.audit.columns.names import COLUMNS
 from shared.audit.columns.parts import Part
 from shared.audit.columns.selection import Selection
@@ -49,12 +50,13 @@ class LogColumns:
             selection: which records.
             names: of the columns.
         """
-        needed = [name for name in COLUMNS if name in {*names, *selection.columns}]
 
         def from_part(part: Part) -> list[pa.Table]:
+            meant = selection.without_kinds() if _has_answers_only(part) else selection
+            needed = [name for name in COLUMNS if name in {*names, *meant.columns}]
             groups = [at for at, group in enumerate(part.groups) if selection.may_be_in(group)]
             try:
-                return selected(part.load(groups, needed), selection, names)
+                return selected(part.load(groups, needed), meant, names)
             except (CheckpointError, OSError, pa.ArrowException):
                 part.delete()  # somebody has changed it, or deleted its records meanwhile
                 return [table for span in part.spans for table in from_span(span)]
@@ -88,6 +90,10 @@ class LogColumns:
         verify_file(self.folder / name, self.expected, self.report)
         if len(self.report.faults) == before:
             self.report.add(_("{name}: it was changed while it was read").format(name=name))
+
+
+def _has_answers_only(part: Part) -> bool:
+    return not any(name.startswith(OUTCOMES_PREFIX) for name in part.files)
 
 
 def selected(

@@ -49,6 +49,12 @@ class Selection:
             needed.add("at")
         return needed
 
+    def without_kinds(self) -> "Selection":
+        """The same for a place that has answers only, where their kinds need not be looked at."""
+        if set(self.kinds) != set(ANSWERS):
+            return self
+        return dataclasses.replace(self, kinds=KINDS)
+
     def may_be_in(self, group: RowGroup) -> bool:
         """Whether a row group may have such records."""
         if group.last_at < self.start or group.first_at >= self.end:
