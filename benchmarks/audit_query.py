@@ -162,9 +162,8 @@ def main() -> None:
         car, row = make_log(home, options.records)
         print(f"{options.records:,} records made in {time.perf_counter() - start:.0f} s")
         print(describe_machine())
-        print(
-            "\n| command | first, s | repeated, s | its CPU time, s | lines |\n|---|---|---|---|---|"
-        )
+        print("\n| command | first, s | repeated, s | its CPU time, s | lines |")
+        print("|---|---|---|---|---|")
         day = day_of(FIRST_AT)
         by_brand = ["query", "--group-by", "brand", "--median", "price_mad"]
         measure(home, "verify", ["verify"])
