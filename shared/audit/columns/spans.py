@@ -50,17 +50,16 @@ class Span:
     """Offset of the line of a checkpoint that proves them, with the spans between."""
 
 
-def cut(path: Path, span: Span, length: int = SPAN_BYTES) -> Iterator[Span]:
+def cut(path: Path, span: Span) -> Iterator[Span]:
     """Cut a span at lines with hashes; a segment of a batch, which has one, stays whole.
 
     Raises:
         OSError: the file cannot be read.
-        NotProvenError: no line with a hash ends where the span begins or ends.
     """
     start, prev = span.start, span.prev
     with path.open("rb") as file:
-        while span.end - start > length:
-            file.seek(start + length)
+        while span.end - start > SPAN_BYTES:
+            file.seek(start + SPAN_BYTES)
             file.readline()
             at = file.tell()
             head = last_hash(path, at) if at < span.end else None
