@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cli.audit.failures import failures_reported
 from cli.shell.options import json_option
 from shared.audit.columns.names import FIGURE_NAMES, GROUPS, KINDS, NUMBERS, STATUSES
 from shared.i18n.catalogue import mark
@@ -106,7 +107,9 @@ def query(**options: Any) -> None:
     figures = [(name, column) for name in FIGURE_NAMES for column in options[f"{name}_of"]]
     if options["as_lines"] and (figures or options["groups"]):
         raise click.UsageError(_("--lines shows records, not groups"))
-    run_query(options, figures, time_span(options["day"], options["start"], options["end"]))
+    span = time_span(options["day"], options["start"], options["end"])
+    with failures_reported():
+        run_query(options, figures, span)
 
 
 def time_span(day: str | None, start: str | None, end: str | None) -> tuple[float, float]:

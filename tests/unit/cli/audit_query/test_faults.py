@@ -144,6 +144,18 @@ def test_deleted_columns_are_made_again(log):
     assert log.columns
 
 
+def test_lines_are_read_where_columns_cannot_be_written(log):
+    (log.folder / "columns").write_text("no folder")
+    assert len(found(log)) == 15
+
+
+def test_a_file_that_cannot_be_written_is_refused(log, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    done = query(log, "--parquet", str(tmp_path / "file" / "found.parquet"))
+    assert done.exit_code == 1
+    assert "file" in done.stderr
+
+
 def test_two_parts_with_the_same_lines_are_counted_once(log):
     assert len(found(log)) == 15
     made = log.columns
