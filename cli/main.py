@@ -42,7 +42,9 @@ COMMANDS: dict[str, CommandTarget] = {
         "cli.broker:repair_broker", mark("Repair damaged files of the embedded broker.")
     ),
     "key": CommandTarget("cli.keys:key", mark("Create, list, change and revoke API keys.")),
-    "audit": CommandTarget("cli.audit:audit", mark("Check the audit log.")),
+    "audit": CommandTarget(
+        "cli.audit.commands:audit", mark("Verify, search and export the audit log.")
+    ),
     "backup": CommandTarget(
         "cli.backups.create:backup", mark("Copy all data, while it is in use.")
     ),

@@ -246,6 +246,12 @@ class Settings:
     audit_retention_days: int = setting(
         "AUDIT_RETENTION_DAYS", 0, "Days that the audit log is kept; 0: for ever.", "days"
     )
+    audit_archive: Path | None = setting(
+        "AUDIT_ARCHIVE",
+        None,
+        "Folder to which days older than `AUDIT_RETENTION_DAYS` are moved, as compressed bundles; "
+        "empty: they are deleted.",
+    )
     auto_rollback: str = setting(
         "AUTO_ROLLBACK",
         "on",

@@ -221,7 +221,11 @@ def build_services(settings: Settings, runtime: ModelRuntime, owner: Owner) -> W
             JobPayloadSweeper(payloads, broker, SegmentCatalogue(broker), clock),
             work,
             AuditRetention(
-                settings.audit_folder, checkpoints, clock, days=settings.audit_retention_days
+                settings.audit_folder,
+                checkpoints,
+                clock,
+                days=settings.audit_retention_days,
+                is_archived=settings.audit_archive is not None,
             ),
             EstimateSweeper(
                 EstimateFiles(open_estimate_store(settings)),

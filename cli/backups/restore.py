@@ -11,7 +11,7 @@ from typing import Any
 import click
 import redis
 
-from cli.audit import verify
+from cli.audit.commands import verify
 from cli.backups.archive import extract
 from cli.backups.create import broker_folder_option, check_broker_folder
 from cli.backups.layout import BATCHES, BackupError, Part, parts_of

@@ -41,6 +41,10 @@ OWN: Mapping[str, Mapping[int, str]] = {
         REFUSED: mark("records or files are changed or missing"),
         INCOMPLETE: mark("nothing was found, but without checkpoints nobody knows what is missing"),
     },
+    "audit query": {
+        REFUSED: mark("the id has no record"),
+        INCOMPLETE: mark("records were left out, or nothing says that none is missing"),
+    },
     "restore": {REFUSED: mark("restored, but the restored audit log has faults")},
     "dead replay": {REFUSED: mark("some of the ids cannot be replayed or dropped")},
     "dead drop": {REFUSED: mark("some of the ids cannot be replayed or dropped")},

@@ -14,7 +14,9 @@ COMMAND = mark("COMMAND [ARGS]...")
 INTEGER, NUMBER = mark("integer"), mark("number")
 """Names of types in errors."""
 WORDS = (
+    mark("BUNDLE"),
     mark("CALLER"),
+    mark("COLUMN"),
     mark("DAY"),
     mark("FIELD"),
     mark("FILE"),
@@ -29,6 +31,7 @@ WORDS = (
     mark("ROW"),
     mark("SECRET"),
     mark("TEXT"),
+    mark("TIME"),
     mark("UNIT"),
     mark("URL"),
     mark("VALUE"),

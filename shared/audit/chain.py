@@ -114,11 +114,15 @@ def verify_line(line: bytes, prev: str) -> str | None:
 
 
 class ChainVerifier:
-    """Verifies the chain of one file, line by line."""
+    """Verifies the chain of one file, from its beginning or from a line whose hash is known.
 
-    def __init__(self) -> None:
-        self._prev = GENESIS_HASH
-        self._block_digest = hashlib.sha256(GENESIS_HASH.encode())
+    Args:
+        prev: hash of the line before.
+    """
+
+    def __init__(self, prev: str = GENESIS_HASH) -> None:
+        self._prev = prev
+        self._block_digest = hashlib.sha256(prev.encode())
         self.verified = 0
         """Number of verified lines."""
         self.open = 0
@@ -141,6 +145,28 @@ class ChainVerifier:
         self._prev, self._block_digest = digest, hashlib.sha256(digest.encode())
         self.verified, self.open = self.verified + self.open + 1, 0
         return True
+
+    def follow_all(self, lines: bytes) -> int | None:
+        """Take whole lines at once; None if one of them was changed.
+
+        Returns:
+            The length of the lines up to the last one with hashes: those after it are not verified.
+        """
+        start = done = 0
+        while (mark := lines.find(_HASH_MEMBER, start)) >= 0:
+            line_start = max(start, lines.rfind(b"\n", start, mark) + 1)
+            self._follow_open(lines, start, line_start)
+            done = start = lines.find(b"\n", mark) + 1
+            if not self.follow(lines[line_start:start]):
+                return None
+        self._follow_open(lines, start, len(lines))
+        return done
+
+    def _follow_open(self, lines: bytes, start: int, end: int) -> None:
+        """Take lines without hashes, which the next line with hashes verifies."""
+        if start < end:
+            self._block_digest.update(memoryview(lines)[start:end])
+            self.open += lines.count(b"\n", start, end)
 
 
 def last_hash(path: Path, end: int) -> str | None:

@@ -15,6 +15,7 @@ from shared.audit.chain import (
     file_pattern,
 )
 from shared.audit.checkpoints import Checkpoints, complete_entry
+from shared.audit.columns.places import forget_columns
 from shared.audit.file_state import CheckpointError
 from shared.audit.inventory import Entry, Kind
 from shared.audit.sales_index import empty_sales_index
@@ -52,6 +53,7 @@ def erase_caller(folder: Path, caller: str, before: str, checkpoints: Checkpoint
         if erased := _erase(path, caller, checkpoints):
             count += erased
             forget_sums(folder, _day_of(path), path.name)
+            forget_columns(folder, _day_of(path))
             if path.name.startswith(OUTCOMES_PREFIX):
                 empty_sales_index(folder)
     fsync_folder(folder)

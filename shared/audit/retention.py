@@ -1,12 +1,15 @@
 """Deletes old days of the audit log."""
 
 import contextlib
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from shared.audit.chain import OUTCOMES_PREFIX, PREDICTIONS_PREFIX, day_of, file_pattern
 from shared.audit.checkpoints import Checkpoints
+from shared.audit.columns.places import forget_columns_before
 from shared.audit.inventory import Entry, Kind
 from shared.audit.sales_index import empty_sales_index
 from shared.audit.sums import SUMS_FOLDER
@@ -27,6 +30,7 @@ class AuditRetention:
         checkpoints: of the log.
         clock: Unix time, seconds.
         days: that are kept; 0: all.
+        is_archived: whether older days are moved to an archive, by a process of their own.
         monotonic: seconds.
     """
 
@@ -37,22 +41,35 @@ class AuditRetention:
         clock: Clock,
         *,
         days: int,
+        is_archived: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._checkpoints = checkpoints
         self._clock = clock
         self._days = days
+        self._is_archived = is_archived
+        self._archiving: subprocess.Popen[bytes] | None = None
         self._monotonic = monotonic
         self._next_at = 0.0
 
     def sweep(self) -> int:
-        """Delete what is due; return the number of deleted files."""
+        """Delete what is due; return the number of files that were deleted at once."""
         if not self._days or self._monotonic() < self._next_at:
             return 0
         self._next_at = self._monotonic() + INTERVAL_S
         day = day_of(self._clock() - self._days * DAY_S)
+        if self._is_archived:
+            if any(_is_before(path, day) for path in self._folder.glob("*.jsonl")):
+                self._archive(day)
+            return 0
         return remove_before(self._folder, day, self._checkpoints)
+
+    def _archive(self, day: str) -> None:
+        """Start the process: a day of millions of records takes minutes, and sweeps are short."""
+        if self._archiving is None or self._archiving.poll() is not None:
+            command = [sys.executable, "-m", "shared.audit.bundles.archive", day]
+            self._archiving = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
 
 def remove_before(folder: Path, day: str, checkpoints: Checkpoints) -> int:
@@ -82,6 +99,7 @@ def remove_before(folder: Path, day: str, checkpoints: Checkpoints) -> int:
         checkpoints.forget(path.name)
     if any(path.name.startswith(OUTCOMES_PREFIX) for path in paths):
         empty_sales_index(folder)
+    forget_columns_before(folder, day)
     for sums in (folder / SUMS_FOLDER).glob("*.ndjson"):
         if sums.stem < day:
             with contextlib.suppress(FileNotFoundError):

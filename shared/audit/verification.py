@@ -5,14 +5,8 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
-from shared.audit.chain import (
-    OUTCOMES_PREFIX,
-    PREDICTIONS_PREFIX,
-    ChainVerifier,
-    file_pattern,
-)
+from shared.audit.chain import OUTCOMES_PREFIX, PREDICTIONS_PREFIX, file_pattern
 from shared.audit.checkpoints import (
     CHECKPOINT_SUFFIX,
     CLOSED,
@@ -21,6 +15,7 @@ from shared.audit.checkpoints import (
     has_checkpoints,
     is_log_file,
 )
+from shared.audit.checks.file_check import check_file
 from shared.audit.file_state import CheckpointError
 from shared.audit.inventory import Entry, FileEntry, Inventory, Kind
 from shared.audit.signing import authentic, has_inventory, read_key
@@ -61,19 +56,6 @@ class Report:
         self.broken += 1
 
 
-class FileCheck(NamedTuple):
-    """What was found in one file."""
-
-    records: int
-    """Valid records at its beginning."""
-    fault: str = ""
-    """The first fault; "" if there is none."""
-    is_torn: bool = False
-    """Whether the fault is a last line without its end: an answer that was never given."""
-    covered: int = 0
-    """Valid records up to the anchor."""
-
-
 def verify_log(
     folder: Path, checkpoints: Path | None = None, key_file: Path | None = None
 ) -> Report:
@@ -91,10 +73,10 @@ def verify_log(
     # Read before the folder is listed: files that are added meanwhile are not expected.
     expected = None
     if checkpoints is not None and key_file is not None:
-        expected = _read_inventory(checkpoints, key_file, report)
+        expected = read_expected(checkpoints, key_file, report)
     present = sorted(path for path in folder.glob("*.jsonl") if is_log_file(path))
     for path in present:
-        _verify_file(path, expected, report)
+        verify_file(path, expected, report)
     if expected is not None:
         report.open_segments = expected.open_segments
         for name in expected.missing({path.name for path in present}):
@@ -110,14 +92,28 @@ def verify_files(paths: Sequence[Path], checkpoints: Path, key_file: Path) -> Re
         OSError: a file cannot be read.
     """
     report = Report()
-    expected = _read_inventory(checkpoints, key_file, report)
+    expected = read_expected(checkpoints, key_file, report)
     for path in paths:
-        _verify_file(path, expected, report)
+        verify_file(path, expected, report)
     return report
 
 
-def _verify_file(path: Path, expected: "_Expected | None", report: Report) -> None:
+def verify_file(path: Path, expected: "ExpectedFiles | None", report: Report) -> None:
+    """Verify a file of a log, and add what was found to the report.
+
+    Args:
+        path: the file.
+        expected: what inventory and checkpoints say; None: nothing.
+        report: gets what was found.
+    """
     report.files += 1
+    try:
+        _verify_readable(path, expected, report)
+    except OSError as error:
+        report.add(f"{path.name}: {error.strerror or error}")
+
+
+def _verify_readable(path: Path, expected: "ExpectedFiles | None", report: Report) -> None:
     anchor, fault, is_complete = None, "", False
     if expected is not None:
         try:
@@ -138,69 +134,13 @@ def _verify_file(path: Path, expected: "_Expected | None", report: Report) -> No
         report.add(_("{name}: something was added after it was complete").format(name=path.name))
 
 
-def check_file(path: Path, anchor: FileEntry | None = None) -> FileCheck:
-    """Verify the chain of one file.
-
-    Args:
-        path: the file.
-        anchor: a line that the file must contain, and where it ends.
-    """
-    chain = ChainVerifier()
-    offset, covered, must_reach = 0, 0, anchor is not None and anchor.size > 0
-    with path.open("rb") as file:
-        for line in file:
-            number = chain.verified + chain.open + 1
-            if not line.endswith(b"\n"):
-                fault = _("line {number} is torn: its writer died, or is writing it now").format(
-                    number=number
-                )
-                if must_reach:
-                    fault = _cut(anchor, offset)
-                return FileCheck(chain.verified, fault, is_torn=not must_reach, covered=covered)
-            if not chain.follow(line):
-                first = chain.verified + 1
-                text = (
-                    _("line {line} was changed, or what stood before it is missing")
-                    if first >= number
-                    else _(
-                        "a line from {first} to {line} was changed, or what stood before it is"
-                        " missing"
-                    )
-                )
-                fault = text.format(first=first, line=number)
-                return FileCheck(chain.verified, fault)
-            offset += len(line)
-            if must_reach and anchor is not None and offset >= anchor.size:
-                if offset > anchor.size or chain.open or chain.head != anchor.head:
-                    fault = _(
-                        "a line up to {number} was changed and the chain computed again"
-                    ).format(number=number)
-                    return FileCheck(0, fault)
-                must_reach, covered = False, chain.verified
-    fault = ""
-    if must_reach:
-        fault = _cut(anchor, offset)
-    elif chain.open:
-        fault = _("what stood after line {number} is missing").format(
-            number=chain.verified + chain.open
-        )
-    return FileCheck(chain.verified, fault, covered=covered)
-
-
-def _cut(anchor: FileEntry | None, size: int) -> str:
-    wanted = anchor.size if anchor else 0
-    return _("the end is missing: {size} bytes of at least {wanted}").format(
-        size=size, wanted=wanted
-    )
-
-
-def _read_inventory(checkpoints: Path, key_file: Path, report: Report) -> "_Expected | None":
-    """Read the inventory; None, with the reason in the report, if it cannot be trusted."""
+def read_expected(checkpoints: Path, key_file: Path, report: Report) -> "ExpectedFiles | None":
+    """What inventory and checkpoints say; None, with the reason, if they cannot be trusted."""
     path = checkpoints / INVENTORY_FILE
     try:
         key = read_key(key_file)
         if key is not None and path.exists():
-            return _Expected(checkpoints, key, Inventory(path, key).read(), report)
+            return ExpectedFiles(checkpoints, key, Inventory(path, key).read(), report)
         if key is None:
             if path.exists() or has_checkpoints(checkpoints):
                 report.add(
@@ -213,7 +153,7 @@ def _read_inventory(checkpoints: Path, key_file: Path, report: Report) -> "_Expe
     return None
 
 
-class _Expected:
+class ExpectedFiles:
     """What inventory and checkpoints say of the files.
 
     Args:
@@ -234,6 +174,7 @@ class _Expected:
         self._closed: set[str] = set()
         self._removed_before = ""
         self.open_segments = 0
+        """Files of batches that have not ended, as far as `anchor` was asked."""
         report.since = entries[0].at if entries else None
         for entry in entries:
             self._take(entry)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from cli.audit import audit as verify_audit
+from cli.audit.commands import audit as verify_audit
 from tests.conftest import wait_until
 
 PROBLEM = "application/problem+json"

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from cli.audit import audit
+from cli.audit.commands import audit
 from shared.audit.chain import GENESIS_HASH, chain, day_of, file_name
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog

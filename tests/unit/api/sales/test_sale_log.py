@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from api.sales.log import SaleReportLog
-from cli.audit import audit
+from cli.audit.commands import audit
 from shared.audit.chain import OUTCOMES_PREFIX
 from shared.audit.log import AuditLog
 from shared.audit.sales_index import SALES_INDEX

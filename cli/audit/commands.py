@@ -1,18 +1,22 @@
-"""`carprice audit`: verifies the audit log, deletes records of it."""
+"""`carprice audit`: verifies the audit log, deletes records of it; the other commands on it."""
 
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cli.shell.exit_codes import INCOMPLETE, REFUSED, UNUSABLE
+from cli.audit.export import export
+from cli.audit.failures import failures_reported
+from cli.audit.places import log_place
+from cli.audit.query import as_day, query
+from cli.shell.exit_codes import INCOMPLETE, REFUSED
 from cli.shell.options import json_option
 from cli.streams import echo_json
+from shared.audit.bundles.bundle import opened
 from shared.audit.checkpoints import Checkpoints, is_log_file
 from shared.audit.erasure import erase_caller
-from shared.audit.file_state import CheckpointError
 from shared.audit.hosts.verification import CopiesReport, verify_copies
 from shared.audit.inventory import Kind
 from shared.audit.retention import remove_before
@@ -26,11 +30,18 @@ from shared.state.objects import StateObjects
 
 @click.group()
 def audit() -> None:
-    """Verify the audit log, or delete records from it."""
+    """Verify, search and export the audit log, or delete records from it."""
     log_errors_only()
 
 
+audit.add_command(export)
+audit.add_command(query)
+
+
 @audit.command()
+@click.argument(
+    "bundle", required=False, type=click.Path(exists=True, path_type=Path), metavar="[BUNDLE]"
+)
 @click.option(
     "--folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -48,17 +59,25 @@ def audit() -> None:
 )
 @json_option
 def verify(
-    folder: Path | None, checkpoints: Path | None, key_file: Path | None, *, as_json: bool
+    bundle: Path | None,
+    folder: Path | None,
+    checkpoints: Path | None,
+    key_file: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
-    """Find changed, missing, added and reordered records and files."""
+    """Find changed, missing, added and reordered records and files.
+
+    BUNDLE is what `audit export` has written.
+    """
     settings = Settings.from_env()
-    log = folder or settings.audit_folder
-    if not log.is_dir():
-        text = _("no audit log at {folder}: is CARPRICE_HOME right?").format(folder=log)
-        click.echo(f"carprice: {text}", err=True)
-        raise SystemExit(UNUSABLE)
-    checkpoints, key_file = _checkpoint_paths(settings, log, checkpoints, key_file)
-    report = verify_log(log, checkpoints, key_file)
+    if bundle is not None and (folder or checkpoints):
+        raise click.UsageError(_("a bundle has its own log and checkpoints"))
+    if bundle is not None:
+        _verify_bundle(bundle, key_file, as_json=as_json)
+        return
+    place = log_place(settings, folder, checkpoints, key_file)
+    report = verify_log(*place)
     copies = None if folder else _verify_copies(settings)
     for fault in report.faults + (copies.faults if copies else []):
         click.echo(fault, err=True)
@@ -66,12 +85,33 @@ def verify(
         echo_json(_members(report) | ({"copies": _copies_members(copies)} if copies else {}))
     else:
         _describe_records(report)
-        _describe_inventory(report, checkpoints)
+        _describe_inventory(report, place.checkpoints)
         if copies:
             text = _("{hosts} hosts share their logs: {records} records in {files} files of others")
             members = {"hosts": copies.hosts, "records": copies.records, "files": copies.files}
             click.echo(text.format(**members))
-    if report.broken or (copies and copies.faults):
+    _exit(report, has_other_faults=bool(copies and copies.faults))
+
+
+def _verify_bundle(bundle: Path, key_file: Path | None, *, as_json: bool) -> None:
+    with failures_reported(), opened(bundle) as place:
+        report = verify_log(place.folder, place.checkpoints if key_file else None, key_file)
+        for fault in report.faults:
+            click.echo(fault, err=True)
+        if as_json:
+            echo_json(_members(report))
+        else:
+            _describe_records(report)
+            if key_file is None:
+                click.echo(_("without --key-file only the chains were verified"), err=True)
+            else:
+                _describe_inventory(report, place.checkpoints)
+    _exit(report)
+
+
+def _exit(report: Report, *, has_other_faults: bool = False) -> None:
+    """End the command with its code, unless all is well."""
+    if report.broken or has_other_faults:
         raise SystemExit(REFUSED)
     if report.since is None:
         raise SystemExit(INCOMPLETE)
@@ -86,14 +126,14 @@ def adopt(*, as_json: bool) -> None:
     """
     settings = Settings.from_env()
     checkpoints = Checkpoints.of(settings, time.time)
-    with _failures_reported(), checkpoints.locked() as inventory:
+    with failures_reported(), checkpoints.locked() as inventory:
         listed = {entry.file.name for entry in inventory.read() if entry.file}
     paths = [
         path
         for path in sorted(settings.audit_folder.glob("*.jsonl"))
         if is_log_file(path) and path.name not in listed
     ]
-    with _failures_reported():
+    with failures_reported():
         checkpoints.list_files(paths, Kind.ADOPTED)
     if as_json:
         echo_json({"adopted": [path.name for path in paths]})
@@ -124,9 +164,9 @@ def delete(*, before: str | None, caller: str | None, yes: bool, as_json: bool) 
         question = _("Delete records from {folder}?").format(folder=settings.audit_folder)
         click.confirm(question, abort=True, err=True)
     checkpoints = Checkpoints.of(settings, time.time)
-    with _failures_reported():
+    with failures_reported():
         if before is not None:
-            day = min(_day(before), today)
+            day = min(as_day("--before", before).isoformat(), today)
             count = remove_before(settings.audit_folder, day, checkpoints)
             result: dict[str, Any] = {"before": day, "files": count}
             text = ngettext(
@@ -151,24 +191,12 @@ def delete(*, before: str | None, caller: str | None, yes: bool, as_json: bool) 
         click.echo(text)
 
 
-def _checkpoint_paths(
-    settings: Settings, log: Path, checkpoints: Path | None, key_file: Path | None
-) -> tuple[Path, Path]:
-    """The checkpoints of a log: those of the settings for their own log, else beside it."""
-    if log.resolve() == settings.audit_folder.resolve():
-        default, default_key = settings.checkpoints_folder, settings.checkpoint_key_file
-    else:
-        default = log.parent / "audit-checkpoints"
-        default_key = (checkpoints or default).parent / "audit-checkpoints.key"
-    return checkpoints or default, key_file or default_key
-
-
 def _verify_copies(settings: Settings) -> CopiesReport | None:
     """Verify the logs of other hosts; None: no other host shares its state."""
     objects = StateObjects.of(settings)
     if objects is None:
         return None
-    with _failures_reported():
+    with failures_reported():
         return verify_copies(objects, settings.audit_folder)
 
 
@@ -228,22 +256,3 @@ def _describe_inventory(report: Report, checkpoints: Path) -> None:
     if report.open_segments:
         text = _("{number} files belong to batches that have not ended")
         click.echo(text.format(number=report.open_segments))
-
-
-def _day(text: str) -> str:
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError:
-        message = _("--before {text}: expected YYYY-MM-DD").format(text=text)
-        raise click.UsageError(message) from None
-
-
-class _failures_reported:  # noqa: N801 - used as a statement
-    """Ends the command with the reason if the disk or the key refuses."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OSError | CheckpointError) and not isinstance(error, BrokenPipeError):
-            raise click.ClickException(str(error)) from error

@@ -1,0 +1,1 @@
+"""`carprice audit`: the audit log."""

@@ -1,0 +1,1 @@
+"""Checks of single files of the audit log."""

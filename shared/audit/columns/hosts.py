@@ -1,0 +1,102 @@
+"""The records of other hosts, read from what they have copied to the state store.
+
+They are not kept in columns here: when a host deletes records, nothing of them must stay elsewhere.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from shared.audit.chain import ChainVerifier
+from shared.audit.columns.log import selected
+from shared.audit.columns.schema import Lines, table_of
+from shared.audit.columns.selection import Selection
+from shared.audit.hosts.identity import host_id_of
+from shared.audit.hosts.manifests import (
+    HOSTS_DOCUMENT,
+    DayManifest,
+    FileCopy,
+    day_document,
+    days_document,
+    part_name,
+    read_document,
+)
+from shared.i18n.command import gettext as _
+from shared.state.objects import StateObjects
+
+
+class HostColumns:
+    """The records of other hosts, for one query.
+
+    Args:
+        objects: the state store.
+        folder: the audit log of this host.
+        own_files: names of its files: a segment that two hosts have is counted once.
+    """
+
+    def __init__(self, objects: StateObjects, folder: Path, own_files: Collection[str]) -> None:
+        self._objects = objects
+        self._own = host_id_of(folder)
+        self._taken = set(own_files)
+        self.faults: list[str] = []
+
+    def read(self, selection: Selection, names: Sequence[str]) -> Iterator[pa.Table]:
+        """The columns of the records that are meant, as far as they are copied.
+
+        Raises:
+            OSError: the store is unreachable, or a document is damaged.
+        """
+        for host, title in sorted(self._document(HOSTS_DOCUMENT).items()):
+            if host != self._own:
+                yield from self._read_host(host, title, selection, names)
+
+    def _read_host(
+        self, host: str, title: str, selection: Selection, names: Sequence[str]
+    ) -> Iterator[pa.Table]:
+        for day in sorted(self._document(days_document(host))):
+            found = self._objects.read(day_document(host, day))
+            manifest = DayManifest.decode(found.content) if found else DayManifest()
+            repeated = pa.array(sorted(manifest.repeated_ids), pa.string())
+            for copy in manifest.files.values():
+                if copy.name in self._taken or not selection.may_be_in_file(copy.name, day):
+                    continue
+                fault, tables = self._read_file(host, copy)
+                if fault:
+                    self.faults.append(f"{title} ({host}): {copy.name}: {fault}")
+                    continue
+                self._taken.add(copy.name)
+                # What another host had to record in place of this one is counted there.
+                once = (_without(table, repeated) for table in tables)
+                yield from selected(once, selection, names)
+
+    def _read_file(self, host: str, copy: FileCopy) -> tuple[str, list[pa.Table]]:
+        """Why a copy cannot be read, or its records."""
+        chain, text = ChainVerifier(), bytearray()
+        for part in copy.parts:
+            found = self._objects.read(part_name(host, copy, part))
+            if found is None or len(found.content) < part.size or part.start != len(text):
+                return _("a part from byte {start} on is missing").format(start=part.start), []
+            text += found.content[: part.size]
+        if chain.follow_all(bytes(text)) != len(text):
+            fault = _("a line after line {verified} was changed")
+            return fault.format(verified=chain.verified), []
+        if len(text) != copy.size or (text and chain.head != copy.head):
+            return _("its end is not that of the manifest"), []
+        try:
+            lines = Lines(bytes(text), f"{host}/{copy.name}", 0)
+            return "", [table_of(lines)] if text else []
+        except (ValueError, pa.ArrowException) as error:
+            return str(error), []
+
+    def _document(self, name: str) -> dict[str, str]:
+        found = self._objects.read(name)
+        return {} if found is None else read_document(found.content)
+
+
+def _without(table: pa.Table, ids: pa.Array) -> pa.Table:
+    if not len(ids):
+        return table
+    mask = ~np.isin(table["id"].to_numpy(zero_copy_only=False), ids.to_numpy(zero_copy_only=False))
+    return table.filter(pa.array(mask))
