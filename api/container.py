@@ -26,7 +26,7 @@ from api.jobs.service import Jobs
 from api.limits import ConcurrencyLimiter
 from api.loops.event_loops import EventLoops
 from api.middleware.key_limits import SubmissionLimits
-from api.models.self_test import run_self_test
+from api.models.self_test import self_test_of
 from api.ops.audit_statistics import AuditStats
 from api.ops.health import Health
 from api.sales.log import SaleReportLog
@@ -114,6 +114,7 @@ def build_services(settings: Settings) -> ApiServices:
     """Build the services; connections open and threads start at their first use."""
     clock = time.time
     broker = connect(settings.redis_url)
+    activations = Activations.of(settings)
     interval_s = SHARED_CHECK_INTERVAL_S if settings.state_url else 1.0
     active_model = ActiveVersionCache(settings.versions_path, interval_s=interval_s)
     cache = EstimateCache(
@@ -248,8 +249,8 @@ def build_services(settings: Settings) -> ApiServices:
         waits=waits,
         thread_waits=thread_waits,
         loops=loops,
-        registry=open_registry(settings, partial(run_self_test, settings.versions_path)),
-        activations=Activations.of(settings),
+        registry=open_registry(settings, self_test_of(activations, settings.versions_path)),
+        activations=activations,
         active_model=active_model,
         health=Health(
             active_model=active_model,

@@ -5,6 +5,7 @@ import dataclasses
 import time
 
 from model_store.registry.hosts import share_state
+from model_store.registry.trials import VersionTrials
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.hosts.exchange import share_audit
 from shared.audit.hosts.shared_records import SharedRecords
@@ -113,7 +114,9 @@ class WorkerProcess:
             owner: this process.
         """
         self.services = build_services(self._settings, self._runtime, owner)
-        share_state(self._settings, owner.name, self._runtime.serving_version)
+        runtime = self._runtime
+        trials = VersionTrials(runtime.load, runtime.loaded)
+        share_state(self._settings, owner.name, runtime.serving_version, trials)
         share_audit(self._settings)
 
 

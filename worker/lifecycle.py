@@ -35,7 +35,7 @@ from shared.redis.connections import connect, is_answering
 from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.owners import BEAT_INTERVAL_S, Owner
 from shared.redis.primaries import NotPrimary
-from shared.redis.workers import WorkerRegistry
+from shared.redis.workers import WorkerName, WorkerRegistry
 from shared.settings import Settings
 from shared.tracing.current import close_tracing
 from worker.broker_channel import CONNECTION_PAUSES
@@ -161,12 +161,12 @@ class HeartbeatReporter:
         self._resume_bulk_work = resume_bulk_work
         self._is_solo = False
         broker = connect(settings.redis_url)
+        self._home = settings.home
         self._workers = WorkerRegistry(broker)
         self._fair_queues = FairQueues(broker, time.time)
         self._processes = 1
         self._queues: list[str] = []
-        self._name = ""
-        self._node = ""
+        self._name: WorkerName | None = None
 
     def connect(self) -> None:
         """Connect to the signals of a worker's main process."""
@@ -176,32 +176,33 @@ class HeartbeatReporter:
 
     def _ready(self, sender: Any, **_: Any) -> None:
         self._queues = [queue.name for queue in sender.task_consumer.queues]
-        self._name = f"{sender.hostname}:{os.getpid()}"
+        self._name = WorkerName.of_this_process(sender.hostname, self._home)
         self._is_solo = isinstance(sender.pool, solo.TaskPool)
         self._processes = 1 if self._is_solo else sender.pool.num_processes
-        self._node = sender.hostname
         with contextlib.suppress(BrokerUnavailable):
-            others = self._workers.remove_predecessors(sender.hostname)
+            others = self._workers.remove_predecessors(self._name)
             if QueueName.BULK in self._queues and not others[QueueName.BULK]:
                 self._resume_bulk_work()
         self._report()
-        log.info("worker_ready", name=self._name, queues=self._queues)
+        log.info("worker_ready", name=str(self._name), queues=self._queues)
 
     def _report(self, **_: Any) -> None:
-        if not self._name:
+        if self._name is None:
             return
         # The API reports an outage of the broker; a worker waits for its end.
         with contextlib.suppress(BrokerUnavailable, ModelNotLoaded):
             if self._is_solo:
                 self._runtime.current()
-            self._workers.heartbeat(self._name, self._queues)
-            self._fair_queues.announce(self._node, self._queues, self._processes)
+            self._workers.heartbeat(str(self._name), self._queues)
+            self._fair_queues.announce(self._name.place, self._queues, self._processes)
 
     def _leave(self, **_: Any) -> None:
+        if self._name is None:
+            return
         with contextlib.suppress(BrokerUnavailable):
-            self._workers.unregister(self._name, self._queues)
-            self._fair_queues.withdraw(self._node)
-        self._name = ""
+            self._workers.unregister(str(self._name), self._queues)
+            self._fair_queues.withdraw(self._name.place)
+        self._name = None
 
 
 def _push_metrics_loop(url: str) -> None:

@@ -107,6 +107,11 @@ class ModelRuntime:
         except ModelNotLoaded:
             return None
 
+    def loaded(self) -> set[str]:
+        """The versions that are in memory: activating one of them takes no time."""
+        current = self._current
+        return {*tuple(self._pinned), *([] if current is None else [current.version.id])}
+
     def load(self, version: str) -> "LoadedModel":
         """A given version, for work that was accepted with it; the last few are kept.
 

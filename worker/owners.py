@@ -14,7 +14,7 @@ from shared.logging import get_logger
 from shared.metrics import OWNERS_LOST
 from shared.redis.connections import RedisClient, connect
 from shared.redis.owners import BEAT_INTERVAL_S, Owner, OwnerRegistry
-from shared.redis.workers import WorkerRegistry
+from shared.redis.workers import WorkerRegistry, host_identity
 from shared.settings import Settings
 from worker.delivery import OwnedChannel
 from worker.hung_processes import ConsumerWatch, PoolHeartbeats
@@ -110,6 +110,7 @@ class WorkerOwners:
         self._settings = settings
         self._start_process = start_process
         self._node = "worker"
+        self._host = host_identity(settings.home)
         self._is_pool = False
         self._registry: OwnerRegistry | None = None
         self._thread: OwnerThread | None = None
@@ -142,7 +143,7 @@ class WorkerOwners:
         self._node = sender.hostname
         self._is_pool = get_implementation(sender.pool_cls) is prefork.TaskPool
         if self._is_pool:
-            owner = Owner(self._node)
+            owner = Owner(self._node, self._host)
             self._registry = OwnerRegistry(connect(self._settings.redis_url), owner)
             OwnedChannel.deliveries.owner = owner.name
 
@@ -159,7 +160,7 @@ class WorkerOwners:
             raise SystemExit(1) from error
 
     def _start(self) -> None:
-        owner = Owner(f"{self._node}.pool" if self._is_pool else self._node)
+        owner = Owner(f"{self._node}.pool" if self._is_pool else self._node, self._host)
         self._start_process(owner)
         client = connect(self._settings.redis_url)
         if self._is_pool:

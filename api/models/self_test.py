@@ -3,13 +3,29 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from model_store.registry.hosts import Activations
 from shared.domain.errors import ModelRefused
 
 CODE_ROOT = Path(__file__).resolve().parents[2]
 SELF_TEST_TIMEOUT_S = 60.0
 """Most of it may go into compiling the kernels for the first time."""
+
+
+def self_test_of(activations: Activations, versions_path: Path) -> Callable[[str], None]:
+    """The test of a service: by its workers, if several hosts share their models.
+
+    They have to load the version anyway, and this process may lack the libraries. Without workers,
+    or for a version that only this host has, a child process runs it.
+    """
+
+    def self_test(version: str) -> None:
+        if not activations.is_tried(version):
+            run_self_test(versions_path, version)
+
+    return self_test
 
 
 def run_self_test(versions_path: Path, version: str) -> None:

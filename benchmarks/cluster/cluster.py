@@ -13,6 +13,7 @@ from benchmarks.cluster.hosts import Host
 from benchmarks.cluster.network import Network, Place
 from benchmarks.processes import ROOT, environment
 from scripts.ports import reserve_port
+from shared.redis import keys
 from shared.redis.connections import RedisClient, connect
 from shared.redis.serving import ServingVersions
 from tests.conftest import wait_until
@@ -77,6 +78,13 @@ class Cluster:
         client = self.broker
         with contextlib.closing(client):
             return list(ServingVersions(client).live().values())
+
+    def registrations(self) -> set[bytes]:
+        """The registrations of the workers of single cars."""
+        client = self.broker
+        with contextlib.closing(client):
+            members: list[bytes] = client.zrange(keys.WORKERS, 0, -1)
+        return {one for one in members if one.startswith(b"interactive|")}
 
     def is_complete(self) -> bool:
         """Whether every API is ready and every process has a model."""

@@ -88,6 +88,26 @@ def check_names(run: Run) -> None:
         f"names {names}, {len(ids)} identities, {processes} processes",
         is_kept=len(set(names)) == 1 and len(ids) == len(run.cluster.hosts),
     )
+    _check_registrations(run)
+
+
+def _check_registrations(run: Run) -> None:
+    """Restart a worker of one host; look whether that of the other stays registered."""
+    before, kept, is_new = run.cluster.registrations(), [], False
+    run.cluster.workers[0].restart("interactive")
+    until = time.monotonic() + TIMEOUT_S
+    while not is_new and time.monotonic() < until:
+        found = run.cluster.registrations()
+        is_new = bool(found - before)
+        kept.append(len(found & before))
+        time.sleep(POLL_S)
+    kept.append(len(run.cluster.registrations() & before))
+    run.table.add(
+        "a worker that starts leaves the registration of one with its name on another host",
+        "always there",
+        f"{'always there' if min(kept) else 'was missing'} in {len(kept)} looks",
+        is_kept=is_new and min(kept) > 0,
+    )
 
 
 def key_status(api: Host, key: str) -> int:

@@ -18,6 +18,8 @@ from shared.blobs.local import fsync, fsync_folder
 from shared.i18n.command import gettext as _
 
 BLOCK_BYTES = 1 << 20
+MAX_FAULTS = 20
+"""Files of a damaged backup that are named."""
 TAR_MODES: Mapping[str, tuple[Literal["w|", "w|gz"], Literal["r|", "r|gz"]]] = {
     ".tar": ("w|", "r|"),
     ".tar.gz": ("w|gz", "r|gz"),
@@ -153,7 +155,8 @@ def extract(path: Path, target: Path) -> dict[str, Any]:
         The content of `INFO`.
 
     Raises:
-        BackupError: it is no backup, incomplete or damaged, or of a newer version.
+        BackupError: it is no backup, incomplete or damaged, or of a newer version; it names the
+            files that are damaged or missing.
     """
     mode = None if path.is_dir() else (_tar_modes(path) or TAR_MODES[".tar"])
     writer, digests = FolderTarget(target), {}
@@ -166,10 +169,14 @@ def extract(path: Path, target: Path) -> dict[str, Any]:
         text = _("{path}: not a whole backup ({error})").format(path=path, error=error)
         raise BackupError(text) from error
     info = _read_info(path, target)
-    for name, given in info["files"].items():
-        if digests.get(name) != (given["size"], given["sha256"]):
-            text = _("{path}: {name} is damaged or missing")
-            raise BackupError(text.format(path=path, name=name))
+    faults = [
+        (_("{name} is damaged") if name in digests else _("{name} is missing")).format(name=name)
+        for name, given in info["files"].items()
+        if digests.get(name) != (given["size"], given["sha256"])
+    ]
+    if faults:
+        more = ["..."] if len(faults) > MAX_FAULTS else []
+        raise BackupError("\n".join(f"{path}: {each}" for each in faults[:MAX_FAULTS] + more))
     for name in digests.keys() - info["files"].keys():
         (target / name).unlink()
     return info

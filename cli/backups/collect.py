@@ -38,6 +38,7 @@ from shared.audit.checkpoints import CHECKPOINT_SUFFIX, INVENTORY_FILE, LOCK_FIL
 from shared.blobs import batch_files
 from shared.blobs.stores import ENDED_JOBS_FOLDER, ESTIMATES_FOLDER, JOBS_FOLDER
 from shared.domain.ids import is_id
+from shared.i18n.command import gettext
 
 MAX_ATTEMPTS = 20
 """Attempts to copy something that changes meanwhile."""
@@ -216,10 +217,18 @@ class Collector:
 
     @staticmethod
     def _repeat(copy: Callable[[], None], what: str) -> None:
+        missing = None
         for _ in range(MAX_ATTEMPTS):
-            with contextlib.suppress(_Changed, FileNotFoundError):
+            try:
                 copy()
+            except _Changed:
+                missing = None
+            except FileNotFoundError as error:
+                missing = error.filename
+            else:
                 return
+        if missing is not None:
+            raise BackupError(gettext("{file} is missing").format(file=missing))
         raise BackupError(f"{what}: changed during each of {MAX_ATTEMPTS} attempts to copy it")
 
 

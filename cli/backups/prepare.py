@@ -3,7 +3,8 @@
 The parts of a backup belong to moments that are seconds apart. What would matter is settled here:
 the ledgers of open batches are removed, since the sweep restores them from the files; jobs whose
 records are in the audit log already are marked, so that these are not written twice; jobs whose
-payload was deleted during the backup are removed as expired.
+payload was deleted during the backup are removed as expired. Segments of ended jobs in a bucket may
+be younger than the backup: the first sweep enters them, instead of deleting what it does not know.
 """
 
 import contextlib
@@ -57,6 +58,8 @@ def prepare(home: Path, *, has_payloads: bool) -> OpenWork:
         batches = _remove_ledgers(client)
         if has_payloads:
             _remove_jobs_without_payload(client, home / BATCHES / JOBS_FOLDER)
+        else:
+            client.delete(keys.SEGMENTS_KNOWN, keys.SEGMENT_SCAN_MARKER)
         jobs = [JobId(each.decode()) for each in client.zrange(keys.OPEN_JOBS, 0, -1)]
         _mark_recorded(client, jobs, home / AUDIT)
         return OpenWork(len(jobs), batches)

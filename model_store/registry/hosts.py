@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from model_store.registry.pointer_files import is_version_id
 from model_store.registry.registry import ModelRegistry
 from model_store.registry.shared_models import SharedModels
+from model_store.registry.trials import tried_by_workers
 from shared.domain.errors import BrokerUnavailable, DomainError, StorageUnavailable
 from shared.keys.shared_store import open_key_store
 from shared.redis.connections import connect
-from shared.redis.serving import ServingReporter, ServingVersions
+from shared.redis.serving import ServingReporter, ServingVersions, Trials
 from shared.settings import Settings
 from shared.state.refresher import CopyRefresher
 from shared.webhooks.shared_secrets import open_webhook_secrets
@@ -82,7 +83,12 @@ def publish_version(settings: Settings, version: str) -> None:
         shared.publish(version)
 
 
-def share_state(settings: Settings, process: str, version: Callable[[], str | None]) -> None:
+def share_state(
+    settings: Settings,
+    process: str,
+    version: Callable[[], str | None],
+    trials: Trials | None = None,
+) -> None:
     """Start what a process of the service does while several hosts share state; else nothing.
 
     Threads refresh the copies of this host, unless another process does, and report which model
@@ -92,11 +98,12 @@ def share_state(settings: Settings, process: str, version: Callable[[], str | No
         settings: with `redis_url` filled in.
         process: a name that no other process has.
         version: the model version that this process serves; None: none yet.
+        trials: of a worker: tries the versions that other processes are about to activate.
     """
     refresh_copies(settings)
     if settings.state_url:
         serving = ServingVersions(connect(settings.redis_url))
-        ServingReporter(serving, process, version).start()
+        ServingReporter(serving, process, version, trials).start()
 
 
 def refresh_copies(settings: Settings) -> None:
@@ -134,22 +141,40 @@ class Activations:
 
     Args:
         serving: what the processes report; None: no state is shared, nothing is waited for.
+        is_published: whether every host can fetch a version.
     """
 
-    def __init__(self, serving: ServingVersions | None) -> None:
+    def __init__(
+        self,
+        serving: ServingVersions | None,
+        is_published: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._serving = serving
+        self._is_published = is_published
 
     @classmethod
     def of(cls, settings: Settings) -> "Activations":
         """Those of a service; with `redis_url` filled in."""
-        if not settings.state_url:
+        shared = SharedModels.of(settings)
+        if shared is None:
             return cls(None)
-        return cls(ServingVersions(connect(settings.redis_url)))
+        serving = ServingVersions(connect(settings.redis_url))
+        return cls(serving, lambda version: version in shared.versions())
 
     @property
     def are_shared(self) -> bool:
         """Whether several hosts share their models."""
         return self._serving is not None
+
+    def is_tried(self, version: str) -> bool:
+        """Whether a live worker has loaded a version, after waiting until all have tried it.
+
+        Raises:
+            ModelRefused: a worker has refused it, and none has loaded it.
+        """
+        if self._serving is None or not self._is_published(version):
+            return False
+        return tried_by_workers(self._serving, version)
 
     def not_serving(self, version: str, wait_s: float = ACTIVATION_WAIT_S) -> Sequence[str]:
         """The live processes that do not serve a version after at most `wait_s`, by name."""

@@ -179,6 +179,12 @@ SERVING_PROCESSES = f"{PREFIX}serving"
 serving = (PREFIX + "serving:{}").format
 """Model version that one process serves; expires when it reports no more."""
 
+model_trials = (PREFIX + "model-trials:{}").format
+"""Results of the trials of versions in one worker process, as JSON; expires as `serving`."""
+
+MODEL_TRIAL = f"{PREFIX}model-trial"
+"""Version that workers are asked to load, because it is about to be activated; expires."""
+
 MODEL_FIGURES = f"{PREFIX}model-figures"
 """Figures about the active model, as JSON; expires."""
 

@@ -103,12 +103,17 @@ return found
 """
 )
 
-# ARGV: owners to remove.  Returns the number of messages that were put back.
-_REMOVE = (
+# ARGV: an owner to remove.  Returns the number of messages that were put back.
+_REMOVE = _RESTORE + "return restore(ARGV[1])"
+
+# ARGV: owners to remove unless they live.  Returns the number of messages that were put back.
+_REMOVE_DEAD = (
     _RESTORE
     + """
 local restored = 0
-for _, owner in ipairs(ARGV) do restored = restored + restore(owner) end
+for _, owner in ipairs(ARGV) do
+  if liveness(owner) ~= 'alive' then restored = restored + restore(owner) end
+end
 return restored
 """
 )
@@ -118,12 +123,14 @@ class Owner:
     """This process as an owner.
 
     Args:
-        node: Celery node name of the worker.
+        node: Celery node name of the worker; two hosts with one name may have the same.
+        host: identity of the host.
     """
 
-    def __init__(self, node: str) -> None:
-        self.node = node
-        self.name = f"{node}:{os.getpid()}-{new_id()[-8:]}"
+    def __init__(self, node: str, host: str = "") -> None:
+        self.place = f"{node}:{host}-"
+        """The beginning of the names of the processes of this node on this host."""
+        self.name = f"{self.place}{os.getpid()}-{new_id()[-8:]}"
         """Unlike that of any other process."""
         self.work = ""
         """The claim that it carries out or carried out last: message and time."""
@@ -149,6 +156,7 @@ class OwnerRegistry:
         self._changes = 0
         self._beat = client.register_script(_BEAT)
         self._remove = client.register_script(_REMOVE)
+        self._remove_dead = client.register_script(_REMOVE_DEAD)
         self._restores_from = time.monotonic() + 2 * DISCONNECTED_AFTER_S
         """Others are not judged before: after an outage of the broker no heartbeat is recent."""
 
@@ -180,12 +188,15 @@ class OwnerRegistry:
         return bool(known), dead
 
     def remove_predecessors(self) -> int:
-        """Restore the messages that earlier processes of this node held; return how many."""
+        """Restore the messages that dead processes of this node held, and return how many.
+
+        Only those of this host: others may have the same node name.
+        """
         with broker_errors():
             names = [name.decode() for name in self._client.zrange(keys.OWNERS, 0, -1)]
-            node, own = self.owner.node, self.owner.name
-            earlier = [name for name in names if name.rpartition(":")[0] == node and name != own]
-            return int(self._remove(args=earlier)) if earlier else 0
+            place, own = self.owner.place, self.owner.name
+            earlier = [name for name in names if name.startswith(place) and name != own]
+            return int(self._remove_dead(args=earlier)) if earlier else 0
 
     def leave(self) -> None:
         """End this owner: what it still holds goes back to the queues."""

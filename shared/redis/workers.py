@@ -1,9 +1,14 @@
 """Heartbeats of the workers and lengths of their queues."""
 
+import contextlib
+import hashlib
 import json
+import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 from shared.domain.clock import Clock
 from shared.queue.names import QueueName
@@ -31,6 +36,76 @@ ENQUEUED_AT_HEADER = "enqueued_at"
 """Message header with the Unix time at which the message was sent."""
 
 
+class WorkerName(NamedTuple):
+    """The name of a worker process, which no other process of any host has."""
+
+    node: str
+    """Celery node name; workers of two hosts with the same host name may share it."""
+    host: str
+    """Identity of the host, see `host_identity`; empty: of a worker of an earlier release."""
+    pid: int
+    start: int
+    """Time at which the process began, which tells it from a later one with the same number."""
+
+    @classmethod
+    def of_this_process(cls, node: str, home: Path) -> "WorkerName":
+        """The name of this process, which serves the node."""
+        return cls(node, host_identity(home), os.getpid(), process_start(os.getpid()) or 0)
+
+    @classmethod
+    def parse(cls, text: str) -> "WorkerName":
+        """The name that `str` has made, or one of an earlier release: node and number."""
+        node, _, rest = text.rpartition(":")
+        parts = rest.split("-")
+        if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():  # noqa: PLR2004
+            return cls(node, parts[0], int(parts[1]), int(parts[2]))
+        return cls(node, "", 0, 0)
+
+    def __str__(self) -> str:
+        return f"{self.node}:{self.host}-{self.pid}-{self.start}"
+
+    @property
+    def place(self) -> str:
+        """What this process and its successors on the same host have in common."""
+        return f"{self.node}:{self.host}"
+
+
+def host_identity(home: Path) -> str:
+    """Tell a host from others that may have the same name: its kernel, and the folder of its home.
+
+    Two homes on one machine are two hosts. After a restart of the machine the identity is another
+    one; nothing of before is alive then.
+    """
+    boot = ""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    try:
+        found = home.stat()
+        folder = f"{found.st_dev}:{found.st_ino}"
+    except OSError:
+        folder = str(home)
+    return hashlib.blake2b(f"{boot}|{folder}".encode(), digest_size=6).hexdigest()
+
+
+def process_start(pid: int) -> int | None:
+    """The time at which a process of this machine began, in ticks of its kernel; None: it is dead.
+
+    0 on systems that do not say.
+    """
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        # The name of the program, in parentheses, may contain anything.
+        fields = stat.read_text("utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None if Path("/proc/self/stat").exists() else 0
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def is_alive(worker: WorkerName) -> bool:
+    """Whether a worker process of this host lives."""
+    return process_start(worker.pid) == worker.start
+
+
 class WorkerRegistry:
     """Records the heartbeats of workers and reads the queues."""
 
@@ -43,7 +118,7 @@ class WorkerRegistry:
     def heartbeat(self, name: str, queues: Iterable[str]) -> None:
         """Record a heartbeat of the worker `name`, which serves `queues`.
 
-        A name consists of the Celery node name, a colon and an id of the process.
+        A name is a `WorkerName` as text.
         """
         now = self._clock()
         with broker_errors():
@@ -52,18 +127,24 @@ class WorkerRegistry:
             pipeline.zremrangebyscore(keys.WORKERS, "-inf", now - HEARTBEAT_RETENTION_S)
             pipeline.execute()
 
-    def remove_predecessors(self, node: str) -> Mapping[str, int]:
-        """Remove the heartbeats of dead processes of a node when a new one starts.
+    def remove_predecessors(
+        self, own: WorkerName, lives: Callable[[WorkerName], bool] = is_alive
+    ) -> Mapping[str, int]:
+        """Remove the heartbeats of dead processes of a node of this host when a new one starts.
+
+        Those of other hosts stay, although they may have the same node name, and those of processes
+        that live. Workers of an earlier release name no host: theirs are removed.
 
         Args:
-            node: Celery node name, which no two live workers share.
+            own: the new process.
+            lives: whether a process of this host lives.
 
         Returns:
             Number of other workers by queue.
         """
         with broker_errors():
             members = self._client.zrange(keys.WORKERS, 0, -1)
-            dead = [member for member in members if _node_of(member) == node]
+            dead = [one for one in members if _is_predecessor(_name_of(one), own, lives)]
             if dead:
                 self._client.zrem(keys.WORKERS, *dead)
         return self.live_counts()
@@ -157,6 +238,14 @@ def _protocol_of(member: bytes) -> int:
     return int(number) if number.isdigit() else OLDEST_PROTOCOL
 
 
-def _node_of(member: bytes) -> str:
-    """The node name in a member of the sorted set of heartbeats."""
-    return member.decode().split("|", 1)[1].rpartition(":")[0]
+def _name_of(member: bytes) -> WorkerName:
+    """The worker in a member of the sorted set of heartbeats."""
+    return WorkerName.parse(member.decode().split("|", 1)[1].partition("|")[0])
+
+
+def _is_predecessor(
+    found: WorkerName, own: WorkerName, lives: Callable[[WorkerName], bool]
+) -> bool:
+    if found.node != own.node or found == own:
+        return False
+    return not found.host or (found.host == own.host and not lives(found))

@@ -13,7 +13,7 @@ from benchmarks.cluster import accounts as accounts_module
 from benchmarks.cluster import run as run_module
 from benchmarks.cluster.accounts import Accounts, Figures
 from benchmarks.cluster.run import QUICK, Run, carry_out
-from benchmarks.cluster.table import Line, Table, write
+from benchmarks.cluster.table import TARGETS, Line, Table, write
 from benchmarks.faults.load import answers_of, car
 from benchmarks.faults.work import Verdict
 from tests.conftest import short_folder
@@ -190,3 +190,23 @@ def test_means_may_differ_by_their_rounding_only() -> None:
     figures = Figures.of([1.0, 2.0, 2.0])
     assert figures.equal(stats(1.0, 2.0, 2.0))
     assert not figures.equal(stats(1.0, 2.0, 2.0) | {"average_price": 1.7})
+
+
+def test_the_table_has_a_row_for_each_target() -> None:
+    lines = [
+        Line("models", "activation is effective on every API", "3 s", "after 1.0 s", is_kept=True),
+        Line("models", "roll-back is effective on every API", "3 s", "after 8.0 s", is_kept=False),
+        Line("clocks 5 s apart", "each answer recorded once", "0", "0 missing", is_kept=True),
+        Line("names", "two hosts with the same name", "ids", "no namespaces", is_kept=None),
+    ]
+    rows = "".join(target.row(lines) for target in TARGETS).splitlines()
+    for row in (
+        "| an activation is effective everywhere within 3 s | after 1.0 s | kept |",
+        "| a roll-back is effective everywhere within 3 s | after 8.0 s | BROKEN |",
+        "| each answer is recorded exactly once across hosts | 0 missing | kept |",
+        "| clocks 5 s apart | 0 missing | kept |",
+        "| two hosts with the same name | no namespaces | left out |",
+        "| the loss without `WAIT` | see ADR 131 | |",
+    ):
+        assert row in rows
+    assert not any("full disk" in row for row in rows), "it was not looked at"

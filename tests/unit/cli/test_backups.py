@@ -1,7 +1,10 @@
 """What a backup copies while its sources change, and how restored data are prepared."""
 
+import contextlib
 import io
+import shutil
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,9 @@ import pytest
 
 from cli.backups.archive import BackupWriter, FolderTarget, extract, open_writer
 from cli.backups.collect import Collector, _end_of_chain
-from cli.backups.layout import BackupError, Part
+from cli.backups.layout import BROKER, BackupError, Part
 from cli.backups.prepare import prepare
+from shared.blobs.local import LocalBlobStore
 from shared.domain.ids import BatchId, CallerId, JobId, new_id
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import CarRequest
@@ -24,6 +28,7 @@ from shared.settings import Settings
 from tests.batch_parts import CALLER, BulkPath, cars_csv, rows_of
 from tests.conftest import Servers, answers, running_server, short_folder, wait_until
 from tests.job_archive import ArchiveBench
+from worker.valuations.archive_sweep import ORPHAN_AGE_S
 
 
 def request() -> CarRequest:
@@ -176,6 +181,59 @@ def test_restored_jobs_with_records_are_marked_and_ledgers_are_removed() -> None
             assert not client.exists(keys.job(fresh))
             assert not client.exists(keys.batch(batch_id), keys.OPEN_BATCHES)
             assert client.zcard(keys.OPEN_JOBS) == 2
+
+
+@pytest.mark.timeout(300)
+def test_ended_jobs_in_a_bucket_that_is_younger_than_the_backup_are_answered() -> None:
+    """A sweep deletes segments that Redis does not know, unless Redis has lost its data."""
+    with short_folder() as home, short_folder() as restored:
+        blobs = LocalBlobStore(home / "bucket")
+        with _archive(home, blobs) as bench:
+            before = bench.ended()
+            bench.move()
+        shutil.copytree(home / "broker", restored / "broker")
+        with _archive(home, blobs) as bench:
+            after = bench.ended()
+            bench.move()
+        prepare(restored, has_payloads=False)
+        with _archive(restored, blobs) as bench:
+            bench.now += 2 * ORPHAN_AGE_S
+            bench.archiver.sweep()
+            for job in (before, after):
+                assert bench.jobs.get(job.id, job.caller).state is JobState.SUCCEEDED
+                assert bench.archive.summary(job.id, job.caller) is not None
+
+
+@contextlib.contextmanager
+def _archive(home: Path, blobs: LocalBlobStore) -> Iterator[ArchiveBench]:
+    """Jobs that leave the broker of a home for a bucket."""
+    with running_server(home, "broker"):
+        client = connect(with_server_urls(Settings(home=home)).redis_url)
+        wait_until(lambda: answers(client), what="the broker")
+        yield ArchiveBench(client, home, blobs)
+
+
+def test_every_damaged_or_missing_file_of_a_backup_is_named(tmp_path: Path) -> None:
+    with open_writer(tmp_path / "copy") as writer:
+        for name in ("a", "b", "c"):
+            writer.add(f"audit/{name}", io.BytesIO(name.encode()), 1)
+        writer.finish(0.0, {"parts": ["audit"]})
+    (tmp_path / "copy/audit/a").write_text("?")
+    (tmp_path / "copy/audit/c").unlink()
+    with pytest.raises(BackupError) as raised:
+        extract(tmp_path / "copy", tmp_path / "restored")
+    path = tmp_path / "copy"
+    lines = [f"{path}: audit/a is damaged", f"{path}: audit/c is missing"]
+    assert str(raised.value).splitlines() == lines
+
+
+def test_a_file_of_the_broker_that_is_missing_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "appendonlydir"
+    folder.mkdir()
+    (folder / "appendonly.aof.manifest").write_text("file appendonly.aof.1.base.rdb seq 1 type b\n")
+    collector = Collector(BackupWriter(FolderTarget(tmp_path / "copy")), [Part(BROKER, folder)])
+    with pytest.raises(BackupError, match=r"appendonly\.aof\.1\.base\.rdb is missing"):
+        collector._repeat(collector._copy_broker, "the broker's files")
 
 
 def test_a_broker_file_that_cannot_be_loaded_is_refused_with_its_reason() -> None:

@@ -12,7 +12,10 @@ import pytest
 
 from model_store.registry.bundle import save_bundle
 from model_store.registry.registry import ModelRegistry
+from model_store.registry.trials import VersionTrials
 from shared.domain.errors import ModelNotLoaded, ModelRefused, ModelVersionNotFound
+from shared.redis.serving import LOADED
+from tests.conftest import wait_until
 from tests.unit.model_store import small_models
 from worker.model import MAX_PINNED_MODELS, RETRY_AFTER_S, ModelRuntime, ReloadOutcome
 
@@ -302,3 +305,30 @@ def test_files_are_fetched_before_a_version_is_loaded(
     runtime.refresh()
     assert runtime.serving_version() == cheap, "the old version serves while files are missing"
     assert wanted == [cheap, dear]
+
+
+def test_a_version_is_tried_while_the_present_one_serves_and_then_takes_over_at_once(
+    watched: Watched, cheap: str, dear: str, activate: Callable[[str], Any], versions_path: Path
+) -> None:
+    activate(cheap)
+    runtime = watched.runtime
+    assert runtime.loaded() == set()
+    assert runtime.current().version.id == cheap
+    trials = VersionTrials(runtime.load, runtime.loaded)
+    trials.ask(dear)
+    wait_until(lambda: trials.results() == {cheap: LOADED, dear: LOADED})
+    assert runtime.current().version.id == cheap
+    shutil.rmtree(versions_path / dear)  # what is in memory is not read again
+    (versions_path / "ACTIVE").write_text(dear)
+    runtime.refresh()
+    assert runtime.current().version.id == dear
+
+
+def test_a_damaged_version_is_refused_by_its_trial(
+    watched: Watched, dear: str, versions_path: Path
+) -> None:
+    (versions_path / dear / "forest.npz").write_bytes(b"damaged")
+    trials = VersionTrials(watched.runtime.load, watched.runtime.loaded)
+    trials.ask(dear)
+    wait_until(lambda: dear in trials.results())
+    assert "forest.npz" in trials.results()[dear]

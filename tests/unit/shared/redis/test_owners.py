@@ -125,12 +125,32 @@ def test_a_new_process_of_a_node_restores_what_its_predecessor_held(
     broker: RedisClient, me: OwnerRegistry
 ) -> None:
     predecessor = other_owner(broker, "interactive.1@here")
+    predecessor._unsubscribe()  # as the system closes the connections of a killed process
     stranger, pool = other_owner(broker), other_owner(broker, "interactive.1@here.pool")
     for each in (predecessor, stranger, pool):
         take(broker, each, 1)
     assert me.remove_predecessors() == 1
     assert broker.llen("interactive") == 1
     assert broker.zscore(keys.OWNERS, pool.owner.name), "a process of a pool may still be alive"
+
+
+def test_a_process_that_lives_keeps_its_messages_whatever_its_name(
+    broker: RedisClient, me: OwnerRegistry
+) -> None:
+    same_name = other_owner(broker, "interactive.1@here")
+    take(broker, same_name, 1)
+    assert me.remove_predecessors() == 0
+    assert broker.zscore(keys.OWNERS, same_name.owner.name)
+
+
+def test_another_host_with_the_same_name_is_no_predecessor(broker: RedisClient) -> None:
+    here, there = (OwnerRegistry(broker, Owner("bulk@same", host)) for host in "ab")
+    for each in (here, there):
+        each.beat()
+        each._unsubscribe()
+        take(broker, each, 1)
+    assert OwnerRegistry(broker, Owner("bulk@same", "a")).remove_predecessors() == 1
+    assert broker.zrange(keys.OWNERS, 0, -1) == [there.owner.name.encode()]
 
 
 def test_after_an_outage_of_the_broker_nobody_is_judged_for_a_while(broker: RedisClient) -> None:

@@ -29,10 +29,12 @@ def test_live_processes_are_listed_and_ended_ones_forgotten(serving, servers):
 
 def test_a_reporter_follows_its_process(serving):
     version = ["old"]
-    ServingReporter(serving, "api@a:1", lambda: version[0]).start()
+    reporter = ServingReporter(serving, "api@a:1", lambda: version[0])
+    reporter.start()
     wait_until(lambda: serving.live() == {"api@a:1": "old"})
     version[0] = "new"
     wait_until(lambda: serving.live() == {"api@a:1": "new"})
+    reporter.stop()
 
 
 def test_an_activation_names_the_processes_that_do_not_follow(serving):

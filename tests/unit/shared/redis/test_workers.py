@@ -1,35 +1,103 @@
 """Heartbeats of workers on a real broker."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 from shared.queue.names import QueueName
 from shared.redis import keys
 from shared.redis.workers import (
     HEARTBEAT_TIMEOUT_S,
     PROTOCOL,
     PROTOCOL_CACHE_S,
+    WorkerName,
     WorkerRegistry,
+    host_identity,
+    is_alive,
+    process_start,
 )
 from tests.conftest import Servers
 
 BULK = ["control", "bulk"]
 
 
+def named(node: str, host: str = "a", pid: int = 1) -> WorkerName:
+    """A worker process that began at another time than every other."""
+    return WorkerName(node, host, pid, 7_000 + pid)
+
+
+def dead(_: WorkerName) -> bool:
+    """No process lives."""
+    return False
+
+
 def test_a_starting_worker_removes_the_heartbeats_of_its_predecessors(servers: Servers) -> None:
-    now = 1_000.0
-    workers = WorkerRegistry(servers.broker, lambda: now)
-    workers.heartbeat("bulk@here:1", BULK)
-    workers.heartbeat("bulk@there:1", BULK)
-    workers.heartbeat("interactive.1@here:1", ["interactive"])
-    assert workers.remove_predecessors("bulk@here")[QueueName.BULK] == 1
-    assert workers.remove_predecessors("bulk@there") == {"interactive": 1, "bulk": 0, "control": 0}
+    workers = WorkerRegistry(servers.broker, lambda: 1_000.0)
+    workers.heartbeat(str(named("bulk@here")), BULK)
+    workers.heartbeat(str(named("bulk@there")), BULK)
+    workers.heartbeat(str(named("interactive.1@here")), ["interactive"])
+    assert workers.remove_predecessors(named("bulk@here", pid=2), dead)[QueueName.BULK] == 1
+    counts = workers.remove_predecessors(named("bulk@there", pid=2), dead)
+    assert counts == {"interactive": 1, "bulk": 0, "control": 0}
     assert servers.broker.zcard(keys.WORKERS) == 1
+
+
+def test_a_worker_of_another_host_with_the_same_name_stays(servers: Servers) -> None:
+    workers = WorkerRegistry(servers.broker, lambda: 1_000.0)
+    workers.heartbeat(str(named("bulk@same", "a")), BULK)
+    workers.heartbeat(str(named("bulk@same", "b")), BULK)
+    assert workers.remove_predecessors(named("bulk@same", "b", pid=2), dead)[QueueName.BULK] == 1
+    assert members(servers) == [f"bulk,control|{named('bulk@same', 'a')}|{PROTOCOL}"]
+
+
+def test_a_predecessor_that_lives_stays(servers: Servers, tmp_path: Path) -> None:
+    workers = WorkerRegistry(servers.broker, lambda: 1_000.0)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    host = host_identity(tmp_path)
+    first = WorkerName("bulk@here", host, process.pid, process_start(process.pid) or 0)
+    workers.heartbeat(str(first), BULK)
+    own = WorkerName.of_this_process("bulk@here", tmp_path)
+    assert workers.remove_predecessors(own)[QueueName.BULK] == 1
+    process.kill()
+    process.wait()
+    assert workers.remove_predecessors(own)[QueueName.BULK] == 0
+
+
+def test_a_process_is_told_from_a_later_one_with_its_number(tmp_path: Path) -> None:
+    own = WorkerName.of_this_process("bulk@here", tmp_path)
+    assert is_alive(own)
+    assert own.pid == os.getpid()
+    assert not is_alive(own._replace(start=own.start - 1))
+    assert WorkerName.parse(str(own)) == own
+
+
+def test_two_homes_are_two_hosts(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    assert host_identity(tmp_path / "a") != host_identity(tmp_path / "b")
+    assert host_identity(tmp_path / "a") == host_identity(tmp_path / "link")
+
+
+def test_a_worker_of_the_previous_release_has_no_host_and_is_removed(servers: Servers) -> None:
+    workers = WorkerRegistry(servers.broker, lambda: 1_000.0)
+    workers.heartbeat("bulk@here:17", BULK)
+    assert workers.remove_predecessors(named("bulk@here"))[QueueName.BULK] == 0
+    assert members(servers) == []
 
 
 def test_a_worker_without_heartbeat_is_not_counted(servers: Servers) -> None:
     now = 1_000.0
     workers = WorkerRegistry(servers.broker, lambda: now)
-    workers.heartbeat("bulk@there:1", BULK)
+    workers.heartbeat(str(named("bulk@there")), BULK)
     now += HEARTBEAT_TIMEOUT_S + 1
-    assert workers.remove_predecessors("bulk@here")[QueueName.BULK] == 0
+    assert workers.remove_predecessors(named("bulk@here"))[QueueName.BULK] == 0
+
+
+def members(servers: Servers) -> list[str]:
+    """All heartbeats."""
+    return [one.decode() for one in servers.broker.zrange(keys.WORKERS, 0, -1)]
 
 
 def test_the_protocol_is_the_lowest_that_live_workers_announce(servers: Servers) -> None:
@@ -58,7 +126,7 @@ def test_dead_workers_do_not_lower_the_protocol_of_live_ones(servers: Servers) -
 
 def test_a_worker_of_the_previous_release_recognises_its_successor(servers: Servers) -> None:
     workers = WorkerRegistry(servers.broker, lambda: 1_000.0)
-    workers.heartbeat("bulk@here:1", BULK)
-    (member,) = servers.broker.zrange(keys.WORKERS, 0, -1)
-    queues, rest = member.decode().split("|", 1)  # as the previous release reads it
+    workers.heartbeat(str(named("bulk@here")), BULK)
+    (member,) = members(servers)
+    queues, rest = member.split("|", 1)  # as the previous release reads it
     assert (queues, rest.rpartition(":")[0]) == ("bulk,control", "bulk@here")

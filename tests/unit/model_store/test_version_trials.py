@@ -1,0 +1,151 @@
+"""Trials of versions by workers that report to a real broker."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from api.models.self_test import self_test_of
+from model_store.registry.hosts import Activations
+from model_store.registry.trials import VersionTrials, tried_by_workers
+from shared.domain.errors import ModelRefused
+from shared.redis import keys, serving
+from shared.redis.connections import connect
+from shared.redis.serving import LOADED, ServingReporter, ServingVersions
+from tests.conftest import Servers, wait_until
+
+NEW, OLD = "2026-01-02T120000-aaaaa2", "2026-01-01T120000-aaaaa1"
+WAIT_S = 30.0
+
+
+@pytest.fixture
+def versions(servers: Servers) -> ServingVersions:
+    return ServingVersions(servers.broker)
+
+
+class Worker:
+    """A worker process with a version, which reports to the broker."""
+
+    def __init__(self, load: Callable[[str], object]) -> None:
+        self.serves, self.kept, self.asked = OLD, {OLD}, list[str]()
+        self._load = load
+        self.trials = VersionTrials(self.load, lambda: self.kept)
+
+    def load(self, version: str) -> None:
+        """Load a version, and keep it."""
+        self.asked.append(version)
+        self._load(version)
+        self.kept = {*self.kept, version}
+
+
+Start = Callable[..., Worker]
+
+
+@pytest.fixture
+def start(versions: ServingVersions) -> Iterator[Start]:
+    """Starts workers with a name and a function that loads; stops them at the end."""
+    reporters: list[ServingReporter] = []
+
+    def started(name: str, load: Callable[[str], object]) -> Worker:
+        worker = Worker(load)
+        reporters.append(ServingReporter(versions, name, lambda: worker.serves, worker.trials))
+        reporters[-1].start()
+        wait_until(lambda: name in versions.trials(OLD))
+        return worker
+
+    yield started
+    for reporter in reporters:
+        reporter.stop()
+
+
+def intact(_: str) -> None:
+    """Every version can be used."""
+
+
+def refused(version: str) -> None:
+    """No version can be used."""
+    raise ModelRefused(version=version, reason="damaged")
+
+
+def unreachable(_: str) -> None:
+    """No version can be fetched."""
+    raise OSError("state store")
+
+
+def test_workers_load_a_version_before_it_is_activated(
+    versions: ServingVersions, start: Start
+) -> None:
+    workers = [start(f"worker@{number}", intact) for number in range(2)]
+    assert tried_by_workers(versions, NEW, WAIT_S)
+    assert [worker.asked for worker in workers] == [[NEW], [NEW]], "all, and once"
+
+
+def test_a_version_that_is_loaded_is_not_tried_again(
+    versions: ServingVersions, servers: Servers, start: Start
+) -> None:
+    worker = start("worker@a", refused)
+    assert tried_by_workers(versions, OLD, 0.0)
+    assert worker.asked == []
+    assert not servers.broker.exists(keys.MODEL_TRIAL)
+
+
+def test_what_no_worker_can_use_is_refused(versions: ServingVersions, start: Start) -> None:
+    worker = start("worker@a", refused)
+    with pytest.raises(ModelRefused, match="damaged"):
+        tried_by_workers(versions, NEW, WAIT_S)
+    assert worker.asked == [NEW]
+
+
+def test_a_version_that_some_workers_refuse_is_left_to_the_activation(
+    versions: ServingVersions, start: Start
+) -> None:
+    """It names them: on their hosts something is wrong."""
+    start("worker@a", refused)
+    start("worker@b", intact)
+    assert tried_by_workers(versions, NEW, WAIT_S)
+
+
+def test_without_a_result_of_a_worker_nothing_is_known(
+    versions: ServingVersions, start: Start
+) -> None:
+    assert not tried_by_workers(versions, NEW, 0.0), "there is no worker"
+    versions.report("api@a", OLD)
+    assert not tried_by_workers(versions, NEW, 0.0), "an API loads no model"
+    start("worker@a", unreachable)
+    assert not tried_by_workers(versions, NEW, 0.5)
+    assert not tried_by_workers(ServingVersions(connect("redis://127.0.0.1:9")), NEW, 0.5)
+
+
+def test_a_slow_worker_is_waited_for(versions: ServingVersions, start: Start) -> None:
+    done = threading.Event()
+    start("worker@a", intact)
+    slow = start("worker@b", lambda _: done.wait(WAIT_S))
+    wait_until(lambda: _ask(versions)["worker@a"] == LOADED)
+    assert tried_by_workers(versions, NEW, 0.0), "but not for ever"
+    done.set()
+    assert tried_by_workers(versions, NEW, WAIT_S)
+    assert NEW in slow.kept
+
+
+def _ask(versions: ServingVersions) -> Mapping[str, str | None]:
+    versions.ask_for_trial(NEW)
+    return versions.trials(NEW)
+
+
+def test_an_api_without_the_libraries_of_the_model_activates_what_workers_have_tried(
+    versions: ServingVersions, start: Start, tmp_path: Path
+) -> None:
+    start("worker@a", intact)
+    activations = Activations(versions, {NEW}.__contains__)
+    self_test_of(activations, tmp_path)(NEW)  # no process of the API finds it in this folder
+    assert not activations.is_tried(OLD), "others cannot fetch it"
+
+
+def test_a_change_is_reported_before_the_next_report_is_due(
+    versions: ServingVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "REPORT_INTERVAL_S", 3600.0)
+    worker = start("worker@a", intact)
+    worker.serves = NEW
+    wait_until(lambda: versions.live() == {"worker@a": NEW})
