@@ -48,6 +48,7 @@ from launcher.readiness import (
 from launcher.supervisor import CrashLoopError, Supervisor
 from launcher.watchdog import Watchdog, die_with_parent
 from shared.i18n.command import gettext as _
+from shared.process_figures import NAME_VARIABLE
 from shared.redis.addresses import server_location
 from shared.redis.servers import embedded_url, external_url, refuse_cluster
 from shared.settings import Settings, SettingsError
@@ -116,6 +117,8 @@ def run(kind: str, *, as_json: bool) -> None:
     os.umask(0o077)
     line = read_procfile(CODE_ROOT / "Procfile")[kind]
     env = child_environment(settings, os.environ)
+    if kind not in {"broker", "cache"}:  # they would end with the shell that started this one
+        env.setdefault(NAME_VARIABLE, kind)
     if settings.restart_hung == "off":
         os.execve("/bin/sh", ["sh", "-c", f"exec {line}"], env)  # noqa: S606
     # This process has imported much; the one that stays should be small.

@@ -16,18 +16,25 @@ from prometheus_client import REGISTRY
 from scripts.write_dashboards import dashboards
 from shared.metric_files import FOLDER_VARIABLE
 from shared.metrics import ServiceSnapshot, SnapshotCollector
+from shared.process_metrics import ProcessCollector
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "monitoring"
 RULES = yaml.safe_load((MONITORING / "prometheus" / "rules.yml").read_text(encoding="utf-8"))
 ALERTS: dict[str, Any] = {
-    rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]
+    rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule
+}
+RECORDED: dict[str, str] = {
+    rule["record"]: rule["expr"]
+    for group in RULES["groups"]
+    for rule in group["rules"]
+    if "record" in rule
 }
 EXTERNAL_METRICS = re.compile(r"redis_\w+|flower_\w+|process_\w+|up")
 NOT_METRICS = {
     # Functions, operators and labels of PromQL.
     *("sum", "rate", "increase", "deriv", "max", "min", "histogram_quantile", "vector"),
-    *("by", "on", "or", "and", "unless", "absent"),
+    *("by", "on", "or", "and", "unless", "offset", "absent", "time"),
 }
 REFERENCE_ALERTS = {
     *("APIDown", "HighErrorRate", "HighLatency", "RedisDown", "RedisHighMemoryUsage"),
@@ -46,7 +53,11 @@ def service_metrics() -> set[str]:
         workers={"q": 1},
         checks={("audit", True): True},
     )
-    families = [*REGISTRY.collect(), *SnapshotCollector(snapshot).collect()]
+    families = [
+        *REGISTRY.collect(),
+        *SnapshotCollector(snapshot).collect(),
+        *ProcessCollector(str(ROOT)).collect(),
+    ]
     names = set()
     for family in families:
         suffixes = {
@@ -59,6 +70,8 @@ def service_metrics() -> set[str]:
 
 def metrics_in(query: str) -> set[str]:
     """Return the metric names of a PromQL expression."""
+    for name, expression in RECORDED.items():
+        query = query.replace(name, f"({expression})")
     bare = re.sub(r'"[^"]*"', "", query)
     bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", bare)
     bare = re.sub(r"\b(by|on) \([^)]*\)", "", bare)
@@ -136,12 +149,18 @@ def test_the_alerts_of_the_reference_project_exist() -> None:
 def test_every_alert_has_a_severity_a_summary_and_a_description() -> None:
     for name, alert in ALERTS.items():
         assert alert["labels"]["severity"] in {"critical", "warning", "info"}, name
-        assert set(alert["annotations"]) == {"summary", "description"}, name
+        assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}, name
 
 
 def test_every_alert_has_an_entry_in_the_runbook() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     assert [name for name in ALERTS if f"### {name}\n" not in runbook] == []
+
+
+def test_every_alert_links_to_its_entry_in_the_runbook() -> None:
+    for name, alert in ALERTS.items():
+        link = f"docs/runbook.md#{name.lower()}"
+        assert alert["annotations"]["runbook_url"] == link, name
 
 
 def test_every_alert_is_tested() -> None:
