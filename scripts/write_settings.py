@@ -39,6 +39,9 @@ COMPOSE_VARIABLES = {
     "SMTP_SMARTHOST": "Mail server, `host:port`.",
     "SMTP_USERNAME": "User of the mail server.",
     "SMTP_PASSWORD": "Password of the mail server.",
+    "SMTP_PASSWORD_FILE": "File with that password, read for each mail; takes the place of it.",
+    "SMTP_REQUIRE_TLS": "`false`: the mail server offers no STARTTLS; default: `true`.",
+    "GRAFANA_PLUGINS": "Plugins that Grafana loads; default: `redis-datasource`.",
 }
 """Variables of docker-compose.yml, in addition to the settings."""
 
