@@ -19,7 +19,7 @@ NOT_LOCKED := $(addprefix --no-emit-package ,django asgiref sqlparse valkey)
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 ##@ Use
-.PHONY: help up train key
+.PHONY: help up observe train key
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -28,6 +28,9 @@ help: ## Show this list
 
 up: $(RUNTIME) ## Start the whole service here (Ctrl-C stops it)
 	@exec $(BIN)/carprice up --with-parent
+
+observe: $(RUNTIME) ## Prometheus and Alertmanager beside `make up` (Debian's; Ctrl-C stops them)
+	@exec $(BIN)/carprice observe --with-parent
 
 train: $(RUNTIME) ## Train the default model and activate it
 	@exec $(BIN)/carprice train --activate
