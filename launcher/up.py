@@ -91,7 +91,7 @@ def report_events() -> Callable[[dict[str, Any]], None]:
     return write
 
 
-def _no_events(_: dict[str, Any]) -> None:
+def no_events(_: dict[str, Any]) -> None:
     """Without `--json` events are not written."""
 
 
@@ -100,7 +100,7 @@ def _no_events(_: dict[str, Any]) -> None:
 @json_option
 def run(kind: str, *, as_json: bool) -> None:
     """Run one process of the service in the foreground; end with it, or if it hangs."""
-    report = report_events() if as_json else _no_events
+    report = report_events() if as_json else no_events
     try:
         settings = with_absolute_paths(Settings.from_env())
         LISTENER_CHECKS.get(kind, lambda _: None)(settings)
@@ -146,7 +146,7 @@ def _probed_address(settings: Settings, kind: str) -> str:
 @json_option
 def up(*, with_parent: bool, as_json: bool) -> None:
     """Start the whole service here; Ctrl-C stops it."""
-    report = report_events() if as_json else _no_events
+    report = report_events() if as_json else no_events
     if with_parent and not die_with_parent():
         sys.exit(1)
     try:
@@ -176,7 +176,7 @@ class ServiceRun:
     """One run of the service."""
 
     def __init__(
-        self, settings: Settings, lock: int, report: Callable[[dict[str, Any]], None] = _no_events
+        self, settings: Settings, lock: int, report: Callable[[dict[str, Any]], None] = no_events
     ) -> None:
         """Prepare; nothing starts yet.
 

@@ -5,7 +5,8 @@ They are no part of the service: it neither knows them nor waits for them.
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -22,6 +23,7 @@ from launcher.observe.programs import REDIS_EXPORTER, required_paths
 from launcher.output import Output
 from launcher.preflight import CannotStartError, check_port
 from launcher.supervisor import CrashLoopError, Supervisor
+from launcher.up import json_option, no_events, report_events
 from launcher.watchdog import Watchdog, die_with_parent
 from shared.i18n.command import gettext as _
 from shared.redis.servers import with_server_urls
@@ -37,8 +39,10 @@ EXPORTED_SCHEMES = {"redis", "rediss", "unix"}
 @click.option(
     "--with-parent", is_flag=True, help="Stop when the program that started this one ends."
 )
-def observe(*, with_parent: bool) -> None:
+@json_option
+def observe(*, with_parent: bool, as_json: bool) -> None:
     """Run Prometheus and Alertmanager beside the service; Ctrl-C stops them."""
+    report = report_events() if as_json else no_events
     if with_parent and not die_with_parent():
         sys.exit(1)
     try:
@@ -47,7 +51,7 @@ def observe(*, with_parent: bool) -> None:
     except (SettingsError, CannotStartError) as error:
         click.echo(f"carprice: {error}", err=True)
         sys.exit(2)
-    sys.exit(_run(settings, children))
+    sys.exit(_run(settings, children, report))
 
 
 def _children(settings: Settings) -> list[Child]:
@@ -114,7 +118,9 @@ def _exporters(settings: Settings) -> dict[str, dict[str, str]]:
     return exporters
 
 
-def _run(settings: Settings, children: list[Child]) -> int:
+def _run(
+    settings: Settings, children: list[Child], report: Callable[[dict[str, Any]], None]
+) -> int:
     """Run the programs until a stop signal; return the exit code."""
     logs = settings.home / "observe" / "logs"
     logs.mkdir(mode=0o700, exist_ok=True)
@@ -123,29 +129,30 @@ def _run(settings: Settings, children: list[Child]) -> int:
     with Supervisor([children], output=output, watchdog=Watchdog()) as supervisor:
         try:
             supervisor.start_tier(0, ready=lambda: True)
-            output.announce(_addresses(settings, {child.name: child for child in children}))
+            output.announce(_announcement(settings, {child.name for child in children}))
+            report({"event": "ready", "addresses": _addresses(settings)})
             while not supervisor.stop_requests:
                 supervisor.run_once()
         except CrashLoopError as error:
             reason, code = _("stopped: {reason}").format(reason=error), 1
         supervisor.stop([STOP_TIMEOUT_S])
     output.say(reason)
+    report({"event": "stopped", "exit_code": code, "reason": reason})
     return code
 
 
-def _addresses(settings: Settings, children: Mapping[str, Child]) -> str:
+def _addresses(settings: Settings) -> dict[str, str]:
+    return {
+        "prometheus": f"http://{LOCAL}:{settings.prometheus_port}",
+        "alertmanager": f"http://{LOCAL}:{settings.alertmanager_port}",
+    }
+
+
+def _announcement(settings: Settings, names: Collection[str]) -> str:
     """Where the programs are, and what could be added."""
-    rows = [
-        f"  Prometheus     http://{LOCAL}:{settings.prometheus_port}",
-        f"  Alertmanager   http://{LOCAL}:{settings.alertmanager_port}",
-    ]
-    if "broker-exporter" not in children:
-        rows += [
-            "",
-            "  "
-            + _("Without figures of Redis. They need: apt install {package}").format(
-                package=REDIS_EXPORTER.package
-            ),
-        ]
-    rows += ["", "  " + _("Ctrl-C stops everything.")]
-    return "\n".join(["", *rows, ""])
+    rows = [f"{name.capitalize():<13} {where}" for name, where in _addresses(settings).items()]
+    if "broker-exporter" not in names:
+        text = _("Without figures of Redis. They need: apt install {package}")
+        rows += ["", text.format(package=REDIS_EXPORTER.package)]
+    rows += ["", _("Ctrl-C stops everything.")]
+    return "\n".join(["", *(f"  {row}".rstrip() for row in rows), ""])
