@@ -185,6 +185,18 @@ def test_the_dashboards_are_generated_from_their_definition() -> None:
         assert path.read_text(encoding="utf-8") == text, "make dashboards"
 
 
+def test_a_panel_that_needs_more_than_a_running_service_says_so() -> None:
+    """Of an exporter that may be absent, or of sales, shadows, limits and other rare events."""
+    rare = re.compile(r"redis_|flower_|shadow_|outcome|sales_|drift_|key_|webhook_attempts")
+    described = 0
+    for path, text in dashboards():
+        for panel in json.loads(text)["panels"]:
+            described += bool(panel["description"])
+            if any(rare.search(target["expr"]) for target in panel["targets"]):
+                assert panel["description"], f"{path.stem}: {panel['title']}"
+    assert described > 25
+
+
 def test_dashboards_use_the_provisioned_datasource() -> None:
     folder = MONITORING / "grafana" / "provisioning" / "datasources"
     provisioned = [
