@@ -405,7 +405,9 @@ class Settings:
         "Reverse proxies in front of the API that append to `X-Forwarded-For`: the limits of "
         "`DEMO` apply to the address that the outermost of them saw; 0: that of the connection.",
     )
-    metrics_port: int = setting("METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none.")
+    metrics_port: int = setting(
+        "METRICS_PORT", 0, "Port of the `/metrics` of a worker or of beat; 0: none."
+    )
     prometheus_port: int = setting(
         "PROMETHEUS_PORT", 9090, "Port of Prometheus, on loopback (`make observe`).", minimum=1
     )

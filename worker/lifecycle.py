@@ -108,13 +108,12 @@ def connect_signals(
     @signals.beat_init.connect(weak=False)
     def show_beat_runs(sender: Any, **_: Any) -> None:
         sender.scheduler.tick = _with_heartbeat(sender.scheduler.tick)
+        _open_metrics_port(settings)
 
     @signals.worker_ready.connect(weak=False)
-    def open_metrics_port(**_: Any) -> None:
+    def show_worker_runs(**_: Any) -> None:
         # These threads only read files: a forked child inherits no lock that they hold.
-        if settings.metrics_port:
-            liveness = LoopLiveness(partial(is_answering, settings.redis_url))
-            serve_metrics(settings.metrics_port, host_registry(), liveness)
+        _open_metrics_port(settings)
         if settings.pushgateway_url:
             threading.Thread(
                 target=_push_metrics_loop, args=(settings.pushgateway_url,), daemon=True
@@ -130,6 +129,12 @@ def connect_signals(
     @signals.task_postrun.connect(weak=False)
     def unbind_context(**_: Any) -> None:
         structlog.contextvars.unbind_contextvars("task", "task_id")
+
+
+def _open_metrics_port(settings: Settings) -> None:
+    if settings.metrics_port:
+        liveness = LoopLiveness(partial(is_answering, settings.redis_url))
+        serve_metrics(settings.metrics_port, host_registry(), liveness)
 
 
 def _with_heartbeat(tick: Callable[..., float]) -> Callable[..., float]:
