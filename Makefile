@@ -19,7 +19,7 @@ NOT_LOCKED := $(addprefix --no-emit-package ,django asgiref sqlparse valkey)
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 ##@ Use
-.PHONY: help up train key
+.PHONY: help up observe train key
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -28,6 +28,9 @@ help: ## Show this list
 
 up: $(RUNTIME) ## Start the whole service here (Ctrl-C stops it)
 	@exec $(BIN)/carprice up --with-parent
+
+observe: $(RUNTIME) ## Prometheus and Alertmanager beside `make up` (Debian's; Ctrl-C stops them)
+	@exec $(BIN)/carprice observe --with-parent
 
 train: $(RUNTIME) ## Train the default model and activate it
 	@exec $(BIN)/carprice train --activate
@@ -73,13 +76,16 @@ format: $(DEV) ## Format the code, apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 ##@ Measure
-.PHONY: bench quality soak faults faults-long overload cluster-test
+.PHONY: bench quality panels soak faults faults-long overload cluster-test
 bench: $(DEV) ## Speed compared with peers, 15 minutes at most (ARGS="--smoke")
 	@$(BIN)/python -m benchmarks.install_peers
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 quality: $(DEV) ## Accuracy of the prices (ARGS="--listings FILE --listings FILE --reference FILE")
 	@$(BIN)/python -m benchmarks.quality $(ARGS)
+
+panels: $(DEV) ## Which panels have no data in the Prometheus of `make observe` (ARGS=URL)
+	@$(BIN)/python -m scripts.check_panels $(ARGS)
 
 soak: $(DEV) ## Ten minutes of mixed load: find leaks, hangs and losses (ARGS="--minutes 1")
 	@$(BIN)/python -m benchmarks.soak $(ARGS)

@@ -33,6 +33,9 @@ class CommandTarget(NamedTuple):
 
 COMMANDS: dict[str, CommandTarget] = {
     "up": CommandTarget("launcher.up:up", mark("Start the whole service here.")),
+    "observe": CommandTarget(
+        "launcher.observe.command:observe", mark("Run Prometheus and Alertmanager beside it.")
+    ),
     "status": CommandTarget("cli.status:status", mark("Tell what runs, and what does not.")),
     "run": CommandTarget("launcher.up:run", mark("Run one process of the service.")),
     "first-model": CommandTarget(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.metric_files import FOLDER_VARIABLE, is_in_memory
+from shared.process_figures import SUPERVISOR_VARIABLE
 from shared.redis.servers import ServerName, embedded_url
 from shared.settings import Settings
 
@@ -98,7 +99,8 @@ def single_host_environment(settings: Settings, inherited: Mapping[str, str]) ->
 
     `/metrics` of the API covers all of them, and workers with `METRICS_PORT` would conflict.
     """
-    return {**child_environment(settings, inherited), "METRICS_PORT": ""}
+    env = child_environment(settings, inherited)
+    return {**env, "METRICS_PORT": "", SUPERVISOR_VARIABLE: str(os.getpid())}
 
 
 def process_counts(settings: Settings) -> dict[str, int]:

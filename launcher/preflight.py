@@ -112,11 +112,11 @@ def check_ports(settings: Settings) -> None:
                 port=settings.port
             )
         )
-    _check_port("PORT", settings.host, settings.port)
-    _check_port("FLOWER_PORT", settings.flower_address, settings.flower_port)
+    check_port("PORT", settings.host, settings.port)
+    check_port("FLOWER_PORT", settings.flower_address, settings.flower_port)
 
 
-def _check_port(variable: str, host: str, port: int) -> None:
+def check_port(variable: str, host: str, port: int) -> None:
     """Bind and listen, as the server will."""
     if not 1 <= port <= MAX_PORT:
         raise CannotStartError(

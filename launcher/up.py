@@ -48,6 +48,7 @@ from launcher.readiness import (
 from launcher.supervisor import CrashLoopError, Supervisor
 from launcher.watchdog import Watchdog, die_with_parent
 from shared.i18n.command import gettext as _
+from shared.process_figures import NAME_VARIABLE
 from shared.redis.addresses import server_location
 from shared.redis.servers import embedded_url, external_url, refuse_cluster
 from shared.settings import Settings, SettingsError
@@ -90,7 +91,7 @@ def report_events() -> Callable[[dict[str, Any]], None]:
     return write
 
 
-def _no_events(_: dict[str, Any]) -> None:
+def no_events(_: dict[str, Any]) -> None:
     """Without `--json` events are not written."""
 
 
@@ -99,7 +100,7 @@ def _no_events(_: dict[str, Any]) -> None:
 @json_option
 def run(kind: str, *, as_json: bool) -> None:
     """Run one process of the service in the foreground; end with it, or if it hangs."""
-    report = report_events() if as_json else _no_events
+    report = report_events() if as_json else no_events
     try:
         settings = with_absolute_paths(Settings.from_env())
         LISTENER_CHECKS.get(kind, lambda _: None)(settings)
@@ -116,6 +117,8 @@ def run(kind: str, *, as_json: bool) -> None:
     os.umask(0o077)
     line = read_procfile(CODE_ROOT / "Procfile")[kind]
     env = child_environment(settings, os.environ)
+    if kind not in {"broker", "cache"}:  # they would end with the shell that started this one
+        env.setdefault(NAME_VARIABLE, kind)
     if settings.restart_hung == "off":
         os.execve("/bin/sh", ["sh", "-c", f"exec {line}"], env)  # noqa: S606
     # This process has imported much; the one that stays should be small.
@@ -143,7 +146,7 @@ def _probed_address(settings: Settings, kind: str) -> str:
 @json_option
 def up(*, with_parent: bool, as_json: bool) -> None:
     """Start the whole service here; Ctrl-C stops it."""
-    report = report_events() if as_json else _no_events
+    report = report_events() if as_json else no_events
     if with_parent and not die_with_parent():
         sys.exit(1)
     try:
@@ -173,7 +176,7 @@ class ServiceRun:
     """One run of the service."""
 
     def __init__(
-        self, settings: Settings, lock: int, report: Callable[[dict[str, Any]], None] = _no_events
+        self, settings: Settings, lock: int, report: Callable[[dict[str, Any]], None] = no_events
     ) -> None:
         """Prepare; nothing starts yet.
 

@@ -44,6 +44,7 @@ def _panel(number: int, definition: dict[str, Any]) -> dict[str, Any]:
         "id": number + 1,
         "type": kind,
         "title": definition["title"],
+        "description": definition.get("empty", ""),
         "datasource": DATASOURCE,
         "gridPos": {
             "x": number * PANEL_WIDTH % COLUMNS,

@@ -35,8 +35,6 @@ COMPOSE_VARIABLES = {
     "EXPORTER_PASSWORD": "Password of the Redis exporters, which only read statistics. Required.",
     "GRAFANA_ADMIN_PASSWORD": "Password of Grafana's user `admin`. Required.",
     "CARPRICE_TAG": "Tag of the image.",
-    "PROMETHEUS_PORT": "Port of Prometheus on this machine; default: 9090.",
-    "ALERTMANAGER_PORT": "Port of Alertmanager on this machine; default: 9093.",
     "GRAFANA_PORT": "Port of Grafana on this machine; default: 3000.",
     "SLACK_WEBHOOK_URL": "Slack webhook that receives alerts; empty: none.",
     "SLACK_CHANNEL": "Slack channel of the alerts; default: `#alerts`.",
@@ -45,6 +43,9 @@ COMPOSE_VARIABLES = {
     "SMTP_SMARTHOST": "Mail server, `host:port`.",
     "SMTP_USERNAME": "User of the mail server.",
     "SMTP_PASSWORD": "Password of the mail server.",
+    "SMTP_PASSWORD_FILE": "File with that password, read for each mail; takes the place of it.",
+    "SMTP_REQUIRE_TLS": "`false`: the mail server offers no STARTTLS; default: `true`.",
+    "GRAFANA_PLUGINS": "Plugins that Grafana loads; default: `redis-datasource`.",
 }
 """Variables of docker-compose.yml, in addition to the settings."""
 
@@ -66,7 +67,8 @@ def page() -> str:
             *(_row(field) for field in dataclasses.fields(Settings)),
             "\n## Other variables\n\n",
             _table(OTHER_VARIABLES),
-            "\n## Only in docker-compose.yml\n\n`make env` writes the required ones to `.env`.\n\n",
+            "\n## Only in docker-compose.yml\n\n`make env` writes the required ones to `.env`. ",
+            "`make observe` sends alerts to the same receivers.\n\n",
             _table(COMPOSE_VARIABLES),
         ]
     )

@@ -21,6 +21,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from shared.metric_files import FOLDER_VARIABLE, share_metrics
+from shared.process_figures import HOME_VARIABLE
+from shared.process_metrics import ProcessCollector
 
 share_metrics()
 
@@ -439,6 +441,8 @@ def host_registry() -> CollectorRegistry:
         return PROCESS_REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
+    if home := os.environ.get(HOME_VARIABLE):
+        registry.register(ProcessCollector(home))
     return registry
 
 

@@ -411,7 +411,35 @@ class Settings:
         "Reverse proxies in front of the API that append to `X-Forwarded-For`: the limits of "
         "`DEMO` apply to the address that the outermost of them saw; 0: that of the connection.",
     )
-    metrics_port: int = setting("METRICS_PORT", 0, "Port of a worker's own `/metrics`; 0: none.")
+    metrics_port: int = setting(
+        "METRICS_PORT", 0, "Port of the `/metrics` of a worker or of beat; 0: none."
+    )
+    prometheus_port: int = setting(
+        "PROMETHEUS_PORT", 9090, "Port of Prometheus, on loopback (`make observe`).", minimum=1
+    )
+    alertmanager_port: int = setting(
+        "ALERTMANAGER_PORT", 9093, "Port of Alertmanager, on loopback (`make observe`).", minimum=1
+    )
+    redis_exporter_port: int = setting(
+        "REDIS_EXPORTER_PORT",
+        9121,
+        "Port of the Redis exporter of the broker, on loopback (`make observe`); the next one is "
+        "that of the cache.",
+        minimum=1,
+    )
+    scrape_interval_s: int = setting(
+        "SCRAPE_INTERVAL_S",
+        15,
+        "How often the Prometheus of `make observe` asks and evaluates its rules.",
+        unit="s",
+        minimum=1,
+    )
+    metrics_key_file: Path | None = setting(
+        "METRICS_KEY_FILE",
+        None,
+        "File with an API key that the Prometheus of `make observe` sends; needed with "
+        "`METRICS_PUBLIC=off`.",
+    )
     pushgateway_url: str = setting(
         "PUSHGATEWAY_URL", "", "Pushgateway to which workers push their metrics; empty: none."
     )

@@ -21,6 +21,8 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from kombu.utils.encoding import safe_repr, safe_str
 
+from shared.queue.shown_arguments import shown_arguments
+
 _UNUSED_HEADERS = ("eta", "expires", "shadow")
 """Headers of what only Celery's own way of running a task does."""
 _CELERY_SIGNALS = (
@@ -101,15 +103,20 @@ class DirectTasks:
             DirectTasks.message_id = ""
             structlog.contextvars.unbind_contextvars("task", "task_id")
         runtime = time.monotonic() - started
-        self._send_events(task, headers, (received_at, started_at, runtime), failure)
+        if self._events and self._events.enabled and task.send_events:
+            times = (received_at, started_at, runtime)
+            self._send_events(task, headers, kwargs, times, failure)
         return True
 
     def _send_events(
-        self, task: Any, headers: dict[str, Any], times: tuple[float, float, float], failure: Any
+        self,
+        task: Any,
+        headers: dict[str, Any],
+        kwargs: dict[str, Any],
+        times: tuple[float, float, float],
+        failure: Any,
     ) -> None:
         """Send what Celery sends before, at the start and at the end of a task, after its end."""
-        if not (self._events and self._events.enabled and task.send_events):
-            return
         send, message_id = self._events.send, headers["id"]
         received_at, started_at, runtime = times
         send(
@@ -117,7 +124,8 @@ class DirectTasks:
             uuid=message_id,
             name=task.name,
             args=headers.get("argsrepr", ""),
-            kwargs=headers.get("kwargsrepr", ""),
+            # Of the message as it is here: the fair queue has joined several.
+            kwargs=shown_arguments(kwargs),
             root_id=headers.get("root_id"),
             parent_id=headers.get("parent_id"),
             retries=headers.get("retries", 0),

@@ -31,6 +31,7 @@ from shared.logging import get_logger
 from shared.metrics import host_registry
 from shared.metrics_server import LoopLiveness, serve_metrics
 from shared.queue.names import QueueName
+from shared.queue.shown_arguments import shown_arguments
 from shared.redis.connections import connect, is_answering
 from shared.redis.fair_queues.queues import FairQueues
 from shared.redis.owners import BEAT_INTERVAL_S, Owner
@@ -108,13 +109,12 @@ def connect_signals(
     @signals.beat_init.connect(weak=False)
     def show_beat_runs(sender: Any, **_: Any) -> None:
         sender.scheduler.tick = _with_heartbeat(sender.scheduler.tick)
+        _open_metrics_port(settings)
 
     @signals.worker_ready.connect(weak=False)
-    def open_metrics_port(**_: Any) -> None:
+    def show_worker_runs(**_: Any) -> None:
         # These threads only read files: a forked child inherits no lock that they hold.
-        if settings.metrics_port:
-            liveness = LoopLiveness(partial(is_answering, settings.redis_url))
-            serve_metrics(settings.metrics_port, host_registry(), liveness)
+        _open_metrics_port(settings)
         if settings.pushgateway_url:
             threading.Thread(
                 target=_push_metrics_loop, args=(settings.pushgateway_url,), daemon=True
@@ -131,6 +131,12 @@ def connect_signals(
     @signals.task_postrun.connect(weak=False)
     def unbind_context(**_: Any) -> None:
         structlog.contextvars.unbind_contextvars("task", "task_id")
+
+
+def _open_metrics_port(settings: Settings) -> None:
+    if settings.metrics_port:
+        liveness = LoopLiveness(partial(is_answering, settings.redis_url))
+        serve_metrics(settings.metrics_port, host_registry(), liveness)
 
 
 def _with_heartbeat(tick: Callable[..., float]) -> Callable[..., float]:
@@ -229,7 +235,8 @@ class EventBatchingConsumer(Consumer):
     It does not acknowledge the messages of a `no_ack` queue. Kombu's Redis transport would remove
     each from the set of unacknowledged messages, where it never was, by one more transaction.
 
-    It leaves messages of short tasks to `DirectTasks`.
+    It leaves messages of short tasks to `DirectTasks`, and fills in what events show of the
+    arguments of the others.
 
     It drops the timers of ended tasks. Each task has a timer for its time limit, half a kilobyte
     that kombu would keep until the limit is over, up to an hour; forked children inherit it.
@@ -260,6 +267,7 @@ class EventBatchingConsumer(Consumer):
             queue = queues.get(message.delivery_info.get("routing_key"))
             if queue is not None and queue.no_ack:
                 message.ack = _noop_ack
+            show_arguments(message)
             handle(message)
 
         return receive
@@ -309,6 +317,16 @@ def purge_canceled_timers(timer: Timer) -> None:
     queue = timer._queue  # noqa: SLF001 - kombu itself drops them only when they come due
     queue[:] = [each for each in queue if not each.entry.canceled]
     heapq.heapify(queue)
+
+
+def show_arguments(message: Any) -> None:
+    """Let the events of a task show the ids among its arguments: senders leave the text empty.
+
+    Unreadable messages stay as they are: Celery refuses them.
+    """
+    with contextlib.suppress(Exception):
+        _, kwargs, _ = message.payload
+        message.headers["kwargsrepr"] = shown_arguments(kwargs)
 
 
 def _noop_ack(**_: Any) -> None:

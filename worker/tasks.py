@@ -31,7 +31,8 @@ def register_tasks(app: Celery, process: WorkerProcess) -> None:
     _register_batch_tasks(app, process)
     _register_model_tasks(app, process)
 
-    @app.task(name=str(TaskName.SWEEP))
+    # Without events: Flower would show little else.
+    @app.task(name=str(TaskName.SWEEP), send_events=False)
     def sweep() -> None:
         """Send lost jobs and chunks again."""
         failures = []
@@ -107,14 +108,15 @@ def _register_batch_tasks(app: Celery, process: WorkerProcess) -> None:
         process.services.previews.run(BatchId(draft_id))
 
     @app.task(name=str(TaskName.VALUE_CHUNK))
-    def value_chunk(batch_id: str, chunk: int, enqueued_at: float, **_: Any) -> None:
-        """Value the rows of one chunk."""
+    def value_chunk(batch_id: str, chunk: int, enqueued_at: float, **_: Any) -> str | None:
+        """Value the rows of one chunk; the result, which Flower shows, says which."""
         QUEUE_WAIT.labels(queue=str(QueueName.BULK)).observe(max(time.time() - enqueued_at, 0.0))
         step = process.services.traces.step(
             TaskName.VALUE_CHUNK, BatchId(batch_id), chunk, enqueued_at
         )
         with process.services.work.carried_out(_message_id(app)), step:
-            process.services.value.run(BatchId(batch_id), chunk)
+            rows = process.services.value.run(BatchId(batch_id), chunk)
+        return f"rows {rows.start} to {rows.stop - 1}" if rows else None
 
     @app.task(name=str(TaskName.ASSEMBLE_BATCH), soft_time_limit=SOFT_S, time_limit=HARD_S)
     def assemble(batch_id: str, **_: Any) -> None:

@@ -28,6 +28,10 @@ OWN: Mapping[str, Mapping[int, str]] = {
         DONE: mark("stopped as asked"),
         REFUSED: mark("stopped, because a process failed again and again"),
     },
+    "observe": {
+        DONE: mark("stopped as asked"),
+        REFUSED: mark("stopped, because a process failed again and again"),
+    },
     "run": {DONE: mark("the process has ended; any other code is that of the process")},
     "repair-broker": {REFUSED: mark("--check has found damage")},
     "predict": {DONE: mark("valued")},

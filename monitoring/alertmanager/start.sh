@@ -2,7 +2,8 @@
 # Writes Alertmanager's configuration from environment variables, which its own files cannot read, then
 # replaces itself by Alertmanager. Receivers without an address are omitted.
 #   SLACK_WEBHOOK_URL, SLACK_CHANNEL
-#   ALERT_EMAIL_TO, ALERT_EMAIL_FROM, SMTP_SMARTHOST (host:port), SMTP_USERNAME, SMTP_PASSWORD
+#   ALERT_EMAIL_TO, ALERT_EMAIL_FROM, SMTP_SMARTHOST (host:port), SMTP_USERNAME,
+#   SMTP_PASSWORD or SMTP_PASSWORD_FILE, SMTP_REQUIRE_TLS (true; false: a server without STARTTLS)
 # With --print the configuration is written to standard output and nothing is started.
 set -eu
 
@@ -48,7 +49,7 @@ CONFIG
         channel: $(quoted "${SLACK_CHANNEL:-#alerts}")
         send_resolved: true
         title: '{{ .Status | toUpper }}: {{ .CommonAnnotations.summary }}'
-        text: '{{ range .Alerts }}{{ .Annotations.description }}{{ "\n" }}{{ end }}'
+        text: '{{ range .Alerts }}{{ .Annotations.description }} {{ .Annotations.runbook_url }}{{ "\n" }}{{ end }}'
 CONFIG
     fi
     if [ -n "${ALERT_EMAIL_TO:-}" ]; then
@@ -57,16 +58,29 @@ CONFIG
       - to: $(quoted "$ALERT_EMAIL_TO")
         from: $(quoted "$ALERT_EMAIL_FROM")
         smarthost: $(quoted "$SMTP_SMARTHOST")
+        require_tls: ${SMTP_REQUIRE_TLS:-true}
         auth_username: $(quoted "${SMTP_USERNAME:-}")
-        auth_password: $(quoted "${SMTP_PASSWORD:-}")
         send_resolved: true
 CONFIG
+        # The file is read when a mail is sent, so that a new password needs no restart.
+        if [ -n "${SMTP_PASSWORD_FILE:-}" ]; then
+            echo "        auth_password_file: $(quoted "$SMTP_PASSWORD_FILE")"
+        else
+            echo "        auth_password: $(quoted "${SMTP_PASSWORD:-}")"
+        fi
     fi
 }
 
 if [ -n "${ALERT_EMAIL_TO:-}" ]; then
     need ALERT_EMAIL_FROM ALERT_EMAIL_TO
     need SMTP_SMARTHOST ALERT_EMAIL_TO
+    case "${SMTP_REQUIRE_TLS:-true}" in
+        true | false) ;;
+        *)
+            echo "alertmanager: SMTP_REQUIRE_TLS must be true or false" >&2
+            exit 2
+            ;;
+    esac
 fi
 
 if [ "${1:-}" = --print ]; then

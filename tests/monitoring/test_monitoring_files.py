@@ -16,18 +16,25 @@ from prometheus_client import REGISTRY
 from scripts.write_dashboards import dashboards
 from shared.metric_files import FOLDER_VARIABLE
 from shared.metrics import ServiceSnapshot, SnapshotCollector
+from shared.process_metrics import ProcessCollector
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "monitoring"
 RULES = yaml.safe_load((MONITORING / "prometheus" / "rules.yml").read_text(encoding="utf-8"))
 ALERTS: dict[str, Any] = {
-    rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]
+    rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"] if "alert" in rule
+}
+RECORDED: dict[str, str] = {
+    rule["record"]: rule["expr"]
+    for group in RULES["groups"]
+    for rule in group["rules"]
+    if "record" in rule
 }
 EXTERNAL_METRICS = re.compile(r"redis_\w+|flower_\w+|process_\w+|up")
 NOT_METRICS = {
     # Functions, operators and labels of PromQL.
     *("sum", "rate", "increase", "deriv", "max", "min", "histogram_quantile", "vector"),
-    *("by", "on", "or", "and", "unless", "absent"),
+    *("by", "on", "or", "and", "unless", "offset", "absent", "time"),
 }
 REFERENCE_ALERTS = {
     *("APIDown", "HighErrorRate", "HighLatency", "RedisDown", "RedisHighMemoryUsage"),
@@ -46,7 +53,11 @@ def service_metrics() -> set[str]:
         workers={"q": 1},
         checks={("audit", True): True},
     )
-    families = [*REGISTRY.collect(), *SnapshotCollector(snapshot).collect()]
+    families = [
+        *REGISTRY.collect(),
+        *SnapshotCollector(snapshot).collect(),
+        *ProcessCollector(str(ROOT)).collect(),
+    ]
     names = set()
     for family in families:
         suffixes = {
@@ -59,8 +70,11 @@ def service_metrics() -> set[str]:
 
 def metrics_in(query: str) -> set[str]:
     """Return the metric names of a PromQL expression."""
+    for name, expression in RECORDED.items():
+        query = query.replace(name, f"({expression})")
     bare = re.sub(r'"[^"]*"', "", query)
     bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", bare)
+    bare = re.sub(r"offset \w+", "", bare)
     bare = re.sub(r"\b(by|on) \([^)]*\)", "", bare)
     return set(re.findall(r"[a-z_]\w*", bare)) - NOT_METRICS
 
@@ -136,12 +150,18 @@ def test_the_alerts_of_the_reference_project_exist() -> None:
 def test_every_alert_has_a_severity_a_summary_and_a_description() -> None:
     for name, alert in ALERTS.items():
         assert alert["labels"]["severity"] in {"critical", "warning", "info"}, name
-        assert set(alert["annotations"]) == {"summary", "description"}, name
+        assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}, name
 
 
 def test_every_alert_has_an_entry_in_the_runbook() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     assert [name for name in ALERTS if f"### {name}\n" not in runbook] == []
+
+
+def test_every_alert_links_to_its_entry_in_the_runbook() -> None:
+    for name, alert in ALERTS.items():
+        link = f"docs/runbook.md#{name.lower()}"
+        assert alert["annotations"]["runbook_url"] == link, name
 
 
 def test_every_alert_is_tested() -> None:
@@ -151,7 +171,7 @@ def test_every_alert_is_tested() -> None:
     firing = {
         case["alertname"]
         for test in tests
-        for case in test["alert_rule_test"]
+        for case in test.get("alert_rule_test", ())
         if case.get("exp_alerts")
     }
     assert firing == set(ALERTS)
@@ -165,13 +185,27 @@ def test_the_dashboards_are_generated_from_their_definition() -> None:
         assert path.read_text(encoding="utf-8") == text, "make dashboards"
 
 
+def test_a_panel_that_needs_more_than_a_running_service_says_so() -> None:
+    """Of an exporter that may be absent, or of sales, shadows, limits and other rare events."""
+    rare = re.compile(r"redis_|flower_|shadow_|outcome|sales_|drift_|key_|webhook_attempts")
+    described = 0
+    for path, text in dashboards():
+        for panel in json.loads(text)["panels"]:
+            described += bool(panel["description"])
+            if any(rare.search(target["expr"]) for target in panel["targets"]):
+                assert panel["description"], f"{path.stem}: {panel['title']}"
+    assert described > 25
+
+
 def test_dashboards_use_the_provisioned_datasource() -> None:
-    provisioned = yaml.safe_load(
-        (MONITORING / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text(
-            encoding="utf-8"
-        )
-    )
-    uids = {source["uid"] for source in provisioned["datasources"]}
+    folder = MONITORING / "grafana" / "provisioning" / "datasources"
+    provisioned = [
+        source
+        for path in folder.glob("*.yml")
+        for source in yaml.safe_load(path.read_text(encoding="utf-8"))["datasources"]
+    ]
+    assert {source["type"] for source in provisioned} == {"prometheus", "redis-datasource"}
+    uids = {source["uid"] for source in provisioned}
     for _, text in dashboards():
         for panel in json.loads(text)["panels"]:
             assert panel["datasource"]["uid"] in uids
@@ -216,6 +250,14 @@ RECEIVERS = {
         "SMTP_SMARTHOST": "mail.example.org:587",
         "SMTP_PASSWORD": "it's: a #secret",
     },
+    "mail without TLS": {
+        "ALERT_EMAIL_TO": "ops@example.org",
+        "ALERT_EMAIL_FROM": "carprice@example.org",
+        "SMTP_SMARTHOST": "localhost:25",
+        "SMTP_USERNAME": "carprice",
+        "SMTP_PASSWORD_FILE": "/run/secrets/smtp",
+        "SMTP_REQUIRE_TLS": "false",
+    },
 }
 
 
@@ -234,15 +276,27 @@ def test_the_receivers_follow_the_environment(receiver: str) -> None:
     config = yaml.safe_load(configuration(RECEIVERS[receiver]).stdout)
     (people,) = config["receivers"]
     assert ("slack_configs" in people) == (receiver == "Slack")
-    assert ("email_configs" in people) == (receiver == "mail")
+    mail = people.get("email_configs")
+    assert (mail is not None) == receiver.startswith("mail")
     if receiver == "mail":
-        assert people["email_configs"][0]["auth_password"] == "it's: a #secret"
+        assert mail[0]["auth_password"] == "it's: a #secret"
+        assert mail[0]["require_tls"] is True
+    elif mail is not None:
+        assert mail[0]["require_tls"] is False
+        assert mail[0]["auth_password_file"] == "/run/secrets/smtp"
+        assert "auth_password" not in mail[0]
 
 
 def test_mail_without_a_server_is_refused_and_names_the_missing_variable() -> None:
     answer = configuration({"ALERT_EMAIL_TO": "a@b.c", "ALERT_EMAIL_FROM": "a@b.c"})
     assert answer.returncode == 2
     assert "SMTP_SMARTHOST is needed" in answer.stderr
+
+
+def test_whether_mail_requires_tls_is_true_or_false() -> None:
+    answer = configuration({**RECEIVERS["mail"], "SMTP_REQUIRE_TLS": "maybe"})
+    assert answer.returncode == 2
+    assert "SMTP_REQUIRE_TLS must be true or false" in answer.stderr
 
 
 @pytest.mark.prometheus

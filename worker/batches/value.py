@@ -88,25 +88,32 @@ class BatchValuation:
         """Month in which the current chunk's batch was accepted: its intervals hold for it, so
         that a chunk has the same prices whenever it is valued."""
 
-    def run(self, batch_id: BatchId, chunk: int) -> None:
-        """Value a chunk unless it is done, and send the next steps."""
+    def run(self, batch_id: BatchId, chunk: int) -> range | None:
+        """Value a chunk unless it is done, and send the next steps.
+
+        Returns:
+            Numbers of its rows in the file, from 1; None if they were not valued here.
+        """
+        rows = None
         with step_attempt(self._ledger, batch_id, str(chunk)) as start:
             if start.decision is StepDecision.RUN:
-                self._value(batch_id, chunk)
+                rows = self._value(batch_id, chunk)
             elif start.decision is StepDecision.EXHAUSTED:
                 self._give_up(batch_id, chunk, start.attempt)
         if start.decision is not StepDecision.UNKNOWN:
             self._step_sender.advance(batch_id)
+        return rows
 
-    def _value(self, batch_id: BatchId, number: int) -> None:
+    def _value(self, batch_id: BatchId, number: int) -> range | None:
         manifest = self._files.existing_manifest(batch_id)
-        head, part = read_part_head(self._files.blobs, batch_id, number), None
+        head, part, rows = read_part_head(self._files.blobs, batch_id, number), None, None
         if head is None:
             self._estimates.clear()
             self._month = month_at(manifest.accepted_at)
             engine, chunk = self._load(manifest, number)
             part = engine.value(manifest, chunk)
             head = write_part(self._files.blobs, batch_id, number, part)
+            rows = range(chunk.first_row, chunk.first_row + sum(head.counts))
             # Only rows whose results are durable are sampled: a chunk that fails is valued again.
             for estimate in self._estimates:
                 self._shadow_sampler.draw(*estimate)
@@ -116,6 +123,7 @@ class BatchValuation:
         if part is not None:
             name = segment_name(batch_id, number)
             store_segment_sums(self._audit_folder, name, manifest.accepted_at, part)
+        return rows
 
     def _give_up(self, batch_id: BatchId, number: int, attempt: int) -> None:
         """Write the failed part of a chunk; abort the batch if that fails repeatedly."""

@@ -36,9 +36,9 @@ CODE = re.compile(
 NAMES = frozenset(
     re.findall(
         r"\w+",
-        """API BMW CSV Corolla CV Compteur Diesel Excel HTML ID JSON LANG Markdown PORT PSI Toyota
-        UTC WW bash bootstrap carprice comma eval fish km learn mpg never no point
-        scikit webhook yes zsh""",
+        """API Alertmanager BMW CSV Corolla CV Compteur Diesel Excel HTML ID JSON LANG Markdown PORT
+        PSI Prometheus Toyota UTC WW bash bootstrap carprice comma eval fish km learn mpg never no
+        point scikit webhook yes zsh""",
     )
 )
 """What has no Arabic form: names, units and values that are typed as they are."""

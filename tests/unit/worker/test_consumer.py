@@ -1,5 +1,7 @@
 """Celery's consumer as it is used here: events travel together, what has no note is not struck."""
 
+import json
+
 import pytest
 from celery import Celery
 from celery.worker.consumer import Consumer
@@ -7,7 +9,7 @@ from kombu import Message, Queue
 from kombu.asynchronous import Hub
 
 import worker.lifecycle
-from worker.lifecycle import EventBatchingConsumer, purge_canceled_timers
+from worker.lifecycle import EventBatchingConsumer, purge_canceled_timers, show_arguments
 
 
 class Events:
@@ -99,3 +101,14 @@ def test_a_message_that_names_no_queue_of_ours_is_left_to_celery(consumer, monke
         message = Message(delivery_info=routing)
         consumer.create_task_handler()(message)
         assert seen.pop() is message
+
+
+def test_the_ids_of_a_message_are_shown_and_an_unreadable_one_is_left_to_celery():
+    kwargs = {"batch_id": "b", "chunk": 3, "enqueued_at": 1.0, "export": {"columns": ["Vendeur"]}}
+    body = json.dumps([[], kwargs, {}])
+    message = Message(body, content_type="application/json", content_encoding="utf-8", headers={})
+    show_arguments(message)
+    assert message.headers == {"kwargsrepr": "{'batch_id': 'b', 'chunk': 3}"}
+    damaged = Message("{", content_type="application/json", content_encoding="utf-8", headers={})
+    show_arguments(damaged)
+    assert damaged.headers == {}

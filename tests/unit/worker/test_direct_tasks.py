@@ -1,5 +1,6 @@
 """Tasks that a solo worker runs without Celery's request and tracer look the same from outside."""
 
+import ast
 import base64
 import time
 import types
@@ -21,6 +22,7 @@ from shared.domain.ids import JobId
 from shared.queue.names import TaskName
 from shared.queue.sender import TaskSender
 from worker.direct_tasks import DirectTasks
+from worker.lifecycle import show_arguments
 
 FIRST_EVENTS = ["task-received", "task-started"]
 
@@ -161,9 +163,23 @@ def _run_by_celery(app, consumer, sent):
         with app.connection_for_write() as connection:
             kept = virtual.Message(sent, channel=connection.default_channel)
             kept.accept = {"application/x-msgpack"}
+            show_arguments(kept)
             default(task, app, consumer)(kept, None, lambda *_: None, lambda *_: None, ())
     finally:
         reset_worker_optimizations(app)
+
+
+def test_events_name_the_jobs_of_a_message(direct, consumer):
+    _, packed = TaskSender(Redis()).render_jobs([JobId("a"), JobId("b")])
+    assert direct.run(orjson.loads(packed))
+    (_, received), *_ = consumer.event_dispatcher.sent
+    assert ast.literal_eval(received["kwargs"]) == {"job_ids": ["a", "b"]}
+
+
+def test_events_show_neither_cars_nor_addresses(direct, consumer):
+    assert direct.run(message(reply_to="carprice:reply:secret", items=[b"Dacia", b"Toyota"]))
+    (_, received), *_ = consumer.event_dispatcher.sent
+    assert ast.literal_eval(received["kwargs"]) == {"group_id": "g", "cars": 2}
 
 
 def test_times_of_events_are_those_of_what_happened(direct, consumer):

@@ -1,0 +1,104 @@
+"""Figures of processes are those of the kernel; other services and ended processes are left out."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from shared.process_figures import (
+    HOME_VARIABLE,
+    NAME_VARIABLE,
+    SUPERVISOR,
+    SUPERVISOR_VARIABLE,
+    ProcessTable,
+)
+from shared.process_metrics import ProcessCollector
+from tests.conftest import wait_until
+
+OPEN_20 = "import sys; f = [open('/dev/null') for _ in range(20)]; print(1, flush=True)"
+WAIT = "; sys.stdin.read()"
+BURN = "import time\nwhile time.process_time() < 0.4: pass"
+
+
+def start(home: Path, name: str, code: str) -> "subprocess.Popen[bytes]":
+    """A process of a service, ready when this returns."""
+    env = {HOME_VARIABLE: str(home), NAME_VARIABLE: name, SUPERVISOR_VARIABLE: str(os.getpid())}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    process.communicate()
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    process = start(tmp_path, "interactive.2", OPEN_20 + WAIT)
+    yield process
+    process.kill()
+    end(process)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_process_has_its_memory_files_and_threads(tmp_path: Path) -> None:
+    figures = ProcessTable(str(tmp_path)).read()
+    assert set(figures) == {"interactive.2", SUPERVISOR}
+    one = figures["interactive.2"]
+    assert 1_000_000 < one.resident_bytes < 100_000_000
+    assert 23 <= one.open_files < 40
+    assert one.files_share == pytest.approx(one.open_files / one.files_limit)
+    assert one.threads == 1
+    assert figures[SUPERVISOR].threads >= threading.active_count()
+
+
+def test_an_ended_process_leaves_and_another_home_is_not_counted(
+    tmp_path: Path, worker: "subprocess.Popen[bytes]"
+) -> None:
+    table = ProcessTable(str(tmp_path))
+    assert "interactive.2" in table.read()
+    assert ProcessTable(str(tmp_path / "other")).read() == {}
+    end(worker)
+    assert table.read() == {}
+
+
+def test_the_time_of_ended_children_stays(tmp_path: Path) -> None:
+    """Otherwise the counter would fall, and its rate jump, with every replaced pool process."""
+    child = f"import subprocess; subprocess.run([sys.executable, '-c', {BURN!r}])"
+    process = start(tmp_path, "bulk", f"import sys; {child}; print(1, flush=True){WAIT}")
+    assert ProcessTable(str(tmp_path)).read()["bulk"].cpu_s >= 0.3
+    end(process)
+
+
+def test_a_child_belongs_to_the_process_that_started_it(tmp_path: Path) -> None:
+    inner = "import sys; sys.stdin.read()"
+    child = f"import subprocess; c = subprocess.Popen([sys.executable, '-c', {inner!r}], env={{}})"
+    process = start(tmp_path, "bulk", f"import sys; {child}; print(1, flush=True){WAIT}")
+    table = ProcessTable(str(tmp_path))
+    wait_until(lambda: table.read()["bulk"].threads == 2, 10.0, "both processes")
+    end(process)
+
+
+@pytest.mark.usefixtures("worker")
+def test_no_label_of_a_metric_is_a_process_id(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    registry.register(ProcessCollector(str(tmp_path)))
+    text = generate_latest(registry).decode()
+    assert 'process="interactive.2",role="interactive"' in text
+    assert str(os.getpid()) not in "".join(line.rpartition(" ")[0] for line in text.splitlines())
+    for name in ("carprice_home_free_bytes", "carprice_memory_total_bytes", "carprice_cpus"):
+        assert f"\n{name}{{" in text
+
+
+def test_a_missing_home_has_no_disk(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    registry.register(ProcessCollector(str(tmp_path / "missing")))
+    assert "carprice_home_free_bytes{" not in generate_latest(registry).decode()
