@@ -17,6 +17,7 @@ from api.estimates.service import Estimates
 from api.events.changes import StateChanges
 from api.events.thread_waits import ThreadWaits
 from api.events.waits import Waits
+from api.http.context import disconnects
 from api.jobs.content import JobContents
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import Listing, SubmissionIndex
@@ -173,6 +174,7 @@ def build_services(settings: Settings) -> ApiServices:
         loops,
         long_waits=long_waits,
         streams=ConcurrencyLimiter(settings.api_threads // 4),
+        disconnects=disconnects,
     )
     batch_files = BatchFiles(open_blob_store(settings))
     ledger = make_ledger(broker, clock, settings)
@@ -227,7 +229,7 @@ def build_services(settings: Settings) -> ApiServices:
             loops=loops,
         ),
         jobs=jobs,
-        job_contents=JobContents(jobs, active_model.identity, loops),
+        job_contents=JobContents(jobs, active_model.identity),
         batch_polls=BatchPolls(batches, waits, loops),
         inputs=InputObjects.of(settings),
         batch_results=results,

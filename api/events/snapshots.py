@@ -41,8 +41,9 @@ def job_source(
     form = Representation(DEFAULT_COVERAGE, language)
 
     async def read() -> Snapshot:
-        job, body = await contents.read(job_id, caller, form)
-        return _snapshot(body, job.state, job.done, job.attempts, job.cancel_requested)
+        body = await contents.read(job_id, caller, form)
+        parts = body.done, body.attempts, body.cancel_requested
+        return _snapshot(body.json, body.state, *parts)
 
     return EventSource(job_id, read)
 

@@ -17,6 +17,8 @@ from urllib.parse import unquote_to_bytes
 
 from werkzeug.exceptions import ClientDisconnected
 
+from api.http.context import RECEIVE
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
@@ -62,6 +64,7 @@ class WsgiBridge:
         """
         loop = asyncio.get_running_loop()
         environ = make_environ(scope, RequestBody(loop, receive))
+        environ[RECEIVE] = receive
         answer = ResponseSender(loop, receive, send)
         write = partial(answer.write, self._application, environ)
         try:
