@@ -36,6 +36,7 @@ from api.sales.shared_search import open_search
 from api.valuations.micro_batches import MicroBatchDispatcher
 from api.valuations.queue_guard import QueueGuard
 from api.valuations.service import Valuations
+from api.valuations.unanswered import UnansweredRequests
 from api.webhooks.callbacks import Callbacks
 from model_store.registry.hosts import (
     SHARED_CHECK_INTERVAL_S,
@@ -220,8 +221,7 @@ def build_services(settings: Settings) -> ApiServices:
             active_model=active_model,
             cache=cache,
             dispatcher=dispatcher,
-            jobs=store,
-            send_job=work.send_job,
+            unanswered=UnansweredRequests(store, JobSubmitter(store, work), clock),
             audit=audit,
             clock=clock,
             queue_guard=queue_guard,
