@@ -15,6 +15,7 @@ from api.batches.service import Batches
 from api.batches.storage import CallerBatches
 from api.estimates.service import Estimates
 from api.events.changes import StateChanges
+from api.events.snapshots import BatchBodies
 from api.events.thread_waits import ThreadWaits
 from api.events.waits import Waits
 from api.http.context import disconnects
@@ -88,6 +89,7 @@ class ApiServices:
     jobs: Jobs
     job_contents: JobContents
     batch_polls: BatchPolls
+    batch_bodies: BatchBodies
     batches: Batches
     drafts: Drafts
     dead_letters: DeadLetterService
@@ -231,6 +233,7 @@ def build_services(settings: Settings) -> ApiServices:
         jobs=jobs,
         job_contents=JobContents(jobs, active_model.identity),
         batch_polls=BatchPolls(batches, waits, loops),
+        batch_bodies=BatchBodies(),
         inputs=InputObjects.of(settings),
         batch_results=results,
         batch_retries=BatchRetries(batches=batches),
