@@ -571,12 +571,14 @@ def test_waits_for_more_jobs_than_are_kept_are_all_woken(servers, monkeypatch):
     world.subscribe()
     jobs = [world.new_job() for _ in range(12)]
 
+    def places() -> int:
+        return sum(len(each._waits) for each in world.waits._by_loop.all())
+
     async def wait_for_all() -> list[JobState]:
         waiting = [
             asyncio.ensure_future(world.jobs.wait(job.id, ME, LONG_S, Client())) for job in jobs
         ]
-        while sum(len(loop._waits) for loop in world.waits._by_loop.all()) < len(jobs):
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(wait_until, lambda: places() == len(jobs), what="all wait")
         assert len(world.changes._watched) == 3
         reads = world.reads
         await asyncio.to_thread(world.succeed, *jobs)
