@@ -15,8 +15,10 @@ from api.batches.service import Batches
 from api.batches.storage import CallerBatches
 from api.estimates.service import Estimates
 from api.events.changes import StateChanges
+from api.events.snapshots import BatchBodies
 from api.events.thread_waits import ThreadWaits
 from api.events.waits import Waits
+from api.http.context import disconnects
 from api.jobs.content import JobContents
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import Listing, SubmissionIndex
@@ -35,6 +37,7 @@ from api.sales.shared_search import open_search
 from api.valuations.micro_batches import MicroBatchDispatcher
 from api.valuations.queue_guard import QueueGuard
 from api.valuations.service import Valuations
+from api.valuations.unanswered import UnansweredRequests
 from api.webhooks.callbacks import Callbacks
 from model_store.registry.hosts import (
     SHARED_CHECK_INTERVAL_S,
@@ -86,6 +89,7 @@ class ApiServices:
     jobs: Jobs
     job_contents: JobContents
     batch_polls: BatchPolls
+    batch_bodies: BatchBodies
     batches: Batches
     drafts: Drafts
     dead_letters: DeadLetterService
@@ -174,6 +178,7 @@ def build_services(settings: Settings) -> ApiServices:
         loops,
         long_waits=long_waits,
         streams=ConcurrencyLimiter(settings.api_threads // 4),
+        disconnects=disconnects,
     )
     batch_files = BatchFiles(open_blob_store(settings))
     ledger = make_ledger(broker, clock, settings)
@@ -219,8 +224,7 @@ def build_services(settings: Settings) -> ApiServices:
             active_model=active_model,
             cache=cache,
             dispatcher=dispatcher,
-            jobs=store,
-            send_job=work.send_job,
+            unanswered=UnansweredRequests(store, JobSubmitter(store, work), clock),
             audit=audit,
             clock=clock,
             queue_guard=queue_guard,
@@ -228,8 +232,9 @@ def build_services(settings: Settings) -> ApiServices:
             loops=loops,
         ),
         jobs=jobs,
-        job_contents=JobContents(jobs, active_model.identity, loops),
+        job_contents=JobContents(jobs, active_model.identity),
         batch_polls=BatchPolls(batches, waits, loops),
+        batch_bodies=BatchBodies(),
         inputs=InputObjects.of(settings),
         batch_results=results,
         batch_retries=BatchRetries(batches=batches),

@@ -28,6 +28,12 @@ from shared.webhooks.shared_secrets import open_webhook_secrets
 from shared.webhooks.signing import new_secret, secret_bytes
 
 LIST_LIMIT = 1000
+NEWER = "newer-release"
+"""State of what only a newer release can read."""
+COLUMNS = (
+    "id", "state", "event", "caller", "receiver", "attempts", "last_outcome", "last_status",
+    "ended_at", "given_up_at",
+)  # fmt: skip
 KEEP_H = 24
 NOTICE = "API and sender notice a change within a second."
 
@@ -46,18 +52,21 @@ def webhooks() -> None:
 def list_webhooks(*, states: str | None, limit: int, as_json: bool) -> None:
     """List webhooks that are not delivered: id, state, event, receiver, attempts, last outcome.
 
-    Of addresses only scheme, host and port are shown.
+    Those that only a newer release can read have the state newer-release: it sends them when it
+    starts, or with its command `replay`. Of addresses only scheme, host and port are shown.
     """
     with _store() as store:
         found = {
             "given-up": store.failed(limit) if states != "pending" else {},
             "pending": store.pending(limit) if states != "given-up" else {},
         }
+        unreadable = store.unreadable(limit) if states is None else []
     rows = [
         _public(webhook_id, state, delivery)
         for state, deliveries in found.items()
         for webhook_id, delivery in deliveries.items()
     ]
+    rows += [{**dict.fromkeys(COLUMNS), "id": each, "state": NEWER} for each in unreadable]
     if as_json:
         echo_json(rows)
         return
@@ -102,6 +111,8 @@ def replay(ids: tuple[str, ...], *, is_all: bool, as_json: bool) -> None:
     sent: list[str] = []
     missing: list[str] = []
     with _store() as store:
+        if is_all:
+            store.aside.put_back()
         for webhook_id in store.failed(LIST_LIMIT * 10) if is_all else ids:
             known = store.replay(webhook_id)
             (sent if known else missing).append(webhook_id)

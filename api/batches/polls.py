@@ -20,7 +20,7 @@ class BatchPolls:
     def __init__(self, batches: Batches, waits: Waits, loops: EventLoops) -> None:
         self._batches = batches
         self._waits = waits
-        self._reads = SharedReads(loops)
+        self._reads = SharedReads(loops.threads)
 
     async def read(self, batch_id: BatchId, caller: CallerId) -> Batch:
         """A batch of this caller; raises as `Batches.get`."""

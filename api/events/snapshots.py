@@ -1,5 +1,6 @@
 """Server-sent events of jobs and batches: what each event holds, and its form."""
 
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple, TypeAlias
 
@@ -21,6 +22,9 @@ RETRY_MS = 2000
 Snapshot: TypeAlias = StateSnapshot[bytes]
 DumpBatch: TypeAlias = Callable[[Batch], bytes]
 
+KEPT_BATCHES = 256
+"""States of batches whose JSON is kept."""
+
 STREAM_HEADERS = [
     ("Cache-Control", "private, no-store"),
     ("X-Accel-Buffering", "no"),  # nginx would buffer the events otherwise
@@ -34,6 +38,26 @@ class EventSource(NamedTuple):
     read: ReadSnapshot[bytes]
 
 
+class BatchBodies:
+    """The JSON of the last states of batches, which all streams in one language share."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, Language], tuple[Batch, bytes]] = OrderedDict()
+
+    def body(self, batch: Batch, language: Language, dump: DumpBatch) -> bytes:
+        """The JSON of a state, made by `dump` if it differs from the one before."""
+        key = batch.manifest.id, language
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] == batch:
+            return kept[1]
+        body = dump(batch)
+        self._kept[key] = batch, body
+        self._kept.move_to_end(key)
+        if len(self._kept) > KEPT_BATCHES:
+            self._kept.popitem(last=False)
+        return body
+
+
 def job_source(
     contents: JobContents, job_id: JobId, caller: CallerId, language: Language
 ) -> EventSource:
@@ -41,8 +65,9 @@ def job_source(
     form = Representation(DEFAULT_COVERAGE, language)
 
     async def read() -> Snapshot:
-        job, body = await contents.read(job_id, caller, form)
-        return _snapshot(body, job.state, job.done, job.attempts, job.cancel_requested)
+        body = await contents.read(job_id, caller, form)
+        parts = body.done, body.attempts, body.cancel_requested
+        return _snapshot(body.json, body.state, *parts)
 
     return EventSource(job_id, read)
 

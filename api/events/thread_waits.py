@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from api.events.streams import HEARTBEAT_S
-from api.events.waits import Client, Waits
+from api.events.waits import Client, ClientLeftError, Receive, Waits
 from api.loops.event_loops import EventLoops
 from shared.domain.errors import TooManyTransfers
 
@@ -25,6 +25,7 @@ class ThreadWaits:
         loops: the loop that waits.
         long_waits: bounds the waiting threads.
         streams: bounds the threads that send streams.
+        disconnects: `receive` of the request of the current thread, if there is one.
     """
 
     def __init__(
@@ -34,11 +35,17 @@ class ThreadWaits:
         *,
         long_waits: threading.Semaphore,
         streams: "ConcurrencyLimiter",
+        disconnects: Callable[[], Receive | None] = lambda: None,
     ) -> None:
         self._waits = waits
         self._loops = loops
         self._long_waits = long_waits
         self._streams = streams
+        self._disconnects = disconnects
+
+    def client(self) -> Client:
+        """Who waits in this thread: when the client of its request leaves, the wait ends."""
+        return Client(receive=self._disconnects())
 
     @contextmanager
     def slot(self, timeout_s: float) -> Iterator[float]:
@@ -66,17 +73,18 @@ class ThreadWaits:
         with self.slot(timeout_s) as waited_s:
             if not waited_s:
                 return state
-            return self.run(
-                self._waits.poll(
-                    state_id,
-                    lambda: self._loops.run_in_thread(read),
-                    is_done,
-                    waited_s,
-                    Client(),
-                    progress=progress,
-                ),
+            polled = self._waits.poll(
+                state_id,
+                lambda: self._loops.run_in_thread(read),
+                is_done,
                 waited_s,
+                self.client(),
+                progress=progress,
             )
+            try:
+                return self.run(polled, waited_s)
+            except ClientLeftError:  # nobody reads what is answered
+                return state
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout_s: float) -> T:
         """Run a coroutine on the loop; see `EventLoops.call`."""

@@ -3,6 +3,7 @@
 import time
 from functools import partial
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import orjson
 from flask import Flask, Response, current_app, g, request
@@ -18,13 +19,16 @@ from api.events.snapshots import (
     job_source,
 )
 from api.events.waits import Client
-from api.http.context import caller_id, language, services, transferring_caller
+from api.http.context import EXTENSION, caller_id, language, services, transferring_caller
 from api.http.requests import load_query
 from api.http.responses import ApiBlueprint, header_parameter, no_content
 from api.middleware.authentication import Scope, require_scope, scope_rechecker
 from shared.domain.batch import Batch
 from shared.domain.ids import BatchId, JobId
 from shared.i18n.languages import Language
+
+if TYPE_CHECKING:
+    from api.container import ApiServices
 
 blueprint = ApiBlueprint("events", __name__, description="Follow a job or a file as it gets on.")
 
@@ -90,9 +94,14 @@ def batch_event_stream(batch_id: str) -> Response:
 
 
 def dump_batch_event(application: Flask, batch: Batch, lang: Language) -> bytes:
-    """The data of an event of a batch."""
-    with application.app_context():
-        return orjson.dumps(serialize_batch(batch, time.time(), lang))
+    """The data of an event of a batch, which all streams of the batch share."""
+    shared: ApiServices = application.extensions[EXTENSION]
+
+    def dump(batch: Batch) -> bytes:
+        with application.app_context():
+            return orjson.dumps(serialize_batch(batch, time.time(), lang))
+
+    return shared.batch_bodies.body(batch, lang, dump)
 
 
 def _stream(source: EventSource, scope: Scope) -> Response:

@@ -1,9 +1,10 @@
 """The context of Flask's current request: services, caller, language."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from flask import current_app, g, request
+from flask import current_app, g, has_request_context, request
 
 from api.http.requests import preferred_language
 from api.http.responses import ACCEPT_LANGUAGE
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from api.middleware.key_limits import Admission
 
 EXTENSION = "carprice"
+RECEIVE = "carprice.receive"
+"""In the WSGI environment: `receive` of the request, to be awaited on the event loop."""
 
 
 def services() -> "ApiServices":
@@ -34,6 +37,14 @@ def public_address() -> str:
 def caller_id() -> CallerId:
     """The caller; set by `api.middleware.authentication` before the view runs."""
     return CallerId(g.caller.id)
+
+
+def disconnects() -> Callable[[], Awaitable[Mapping[str, Any]]] | None:
+    """Returns `http.disconnect` when the client leaves; the body has to be read before.
+
+    None if the server does not tell, or outside of a request.
+    """
+    return request.environ.get(RECEIVE) if has_request_context() else None
 
 
 def transferring_caller() -> str:

@@ -2,7 +2,8 @@
 
 import hashlib
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Hashable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 
@@ -13,17 +14,23 @@ from api.http.compression import ACCEPT_ENCODING
 from api.http.conditional import is_named
 from api.http.responses import ACCEPT_LANGUAGE, JSON, HttpResponse
 from api.jobs.list_json import ListForm, list_columns, list_json
-from api.jobs.reading import JobView
+from api.jobs.reading import LARGE_CARS, JobView
 from api.jobs.schemas import ModelIdentity, accepted_headers, serialize_job
 from api.jobs.service import Jobs
-from api.loops.event_loops import EventLoops
+from api.loops.event_loops import LoopThreads
+from api.loops.kept_bytes import KeptBytes
+from api.loops.shared_reads import SharedReads
 from shared.domain.ids import CallerId, JobId
-from shared.domain.job import Job, QueuePosition
+from shared.domain.job import Job, JobState, QueuePosition
+from shared.domain.lists.estimates import EstimateList
 from shared.i18n.languages import Language
 
 T = TypeVar("T")
 
 CACHE_CONTROL = ("Cache-Control", "private, no-cache")
+KEPT_MAX_BYTES = 32 * 1024 * 1024
+"""Bodies of ended jobs that are kept: those of some 60 lists of 1,000 cars."""
+
 POLL_HEADERS = [("Content-Type", JSON), CACHE_CONTROL]
 
 
@@ -36,30 +43,42 @@ class Representation(NamedTuple):
 
 
 class JobBody(NamedTuple):
-    """A job and its JSON."""
+    """The JSON of a job, and what else a response says of it."""
 
-    job: Job
+    state: JobState
+    done: int
+    attempts: int
+    cancel_requested: bool
     json: bytes
+    etag: str
+    """Weak; of the JSON, so that it changes with everything that the JSON shows."""
+
+
+class _Kept(NamedTuple):
+    """The body of an ended job."""
+
+    body: JobBody
+    models: Mapping[str, Mapping[str, str | None]]
+    """The identities of the models it names. They are not known on a host that lacks a version."""
 
 
 class JobContents:
     """Makes the bodies of job responses.
 
-    Large jobs are read and dumped on a thread, one at a time (`api.jobs.reading.LARGE_CARS`).
+    Those of ended jobs are kept. Large jobs are read and dumped on a thread of their own, one at a
+    time (`api.jobs.reading.LARGE_CARS`); polls of one that come meanwhile share a read.
 
     Args:
         jobs: reads large jobs.
         identity: `ActiveVersionCache.identity`.
-        loops: provides the threads.
     """
 
-    def __init__(self, jobs: Jobs, identity: ModelIdentity, loops: EventLoops) -> None:
+    def __init__(self, jobs: Jobs, identity: ModelIdentity) -> None:
         self._jobs = jobs
         self._identity = identity
-        self._loops = loops
         self._lock = threading.Lock()
-        self._last: tuple[Representation, JobBody] | None = None
-        """Many requests may wait for the end of one job."""
+        self._kept: KeptBytes[Hashable, _Kept] = KeptBytes(KEPT_MAX_BYTES)
+        self._reads = SharedReads(LoopThreads("large-jobs", 1))
 
     async def read(self, job_id: JobId, caller: CallerId, form: Representation) -> JobBody:
         """A job of this caller as it is now; raises as `Jobs.read`."""
@@ -67,16 +86,24 @@ class JobContents:
 
     async def of(self, view: JobView, caller: CallerId, form: Representation) -> JobBody:
         """The body of a job that was read; raises as `Jobs.get`."""
-        if view.job is not None:
-            return self._dump(view.job, view.position, form)
-        return await self._loops.run_in_thread(lambda: self.of_from_thread(view, caller, form))
+        found = self._at_once(view, form)
+        if found is not None:
+            return found
+        return await self._reads.read(
+            (_key(view.id, view.state, view.finished_at, form), caller),
+            lambda: self.of_from_thread(view, caller, form),
+        )
 
     def of_from_thread(self, view: JobView, caller: CallerId, form: Representation) -> JobBody:
         """As `of`, for threads."""
-        if view.job is not None:
-            return self._dump(view.job, view.position, form)
+        found = self._at_once(view, form)
+        if found is not None:
+            return found
         with self._lock:
-            job = self._jobs.get(view.id, caller)
+            found = self._find(view.id, view.state, view.finished_at, form)
+            if found is not None:  # another thread has made it meanwhile
+                return found
+            job = view.job or self._jobs.get(view.id, caller)
             return self._dump(job, self._jobs.queue_position(job), form)
 
     def one_at_a_time(self, call: Callable[[], T]) -> T:
@@ -84,12 +111,32 @@ class JobContents:
         with self._lock:
             return call()
 
+    def _at_once(self, view: JobView, form: Representation) -> JobBody | None:
+        """The body if it is kept, or soon made."""
+        found = self._find(view.id, view.state, view.finished_at, form)
+        if found is None and view.job is not None and len(view.job.requests) <= LARGE_CARS:
+            found = self._dump(view.job, view.position, form)
+        return found
+
+    def _find(
+        self, job_id: JobId, state: JobState, finished_at: float | None, form: Representation
+    ) -> JobBody | None:
+        if not state.is_terminal:
+            return None
+        kept = self._kept.get(_key(job_id, state, finished_at, form))
+        if kept is None or any(self._identity(each) != kept.models[each] for each in kept.models):
+            return None
+        return kept.body
+
     def _dump(self, job: Job, position: QueuePosition | None, form: Representation) -> JobBody:
-        if self._last is not None and self._last[1].job is job and self._last[0] == form:
-            return self._last[1]
-        body = JobBody(job, self._json(job, position, form))
-        if job.state.is_terminal:  # it never changes
-            self._last = form, body
+        content = self._json(job, position, form)
+        body = JobBody(
+            job.state, job.done, job.attempts, job.cancel_requested, content, _etag(content)
+        )
+        if job.state.is_terminal:
+            models = {version: self._identity(version) for version in _versions(job)}
+            key = _key(job.id, job.state, job.finished_at, form)
+            self._kept.put(key, _Kept(body, models), len(content))
         return body
 
     def _json(self, job: Job, position: QueuePosition | None, form: Representation) -> bytes:
@@ -110,12 +157,22 @@ class JobContents:
         return orjson.dumps(shown)[:-1] + b',"result":' + result.encode() + b"}"
 
 
-def ended_etag(view: JobView, form: Representation) -> str:
-    """The weak ETag of an ended job, which is known without reading its content."""
-    return _etag(f"{view.id} {view.state} {form.coverage} {form.language}".encode())
+def _key(
+    job_id: JobId, state: JobState, finished_at: float | None, form: Representation
+) -> Hashable:
+    """What the body of an ended job depends on; texts name limits that depend on the year."""
+    return job_id, state, finished_at, form, time.gmtime().tm_year
 
 
-def not_modified(etag: str, if_none_match: str) -> HttpResponse | None:
+def _versions(job: Job) -> set[str]:
+    """The model versions that an ended job names."""
+    estimates = job.estimates
+    if isinstance(estimates, EstimateList):
+        return {estimates.model_version}
+    return {each.model_version for each in estimates}
+
+
+def _not_modified(etag: str, if_none_match: str) -> HttpResponse | None:
     """304 if the caller has what an ETag names; None if it is to be sent.
 
     Args:
@@ -130,25 +187,20 @@ def not_modified(etag: str, if_none_match: str) -> HttpResponse | None:
     return HttpResponse(int(HTTPStatus.NOT_MODIFIED), headers, b"")
 
 
-def ended_response(body: JobBody, etag: str) -> HttpResponse:
-    """200 with an ended job."""
-    return HttpResponse(int(HTTPStatus.OK), [*POLL_HEADERS, ("ETag", etag)], body.json)
-
-
-def open_response(body: JobBody, if_none_match: str) -> HttpResponse:
-    """The response to a poll of an open job: 200, or 304 if nothing has changed."""
-    etag = _etag(body.json)
-    retry_after = ("Retry-After", "1")
-    known = not_modified(etag, if_none_match)
+def poll_response(body: JobBody, if_none_match: str) -> HttpResponse:
+    """The response to a poll: 200, or 304 if the caller has this state."""
+    again = [] if body.state.is_terminal else [("Retry-After", "1")]
+    known = _not_modified(body.etag, if_none_match)
     if known is not None:
-        return HttpResponse(known.status, [*known.headers, retry_after], b"")
-    return HttpResponse(int(HTTPStatus.OK), [*POLL_HEADERS, ("ETag", etag), retry_after], body.json)
+        return known._replace(headers=[*known.headers, *again])
+    headers = [*POLL_HEADERS, ("ETag", body.etag), *again]
+    return HttpResponse(int(HTTPStatus.OK), headers, body.json)
 
 
 def waited_response(view: JobView, body: JobBody, waited_s: float) -> HttpResponse:
     """The response to a submission with `Prefer: wait`: 200 with an ended job, or 202."""
     headers = [("Content-Type", JSON), ("Preference-Applied", f"wait={waited_s:g}")]
-    if body.job.state.is_terminal:
+    if body.state.is_terminal:
         headers.append(("Content-Location", f"/jobs/{view.id}"))
         return HttpResponse(int(HTTPStatus.OK), headers, body.json)
     headers += accepted_headers(view.id)

@@ -1,7 +1,7 @@
 """Reads jobs for many polls at once: state, content and position in the queue."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from api.jobs.listing import SubmissionIndex
 from shared.domain.errors import (
@@ -40,6 +40,13 @@ class JobView(NamedTuple):
     job: Job | None
     """None if the job is large: it is read when its content is needed."""
     position: QueuePosition | None = None
+    finished_at: float | None = None
+    """Unix time, seconds; None while it is open."""
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """What is known of a job that was read; not its position."""
+        return cls(job.id, job.state, job, finished_at=job.finished_at)
 
     @property
     def is_terminal(self) -> bool:
@@ -171,11 +178,11 @@ def _view(
     if owner is None or owner.removesuffix(keys.DELETED_MARK) != query.caller:
         return JobNotFound(id=query.id[:64])
     if isinstance(job, Job):
-        return JobView(query.id, job.state, job)
+        return JobView.of(job)
     if isinstance(job, DomainError):
         return job
     if isinstance(summary, UnreadableRecord):
         return summary
     if isinstance(summary, JobSummary) and not _is_small(summary):
-        return JobView(query.id, summary.state, None)
+        return JobView(query.id, summary.state, None, finished_at=summary.finished_at)
     return (JobDeleted if owner.endswith(keys.DELETED_MARK) else JobExpired)(id=query.id)

@@ -9,14 +9,16 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import NamedTuple
 
 from api.events.thread_waits import ThreadWaits
-from api.events.waits import Client, Waits
+from api.events.waits import Client, ClientLeftError, Waits
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.reading import JobQuery, JobReader, JobView, Moved
 from api.loops.call_batches import CallBatcher
-from api.loops.event_loops import EventLoops
+from api.loops.event_loops import EventLoops, LoopThreads
+from api.loops.shared_reads import SharedReads
 from api.middleware.key_limits import Admission
 from api.valuations.queue_guard import QueueGuard
 from model_store.registry.registry import ActiveVersionCache
@@ -47,6 +49,9 @@ from shared.tracing.current import current_traceparent
 
 ROUTE = "jobs"
 """Of the Idempotency-Keys of jobs."""
+MOVED_THREADS = 4
+"""Threads that read jobs which have left Redis; a slow blob store holds up nothing else."""
+
 REFUSALS = (RateLimited, QueueFull, BrokerFull, JobStorageFull)
 """Errors that say for sure that nothing was stored."""
 
@@ -142,6 +147,7 @@ class Jobs:
         self._reads: CallBatcher[JobQuery, JobView | Moved] = CallBatcher(
             "job-reads", reader.read_all
         )
+        self._moved_reads = SharedReads(LoopThreads("moved-jobs", MOVED_THREADS))
         self._submissions: CallBatcher[_NewJob, AcceptedJob | _PerhapsRepeated] = CallBatcher(
             "submissions", self._accept_all
         )
@@ -225,7 +231,7 @@ class Jobs:
             while (left_s := self._waits.left_s(until)) > 0:
                 is_woken = await wait.change(min(left_s, self._waits.recheck_s))
                 if wait.final is not None:
-                    return JobView(job_id, wait.final.state, wait.final)
+                    return JobView.of(wait.final)
                 if is_woken or left_s > self._waits.recheck_s:
                     view = await self.read(job_id, caller, needs_position=False)
                     if view.is_terminal:
@@ -233,9 +239,11 @@ class Jobs:
         return await self.read(job_id, caller)
 
     def wait_from_thread(self, job_id: JobId, caller: CallerId, timeout_s: float) -> JobView:
-        """Call `wait` from a thread; while too many threads wait, it returns at once."""
-        with self._threads.slot(timeout_s) as waited_s:
-            return self._threads.run(self.wait(job_id, caller, waited_s, Client()), waited_s)
+        """Call `wait` from a thread; it returns at once while too many wait, or nobody reads."""
+        with self._threads.slot(timeout_s) as waited_s, suppress(ClientLeftError):
+            waited = self.wait(job_id, caller, waited_s, self._threads.client())
+            return self._threads.run(waited, waited_s)
+        return self._threads.run(self.read(job_id, caller), 0.0)
 
     async def read(
         self, job_id: JobId, caller: CallerId, *, needs_position: bool = True
@@ -244,8 +252,8 @@ class Jobs:
         found = await self._reads.call(JobQuery(job_id, caller, needs_position))
         if isinstance(found, JobView):
             return found
-        job = await self._loops.run_in_thread(lambda: self._store.get(job_id, caller))
-        return JobView(job_id, job.state, job)
+        get = partial(self._store.get, job_id, caller)
+        return JobView.of(await self._moved_reads.read((job_id, caller), get))
 
     def get(self, job_id: JobId, caller: CallerId) -> Job:
         """Read a job of this caller with its cars; raises `JobNotFound` or `JobExpired`."""

@@ -29,10 +29,7 @@ from api.jobs.bodies import IDEMPOTENCY_KEY_MAX, check_idempotency_key, load_sub
 from api.jobs.content import (
     JobBody,
     Representation,
-    ended_etag,
-    ended_response,
-    not_modified,
-    open_response,
+    poll_response,
     waited_response,
 )
 from api.jobs.listing import ListFilter
@@ -197,13 +194,9 @@ def read(job_id: str) -> Response:
     """Return the state, the queue position and the result if there is one; `wait` long-polls."""
     query = load_query(WaitQuery)
     view = services().jobs.wait_from_thread(JobId(job_id), caller_id(), query["wait"])
-    form = Representation(query["coverage"], language())
+    body = _body(view, Representation(query["coverage"], language()))
     if_none_match = request.headers.get("If-None-Match", "")
-    if not view.is_terminal:
-        return conditional(open_response(_body(view, form), if_none_match).to_flask())
-    etag = ended_etag(view, form)
-    known = not_modified(etag, if_none_match)
-    return conditional((known or ended_response(_body(view, form), etag)).to_flask())
+    return conditional(poll_response(body, if_none_match).to_flask())
 
 
 def _body(view: JobView, form: Representation) -> JobBody:

@@ -32,19 +32,47 @@ class LoopStoppedError(BrokerUnavailable, code=BrokerUnavailable.code):
     """The event loop does not answer."""
 
 
-class EventLoops:
-    """The loop through which threads call, and threads for what must not block a loop."""
+class LoopThreads:
+    """Threads for what must not block a loop; they start when they are needed.
 
-    def __init__(self) -> None:
+    Args:
+        name: of the threads.
+        size: how many.
+    """
+
+    def __init__(self, name: str, size: int) -> None:
+        self._name = name
+        self._size = size
         self._reset()
         reset = weakref.WeakMethod(self._reset)
         os.register_at_fork(after_in_child=lambda: (own := reset()) and own())
 
     def _reset(self) -> None:
-        """Start without a loop and threads, as a forked child has to."""
+        """Start without threads, as a forked child has to."""
+        self._threads = ThreadPoolExecutor(self._size, thread_name_prefix=self._name)
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run a call on a thread."""
+        if is_tracing():  # what the call logs and stores belongs to the trace of the request
+            call = partial(copy_context().run, call)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+class EventLoops:
+    """The loop through which threads call, and threads for what must not block a loop."""
+
+    def __init__(self) -> None:
+        self.threads = LoopThreads("broker", BROKER_THREADS)
+        self.run_in_thread = self.threads.run
+        """Run a call to a server or a disk on a thread, outside of the loop."""
+        self._reset()
+        reset = weakref.WeakMethod(self._reset)
+        os.register_at_fork(after_in_child=lambda: (own := reset()) and own())
+
+    def _reset(self) -> None:
+        """Start without a loop, as a forked child has to."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._threads = ThreadPoolExecutor(BROKER_THREADS, thread_name_prefix="broker")
 
     def use(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let threads call through this loop: the server's."""
@@ -66,12 +94,6 @@ class EventLoops:
         except TimeoutError:
             called.cancel()
             raise LoopStoppedError(reason="the event loop does not answer") from None
-
-    async def run_in_thread(self, call: Callable[[], T]) -> T:
-        """Run a call to a server or a disk on a thread, outside of the loop."""
-        if is_tracing():  # what the call logs and stores belongs to the trace of the request
-            call = partial(copy_context().run, call)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from api.loops.event_loops import EventLoops, PerLoop
+from api.loops.event_loops import LoopThreads, PerLoop
 
 T = TypeVar("T")
 
@@ -16,11 +16,11 @@ class SharedReads:
     change which the read has missed. It joins the next one.
 
     Args:
-        loops: provides the threads.
+        threads: carry them out.
     """
 
-    def __init__(self, loops: EventLoops) -> None:
-        self._loops = loops
+    def __init__(self, threads: LoopThreads) -> None:
+        self._threads = threads
         self._by_loop: PerLoop[dict[Hashable, _KeyReads]] = PerLoop(lambda _: {})
 
     async def read(self, key: Hashable, call: Callable[[], T]) -> T:
@@ -49,7 +49,7 @@ class SharedReads:
         if before is not None:
             await asyncio.wait([before])
         reads.running, reads.next = reads.next, None
-        return await self._loops.run_in_thread(call)
+        return await self._threads.run(call)
 
 
 class _KeyReads:

@@ -9,10 +9,7 @@ from api.http.responses import HttpResponse
 from api.jobs.bodies import load_submission
 from api.jobs.content import (
     Representation,
-    ended_etag,
-    ended_response,
-    not_modified,
-    open_response,
+    poll_response,
     waited_response,
 )
 from api.jobs.schemas import SubmissionQuery, accepted_response
@@ -74,14 +71,8 @@ class JobRoutes:
         client = self._requests.client(request, Scope.PREDICT)
         view = await self._services.jobs.wait(job_id, request.caller_id, query["wait"], client)
         form = Representation(query["coverage"], request.language)
-        if_none_match = request.header(b"if-none-match")
-        contents = self._services.job_contents
-        if not view.is_terminal:
-            return open_response(await contents.of(view, request.caller_id, form), if_none_match)
-        etag = ended_etag(view, form)
-        return not_modified(etag, if_none_match) or ended_response(
-            await contents.of(view, request.caller_id, form), etag
-        )
+        body = await self._services.job_contents.of(view, request.caller_id, form)
+        return poll_response(body, request.header(b"if-none-match"))
 
     async def _callback(
         self, url: str | None, coverage: float, request: LoopRequest

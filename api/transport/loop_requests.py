@@ -31,15 +31,9 @@ FAST_PATH_MAX_BYTES = 16_384
 BODY_HEADERS = (b"content-encoding", b"transfer-encoding", b"origin")
 """Requests with a body that have one of these are Flask's."""
 
-READ_HEADERS = (
-    b"transfer-encoding",
-    b"range",
-    b"if-match",
-    b"if-range",
-    b"if-modified-since",
-    b"if-unmodified-since",
-)
-"""Requests without a body that have one of these are Flask's."""
+READ_HEADERS = (b"transfer-encoding", b"if-match")
+"""Requests without a body that have one of these are Flask's. What the loop reads has no ranges and
+no `Last-Modified`, so the other conditions do not count."""
 
 
 @dataclasses.dataclass(slots=True)

@@ -21,6 +21,8 @@ from api.http.compression import (
 )
 from api.http.responses import HttpResponse, with_language, with_vary
 from api.loops.event_loops import EventLoops
+from api.loops.kept_bytes import KeptBytes
+from api.loops.shared_reads import SharedReads
 from api.loops.ticks import TickBatcher
 from api.middleware.cors import response_headers
 from api.middleware.security_headers import DATA_HEADERS
@@ -29,6 +31,9 @@ from api.transport.wsgi_bridge import Send
 from shared.metrics import observe_http
 
 NO_CONTENT, NOT_MODIFIED = 204, 304
+KEPT_MAX_BYTES = 8 * 1024 * 1024
+"""Compressed forms of bodies with an ETag that are kept: it is a digest of the body."""
+
 EncodedHeaders = list[tuple[bytes, bytes]]
 
 
@@ -64,6 +69,8 @@ class Responder:
         self._origins = origins
         self._loops = loops
         self._answers: TickBatcher[_Answer] = TickBatcher(_observe)
+        self._kept: KeptBytes[tuple[str, Coding], bytes] = KeptBytes(KEPT_MAX_BYTES)
+        self._compressions = SharedReads(loops.threads)
 
     async def send(self, response: HttpResponse, request: LoopRequest, send: Send) -> None:
         """Send a whole response, compressed if it is large."""
@@ -119,9 +126,28 @@ class Responder:
         headers = with_vary(response.headers, ACCEPT_ENCODING)
         if choice.coding is Coding.IDENTITY:
             return response._replace(headers=headers)
-        body = await self._loops.run_in_thread(lambda: compress(response.body, choice.coding))
+        body = await self._compressed(response, choice.coding)
         headers.append(("Content-Encoding", str(choice.coding)))
         return response._replace(headers=headers, body=body)
+
+    async def _compressed(self, response: HttpResponse, coding: Coding) -> bytes:
+        """The body, compressed once for all requests that get the same one."""
+        etag = dict(response.headers).get("ETag")
+        if etag is None:
+            return await self._loops.run_in_thread(lambda: compress(response.body, coding))
+        key = etag, coding
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
+
+        def make() -> bytes:
+            body = self._kept.get(key)
+            if body is None:
+                body = compress(response.body, coding)
+                self._kept.put(key, body, len(body))
+            return body
+
+        return await self._compressions.read(key, make)
 
 
 def _observe(answers: Sequence[_Answer]) -> None:

@@ -1,6 +1,7 @@
 """`GET /batches/{id}` and the event streams of jobs and batches on the event loop."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import partial
 from http import HTTPStatus
@@ -20,6 +21,7 @@ from api.events.snapshots import (
     job_source,
 )
 from api.events.views import dump_batch_event
+from api.events.waits import ClientLeftError
 from api.http.requests import NoQuery, parse_query
 from api.http.responses import HttpResponse
 from api.middleware.authentication import Scope
@@ -27,7 +29,9 @@ from api.transport.loop_requests import LoopRequest, LoopRequests
 from api.transport.responder import Responder
 from api.transport.wsgi_bridge import SEND_TIMEOUT_S, Send
 from shared.domain.ids import BatchId, JobId
+from shared.logging import get_logger
 
+log = get_logger("streams")
 STREAM_CONTENT_TYPE = f"{EVENT_STREAM}; charset=utf-8"
 
 
@@ -100,15 +104,32 @@ class StateRoutes:
         async with aclosing(events(self._services.waits, source, last, client)) as stream:
             first = await anext(stream)
             await self._responder.start(HttpResponse(200, headers, b""), request, send)
-            await _send_part(first, send)
-            async for part in stream:
-                await _send_part(part, send)
+            await _send_parts(first, stream, send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return None
 
 
+async def _send_parts(first: bytes, parts: AsyncIterator[bytes], send: Send) -> None:
+    """Send parts as they come, after the head of their response.
+
+    Raises:
+        ClientLeftError: the client did not accept one for long, or none can be made any more. In
+            either case the connection is closed: another response must not follow.
+    """
+    try:
+        await _send_part(first, send)
+        async for part in parts:
+            await _send_part(part, send)
+    except ClientLeftError:
+        raise
+    except TimeoutError as error:
+        raise ClientLeftError from error
+    except Exception as error:
+        log.exception("stream_broken", error=str(error))
+        raise ClientLeftError from error
+
+
 async def _send_part(part: bytes, send: Send) -> None:
-    """Send a part; a client that does not accept it for long counts as disconnected."""
     async with asyncio.timeout(SEND_TIMEOUT_S):
         await send({"type": "http.response.body", "body": part, "more_body": True})
 

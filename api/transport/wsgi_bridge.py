@@ -18,6 +18,7 @@ from urllib.parse import unquote_to_bytes
 
 from werkzeug.exceptions import ClientDisconnected
 
+from api.http.context import RECEIVE
 from shared.tracing.current import is_tracing
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class WsgiBridge:
         """
         loop = asyncio.get_running_loop()
         environ = make_environ(scope, RequestBody(loop, receive))
+        environ[RECEIVE] = receive
         answer = ResponseSender(loop, receive, send)
         write = partial(answer.write, self._application, environ)
         if is_tracing():

@@ -1,8 +1,8 @@
 """Values single cars while their callers wait: result cache, queue, bounded wait.
 
 The service runs on an event loop, where no request holds a thread while it waits. One thread asks
-the cache server and sends the misses to the broker; a pool of threads stores the requests that
-become jobs. Threads of Flask call the service through the loop.
+the cache server and sends the misses to the broker, another one stores the requests that become
+jobs. Threads of Flask call the service through the loop.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from api.loops.ticks import TickBatcher
 from api.valuations.lookups import CacheLookup, LookupDispatcher
 from api.valuations.micro_batches import EstimateFuture, MicroBatchDispatcher
 from api.valuations.queue_guard import QueueGuard
+from api.valuations.unanswered import UnansweredRequests, worker_valuation
 from model_store.registry.registry import ActiveVersionCache
 from shared.audit.log import AuditLog
 from shared.domain.clock import Clock
-from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotLoaded
-from shared.domain.ids import CallerId, JobId, ModelVersionId, ValuationId, new_id
-from shared.domain.job import DispatchOrigin, Job, JobState
-from shared.domain.valuation import AuditRecord, CarRequest, Estimate, Valuation
+from shared.domain.errors import DomainError, ModelNotLoaded
+from shared.domain.ids import CallerId, ModelVersionId, ValuationId, new_id
+from shared.domain.job import Job
+from shared.domain.valuation import AuditRecord, CarRequest, Valuation
 from shared.logging import get_logger
 from shared.metrics import CACHE_HITS, PREDICTIONS, observe_valuations
 from shared.redis.cache import EstimateCache
-from shared.redis.job_store.store import JobStore
 from shared.tracing.current import current_members, current_traceparent
 
 SHORT_WAIT_S = 1.0
@@ -102,13 +102,12 @@ class Valuations:
         active_model: says which version is active; the cache is asked for that one.
         cache: result cache.
         dispatcher: puts a miss on the queue.
-        jobs: keeps the requests that were not answered in time.
-        send_job: queues the job of such a request.
+        unanswered: keeps the requests that were not answered in time.
         audit: records the answers from the cache; the workers record theirs.
         clock: the time of day.
         queue_guard: refuses a miss while the queue is too long.
         long_waits: the threads that may wait long at once.
-        loops: the loop through which threads call, and threads that call the broker.
+        loops: the loop through which threads call.
     """
 
     def __init__(
@@ -117,8 +116,7 @@ class Valuations:
         active_model: ActiveVersionCache,
         cache: EstimateCache,
         dispatcher: MicroBatchDispatcher,
-        jobs: JobStore,
-        send_job: Callable[[Job], None],
+        unanswered: UnansweredRequests,
         audit: AuditLog,
         clock: Clock,
         queue_guard: QueueGuard,
@@ -128,8 +126,7 @@ class Valuations:
         self._active_model = active_model
         self._cache = cache
         self._dispatcher = dispatcher
-        self._jobs = jobs
-        self._send_job = send_job
+        self._unanswered = unanswered
         self._audit = audit
         self._clock = clock
         self._queue_guard = queue_guard
@@ -239,9 +236,9 @@ class Valuations:
         """Return the worker's answer if there is one, else the job that the request becomes."""
         estimate = lookup.future.estimate()
         if estimate is None:
-            return await self._loops.run_in_thread(lambda: self._turn_into_job(lookup))
+            return await self._unanswered.leave(lookup)
         state.prices.add(estimate.price_mad)
-        return _worker_valuation(lookup, estimate)
+        return worker_valuation(lookup, estimate)
 
     def _record(self, records: list[AuditRecord]) -> asyncio.Future[None] | None:
         """Record the answers from the cache of one tick by one write.
@@ -272,50 +269,6 @@ class Valuations:
                 yield wait_s
             finally:
                 self._long_waits.release()
-
-    def _turn_into_job(self, lookup: CacheLookup) -> Valuation | Job:
-        """Leave a request to the job that it becomes, unless its reply comes just now.
-
-        The job is stored before the reply is given up: a reply that comes later completes the job.
-        The job's own message completes it if no reply comes.
-
-        Raises:
-            BrokerUnavailable: the job cannot be kept.
-            DomainError: the worker has just reported a failure.
-        """
-        job = self._create_job(lookup)
-        try:
-            estimate = lookup.future.abandon()
-        except DomainError as error:
-            self._jobs.finish(job.id, JobState.FAILED, error=error.code)
-            raise
-        if estimate is not None:
-            self._jobs.finish(job.id, JobState.SUCCEEDED, [estimate])  # counts it
-            return _worker_valuation(lookup, estimate)
-        with contextlib.suppress(BrokerUnavailable):  # the sweep sends what cannot be sent now
-            self._send_job(job)
-        return job
-
-    def _create_job(self, lookup: CacheLookup) -> Job:
-        job = Job(
-            id=JobId(lookup.id),
-            caller=lookup.caller,
-            state=JobState.QUEUED,
-            created_at=self._clock(),
-            requests=(lookup.request,),
-            is_list=False,
-            origin=DispatchOrigin(lookup.future.group_id, lookup.deadline),
-            trace=lookup.trace,
-        )
-        try:
-            self._jobs.create(job)
-        except BrokerUnavailable as error:
-            raise type(error)(reason="no reply, and the job cannot be kept") from error
-        return job
-
-
-def _worker_valuation(lookup: CacheLookup, estimate: Estimate) -> Valuation:
-    return Valuation(id=lookup.id, request=lookup.request, estimate=estimate, cached=False)
 
 
 def hit_record(valuation: Valuation, caller: CallerId, at: float, started: float) -> AuditRecord:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import math
 import random
 import time
 from collections import Counter
@@ -36,6 +37,10 @@ POLL_INTERVAL_S = 0.2
 BROKER_RETRY_S = 1.0
 EXPIRY_INTERVAL_S, EXPIRY_MAX = 5.0, 500
 FIRST_DELAY_S, DELAY_FACTOR, LONGEST_DELAY_S = 5.0, 3.0, 7200.0
+LONGEST_WISH = 0.5
+"""A `Retry-After` is respected up to this part of the time that a webhook has left: the next
+attempt must not come after its end."""
+
 LONGEST_PAUSE_S = 3600.0
 """Longest time for which a `Retry-After` stops all webhooks to a receiver."""
 
@@ -50,16 +55,17 @@ Send = Callable[[CallbackAddress, Sequence[tuple[str, str]], bytes], Awaitable[A
 log = get_logger("webhooks")
 
 
-def retry_delay_s(attempts: int, retry_after_s: float = 0.0) -> float:
+def retry_delay_s(attempts: int, retry_after_s: float = 0.0, left_s: float = math.inf) -> float:
     """Time until the next attempt, seconds, with a jitter of a fifth.
 
     Args:
         attempts: made so far.
-        retry_after_s: what the receiver asks for, which is a minimum.
+        retry_after_s: what the receiver asks for: a minimum, up to a part of `left_s`.
+        left_s: the time after which the webhook is given up.
     """
     delay_s = min(FIRST_DELAY_S * DELAY_FACTOR ** min(attempts - 1, 20), LONGEST_DELAY_S)
     jitter = random.uniform(0.8, 1.2)  # noqa: S311 - spreads attempts, protects nothing
-    return max(delay_s * jitter, retry_after_s)
+    return max(delay_s * jitter, min(retry_after_s, LONGEST_WISH * left_s))
 
 
 class WebhookDeliverer:
@@ -96,6 +102,7 @@ class WebhookDeliverer:
         self._under_way: dict[asyncio.Task[None], Claimed] = {}
         self._wake = asyncio.Event()
         self._expire_at = 0.0
+        self._has_begun = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; what is under way then is finished."""
@@ -120,6 +127,9 @@ class WebhookDeliverer:
             await asyncio.wait(self._under_way)
 
     async def _round(self) -> None:
+        if not self._has_begun:  # this may be the release that can read them
+            await _in_thread(self._store.aside.put_back)
+            self._has_begun = True
         while await _in_thread(self._store.take_in) >= TAKE_IN_MAX:
             self._beat()
         if time.monotonic() >= self._expire_at and await self._expire() < EXPIRY_MAX:
@@ -221,7 +231,8 @@ class WebhookDeliverer:
                 WEBHOOKS.labels(result=str(attempt.outcome)).inc()
             return
         now = self._clock()
-        due = now + retry_delay_s(delivery.attempts, attempt.retry_after_s)
+        left_s = delivery.give_up_at - now
+        due = now + retry_delay_s(delivery.attempts, attempt.retry_after_s, left_s)
         log.warning(
             "webhook_attempt_failed",
             webhook_id=claimed.id,

@@ -268,6 +268,9 @@ WEBHOOK_RECEIVERS = f"{PREFIX}webhooks:receivers"
 WEBHOOK_DEADLINES = f"{PREFIX}webhooks:deadlines"
 """Sorted set of the pending webhooks, by the time at which they are given up."""
 
+WEBHOOKS_SET_ASIDE = f"{PREFIX}webhooks:set-aside"
+"""Sorted set of the ends that a sender could not read, by the time at which it found them."""
+
 WEBHOOKS_FAILED = f"{PREFIX}webhooks:failed"
 """Sorted set of the webhooks that were given up, by the time at which they were."""
 

@@ -13,6 +13,7 @@ from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
 from shared.redis.webhooks import scripts
 from shared.redis.webhooks.records import Delivery, RecordedEnd
+from shared.redis.webhooks.set_aside import WebhooksSetAside
 from shared.webhooks.addresses import CallbackRefusedError, parse_address
 
 TAKE_IN_MAX = 100
@@ -90,11 +91,12 @@ class WebhookStore:
         self._retry = client.register_script(scripts.RETRY)
         self._give_up = client.register_script(scripts.GIVE_UP)
         self._replay = client.register_script(scripts.REPLAY)
+        self.aside = WebhooksSetAside(client, clock)
 
     def take_in(self) -> int:
         """Make the recorded ends pending webhooks; return how many were taken from the list.
 
-        An end that cannot be read is counted, logged and dropped.
+        An end that cannot be read is counted, logged and set aside for a newer release.
         """
         with broker_errors():
             entries = self._client.lrange(keys.ENDED_WITH_CALLBACK, 0, TAKE_IN_MAX - 1)
@@ -106,8 +108,7 @@ class WebhookStore:
                 RECORDS_UNREADABLE.labels(record="webhook").inc()
                 # A stack could quote the address.
                 log.error("webhook_unreadable", error=type(error).__name__)  # noqa: TRY400
-                with broker_errors():
-                    self._client.lrem(keys.ENDED_WITH_CALLBACK, 1, entry)
+                self.aside.keep(entry)
         if arguments:
             with broker_errors():
                 self._take_in(args=arguments)
@@ -186,10 +187,9 @@ class WebhookStore:
                 keys.WEBHOOK_DEADLINES, "-inf", self._clock(), byscore=True, offset=0, num=limit
             )
         found = self._read(ids)
-        lost = {each.decode() for each in ids} - found.keys()
-        if lost:
-            with broker_errors():
-                self._client.zrem(keys.WEBHOOK_DEADLINES, *lost)
+        others = [name for each in ids if (name := each.decode()) not in found]
+        if others:  # their records are gone, or of a newer release
+            self.aside.give_up(others)
         return [Claimed(each.receiver, webhook_id, each) for webhook_id, each in found.items()]
 
     def pending(self, limit: int) -> dict[str, Delivery]:
@@ -201,6 +201,19 @@ class WebhookStore:
         """The webhooks that were given up, by id, newest first."""
         with broker_errors():
             return self._read(self._client.zrange(keys.WEBHOOKS_FAILED, 0, limit - 1, desc=True))
+
+    def unreadable(self, limit: int) -> list[str]:
+        """Ids of webhooks, and of the work of ends, that only a newer release can read."""
+        with broker_errors():
+            ids = [
+                *self._client.zrange(keys.WEBHOOK_DEADLINES, 0, limit - 1),
+                *self._client.zrange(keys.WEBHOOKS_FAILED, 0, limit - 1, desc=True),
+            ]
+            names = [each.decode() for each in ids]
+            records = self._client.mget([keys.webhook(each) for each in names]) if names else []
+        stored = [name for name, record in zip(names, records, strict=True) if record is not None]
+        known = self._read([name.encode() for name in stored])
+        return [name for name in stored if name not in known] + self.aside.ids(limit)
 
     def replay(self, webhook_id: str) -> bool:
         """Have a webhook sent now, with all its time; False if there is none with this id.
@@ -229,16 +242,17 @@ class WebhookStore:
             pipeline.zrange(keys.WEBHOOK_DEADLINES, 0, 0)
             pipeline.llen(keys.ENDED_WITH_CALLBACK)
             pipeline.lindex(keys.ENDED_WITH_CALLBACK, 0)
-            pending, failed, first, untaken, entry = pipeline.execute()
+            pipeline.zcard(keys.WEBHOOKS_SET_ASIDE)
+            pending, failed, first, untaken, entry, aside = pipeline.execute()
         oldest = next(iter(self._read(first).values()), None)
         delay_s = 0.0
         if entry is not None:
             try:
                 delay_s = now - (RecordedEnd.from_entry(entry).summary.finished_at or now)
             except UnreadableRecord:
-                delay_s = 0.0  # the sender drops it
+                delay_s = 0.0  # the sender sets it aside
         return WebhookFigures(
-            pending=pending + untaken,
+            pending=pending + untaken + aside,
             failed=failed,
             oldest_pending_s=max(0.0, now - oldest.due_from if oldest else delay_s),
             intake_delay_s=max(0.0, delay_s),

@@ -457,6 +457,9 @@ def test_the_event_loop_does_not_ask_flask(both_ways, monkeypatch):
         submitted_body(LONG, {"prefer": "wait=10", "accept-encoding": "gzip, identity;q=0.5"}),
         read("/jobs/{id3}", headers={"accept-encoding": "gzip"}),
         read("/jobs/{id0}/events"),
+        read("/jobs/{id0}", "wait=5", {"range": "bytes=0-", "if-range": '"x"'}),
+        read("/jobs/{id0}", "wait=5", {"if-modified-since": "Mon, 01 Jan 2024 00:00:00 GMT"}),
+        read("/jobs/{id0}", "wait=5", {"if-unmodified-since": "Mon, 01 Jan 2024 00:00:00 GMT"}),
         read(f"/batches/{UNKNOWN}", "wait=5"),
         read(f"/batches/{UNKNOWN}/events"),
     ]

@@ -79,7 +79,7 @@ def test_the_whole_answer_is_that_of_the_schema(app_contents, language):
 @pytest.fixture
 def app_contents():
     """The body that `JobContents` makes of a job."""
-    contents = JobContents(None, lambda _: MODEL, None)
+    contents = JobContents(None, lambda _: MODEL)
 
     def body(given, coverage, language):
         view = JobView(given.id, given.state, given)

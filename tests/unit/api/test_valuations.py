@@ -13,12 +13,20 @@ from api.loops import event_loops
 from api.loops.event_loops import BROKER_THREADS, EventLoops
 from api.valuations.micro_batches import EstimateFuture
 from api.valuations.service import MIN_WAIT_S, SHORT_WAIT_S, Valuations
-from shared.domain.errors import AuditUnavailable, BrokerUnavailable, ValuationFailed
+from api.valuations.unanswered import UnansweredRequests
+from shared.domain.errors import (
+    AuditUnavailable,
+    BrokerFull,
+    BrokerUnavailable,
+    JobStorageFull,
+    ValuationFailed,
+)
 from shared.domain.ids import CallerId
 from shared.domain.job import Job
 from shared.domain.valuation import CachedEstimate, Estimate, Extra, Valuation
 from shared.fields.requests import load_car_request
 from shared.metrics import PREDICTIONS
+from shared.redis.job_store.creation import Created
 
 ME = CallerId("me")
 ESTIMATE = Estimate(
@@ -36,14 +44,15 @@ class World:
         self.reply = None
         self.deadline = 0.0
         self.created, self.recorded, self.wanted = [], [], []
-        self.audit_error = None
+        self.audit_error = self.broker_error = None
+        self.commits, self.finished, self.futures = [], [], []
+        self.refusals = {}
         self.loops = EventLoops()
         self.service = Valuations(
             active_model=self,
             cache=self,
             dispatcher=self,
-            jobs=self,
-            send_job=self.send_job,
+            unanswered=UnansweredRequests(self, self, time.time),
             audit=self,
             clock=time.time,
             queue_guard=self,
@@ -72,17 +81,23 @@ class World:
         return EstimateFuture(valuation_id, b"", 0.0, on_done)
 
     def submit_all(self, futures):
+        self.futures += futures
         for future in futures:
             future.group_id = "group"
             if self.reply is not None:
                 future.set_result(self.reply)
                 future.on_done([future])
 
-    def create(self, job):
-        self.created.append(job)
+    def submit(self, jobs):
+        """Store and queue jobs."""
+        self.commits.append(len(jobs))
+        if self.broker_error is not None:
+            raise self.broker_error
+        self.created += jobs
+        return [self.refusals.get(job.requests[0].car.km_driven, Created.STORED) for job in jobs]
 
-    def send_job(self, job):
-        """Sent."""
+    def finish(self, job_id, *_, error=None):
+        self.finished.append((job_id, error))
 
     syncs_before_answer = False
 
@@ -278,3 +293,55 @@ def test_a_forked_child_begins_with_a_loop_of_its_own(car):
         finally:
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def unanswered(world, car, count, wait_s=0.2):
+    """What becomes of requests that no worker answers, each with a mileage of its own."""
+    requests = [load_car_request(car | {"km_driven": 1000 + n}) for n in range(count)]
+
+    async def ask():
+        asked = (world.service.value(each, ME, wait_s) for each in requests)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    return asyncio.run(ask())
+
+
+def test_requests_that_become_jobs_together_are_stored_and_queued_together(car):
+    world = World()
+    jobs = unanswered(world, car, 40)
+    assert {each.id for each in jobs} == {each.id for each in world.created}
+    assert sum(world.commits) == 40
+    assert len(world.commits) <= 3
+
+
+def test_a_job_that_cannot_be_kept_concerns_its_own_request_only(car):
+    world = World()
+    world.refusals = {1000: BrokerFull(), 1001: JobStorageFull()}
+    full, own, *others = unanswered(world, car, 5)
+    assert isinstance(full, BrokerFull)
+    assert isinstance(own, JobStorageFull)
+    assert all(isinstance(each, Job) for each in others)
+
+
+def test_while_the_broker_is_down_no_request_is_kept(car):
+    world = World()
+    world.broker_error = BrokerUnavailable(reason="x")
+    failed = unanswered(world, car, 5)
+    assert all(type(each) is BrokerUnavailable for each in failed)
+
+
+@pytest.mark.parametrize("reply", [ESTIMATE, ValuationFailed(reason="x")])
+def test_replies_that_come_while_their_jobs_are_stored_end_them(car, reply):
+    world = World()
+    submit = world.submit
+
+    def reply_meanwhile(jobs):
+        outcomes = submit(jobs)
+        for future in world.futures:
+            future.set_result(reply)
+        return outcomes
+
+    world.submit = reply_meanwhile
+    answers = unanswered(world, car, 3)
+    assert {type(each) for each in answers} == {Valuation if reply is ESTIMATE else ValuationFailed}
+    assert sorted(each for each, _ in world.finished) == sorted(job.id for job in world.created)

@@ -561,3 +561,29 @@ def test_a_stream_tells_each_state_once_and_ends_when_its_client_leaves(
         return StateSnapshot("QUEUED", "QUEUED", is_last=False)
 
     asyncio.run(asyncio.wait_for(left(), PROMPT_S))
+
+
+def test_waits_for_more_jobs_than_are_kept_are_all_woken(servers, monkeypatch):
+    """Those whose jobs were dropped read them; none waits for its time, or for a check."""
+    monkeypatch.setattr(changes, "MAX_WATCHED", 3)
+    monkeypatch.setattr(waits, "RECHECK_S", LONG_S)
+    world = World(servers)
+    world.subscribe()
+    jobs = [world.new_job() for _ in range(12)]
+
+    def places() -> int:
+        return sum(len(each._waits) for each in world.waits._by_loop.all())
+
+    async def wait_for_all() -> list[JobState]:
+        waiting = [
+            asyncio.ensure_future(world.jobs.wait(job.id, ME, LONG_S, Client())) for job in jobs
+        ]
+        await asyncio.to_thread(wait_until, lambda: places() == len(jobs), what="all wait")
+        assert len(world.changes._watched) == 3
+        reads = world.reads
+        await asyncio.to_thread(world.succeed, *jobs)
+        found = await asyncio.wait_for(asyncio.gather(*waiting), LONG_S / 2)
+        assert world.reads - reads == len(jobs) - 3, "of the kept ones nothing is read"
+        return [view.state for view in found]
+
+    assert asyncio.run(wait_for_all()) == [JobState.SUCCEEDED] * len(jobs)

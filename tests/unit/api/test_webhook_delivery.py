@@ -156,14 +156,15 @@ class TestBadReceivers:
         assert len(receiver.received) == 1
         assert delivery.store.failed(10) == {}
 
-    def test_retry_after_is_respected(self, delivery, receiver):
-        job = delivery.end(f"{receiver.url}/busy")
+    def test_retry_after_is_respected_as_long_as_there_is_time(self, delivery, receiver):
+        job = delivery.end(f"{receiver.url}/busy")  # it asks for more time than there is
         with delivery.running():
-            # The pause is longer than its time: no further attempt is possible.
-            wait_until(lambda: delivery.store.failed(10))
-        (given_up,) = delivery.store.failed(10).values()
-        assert given_up.end.summary.id == job.id
-        assert (given_up.last_outcome, given_up.attempts) == (AttemptOutcome.THROTTLED, 1)
+            found = delivery.wait_for_outcome(job, AttemptOutcome.THROTTLED)
+        assert (len(receiver.received), found.attempts) == (1, 1)
+        assert delivery.store.failed(10) == {}
+        (queue,) = delivery.broker.keys(keys.webhooks_of("*"))
+        ((_, due),) = delivery.broker.zrange(queue, 0, -1, withscores=True)
+        assert time.time() + 1000 < due < found.give_up_at - 1000
 
     def test_nobody_listens(self, delivery):
         job = delivery.end(f"http://127.0.0.1:{reserve_port()}/")
@@ -277,6 +278,8 @@ def test_delays_grow_to_two_hours_and_vary():
     assert all(0.8 * 7200 <= each <= 1.2 * 7200 for each in delays[8:])
     assert len(set(delays[8:])) > 10
     assert retry_delay_s(1, 900.0) == 900.0
+    assert retry_delay_s(1, 86_400.0, 80_000.0) == 40_000.0
+    assert retry_delay_s(9, 86_400.0, 3000.0) > 3000.0, "too late by its own delay"
     assert sum(retry_delay_s(number) for number in range(1, 19)) > 60_000, "tried for most of a day"
 
 
@@ -288,3 +291,13 @@ def test_delays_grow_to_two_hours_and_vary():
 )  # fmt: skip
 def test_retry_after_is_read_leniently(header, seconds):
     assert retry_after_s(header, 60.0) == seconds
+
+
+def test_ends_that_were_set_aside_are_sent_by_the_release_that_can_read_them(delivery, receiver):
+    delivery.end(f"{receiver.url}/ok")
+    (entry,) = delivery.broker.lrange(keys.ENDED_WITH_CALLBACK, 0, -1)
+    delivery.store.aside.keep(entry)
+    assert delivery.store.figures().pending == 1
+    with delivery.running():
+        wait_until(lambda: receiver.delivered)
+    assert delivery.store.unreadable(10) == []

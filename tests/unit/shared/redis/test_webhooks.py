@@ -11,6 +11,7 @@ from shared.domain.ids import BatchId, CallerId, JobId, new_id
 from shared.domain.job import Callback, Job, JobEnd, JobKind, JobState
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
+from shared.metrics import RECORDS_UNREADABLE
 from shared.redis import keys
 from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.job_store.memory import JobUsageCounts
@@ -193,7 +194,7 @@ class TestTakingIn:
         work.broker.rpush(keys.ENDED_WITH_CALLBACK, b"\xff", b"\x81\xa1a\x01")
         work.ended()
         assert work.broker.llen(keys.ENDED_WITH_CALLBACK) == 0
-        assert work.webhooks.figures().pending == 1
+        assert len(work.webhooks.pending(10)) == 1
 
     def test_a_sender_that_was_down_for_long_still_has_an_hour(self, work):
         job = work.job()
@@ -421,6 +422,37 @@ def test_records_of_newer_versions_are_left_alone(work):
     assert work.claim() == []
     assert work.webhooks.pending(10) == {}
     assert work.broker.exists(keys.webhook(webhook_id))
+    assert work.webhooks.unreadable(10) == [webhook_id]
+    # When its time is over it is listed as given up, and its record stays.
+    work.now += 2 * RETRY_S
+    assert work.webhooks.expired(10) == []
+    assert work.webhooks.figures().failed == 1
+    assert work.webhooks.unreadable(10) == [webhook_id]
+    # Back in the release that wrote it.
+    work.broker.set(keys.webhook(webhook_id), newer, keepttl=True)
+    assert work.webhooks.unreadable(10) == []
+    assert work.webhooks.replay(webhook_id)
+    assert [each.id for each in work.claim()] == [webhook_id]
     # A member that it does not know is ignored.
     packed = newer[:1].replace(newer[:1], bytes([newer[0] + 1])) + newer[1:] + b"\xa3new\x01"
     assert Delivery.unpack(packed) == Delivery.unpack(newer)
+
+
+def test_ends_that_cannot_be_read_are_set_aside_and_counted(work):
+    job = work.job()
+    assert work.jobs.finish(job.id, JobState.SUCCEEDED, [ESTIMATE])
+    (entry,) = work.broker.lrange(keys.ENDED_WITH_CALLBACK, 0, -1)
+    newer = entry.replace(b"SUCCEEDED", b"SUPERSEDE")
+    assert newer != entry
+    work.broker.lset(keys.ENDED_WITH_CALLBACK, 0, newer)
+    work.broker.rpush(keys.ENDED_WITH_CALLBACK, b"\xff")
+    before = RECORDS_UNREADABLE.labels(record="webhook")._value.get()
+    assert work.webhooks.take_in() == 2
+    assert RECORDS_UNREADABLE.labels(record="webhook")._value.get() == before + 2
+    assert work.webhooks.take_in() == 0
+    assert work.webhooks.figures().pending == 2
+    named, other = sorted(work.webhooks.unreadable(10), key=len, reverse=True)
+    assert len(other) == 16
+    assert work.webhooks.aside.put_back() == 2
+    assert sorted(work.broker.lrange(keys.ENDED_WITH_CALLBACK, 0, -1)) == sorted([newer, b"\xff"])
+    assert named == job.id

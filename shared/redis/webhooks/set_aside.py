@@ -1,0 +1,101 @@
+"""Webhooks that this release cannot read: they are kept for a newer one, and shown."""
+
+import hashlib
+from collections.abc import Sequence
+
+import msgpack
+
+from shared.domain.clock import Clock
+from shared.redis import keys
+from shared.redis.connections import ALLOW_OOM, RedisClient, broker_errors
+
+KEPT_MAX, KEPT_TTL_S = 10_000, 7 * 86_400
+"""How many ends are set aside, and for how long: as webhooks that were given up."""
+
+# ARGV: entry of the list of ends, now, oldest time that is kept, how many are kept.
+SET_ASIDE = (
+    ALLOW_OOM
+    + f"""
+local ASIDE = '{keys.WEBHOOKS_SET_ASIDE}'
+if redis.call('LREM', '{keys.ENDED_WITH_CALLBACK}', 1, ARGV[1]) == 0 then return 0 end
+redis.call('ZADD', ASIDE, ARGV[2], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', ASIDE, '-inf', ARGV[3])
+redis.call('ZREMRANGEBYRANK', ASIDE, 0, -ARGV[4] - 1)
+return 1
+"""
+)
+
+PUT_BACK = (
+    ALLOW_OOM
+    + f"""
+local ASIDE = '{keys.WEBHOOKS_SET_ASIDE}'
+local entries = redis.call('ZRANGE', ASIDE, 0, -1)
+for _, entry in ipairs(entries) do redis.call('RPUSH', '{keys.ENDED_WITH_CALLBACK}', entry) end
+redis.call('DEL', ASIDE)
+return #entries
+"""
+)
+
+# ARGV: now, oldest time that is kept, seconds for which the records are kept, then ids of pending
+# webhooks whose time is over.  Their receivers are not known; a newer release gives their places
+# back when it claims them.
+LIST_AS_GIVEN_UP = (
+    ALLOW_OOM
+    + f"""
+for i = 4, #ARGV do
+  redis.call('ZREM', '{keys.WEBHOOK_DEADLINES}', ARGV[i])
+  if redis.call('EXPIRE', '{keys.webhook("")}' .. ARGV[i], ARGV[3]) == 1 then
+    redis.call('ZADD', '{keys.WEBHOOKS_FAILED}', ARGV[1], ARGV[i])
+  end
+end
+redis.call('ZREMRANGEBYSCORE', '{keys.WEBHOOKS_FAILED}', '-inf', ARGV[2])
+"""
+)
+
+
+class WebhooksSetAside:
+    """Keeps what this release cannot read.
+
+    While the broker is down, every method raises `BrokerUnavailable`.
+
+    Args:
+        client: connection to the broker instance.
+        clock: Unix time, seconds.
+    """
+
+    def __init__(self, client: RedisClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._set_aside = client.register_script(SET_ASIDE)
+        self._put_back = client.register_script(PUT_BACK)
+        self._list_as_given_up = client.register_script(LIST_AS_GIVEN_UP)
+
+    def keep(self, entry: bytes) -> None:
+        """Take an end off the list of ends and keep it."""
+        now = self._clock()
+        with broker_errors():
+            self._set_aside(args=[entry, now, now - KEPT_TTL_S, KEPT_MAX])
+
+    def put_back(self) -> int:
+        """Put all ends back on the list, where a newer release reads them; how many."""
+        with broker_errors():
+            return int(self._put_back())
+
+    def give_up(self, webhook_ids: Sequence[str]) -> None:
+        """List pending webhooks that cannot be read as given up, with their records."""
+        now = self._clock()
+        with broker_errors():
+            self._list_as_given_up(args=[now, now - KEPT_TTL_S, KEPT_TTL_S, *webhook_ids])
+
+    def ids(self, limit: int) -> list[str]:
+        """Ids of the jobs and batches of the ends; a digest where even that cannot be read."""
+        with broker_errors():
+            entries = self._client.zrange(keys.WEBHOOKS_SET_ASIDE, 0, limit - 1)
+        return [_id_of(entry) for entry in entries]
+
+
+def _id_of(entry: bytes) -> str:
+    try:
+        return str(msgpack.unpackb(entry, raw=True, strict_map_key=False)[b"id"].decode())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return hashlib.blake2b(entry, digest_size=8).hexdigest()
