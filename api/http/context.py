@@ -7,6 +7,7 @@ from flask import current_app, g, request
 
 from api.http.requests import preferred_language
 from api.http.responses import ACCEPT_LANGUAGE
+from api.middleware.visitors import VISITOR
 from shared.domain.ids import CallerId
 from shared.i18n.languages import Language
 
@@ -44,6 +45,17 @@ def transferring_caller() -> str:
     if g.caller is None or not g.caller.key_id:
         return ""
     return str(g.caller.bucket or g.caller.id)
+
+
+def visitor_address() -> str:
+    """A digest of the address of a visitor of a demonstration; empty for other callers."""
+    return str(g.caller.bucket or "") if is_visitor() else ""
+
+
+def is_visitor() -> bool:
+    """Whether the caller is a visitor of a demonstration, who values single cars only."""
+    caller = g.get("caller")
+    return caller is not None and caller.id == VISITOR
 
 
 def admission() -> "Admission":
