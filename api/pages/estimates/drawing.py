@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from fpdf import FPDF
@@ -69,11 +69,7 @@ class Sheet(FPDF):
         height, half = 1.5 * size / self.k, self.epw / 2
         self.set_font(FONT, "", size)
         texts = [label, value]
-        lines = [
-            self.multi_cell(half, height, text, align=self.start, dry_run=True, output="LINES")
-            for text in texts
-        ]
-        taken = height * max(map(len, lines))
+        taken = max(self._height(text, half, height) for text in texts)
         if self.will_page_break(taken):
             self.add_page()
         top = self.get_y()
@@ -86,6 +82,11 @@ class Sheet(FPDF):
         self.set_draw_color(220, 218, 209)
         self.line(self.l_margin, top + taken, self.l_margin + self.epw, top + taken)
         self.set_xy(self.l_margin, top + taken)
+
+    def _height(self, text: str, width: float, line_height: float) -> float:
+        """The height that a text takes in a column."""
+        found = self.multi_cell(width, line_height, text, dry_run=True, output="HEIGHT")
+        return cast("float", found)
 
 
 def isolate_names(text: str) -> str:
