@@ -7,7 +7,6 @@ from flask import current_app, g, request
 
 from api.http.requests import preferred_language
 from api.http.responses import ACCEPT_LANGUAGE
-from api.middleware.visitors import VISITOR
 from shared.domain.ids import CallerId
 from shared.i18n.languages import Language
 
@@ -49,13 +48,13 @@ def transferring_caller() -> str:
 
 def visitor_address() -> str:
     """A digest of the address of a visitor of a demonstration; empty for other callers."""
-    return str(g.caller.bucket or "") if is_visitor() else ""
+    caller = g.get("caller")
+    return "" if caller is None else str(caller.bucket)
 
 
 def is_visitor() -> bool:
     """Whether the caller is a visitor of a demonstration, who values single cars only."""
-    caller = g.get("caller")
-    return caller is not None and caller.id == VISITOR
+    return bool(visitor_address())
 
 
 def admission() -> "Admission":

@@ -326,6 +326,17 @@ def test_the_api_has_the_same_pages(site: Site) -> None:
     assert wrong.status_code == 422
 
 
+@pytest.mark.parametrize("language", ["ar", "en"])
+def test_only_french_pages_have_narrow_spaces(site: Site, language: str) -> None:
+    batch = site.path.run(STOCK.replace(b" 000", b"000"), language=language)
+    address = f"/fichiers/{batch.manifest.id}"
+    for path in (address, f"{address}/lignes"):
+        page = unescape(site.get(f"{path}?lang={language}&ligne=2"))
+        assert "\u202f" not in page
+    assert "50%" in site.get(f"{address}?lang={language}")
+    assert "50\u202f%" in site.get(f"{address}?lang=fr")
+
+
 def test_arabic_pages_have_no_french_or_english_words(site: Site) -> None:
     batch_id = site.path.accept(STOCK, language="ar")
     address = f"/fichiers/{batch_id}"
