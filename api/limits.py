@@ -103,10 +103,8 @@ class LimitedBody(RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """Read from the client; the end of the body returns the slot."""
-        if not self._has_slot and self._remaining_bytes != 0:
-            self._caller = self._find_caller()
-            self._limiter.acquire(self._caller)
-            self._has_slot = True
+        if self._remaining_bytes != 0:
+            self.take_slot()
         data: bytes = self._body.read(size)
         self._remaining_bytes -= len(data)
         if not data or self._remaining_bytes == 0:
@@ -118,6 +116,13 @@ class LimitedBody(RawIOBase):
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def take_slot(self) -> None:
+        """Take a slot unless it is held; raises as `ConcurrencyLimiter.acquire`."""
+        if not self._has_slot:
+            self._caller = self._find_caller()
+            self._limiter.acquire(self._caller)
+            self._has_slot = True
 
     def release(self) -> None:
         """Return the slot, if it is held."""
@@ -156,6 +161,22 @@ class BodyConcurrencyLimit:
         if isinstance(answer, list) and not body.has_slot:
             return answer
         return ClosingIterator(answer, body.release)
+
+
+def limit_reading(environ: "WSGIEnvironment") -> None:
+    """Count a request among those that read a body, until it is answered.
+
+    For a file that the request names instead of sending it: it is read in the same way.
+
+    Args:
+        environ: of the request.
+
+    Raises:
+        TooManyTransfers: as `ConcurrencyLimiter.acquire`.
+    """
+    body = environ["wsgi.input"]
+    if isinstance(body, LimitedBody):
+        body.take_slot()
 
 
 def _content_length(environ: "WSGIEnvironment") -> int:

@@ -26,6 +26,7 @@ from api.http.responses import (
 )
 from api.http.uploads import UPLOAD_BODY, UploadBody
 from api.jobs.views import idempotency_key, idempotency_parameter
+from api.limits import limit_reading
 from api.middleware.authentication import Scope, require_scope
 from api.webhooks.callbacks import requested_callback
 from api.webhooks.documentation import webhook_documentation
@@ -67,12 +68,14 @@ def named_file(input_uri: str) -> InputObject:
     Raises:
         InvalidInput: it may not be named or cannot be read, or there is a body as well.
         StorageUnavailable: the store does not answer.
+        TooManyTransfers: too many files are being read already.
     """
     if request.content_length or "Transfer-Encoding" in request.headers:
         expected = Rule(mark("no body beside it"))
         raise InvalidInput(
             [FieldProblem("?input_uri", "invalid-parameter", expected=expected, value=input_uri)]
         )
+    limit_reading(request.environ)
     return services().inputs.open(input_uri)
 
 

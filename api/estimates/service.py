@@ -36,12 +36,15 @@ class Estimates:
     days: int
     quota: DailyQuota = dataclasses.field(default_factory=DailyQuota)
 
-    def keep(self, answer: Valuation | Job, caller: CallerId) -> KeptEstimate | None:
+    def keep(
+        self, answer: Valuation | Job, caller: CallerId, address: str = ""
+    ) -> KeptEstimate | None:
         """Store an answer, or the request that a job still answers.
 
         Args:
             answer: of `Valuations.value`; a job of one car.
             caller: who asked.
+            address: digest of the address of a visitor of a demonstration; empty for others.
 
         Returns:
             What is stored; None if none is kept (`days`).
@@ -52,7 +55,7 @@ class Estimates:
         if not self.days:
             return None
         now = self.clock()
-        self.quota.require_left(caller, now)
+        self.quota.require_left(caller, now, address)
         if isinstance(answer, Job):
             kept = KeptEstimate(
                 id=ValuationId(answer.id),
@@ -72,7 +75,7 @@ class Estimates:
                 cached=answer.cached,
             )
         self.files.write(kept)
-        self.quota.count(caller, now)
+        self.quota.count(caller, now, address)
         return kept
 
     def own(self, estimate_id: str, caller: CallerId, *, is_admin: bool) -> KeptEstimate:

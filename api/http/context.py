@@ -57,6 +57,17 @@ def transferring_caller() -> str:
     return str(g.caller.bucket or g.caller.id)
 
 
+def visitor_address() -> str:
+    """A digest of the address of a visitor of a demonstration; empty for other callers."""
+    caller = g.get("caller")
+    return "" if caller is None else str(caller.bucket)
+
+
+def is_visitor() -> bool:
+    """Whether the caller is a visitor of a demonstration, who values single cars only."""
+    return bool(visitor_address())
+
+
 def admission() -> "Admission":
     """The limits that apply to what the caller submits."""
     return services().submission_limits.of(g.caller, partial(setattr, g, "rate_state"))

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from flask import Flask, Response, g, request
 
+from api.http.context import is_visitor
 from api.http.context import language as preferred_language
 from shared.i18n.catalogue import translate, translate_plural
 from shared.i18n.languages import (
@@ -81,6 +82,7 @@ def _context() -> dict[str, object]:
         "language": language,
         "direction": direction(language),
         "page_url": page_url,
+        "files_need_key": is_visitor(),
         "language_links": _language_links(language),
     }
 

@@ -30,6 +30,7 @@ ASSETS = AssetFolder(
             "file.js",
             "files.css",
             "draft.js",
+            "service.js",
             "upload.js",
             "icon.svg",
             "chevron.svg",

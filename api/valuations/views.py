@@ -4,13 +4,15 @@ from http import HTTPStatus
 
 from flask import Response, request
 
-from api.http.context import caller_id, language, services
+from api.http.context import caller_id, language, services, visitor_address
 from api.http.requests import PredictQuery, load_json, load_query, resolve_wait_s
 from api.http.responses import PREFER_HEADER, ApiBlueprint, json_response, query_parameters
 from api.jobs.schemas import JobSchema, accepted_response
 from api.middleware.authentication import Scope, require_scope
 from api.valuations.schemas import CACHE_STATUS, ValuationSchema, cache_status, dump_valuation
+from shared.blobs.estimate_files import KeptEstimate
 from shared.domain.job import Job, QueuePosition
+from shared.domain.valuation import Valuation
 from shared.fields.car import CarRequestSchema
 from shared.fields.requests import load_car_request
 
@@ -42,7 +44,7 @@ def predict() -> Response:
     car_request = load_car_request(load_json(), extras=query["include"])
     wait_s = resolve_wait_s(request.headers.get("Prefer", ""), services().settings)
     answer = services().valuations.value_from_thread(car_request, caller_id(), wait_s)
-    is_kept = query["keep"] and services().estimates.keep(answer, caller_id()) is not None
+    is_kept = query["keep"] and keep(answer) is not None
     if isinstance(answer, Job):
         return accepted(answer, services().jobs.queue_position(answer), query["coverage"])
     response = json_response(dump_valuation(answer, query["coverage"]))
@@ -51,6 +53,11 @@ def predict() -> Response:
         response.status_code = HTTPStatus.CREATED
         response.headers["Location"] = f"/valuations/{answer.id}"
     return response
+
+
+def keep(answer: Valuation | Job) -> KeptEstimate | None:
+    """Keep an answer for the caller of the current request, as `Estimates.keep` does."""
+    return services().estimates.keep(answer, caller_id(), visitor_address())
 
 
 def accepted(job: Job, position: QueuePosition | None, coverage: float) -> Response:

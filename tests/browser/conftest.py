@@ -58,5 +58,5 @@ def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page
     allowed = (service.url, "data:", f"blob:{service.url}")
     assert [url for url in requested if not url.startswith(allowed)] == []
     # The console also logs a refused form (422) and a service that is away, which tests expect.
-    expected = ("422", "net::ERR_FAILED")
+    expected = ("422", "502", "net::ERR_FAILED")
     assert [text for text in errors if not any(one in text for one in expected)] == []

@@ -21,7 +21,7 @@ GOOD = "A{0};Dacia;Logan;2018;Diesel;Manuelle;{0}000;70000\n"
 BAD = "B{0};Renault;Clio;avant-hier;Diesel;Manuelle;80000;\n"
 ROWS = [GOOD.format(at) for at in range(1, 60)]
 ROWS[3:3] = [BAD.format(1), BAD.format(2)]
-PATHS = {"fr": "Réestimer les lignes corrigées", "ar": "إعادة تقدير الأسطر المصحَّحة"}
+PATHS = {"fr": "Réestimer les lignes corrigées", "ar": "إعادة تقدير الصفوف المصحَّحة"}
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ from api.pages.language import gettext as _
 from api.pages.language import page_url
 from api.pages.policy import ASSETS, prefers_html
 from api.pages.typography import typographic
+from api.valuations.views import keep
 from shared.domain.car import REQUIRED_FIELDS
 from shared.domain.errors import DomainError, InvalidInput, StorageUnavailable
 from shared.domain.job import Job
@@ -89,7 +90,7 @@ def _estimate(values: dict[str, str]) -> Response:
     wait_s = services().settings.predict_wait_s
     answer = services().valuations.value_from_thread(car_request, caller_id(), wait_s)
     try:
-        kept = None if is_cross_site() else services().estimates.keep(answer, caller_id())
+        kept = None if is_cross_site() else keep(answer)
     except StorageUnavailable as error:
         log.warning("estimate_not_kept", id=answer.id, error=str(error))
         if isinstance(answer, Valuation):

@@ -20,13 +20,11 @@ from shared.domain.errors import StorageUnavailable, TooManyTransfers
 from shared.i18n.languages import Language, direction
 from shared.logging import get_logger
 
-VERSION = 2
+VERSION = 3
 """To be raised when the drawing changes: files of earlier versions are then made again."""
 TIMEOUT_S = 30
 WAIT_S = 10
 MAX_DRAWINGS = 2
-MAX_FACTS, MAX_SENTENCES = 16, 9
-"""What a page of A4 holds."""
 
 log = get_logger("documents")
 _being_drawn: set[tuple[str, str]] = set()
@@ -147,9 +145,9 @@ def _content(kept: KeptEstimate, language: Language) -> dict[str, Any]:
         "interval": interval_sentence(summary),
         "verdict": _verdict_line(summary),
         "facts_title": _("The car, as it was read"),
-        "facts": [[label, value] for _name, label, value in summary.facts[:MAX_FACTS]],
+        "facts": [[label, value] for _name, label, value in summary.facts],
         "explanation_title": _("Why this price?"),
-        "explanation": list(summary.explanation[:MAX_SENTENCES]),
+        "explanation": list(summary.explanation),
         "basis": _("Based on prices asked in listings. An estimate is not an appraisal."),
         "date": _("Estimate of {date}").format(date=format_date(kept.at, language)),
         "reference": _("Reference {reference}").format(reference=reference(kept.id)),

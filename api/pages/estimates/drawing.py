@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from fpdf import FPDF
@@ -23,7 +23,9 @@ FONT_PACKAGE, FONT_FOLDER = "matplotlib", Path("mpl-data/fonts/ttf")
 """The package brings the fonts; it is located, not imported."""
 INK, MUTED, ACCENT, PAPER = (27, 31, 29), (89, 97, 93), (11, 107, 82), (246, 245, 241)
 PREVIEW_SIZE = (1200, 630)
-MARGIN_MM, QR_MM = 18.0, 34.0
+SECTION_MM = 22.0
+"""Height of a heading with the first lines below it, which stay on one page."""
+MARGIN_MM, QR_MM, FOOT_GAP_MM = 18.0, 34.0, 4.0
 ISOLATE, END_OF_ISOLATE = "\u2066", "\u2069"
 _LATIN = "A-Za-z\u00c0-\u024f"
 _LATIN_NAME = re.compile(rf"[{_LATIN}](?:[{_LATIN}0-9 \u00a0.'/&+-]*[{_LATIN}0-9])?")
@@ -63,20 +65,28 @@ class Sheet(FPDF):
         self.multi_cell(self.epw, height, text, align=self.start, new_x="LMARGIN", new_y="NEXT")
 
     def pair(self, label: str, value: str, size: float) -> None:
-        """A label at the start and its value in the second half."""
+        """A label at the start and its value in the second half; each takes the lines it needs."""
         height, half = 1.5 * size / self.k, self.epw / 2
+        self.set_font(FONT, "", size)
+        texts = [label, value]
+        taken = max(self._height(text, half, height) for text in texts)
+        if self.will_page_break(taken):
+            self.add_page()
         top = self.get_y()
         left, right = self.l_margin, self.l_margin + half
-        self.set_text_color(*MUTED)
-        self.set_font(FONT, "", size)
-        self.set_xy(right if self.is_rtl else left, top)
-        self.cell(half, height, label, align=self.start)
-        self.set_text_color(*INK)
-        self.set_xy(left if self.is_rtl else right, top)
-        self.cell(half, height, value, align=self.start)
+        places = (right, left) if self.is_rtl else (left, right)
+        for text, place, colour in zip(texts, places, (MUTED, INK), strict=True):
+            self.set_text_color(*colour)
+            self.set_xy(place, top)
+            self.multi_cell(half, height, text, align=self.start)
         self.set_draw_color(220, 218, 209)
-        self.line(self.l_margin, top + height, self.l_margin + self.epw, top + height)
-        self.set_xy(self.l_margin, top + height)
+        self.line(self.l_margin, top + taken, self.l_margin + self.epw, top + taken)
+        self.set_xy(self.l_margin, top + taken)
+
+    def _height(self, text: str, width: float, line_height: float) -> float:
+        """The height that a text takes in a column."""
+        found = self.multi_cell(width, line_height, text, dry_run=True, output="HEIGHT")
+        return cast("float", found)
 
 
 def isolate_names(text: str) -> str:
@@ -97,9 +107,10 @@ def font_folder() -> Path:
 
 
 def draw_pdf(content: Mapping[str, Any]) -> bytes:
-    """The estimate on one page of A4."""
+    """The estimate on a page of A4; what it cannot hold is on further ones."""
     sheet = Sheet(content, "mm", "A4")
     sheet.set_margins(MARGIN_MM, MARGIN_MM)
+    sheet.set_auto_page_break(auto=True, margin=MARGIN_MM)
     sheet.set_y(MARGIN_MM)
     sheet.line_of(f"{content['site']}", 9, bold=True, colour=ACCENT)
     sheet.line_of(content["title"], 9, colour=MUTED)
@@ -157,14 +168,20 @@ def _fitting(sheet: Sheet, text: str, size: float) -> float:
 
 def _section(sheet: Sheet, title: str, *, has_content: bool) -> None:
     if has_content:
+        if sheet.will_page_break(SECTION_MM):
+            sheet.add_page()
         sheet.ln(4.5)
         sheet.line_of(title, 11.5, bold=True)
         sheet.ln(1)
 
 
 def _foot(sheet: Sheet, content: Mapping[str, Any]) -> None:
-    """QR code, date, reference and address at the lower end of the page."""
+    """QR code, date, reference and address at the lower end of the last page."""
     top = sheet.h - MARGIN_MM - QR_MM
+    if sheet.get_y() > top - FOOT_GAP_MM:
+        sheet.add_page()
+    # The foot has its place: nothing of it begins a page.
+    sheet.set_auto_page_break(auto=False)
     left = sheet.l_margin if sheet.is_rtl else sheet.l_margin + sheet.epw - QR_MM
     rows = content["qr"]
     cell = QR_MM / len(rows)

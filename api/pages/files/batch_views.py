@@ -1,5 +1,6 @@
 """`/fichiers/{id}`: the progress, the results and the corrections of a batch."""
 
+import dataclasses
 import time
 
 from flask import Response, request
@@ -37,15 +38,15 @@ from shared.domain.ids import BatchId
 REFRESH_S = 2
 """Reload interval of the page of a running batch in browsers without JavaScript."""
 OUTAGE_REFRESH_S = 5
-LOCALIZED = "classeur"
 EXPORTS = {
-    LOCALIZED: Export(format=ExportFormat.XLSX, localized=True),
-    "csv": STORED,
-    "excel": Export(format=ExportFormat.EXCEL_FR),
+    "classeur": Export(format=ExportFormat.XLSX, localized=True),
+    "csv": Export(localized=True),
+    "excel": Export(format=ExportFormat.EXCEL_FR, localized=True),
     "json": Export(format=ExportFormat.NDJSON),
-    "parquet": Export(format=ExportFormat.PARQUET),
+    "parquet": Export(format=ExportFormat.PARQUET, localized=True),
 }
-"""Exports by the last segment of their URL."""
+"""Exports by the last segment of their URL. Headers are words for readers; the members of JSON are
+for programs, and have the names that the API documents."""
 
 
 @blueprint.get("/fichiers/<batch_id>")
@@ -133,8 +134,8 @@ def results(batch_id: str, form: str) -> Response:
     if not batch.progress.state.is_terminal:
         return partial_response(batch, STORED)
     export = EXPORTS[form]
-    if form == LOCALIZED:
-        export = Export(format=export.format, localized=True, language=page_language())
+    if export.localized:
+        export = dataclasses.replace(export, language=page_language())
     return stored_response(batch, ResultTable.RESULTS, export)
 
 

@@ -20,6 +20,7 @@ from api.pages.policy import ASSETS, BASIC_CHALLENGE, PAGE_CSP, REFUSAL_STATUSES
 from api.pages.typography import format_datetime, format_number
 from shared.domain.errors import (
     BrokerUnavailable,
+    DemoOnly,
     DomainError,
     InvalidInput,
     StorageUnavailable,
@@ -48,7 +49,9 @@ blueprint.before_request(accept_basic_auth)
 
 @blueprint.errorhandler(DomainError)
 def show_domain_error(error: DomainError) -> Response:
-    """Show the form with the reasons of the refusal."""
+    """Show the form with the reasons of the refusal; a visitor gets no form, which is refused."""
+    if isinstance(error, DemoOnly):
+        return key_page(status_of(error))
     return with_error_headers(form_page(trouble_of(error), status=status_of(error)), error)
 
 
@@ -59,6 +62,11 @@ def with_error_headers(response: Response, error: DomainError) -> Response:
     if is_retryable(error):
         response.headers["Retry-After"] = str(retry_after_s(error))
     return response
+
+
+def key_page(status: int) -> Response:
+    """The page that says that files need a key, and how a browser is given one."""
+    return render("files/key.html", status)
 
 
 def trouble_of(error: DomainError) -> dict[str, Any]:

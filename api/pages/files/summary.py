@@ -6,7 +6,7 @@ from typing import Any
 from api.pages.files.result_table import STATUS_NAMES, VERDICT_NAMES
 from api.pages.language import gettext as _
 from api.pages.language import page_language, page_url
-from api.pages.typography import format_number
+from api.pages.typography import format_number, format_percent
 from shared.domain.batch import Batch
 from shared.messages.texts import describe_row_error
 
@@ -28,6 +28,7 @@ def build_summary(batch: Batch, head: Mapping[str, Any]) -> dict[str, Any]:
             "label": _(label),
             "count": format_number(count),
             "share": round(100 * count / of),
+            "percent": format_percent(100 * count / of),
             "url": page_url(address, **{name: value}) + "#lignes",
         }
 

@@ -1,19 +1,22 @@
 """`/fichiers`: the form that takes a file, and the last batches."""
 
-from flask import Response, request
+from http import HTTPStatus
+
+from flask import Response, g, request
 
 from api.batches.views import upload_body
-from api.http.context import admission, caller_id, services
+from api.http.context import admission, caller_id, is_visitor, services
 from api.http.problems import status_of
 from api.middleware.authentication import Scope, require_scope
 from api.pages.files.draft_views import draft_path
-from api.pages.files.pages import blueprint, form_page, trouble_of
+from api.pages.files.pages import blueprint, form_page, key_page, trouble_of
 from api.pages.files.redirects import redirect_to_batch, redirect_to_page
 from api.pages.files.upload_form import (
     FORM_FIELDS,
     build_file_form,
     load_options,
 )
+from api.pages.policy import BASIC_CHALLENGE
 from shared.domain.errors import InvalidInput
 
 AT_ONCE, CHECK = "estimer", "verifier"
@@ -25,6 +28,16 @@ AT_ONCE, CHECK = "estimer", "verifier"
 def form() -> Response:
     """Show the form and the last batches."""
     return form_page()
+
+
+@blueprint.get("/cle")
+def ask_for_key() -> Response:
+    """Have the browser of a visitor ask for a key, which it then sends to all pages."""
+    if g.caller is not None and not is_visitor():
+        return redirect_to_page("/fichiers")
+    response = key_page(HTTPStatus.UNAUTHORIZED)
+    response.headers["WWW-Authenticate"] = BASIC_CHALLENGE
+    return response
 
 
 @blueprint.post("/fichiers")

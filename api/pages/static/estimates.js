@@ -4,7 +4,6 @@
 
 const KEY = "carprice.estimations";
 const MOST_KEPT = 100;
-const RETRY_MS = 3000;
 
 // Remembering: in this browser only.
 function remember({ id, car, price, day, until }) {
@@ -58,22 +57,20 @@ function arrive(response) {
 }
 
 async function ask(box) {
-  let response;
-  try {
-    response = await fetch(box.dataset.refresh, { headers: { Accept: "text/html" } });
-  } catch {
-    box.querySelector(".gone").textContent = box.dataset.gone;
-    setTimeout(ask, RETRY_MS, box);
+  const found = await service.askPage(box.dataset.refresh);
+  if (found === null) {
+    await service.wait(box.querySelector(".gone"), service.texts.page);
+    ask(box);
     return;
   }
-  if (response.status !== 202 && response.status !== 503) {
-    arrive(response);
+  const { answer, page } = found;
+  if (answer.status !== 202 && answer.status !== 503) {
+    arrive(answer);
     return;
   }
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const next = page.querySelector("[data-refresh]") || page.querySelector(".alert");
   if (!next) {
-    arrive(response);
+    arrive(answer);
     return;
   }
   // The box stays where it is unless its text changes: a screen reader would read it again.
@@ -85,35 +82,3 @@ async function ask(box) {
 
 const waiting = document.querySelector("[data-refresh]");
 if (waiting) setTimeout(ask, 1000 * Number(waiting.dataset.after), waiting);
-
-// Sending the form: only to a service that answers, so that the entries are not lost.
-const form = document.querySelector("form[data-gone]");
-if (form) {
-  const said = form.querySelector(".gone");
-  let isSending = false;
-  let mayPass = false;
-  const send = async (button) => {
-    try {
-      await fetch("/assets/icon.svg", { method: "HEAD", cache: "no-store" });
-    } catch {
-      said.textContent = form.dataset.gone;
-      setTimeout(send, RETRY_MS, button);
-      return;
-    }
-    said.textContent = "";
-    // With its button: some state what is to be done.
-    mayPass = true;
-    form.requestSubmit(button);
-  };
-  form.addEventListener("submit", (event) => {
-    if (mayPass) return;
-    event.preventDefault();
-    if (isSending) return;
-    isSending = true;
-    send(event.submitter);
-  });
-  // The browser may show this page again as it was left.
-  addEventListener("pageshow", () => {
-    isSending = mayPass = false;
-  });
-}

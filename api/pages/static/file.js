@@ -42,17 +42,25 @@ function show(batch) {
   if (TERMINAL.includes(batch.state)) location.reload();
 }
 
+const gone = service.line(box);
+let isWaiting = false;
+
+// Says that the service does not answer, until it does.
+async function wait() {
+  if (isWaiting) return;
+  isWaiting = true;
+  await service.wait(gone, service.texts.page);
+  isWaiting = false;
+}
+
 let polling = 0;
 
 async function poll() {
-  try {
-    const address = new URL(box.dataset.state, location.href);
-    address.searchParams.set("etat", "1");
-    const answer = await fetch(address);
-    if (answer.ok) show(await answer.json());
-  } catch {
-    // The service or the network is away: the next look comes.
-  }
+  const address = new URL(box.dataset.state, location.href);
+  address.searchParams.set("etat", "1");
+  const answer = await service.ask(address);
+  if (answer === null) await wait();
+  else if (answer.ok) await answer.json().then(show, () => null);
   polling = setTimeout(poll, POLL_MS);
 }
 
@@ -60,7 +68,9 @@ const stream = new EventSource(box.dataset.events);
 for (const name of ["progress", "end"]) {
   stream.addEventListener(name, (event) => show(JSON.parse(event.data)));
 }
-// Too many streams, or a proxy that holds them back: then the page asks.
 stream.addEventListener("error", () => {
-  if (stream.readyState === EventSource.CLOSED && !polling) poll();
+  // The browser connects again by itself, unless there are too many streams, or a proxy that holds
+  // them back: then the page asks.
+  if (stream.readyState !== EventSource.CLOSED) wait();
+  else if (!polling) poll();
 });

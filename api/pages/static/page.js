@@ -181,11 +181,11 @@
     return usual.slice(0, 2).map((one) => `${named(one.value)} (${percent(one.share)})`).join(" · ");
   }
 
-  // "145000" becomes "145 000" when the field is left.
+  // "145000" becomes "145 000", as the language of the page writes it, when the field is left.
   function groupThousands(event) {
     const digits = event.target.value.replace(/[\s\u202f\u00a0]/g, "");
     if (/^\d{4,9}$/.test(digits)) {
-      event.target.value = digits.replace(/\B(?=(\d{3})+$)/g, "\u202f");
+      event.target.value = number.format(digits);
     }
   }
 

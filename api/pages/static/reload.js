@@ -3,18 +3,15 @@
 
 const place = document.querySelector("[data-reload]");
 
-async function look() {
-  try {
-    const answer = await fetch(place.dataset.reload, { headers: { Accept: "text/html" } });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (!page.querySelector("[data-reload]")) {
-      location.replace(place.dataset.reload);
-      return;
-    }
-  } catch {
-    // The service or the network is away: the next look comes.
+async function look(gone) {
+  const found = await service.askPage(place.dataset.reload);
+  if (found === null) {
+    await service.wait(gone, service.texts.page);
+  } else if (!found.page.querySelector("[data-reload]")) {
+    location.replace(place.dataset.reload);
+    return;
   }
-  setTimeout(look, 1000 * Number(place.dataset.after));
+  setTimeout(look, 1000 * Number(place.dataset.after), gone);
 }
 
-setTimeout(look, 1000 * Number(place.dataset.after));
+setTimeout(look, 1000 * Number(place.dataset.after), service.line(place.parentElement));

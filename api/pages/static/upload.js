@@ -61,15 +61,27 @@ function enable(isEnabled) {
 function send(event) {
   event.preventDefault();
   if (!check()) return;
+  transfer(event.submitter?.getAttribute("formaction") ?? form().getAttribute("action"));
+}
+
+// The file is sent again when the service answers; an upload that breaks off for another reason,
+// which the next one would meet too, is left to the user.
+async function fail(address) {
+  progress(null);
+  status("");
+  const texts = form().dataset;
+  if (await service.wait(document.getElementById("envoi-absence"), texts.gone)) {
+    transfer(address);
+    return;
+  }
+  status(texts.broken, true);
+  enable(true);
+}
+
+function transfer(address) {
   const { files } = input();
-  const address = event.submitter?.getAttribute("formaction") ?? form().getAttribute("action");
   const texts = form().dataset;
   const exchange = new XMLHttpRequest();
-  const fail = () => {
-    status(texts.broken, true);
-    progress(null);
-    enable(true);
-  };
   const percents = new Intl.NumberFormat(document.documentElement.lang, { style: "percent" });
   exchange.upload.addEventListener("progress", ({ loaded, total }) => {
     progress(Math.floor((100 * loaded) / total));
@@ -81,10 +93,10 @@ function send(event) {
     if (new URL(exchange.responseURL).pathname !== asked.pathname) {
       location.assign(exchange.responseURL);
     } else if (!showRefusal(exchange.responseText, files)) {
-      fail();
+      fail(address);
     }
   });
-  exchange.addEventListener("error", fail);
+  exchange.addEventListener("error", () => fail(address));
   exchange.open("POST", address);
   exchange.send(new FormData(form()));
   enable(false);

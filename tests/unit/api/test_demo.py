@@ -1,11 +1,12 @@
 """A public demonstration: visitors value single cars, within limits, and do nothing else."""
 
 import dataclasses
+import re
 
 import pytest
 
 from api.app import create_app
-from api.http.context import transferring_caller
+from api.http.context import EXTENSION, transferring_caller
 from api.middleware.visitors import LIMITS, visitor
 from launcher.preflight import CannotStartError, check_keys, prepare_home
 from shared.keys.entries import Scope, new_key
@@ -22,6 +23,7 @@ OPEN = {
         for path in (
             "/",
             "/assets/<name>",
+            "/cle",
             "/comparer",
             "/docs",
             "/docs/problems",
@@ -103,6 +105,56 @@ def test_a_visitor_does_nothing_else(client, method, path):
     refused = client.open(path, method=method, headers={"Accept-Language": "en"})
     assert refused.status_code == 403
     assert "values single cars only" in refused.get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [
+        ("fr", "Les fichiers demandent une clé"),
+        ("ar", "الملفات تتطلب مفتاحا"),
+        ("en", "Files need a key"),
+    ],
+)
+def test_pages_offer_a_visitor_nothing_that_is_refused(client, language, title):
+    query = {"lang": language}
+    for path in ("/", "/estimations", "/docs"):
+        page = client.get(path, query_string=query, headers={"Accept": "text/html"}).text
+        assert "/fichiers" not in page
+        assert "/batches" not in page.partition('id="utiliser"')[2]
+    refused = client.get("/fichiers", query_string=query)
+    assert refused.status_code == 403
+    assert f"<h1>{title}</h1>" in refused.text
+    assert "<form" not in refused.text
+    links = set(re.findall(r'href="(/[^"#?]*)[?"]', refused.text)) - {"/fichiers"}
+    for link in links:
+        assert client.get(link).status_code in {200, 401}, link
+
+
+def test_a_browser_asks_a_visitor_for_a_key_and_has_the_files_with_it(settings):
+    prepare_home(settings)
+    key, entry = new_key("dealer", frozenset({Scope.BULK, Scope.PREDICT}))
+    write_keys(FileKeyStore.of(settings).path, [entry])
+    client = create_app(settings).test_client()
+    asked = client.get("/cle?lang=en")
+    assert asked.status_code == 401
+    assert asked.headers["WWW-Authenticate"].startswith("Basic ")
+    assert client.get("/cle", auth=("any", "wrong")).status_code == 401
+    given = client.get("/cle?lang=en", auth=("any", key))
+    assert (given.status_code, given.headers["Location"]) == (303, "/fichiers?lang=en")
+    page = client.get("/fichiers?lang=en", auth=("any", key))
+    assert page.status_code == 200
+    assert 'type="file"' in page.text
+    assert ">A file</a>" in page.text
+
+
+def test_kept_estimates_of_a_visitor_are_counted_by_address(client, servers):
+    client.application.extensions[EXTENSION].estimates.quota.per_address = 1
+    statuses = []
+    with Worker(servers):
+        for address in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+            sent = client.post("/", data=FORM, environ_base={"REMOTE_ADDR": address})
+            statuses.append(sent.status_code)
+    assert statuses == [303, 200, 303], "without a place the page shows the estimate"
 
 
 def test_every_route_is_open_to_visitors_on_purpose(settings):

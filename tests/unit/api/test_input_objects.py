@@ -1,6 +1,7 @@
 """Files that callers name: objects of allowed folders of buckets, and nothing else."""
 
 import gzip
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,10 @@ from flask import Flask
 
 from api.batches.views import named_file
 from api.http.context import EXTENSION
+from api.limits import ConcurrencyLimiter, LimitedBody
 from shared.blobs.input_objects import InputObject, InputObjects
 from shared.domain.batch import BatchOptions, RowCounts
-from shared.domain.errors import InvalidInput, StorageUnavailable
+from shared.domain.errors import InvalidInput, StorageUnavailable, TooManyTransfers
 from shared.messages.texts import describe
 from shared.settings import Settings, SettingsError
 from tests.batch_parts import CALLER, BulkPath, cars_csv
@@ -186,3 +188,18 @@ def test_a_body_beside_the_address_is_refused(settings: Settings, body: dict[str
 def test_a_setting_that_names_no_buckets_ends_the_start(value: str) -> None:
     with pytest.raises(SettingsError, match="INPUT_URIS"):
         Settings.from_env({"INPUT_URIS": value})
+
+
+def test_named_files_are_limited_as_uploads_are(
+    settings: Settings, object_store: ObjectStore
+) -> None:
+    app = Flask(__name__)
+    app.extensions[EXTENSION] = SimpleNamespace(inputs=InputObjects.of(settings))
+    slots = ConcurrencyLimiter(1)
+    slots.acquire()
+    object_store.traffic.requests.clear()
+    with app.test_request_context("/", method="POST") as context:
+        context.request.environ["wsgi.input"] = LimitedBody(io.BytesIO(), slots)
+        with pytest.raises(TooManyTransfers):
+            named_file(f"{INCOMING}/stock.csv")
+    assert object_store.traffic.requests == [], "nothing is read before"

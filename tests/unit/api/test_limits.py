@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from api.limits import BodyConcurrencyLimit, ConcurrencyLimiter
+from api.limits import BodyConcurrencyLimit, ConcurrencyLimiter, limit_reading
 from shared.domain.errors import TooManyTransfers
 
 
@@ -58,3 +58,19 @@ def test_a_single_slot_is_for_everybody():
     slots.acquire("shop", timeout_s=0)
     slots.release("shop")
     slots.acquire("garage", timeout_s=0)
+
+
+def test_a_request_that_names_its_file_holds_a_slot_until_it_is_answered():
+    slots = ConcurrencyLimiter(1)
+
+    def application(environ, start_response):
+        limit_reading(environ)
+        with pytest.raises(TooManyTransfers):
+            slots.acquire(timeout_s=0)
+        start_response("202 ACCEPTED", [])
+        return [b""]
+
+    environ = {"REQUEST_METHOD": "POST", "wsgi.input": io.BytesIO(), "CONTENT_LENGTH": ""}
+    answer = BodyConcurrencyLimit(application, slots)(environ, lambda *_: None)
+    answer.close()
+    slots.acquire(timeout_s=0)

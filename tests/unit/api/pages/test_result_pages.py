@@ -1,7 +1,9 @@
 """The pages of an ended file: its value, its rows, and the form of their cells."""
 
+import csv
 import dataclasses
 import io
+import json
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -267,6 +269,51 @@ def test_the_workbook_has_numeric_prices_and_headers_in_the_language_of_the_page
     assert any(isinstance(cell.value, int | float) for cell in sheet[2])
 
 
+@pytest.mark.parametrize("form", ["csv", "excel", "parquet"])
+def test_downloads_of_a_page_have_headers_in_its_language_and_can_be_sent_again(
+    site: Site, form: str
+) -> None:
+    batch = site.path.run(STOCK)
+    names = {
+        "fr": ("Prix estimé (MAD)", "Remarques sur la ligne"),
+        "ar": ("الثمن المقدر (درهم)", "ملاحظات على الصف"),
+        "en": ("Estimated price (MAD)", "Notes on the row"),
+    }
+    for language, words in names.items():
+        page = site.get(f"/fichiers/{batch.manifest.id}?lang={language}")
+        address = f"/fichiers/{batch.manifest.id}/resultats/{form}?lang={language}"
+        assert f'href="{address}"' in page
+        data = site.client.get(address).get_data()
+        header, rows = read_table(data, form)
+        assert header[:8] == HEADER.split(";")
+        assert set(words) <= set(header)
+        assert not {"price_mad", "row_notes", "row_status"} & set(header)
+        again = site.path.run(data)
+        assert again.progress.counts.done == len(rows) == len(ROWS)
+        assert {column.index for column in again.manifest.dialect.columns.values()} <= set(range(8))
+        assert again.progress.counts == batch.progress.counts
+
+
+def test_json_of_a_page_and_downloads_of_the_api_have_the_documented_names(site: Site) -> None:
+    batch = site.path.run(STOCK)
+    first, *_ = site.get(f"/fichiers/{batch.manifest.id}/resultats/json?lang=ar").splitlines()
+    assert "price_mad" in json.loads(first)
+    english = {"Accept-Language": "en"}
+    answer = site.client.get(f"/batches/{batch.manifest.id}/results", headers=english)
+    assert "price_mad" in answer.get_data(as_text=True).splitlines()[0]
+
+
+def read_table(data: bytes, form: str) -> tuple[list[str], list[Any]]:
+    """Header and rows of a download."""
+    if form == "parquet":
+        from pyarrow import parquet  # noqa: PLC0415 - slow to import
+
+        table = parquet.read_table(io.BytesIO(data))
+        return table.column_names, table.to_pylist()
+    header, *rows = csv.reader(io.StringIO(data.decode("utf-8-sig")), delimiter=";")
+    return header, rows
+
+
 def test_the_api_has_the_same_pages(site: Site) -> None:
     batch = site.path.run(STOCK)
     answer = site.client.get(f"/batches/{batch.manifest.id}/rows?status=rejected&sort=brand")
@@ -277,6 +324,17 @@ def test_the_api_has_the_same_pages(site: Site) -> None:
     assert page["summary"]["statuses"]["rejected"] == 2
     wrong = site.client.get(f"/batches/{batch.manifest.id}/rows?sort=colour")
     assert wrong.status_code == 422
+
+
+@pytest.mark.parametrize("language", ["ar", "en"])
+def test_only_french_pages_have_narrow_spaces(site: Site, language: str) -> None:
+    batch = site.path.run(STOCK.replace(b" 000", b"000"), language=language)
+    address = f"/fichiers/{batch.manifest.id}"
+    for path in (address, f"{address}/lignes"):
+        page = unescape(site.get(f"{path}?lang={language}&ligne=2"))
+        assert "\u202f" not in page
+    assert "50%" in site.get(f"{address}?lang={language}")
+    assert "50\u202f%" in site.get(f"{address}?lang=fr")
 
 
 def test_arabic_pages_have_no_french_or_english_words(site: Site) -> None:

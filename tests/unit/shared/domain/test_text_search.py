@@ -2,11 +2,14 @@
 
 import csv
 import io
+import unicodedata
+from typing import Literal
 
 import pytest
 
 from shared.domain.text_search import TextQuery
 
+Form = Literal["NFC", "NFD"]
 ROW = (
     "A-1", "Citroën", "ŠKODA \u2013 Œuvre", "98\u202f500", 'dit "le rouge"', "a;b\nc",
     "سيّارة أوتوماتيكية", "=1+1", "hidden",
@@ -50,6 +53,47 @@ def test_rows_are_searched_together_as_one_by_one(text: str) -> None:
     rows = [record(["x", cell, "citroen"]) for cell in ("Citroën", "A;B", 'a "b"', "٢", "", "C3")]
     query = TextQuery(text, ";", {0, 1})
     assert query.in_lines(b"".join(rows)) == [query.is_in(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("Témara", "témara"),
+        ("Mégane E-TECH", "MEGANE"),
+        ("Œuvre", "oeuvre"),
+        ("Soeur", "sœur"),
+        ("Cæsar", "caesar"),
+        ("Straße", "strasse"),
+        ("70 000 €", "000 €"),
+        ("Prix ?", "x ?"),
+        ("سيّارة", "سيارة"),
+        ("آخر", "اخر"),
+        ("مـــراكش", "مراكش"),
+        ("ⵜⴰⵎⴰⵣⵉⵖⵜ Dacia", "dacia"),
+        ("Łódź № 7", "lodz № 7"),
+        ("ΔΩ ώ", "δω ω"),
+        ("Tan\u0303a \u1ea5", "tana \u1ea5"),
+        ("a\u00ad\u200bb", "ab"),
+    ],
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("query_form", ["NFC", "NFD"])
+def test_composed_and_decomposed_texts_are_the_same(
+    cell: str, text: str, form: Form, query_form: Form
+) -> None:
+    row = record(["x", unicodedata.normalize(form, cell), "y"])
+    query = TextQuery(unicodedata.normalize(query_form, text), ";", {1})
+    assert query.is_in(row)
+    assert query.in_lines(row + b"a;b;c\n" + row) == [True, False, True]
+    assert not TextQuery(f"{text}z", ";", {1}).is_in(row)
+
+
+@pytest.mark.parametrize("text", ["?", "€", "№", "\x01", "\u0301", "日", "0\u20ac", "."])
+def test_a_character_is_no_other_one(text: str) -> None:
+    rows = [record(["x", cell]) for cell in ("£ 20 µ", "Été", "漢字")]
+    query = TextQuery(text, ";", {0, 1})
+    assert [query.is_in(row) for row in rows] == [False] * 3
+    assert query.in_lines(b"".join(rows)) == [False] * 3
 
 
 def test_characters_without_a_place_in_the_alphabet_are_found_as_they_are() -> None:

@@ -70,6 +70,33 @@ def test_arabic_translations_are_in_arabic() -> None:
     assert latin == []
 
 
+ARABIC_TERMS = {
+    "line": ("line", r"(?:سطر|أسطر|سطور)"),
+    "row": ("row", r"(?<![ء-ي])[وبلكف]?(?:ال|لل)?صف(?:وف)?[اًينه]*(?![ء-ي])"),
+}
+"""Of each term the English word, and its Arabic ones in all their forms."""
+
+
+@pytest.mark.parametrize("term", ARABIC_TERMS)
+def test_arabic_has_one_word_for_a_line_of_text_and_one_for_a_row(term: str) -> None:
+    english, arabic = ARABIC_TERMS[term]
+    wrong = [
+        texts
+        for message in _messages("ar")
+        for texts in [" ".join(message.id if message.pluralizable else (message.id,))]
+        if re.search(arabic, " ".join(forms(message)))
+        and not re.search(rf"\b{english}s?\b|the first one", texts, re.IGNORECASE)
+    ]
+    assert wrong == []
+
+
+def test_arabic_has_one_word_for_price_for_asked_and_for_the_model_of_a_car() -> None:
+    other = re.compile("سعر|أسعار|طراز|(?:ثمن|أثمنة) (?:ال)?معروض")
+    texts = [text for message in _messages("ar") for text in forms(message)]
+    assert [text for text in texts if other.search(text)] == []
+    assert any("الثمن المطلوب" in text for text in texts)
+
+
 @pytest.mark.parametrize(
     ("number", "arabic"),
     [

@@ -32,6 +32,22 @@ def test_one_caller_does_not_take_the_number_of_another():
         quota.require_left(DEALER, NOON)
 
 
+def test_visitors_of_one_address_do_not_take_the_number_of_others():
+    quota = DailyQuota(per_caller=3, total=9, per_address=1)
+    quota.count(DEALER, NOON, "first")
+    with pytest.raises(StorageUnavailable):
+        quota.require_left(DEALER, NOON, "first")
+    quota.require_left(DEALER, NOON, "second")
+    quota.count(DEALER, NOON, "second")
+    quota.count(DEALER, NOON, "third")
+    with pytest.raises(StorageUnavailable):
+        quota.require_left(DEALER, NOON, "fourth")
+    quota.require_left(DEALER, NOON + DAY_S, "first")
+    for _ in range(3):  # other callers have no address
+        quota.require_left(RIVAL, NOON)
+        quota.count(RIVAL, NOON)
+
+
 def test_beyond_it_the_page_shows_the_estimate_and_says_that_it_has_no_address(
     browser, cached, settings
 ):
