@@ -34,6 +34,10 @@ class CommandTarget(NamedTuple):
 COMMANDS: dict[str, CommandTarget] = {
     "up": CommandTarget("launcher.up:up", mark("Start the whole service here.")),
     "status": CommandTarget("cli.status:status", mark("Tell what runs, and what does not.")),
+    "jobs": CommandTarget("cli.operations.jobs:jobs", mark("List the work of all callers.")),
+    "doctor": CommandTarget(
+        "cli.operations.doctor:doctor", mark("Find what is wrong here, and what mends it.")
+    ),
     "run": CommandTarget("launcher.up:run", mark("Run one process of the service.")),
     "first-model": CommandTarget(
         "launcher.first_model:first_model", mark("Train unless a model is active.")

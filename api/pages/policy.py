@@ -37,6 +37,8 @@ ASSETS = AssetFolder(
             "estimates.js",
             "history.js",
             "reload.js",
+            "ops.css",
+            "ops.js",
         )
     },
     "/assets/",

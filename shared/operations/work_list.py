@@ -125,7 +125,8 @@ class WorkList:
             if not block:
                 return
             stored = self._stored_jobs([each for each in block if each not in archived])
-            summaries: dict[str, JobSummary | None] = {**archived, **stored}
+            summaries: dict[str, JobSummary | None] = {str(one): archived[one] for one in archived}
+            summaries |= stored
             for each in block:
                 summary = summaries.get(each)
                 if summary is not None and summary.caller == caller:
