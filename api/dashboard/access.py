@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 
 from api.http.context import services
 from api.middleware.authentication import EXTENSION, Authenticator, Scope, is_loopback
+from api.middleware.cross_site import HTTP_1_0
 from api.middleware.key_directory import Caller
 from shared.domain.ids import CallerId
 from shared.settings import Settings
@@ -28,9 +29,6 @@ PROXY_HEADERS = (
     "Forwarded",
     "Via",
 )
-OLD_PROTOCOL = "HTTP/1.0"
-"""Of no browser: some proxies speak it, and add no header by themselves."""
-
 LOCAL = CallerId("local")
 
 
@@ -74,7 +72,8 @@ def is_of_this_machine(environ: Mapping[str, Any], headers: Headers, settings: S
     """
     if settings.is_demo or settings.trusted_proxies:
         return False
-    is_direct = environ.get("SERVER_PROTOCOL") != OLD_PROTOCOL and not any(
+    # No browser speaks HTTP/1.0; some proxies do, and add no header by themselves.
+    is_direct = environ.get("SERVER_PROTOCOL") not in HTTP_1_0 and not any(
         name in headers for name in PROXY_HEADERS
     )
     # A page of another site could have a name that leads to this machine (DNS rebinding).

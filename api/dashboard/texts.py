@@ -8,7 +8,7 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 MILLISECONDS = 1000
 NONE = "\N{EN DASH}"
 SMALL = 10
-"""Below it, rates have a decimal."""
+"""Below it, rates and short times have decimals."""
 
 DONE = {
     "activated": mark("The version is active."),
@@ -57,7 +57,7 @@ def format_span(seconds: float | None) -> str:
 
 def format_rate(per_s: float) -> str:
     """Events in a second."""
-    decimals = 1 if 0 < per_s < SMALL else 0
+    decimals = 0 if per_s == 0 or per_s >= SMALL else 1 if per_s >= 1 else 2
     return _("{number}/s").format(number=format_number(per_s, decimals))
 
 
