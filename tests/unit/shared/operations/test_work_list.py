@@ -17,7 +17,7 @@ from shared.redis.job_store.store import JobStore
 from shared.settings import Settings
 from tests.conftest import Servers
 
-CAR = CarRequest(features=CarFeatures(company="Dacia", model="Logan", year=2018))
+CAR = CarRequest(car=CarFeatures(company="Dacia", model="Logan", year=2018))
 
 
 @pytest.fixture
