@@ -97,7 +97,7 @@ def check_open_files(found: Installation) -> Iterator[Finding]:
     needed = found.settings.api_connections + OTHER_FILES
     if hard != resource.RLIM_INFINITY and hard < needed:
         text = _("a process may open {hard} files; the API needs {needed}")
-        yield warning(text.format(hard=hard, needed=needed), f"ulimit -Hn {needed}")
+        yield warning(text.format(hard=hard, needed=needed), f"ulimit -n {needed}")
 
 
 def check_clock(found: Installation) -> Iterator[Finding]:

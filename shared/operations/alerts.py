@@ -126,6 +126,8 @@ def _get(url: str, path: str) -> Any:
 
 
 def _of_alertmanager(answer: Any) -> list[Alert]:
+    if not isinstance(answer, list):
+        raise TypeError("no list of alerts")
     return [_alert(each["labels"], each["annotations"], each["startsAt"]) for each in answer]
 
 

@@ -5,6 +5,7 @@ takes ten times as long.
 """
 
 import json
+import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -71,7 +72,7 @@ def _samples(folder: Path) -> Iterator[tuple[SampleKey, float]]:
     for path in folder.glob("[ch]*.db"):  # counter_*.db and histogram_*.db
         try:
             entries = list(MmapedDict.read_all_values_from_file(str(path)))  # type: ignore[no-untyped-call]
-        except (OSError, ValueError, RuntimeError):  # it is being made, or damaged
+        except (OSError, ValueError, RuntimeError, struct.error):  # it is being made, or damaged
             continue
         for text, value, *_ in entries:
             key = _parse_key(text)

@@ -105,7 +105,7 @@ def test_a_new_home_on_a_small_disk_without_servers(tmp_path: Path) -> None:
     """Space, inodes, a folder that cannot be written, servers and model: all told at once."""
     script = (
         "mount -t tmpfs -o size=20m,nr_inodes=90,mode=700 none $HOME_HERE && mkdir $HOME_HERE/audit"
-        " && mount -t tmpfs -o ro none $HOME_HERE/audit && ulimit -Hn 1024"
+        " && mount -t tmpfs -o ro none $HOME_HERE/audit && ulimit -n 1024"
         f" && exec {sys.executable} -m cli.main doctor --json"
     )
     env = os.environ | {
@@ -125,7 +125,7 @@ def test_a_new_home_on_a_small_disk_without_servers(tmp_path: Path) -> None:
     assert [one["level"] for one in checks["space"]["findings"][:2]] == ["fault", "fault"]
     assert texts["home"] == [f"{tmp_path}/audit cannot be written"]
     assert len(texts["open-files"]) == 1
-    assert texts["broker"] == ["the broker at 127.0.0.1:1/0 does not answer: nothing listens there"]
+    assert texts["broker"] == ["the broker at 127.0.0.1:1 does not answer: nothing listens there"]
     assert len(texts["cache"]) == 1
     assert texts["model"] == ["no model is active"]
     assert checks["model"]["findings"][0]["remedy"] == "carprice train --activate"
@@ -142,7 +142,8 @@ def changed(servers: Servers) -> Iterator[Any]:
 
     def change(**options: Any) -> None:
         for name, value in options.items():
-            before.update(servers.broker.config_get(name.replace("_", "-")))
+            ((option, value_before),) = servers.broker.config_get(name.replace("_", "-")).items()
+            before.setdefault(option, value_before)
             servers.broker.config_set(name.replace("_", "-"), value)
 
     yield change
@@ -195,7 +196,7 @@ def test_what_mends_a_silent_server_depends_on_whose_it_is(given: Settings) -> N
     away = dataclasses.replace(given, redis_url=NOWHERE)
     (own,) = server_checks.check_broker(Installation(away, dataclasses.replace(away, redis_url="")))
     (other,) = found(server_checks.check_broker, away)
-    assert (own.remedy, other.remedy) == ("carprice up", "redis-cli -u 127.0.0.1:1/0 ping")
+    assert (own.remedy, other.remedy) == ("carprice up", "redis-cli -u 127.0.0.1:1 ping")
 
 
 def test_a_lost_pointer_and_a_missing_version_are_faults(given: Settings) -> None:
