@@ -49,7 +49,7 @@ def current_operator() -> Operator | None:
     its loopback address as well.
     """
     sessions = services().operations.sessions
-    caller: Caller | None = g.caller
+    caller = authenticator().caller(g.authorization)  # not `g.caller`: streams ask again and again
     if caller is not None and not caller.is_anonymous and Scope.ADMIN in caller.scopes:
         return Operator(caller, may_change=True, is_signed_in=False)
     key_id = sessions.key_id(request.cookies.get(sessions.cookie, ""))

@@ -9,6 +9,8 @@ from pathlib import Path
 from api.dashboard.sessions import Sessions, SignInLimit
 from model_store.registry.registry import ModelRegistry, ShadowPointer
 from model_store.registry.shared_models import SharedModels
+from shared.audit.file_state import CheckpointError
+from shared.audit.signing import read_key
 from shared.domain.clock import Clock
 from shared.metric_files import FOLDER_VARIABLE
 from shared.operations.alerts import AlertWatch
@@ -44,7 +46,7 @@ class Operations:
     ) -> None:
         folder = os.environ.get(FOLDER_VARIABLE)
         self.shadow = ShadowPointer(settings.versions_path, SharedModels.of(settings))
-        self.sessions = Sessions(clock)
+        self.sessions = Sessions(clock, partial(_read_secret, settings.checkpoint_key_file))
         self.sign_ins = SignInLimit(time.monotonic)
         self.streams = threading.BoundedSemaphore(MAX_STREAMS)
         reader = SnapshotReader(
@@ -60,3 +62,11 @@ class Operations:
         self.snapshots = LiveSnapshots(reader.read, time.monotonic)
         self.work = partial(WorkList.of, settings, broker, clock)
         """Makes the list of jobs and batches."""
+
+
+def _read_secret(path: Path) -> bytes | None:
+    """The key of the checkpoints; None if there is none that can be read."""
+    try:
+        return read_key(path)
+    except CheckpointError:  # the audit log reports it
+        return None

@@ -1,8 +1,8 @@
 """Sessions of those who have shown an admin key: a signed cookie that names the key.
 
-Browsers send no bearer keys. Nothing is stored: the secret that signs is that of this process, so
-sessions end with it, and no file or server holds what would open the dashboard. The key itself is
-looked up at every request, so that a revoked one opens nothing any more.
+Browsers send no bearer keys. Nothing is stored: the secret that signs is derived from the key of
+the audit log's checkpoints, which the APIs of one home share. The key itself is looked up at every
+request, so that a revoked one opens nothing any more.
 """
 
 import hashlib
@@ -21,7 +21,8 @@ ATTEMPTS, ALL_ATTEMPTS = 5, 100
 """Sign-ins that one network, and all together, may try within a minute."""
 
 ATTEMPTS_S = 60.0
-_PURPOSE = "carprice operations session 1"
+_PURPOSE = b"carprice operations session 1"
+"""Keeps signatures of sessions apart from those of checkpoints."""
 
 
 class Sessions:
@@ -29,14 +30,18 @@ class Sessions:
 
     Args:
         clock: Unix time, seconds.
-        secret: that signs; by default a new one.
+        read_secret: reads the key from which the secret is derived; None: there is none yet.
     """
 
-    def __init__(self, clock: Clock, secret: bytes | None = None) -> None:
+    def __init__(self, clock: Clock, read_secret: Callable[[], bytes | None]) -> None:
         self._clock = clock
-        self._secret = secret or secrets.token_bytes(32)
-        # Each API of a host, and each host behind one name, has a cookie of its own.
-        self.cookie = f"carprice-ops-{self._sign('name')[:8]}"
+        self._read_secret = read_secret
+        self._own_secret = secrets.token_bytes(32)
+
+    @property
+    def cookie(self) -> str:
+        """Its name: hosts behind one address do not overwrite the cookie of another one."""
+        return f"carprice-ops-{self._sign('name')[:8]}"
 
     def issue(self, key_id: str) -> str:
         """The cookie of one who has shown a key."""
@@ -52,8 +57,9 @@ class Sessions:
         return key_id if int(until) > self._clock() else None
 
     def _sign(self, said: str) -> str:
-        text = f"{_PURPOSE}\n{said}".encode()
-        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()
+        secret = self._read_secret() or self._own_secret
+        key = hmac.digest(secret, _PURPOSE, "sha256")
+        return hmac.new(key, said.encode(), hashlib.sha256).hexdigest()
 
 
 class SignInLimit:

@@ -269,6 +269,16 @@ def test_events_tell_the_parts_and_end_with_the_session(settings: Settings) -> N
     answer.close()
 
 
+def test_a_stream_ends_when_its_bearer_key_is_revoked(settings: Settings) -> None:
+    key = add_key(settings, Scope.ADMIN)
+    answer = get(make_client(settings), "/ops/events", Host="x", Authorization=f"Bearer {key}")
+    events = iter(answer.response)
+    assert next(events).startswith(b"data: ")
+    FileKeyStore.of(settings).change(lambda _: [])
+    assert any(each.startswith(b"event: end") for each in events)
+    answer.close()
+
+
 def test_only_so_many_pages_are_kept_up_to_date(settings: Settings) -> None:
     app = create_app(settings)
     streams = app.extensions[EXTENSION].operations.streams
@@ -278,16 +288,18 @@ def test_only_so_many_pages_are_kept_up_to_date(settings: Settings) -> None:
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
 
 
-def test_a_session_is_what_this_process_signed_and_lasts_an_hour() -> None:
+def test_a_session_is_what_this_home_has_signed_and_lasts_an_hour() -> None:
     now = [1_000.0]
-    sessions = Sessions(lambda: now[0], b"secret")
+    sessions = Sessions(lambda: now[0], lambda: b"secret")
     cookie = sessions.issue("0123456789ab")
     assert sessions.key_id(cookie) == "0123456789ab"
     head, _, signature = cookie.rpartition(".")
     later = head.replace("4600", "9999")
     for forged in ("", "..", f"{later}.{signature}", f"{head}.{signature[:-1]}x", "é.1.é"):
         assert sessions.key_id(forged) is None
-    assert Sessions(lambda: now[0], b"other").key_id(cookie) is None
+    for other in (b"other", None):
+        assert Sessions(lambda: now[0], lambda secret=other: secret).key_id(cookie) is None
+    assert Sessions(lambda: now[0], lambda: b"secret").key_id(cookie) == "0123456789ab"
     now[0] += SESSION_S
     assert sessions.key_id(cookie) is None
 

@@ -26,7 +26,7 @@ def settings(servers: Servers, tmp_path: Path) -> Settings:
     found = dataclasses.replace(servers.settings, home=tmp_path)
     for name in ("alice", "bob"):
         entry = new_key(name, frozenset({Scope.PREDICT}))[1]
-        FileKeyStore.of(found).change(lambda entries, entry=entry: [*entries, entry])  # type: ignore[misc]
+        FileKeyStore.of(found).change(lambda entries, entry=entry: [*entries, entry])
     return found
 
 
@@ -49,7 +49,7 @@ def jobs(servers: Servers) -> dict[str, JobId]:
 
 def ids(settings: Settings, servers: Servers, limit: int = 10, **wanted: object) -> list[str]:
     work = WorkList.of(settings, servers.broker, time.time)
-    return [each.id for each in work.newest(WorkFilter(**wanted), limit)]  # type: ignore[arg-type]
+    return [each.id for each in work.newest(WorkFilter(**wanted), limit)]
 
 
 def test_the_newest_of_all_callers_come_first(
