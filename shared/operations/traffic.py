@@ -102,8 +102,8 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
 
     It is interpolated inside its bucket, as Prometheus does; beyond the last bound, it is that.
 
-    >>> quantile({0.1: 5, 0.2: 5}, 0.75)
-    0.15...
+    >>> round(quantile({0.1: 5, 0.2: 5}, 0.75), 3)
+    0.15
     """
     total = sum(buckets.values())
     if total <= 0:
