@@ -30,7 +30,7 @@ def carprice(service):
     def run(*arguments, **more):
         return subprocess.run(
             [sys.executable, "-m", "cli.main", *arguments],
-            cwd=ROOT, env=env | more, capture_output=True, text=True, check=False, timeout=60,
+            cwd=ROOT, env=env | more, capture_output=True, text=True, check=False, timeout=180,
         )  # fmt: skip
 
     return run
