@@ -12,6 +12,8 @@ from api.batches import result_views
 from api.batches import views as batches
 from api.batches.rows import views as row_views
 from api.container import ApiServices, build_services
+from api.dashboard import actions as dashboard_actions
+from api.dashboard import views as dashboard_views
 from api.estimates import views as estimates
 from api.events import views as events
 from api.http.assets import Asset
@@ -159,6 +161,8 @@ def _register_routes(app: Flask) -> None:
         batch_views,
         cell_views,
         docs_views,
+        dashboard_views,
+        dashboard_actions,
     )
     for blueprint in dict.fromkeys(views.blueprint for views in pages):
         app.register_blueprint(blueprint)

@@ -13,6 +13,7 @@ from api.batches.retries import BatchRetries
 from api.batches.rows.reading import BatchRows
 from api.batches.service import Batches
 from api.batches.storage import CallerBatches
+from api.dashboard.live import Operations
 from api.estimates.service import Estimates
 from api.events.changes import StateChanges
 from api.events.snapshots import BatchBodies
@@ -112,6 +113,7 @@ class ApiServices:
     submission_limits: SubmissionLimits
     callbacks: Callbacks
     estimates: Estimates
+    operations: Operations
 
 
 def build_services(settings: Settings) -> ApiServices:
@@ -218,6 +220,7 @@ def build_services(settings: Settings) -> ApiServices:
         send=work.send,
         url_s=settings.result_url_s,
     )
+    registry = open_registry(settings, self_test_of(activations, settings.versions_path))
     return ApiServices(
         settings=settings,
         valuations=Valuations(
@@ -254,7 +257,7 @@ def build_services(settings: Settings) -> ApiServices:
         waits=waits,
         thread_waits=thread_waits,
         loops=loops,
-        registry=open_registry(settings, self_test_of(activations, settings.versions_path)),
+        registry=registry,
         activations=activations,
         active_model=active_model,
         health=Health(
@@ -303,4 +306,5 @@ def build_services(settings: Settings) -> ApiServices:
             clock=clock,
             days=settings.estimate_days,
         ),
+        operations=Operations(settings, broker, cache, registry, clock),
     )

@@ -37,6 +37,10 @@ COMMANDS: dict[str, CommandTarget] = {
         "launcher.observe.command:observe", mark("Run Prometheus and Alertmanager beside it.")
     ),
     "status": CommandTarget("cli.status:status", mark("Tell what runs, and what does not.")),
+    "jobs": CommandTarget("cli.operations.jobs:jobs", mark("List the work of all callers.")),
+    "doctor": CommandTarget(
+        "cli.operations.doctor:doctor", mark("Find what is wrong here, and what mends it.")
+    ),
     "run": CommandTarget("launcher.up:run", mark("Run one process of the service.")),
     "first-model": CommandTarget(
         "launcher.first_model:first_model", mark("Train unless a model is active.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from cli.operations.snapshot import SnapshotSampler, snapshot_lines
 from cli.remote_status import RemoteStatus, ask_service
 from cli.shell.exit_codes import DONE, REFUSED, UNUSABLE
 from cli.shell.options import json_option
@@ -20,6 +21,7 @@ from shared.domain.errors import DomainError
 from shared.i18n.command import gettext as _
 from shared.i18n.command import language, ngettext
 from shared.i18n.numbers import COMMA
+from shared.operations.snapshot import Snapshot
 from shared.redis.addresses import server_location
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
@@ -56,6 +58,8 @@ class Status:
     model: Mapping[str, str] | None
     is_remote: bool = False
     """Whether only its API was asked."""
+    snapshot: Snapshot | None = None
+    """What the dashboard shows; None if the broker does not answer."""
 
     @property
     def problems(self) -> list[str]:
@@ -87,6 +91,7 @@ class Status:
             "model": self.model,
             "checks": list(self.checks),
             "problems": self.problems,
+            "snapshot": None if self.snapshot is None else self.snapshot.to_json(),
         }
 
 
@@ -144,6 +149,7 @@ def read_status(settings: Settings) -> Status:
     api_error, checks = _readiness(api)
     flower = local_address(settings.flower_address, settings.flower_port)
     broker_error = server_error(settings.redis_url)
+    sampler = SnapshotSampler(settings) if broker_error is None else None
     parts = [
         Part(name="api", address=f"http://{api}", error=api_error),
         Part(name="broker", address=server_location(settings.redis_url), error=broker_error),
@@ -166,6 +172,7 @@ def read_status(settings: Settings) -> Status:
         waiting=waiting,
         oldest_s=oldest_s,
         model=_model(settings),
+        snapshot=None if sampler is None else sampler.read(),
     )
 
 
@@ -191,6 +198,8 @@ def status_lines(found: Status) -> list[str]:
         text = _("{version}, prices of {month}")
         model = text.format(version=found.model["version"], month=found.model["data_as_of"])
         lines += ["", f"{'model':<12} {model}"]
+    if found.snapshot is not None:
+        lines += snapshot_lines(found.snapshot)
     return lines
 
 

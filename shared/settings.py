@@ -443,6 +443,13 @@ class Settings:
     pushgateway_url: str = setting(
         "PUSHGATEWAY_URL", "", "Pushgateway to which workers push their metrics; empty: none."
     )
+    alerts_url: str = setting(
+        "ALERTS_URL",
+        "",
+        "Prometheus or Alertmanager, like `http://127.0.0.1:9090`, whose firing alerts `/ops` and "
+        "`carprice status` show; empty: none is asked.",
+        rule=HTTP_URL,
+    )
     cors_origins: str = setting(
         "CORS_ORIGINS",
         "*",

@@ -68,6 +68,14 @@ def fill_kernel_cache(folder: Path) -> bool:
     return True
 
 
+def are_compiled(folder: Path) -> bool:
+    """Whether a folder has the kernels of this processor and release."""
+    try:
+        return (folder / FINGERPRINT_FILE).read_text(encoding="ascii") == _fingerprint()
+    except (ImportError, OSError):
+        return False
+
+
 def _copy_seed(folder: Path, wanted: str) -> bool:
     """Copy the kernels that an image brings, if they are those of this processor and release."""
     seed = Path(os.environ.get(SEED_VARIABLE) or os.devnull)

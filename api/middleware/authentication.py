@@ -105,6 +105,10 @@ class Authenticator:
             return LOCAL_CALLER
         return self._keys.find(_bearer(authorization))
 
+    def holder(self, key_id: str) -> Caller | None:
+        """The caller of a key by its public id, for who has shown the key before; None: revoked."""
+        return self._keys.holder(key_id) if self._keys.exist() else None
+
     def refusal(self, authorization: str) -> DomainError:
         """Why a header has no caller: no valid key, an expired one, or the keys are missing."""
         return self._keys.refusal(_bearer(authorization))

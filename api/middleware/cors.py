@@ -23,7 +23,7 @@ PUBLIC_PATHS = frozenset(
     {"/predict", "/health", "/docs", "/redoc", "/openapi.json", "/docs/problems"}
 )
 PUBLIC_PREFIX = "/docs/static/"
-ADMIN_PREFIXES = ("/models/", "/dead-letters")
+ADMIN_PREFIXES = ("/models/", "/dead-letters", "/ops")
 """Named origins may read below these paths, but change nothing."""
 
 ANY_ORIGIN = "*"

@@ -117,6 +117,16 @@ class KeyDirectory:
             return None
         return found.caller
 
+    def holder(self, key_id: str) -> Caller | None:
+        """The caller of a key by its public id, as of the last `exist`; None: unknown or expired.
+
+        To know an id proves nothing: the one who asks has proven to know the key before.
+        """
+        found = self._keys.get(key_id)
+        if found is None or (found.expires_at is not None and found.expires_at <= time.time()):
+            return None
+        return found.caller
+
     def refusal(self, key: str) -> DomainError:
         """Why a key that was not found does not open anything."""
         found = self._lookup(key)

@@ -27,17 +27,21 @@ def visitor(environ: Mapping[str, Any], proxies: int) -> Caller:
         environ: of WSGI.
         proxies: how many proxies in front of the service append to `X-Forwarded-For`.
     """
-    network = _network(_client_address(environ, proxies))
-    # Addresses are data of persons: the broker has a digest, for two minutes.
-    digest = hashlib.blake2b(network.encode(), digest_size=DIGEST_CHARS // 2).hexdigest()
     return Caller(
         id=VISITOR,
         scopes=frozenset({Scope.ESTIMATE}),
         key_id=VISITOR,
         limits=LIMITS,
         is_anonymous=True,
-        bucket=f"{VISITOR}-{digest}",
+        bucket=f"{VISITOR}-{network_digest(environ, proxies)}",
     )
+
+
+def network_digest(environ: Mapping[str, Any], proxies: int) -> str:
+    """A digest of the network from which a request comes; arguments as of `visitor`."""
+    network = _network(_client_address(environ, proxies))
+    # Addresses are data of persons: the broker has a digest, for two minutes.
+    return hashlib.blake2b(network.encode(), digest_size=DIGEST_CHARS // 2).hexdigest()
 
 
 def _client_address(environ: Mapping[str, Any], proxies: int) -> str:

@@ -139,7 +139,7 @@ def activate(version: str) -> Response:
     serves the version. After ten seconds it is 202 and names those that do not.
     """
     load_query()
-    with _store_errors():
+    with store_errors():
         activated = services().registry.activate(version, by=caller_id(), expected_etag=if_match())
     return _activated(activated)
 
@@ -159,7 +159,7 @@ def activate(version: str) -> Response:
 def rollback() -> Response:
     """Activate the version that was active before."""
     load_query()
-    with _store_errors():
+    with store_errors():
         version = services().registry.rollback(by=caller_id(), expected_etag=if_match())
     return _activated(version)
 
@@ -177,7 +177,8 @@ def if_match() -> str | None:
 
 
 @contextmanager
-def _store_errors() -> Iterator[None]:
+def store_errors() -> Iterator[None]:
+    """Raise `StorageUnavailable` while the store that hosts share does not answer."""
     try:
         yield
     except OSError as error:

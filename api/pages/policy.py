@@ -38,6 +38,8 @@ ASSETS = AssetFolder(
             "estimates.js",
             "history.js",
             "reload.js",
+            "ops.css",
+            "ops.js",
         )
     },
     "/assets/",

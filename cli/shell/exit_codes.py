@@ -54,6 +54,7 @@ OWN: Mapping[str, Mapping[int, str]] = {
     "dead drop": {REFUSED: mark("some of the ids cannot be replayed or dropped")},
     "webhooks replay": {REFUSED: mark("some of the ids are neither pending nor given up")},
     "models verify": {REFUSED: mark("the version is not what was saved, or fails its self-test")},
+    "doctor": {DONE: mark("no fault was found"), REFUSED: mark("faults were found")},
     "status": {DONE: mark("the service is healthy"), REFUSED: mark("something does not work")},
 }
 

@@ -57,7 +57,7 @@ def kept(service: Service) -> dict[str, list[str]]:
     return {
         "estimates": [re.sub(r"[?#].*", "", address) for address in estimates],
         "files": ["/fichiers", re.sub(r"[?#].*", "", draft), table, f"{table}/lignes?ligne=2"],
-        "others": ["/docs/problems", f"/models/{version}/card"],
+        "others": ["/docs/problems", f"/models/{version}/card", "/ops"],
     }
 
 

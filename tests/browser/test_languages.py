@@ -11,7 +11,7 @@ from shared.i18n.languages import LANGUAGES, Language, direction
 pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., Page]
-PATHS = ("/", "/fichiers", "/docs/problems")
+PATHS = ("/", "/fichiers", "/docs/problems", "/ops")
 WIDTHS = (360, 768, 1920)
 
 

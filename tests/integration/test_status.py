@@ -30,7 +30,7 @@ def carprice(service):
     def run(*arguments, **more):
         return subprocess.run(
             [sys.executable, "-m", "cli.main", *arguments],
-            cwd=ROOT, env=env | more, capture_output=True, text=True, check=False, timeout=60,
+            cwd=ROOT, env=env | more, capture_output=True, text=True, check=False, timeout=180,
         )  # fmt: skip
 
     return run
@@ -53,6 +53,41 @@ def test_the_exit_code_tells_whether_something_does_not_work(carprice):
     assert found["healthy"] is False
     assert any(problem.startswith("flower: ") for problem in found["problems"])
     assert "carprice: flower: " in broken.stderr
+
+
+def test_the_status_has_the_snapshot_of_the_dashboard(carprice):
+    found = json.loads(carprice("status", "--json", **HERE).stdout)["snapshot"]
+    assert {each["name"] for each in found["queues"]} == {"interactive", "bulk", "control"}
+    assert found["traffic"]["span_s"] >= 1
+    assert all(worker["is_alive"] and worker["processes"] for worker in found["workers"])
+    assert [model["is_active"] for model in found["models"]].count(True) == 1
+
+
+def test_the_doctor_finds_no_fault_in_a_running_service(carprice):
+    done = carprice("doctor", "--json", **HERE)
+    found = json.loads(done.stdout)
+    faults = [
+        (check["name"], each["text"])
+        for check in found["checks"]
+        for each in check["findings"]
+        if each["level"] == "fault"
+    ]
+    assert (done.returncode, found["healthy"], faults) == (0, True, [])
+    assert all(check["checked"] for check in found["checks"])
+
+
+def test_jobs_and_files_of_all_callers_are_listed(carprice, service):
+    with service.client() as http:
+        car = {"company": "Dacia", "model": "Logan", "year": 2018}
+        job = http.post("/jobs", json=[car]).raise_for_status().json()["id"]
+        http.get(f"/jobs/{job}", params={"wait": 20}).raise_for_status()
+        file = {"file": ("stock.csv", b"Marque;Modele;Annee\nDacia;Logan;2018\n")}
+        batch = http.post("/batches", files=file).raise_for_status().json()["id"]
+        http.get(f"/batches/{batch}", params={"wait": 20}).raise_for_status()
+    done = json.loads(carprice("jobs", "--json", "--state", "succeeded", **HERE).stdout)
+    rows = {row["id"]: row for row in done}
+    assert (rows[job]["kind"], rows[job]["done"]) == ("job", 1)
+    assert (rows[batch]["file_name"], rows[batch]["done"]) == ("stock.csv", 1)
 
 
 def test_the_service_answers_a_command_in_its_language(carprice):

@@ -1,0 +1,1 @@
+"""The commands of operators: the snapshot of `status`, `jobs` and `doctor`."""

@@ -1,0 +1,1 @@
+"""The state of the whole service for its operator: one snapshot, for the page and the commands."""

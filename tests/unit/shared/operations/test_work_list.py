@@ -1,0 +1,78 @@
+"""The list of all callers' jobs and batches."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import pytest
+
+from shared.domain.car import CarFeatures
+from shared.domain.ids import CallerId, JobId, new_id
+from shared.domain.job import Job, JobKind, JobState
+from shared.domain.valuation import CarRequest
+from shared.keys.entries import Scope, new_key
+from shared.keys.store import FileKeyStore
+from shared.operations.work_list import WorkFilter, WorkList
+from shared.redis.job_store.store import JobStore
+from shared.settings import Settings
+from tests.conftest import Servers
+
+CAR = CarRequest(car=CarFeatures(company="Dacia", model="Logan", year=2018))
+
+
+@pytest.fixture
+def settings(servers: Servers, tmp_path: Path) -> Settings:
+    """Settings with the keys of two callers."""
+    found = dataclasses.replace(servers.settings, home=tmp_path)
+    for name in ("alice", "bob"):
+        entry = new_key(name, frozenset({Scope.PREDICT}))[1]
+        FileKeyStore.of(found).change(lambda entries, entry=entry: [*entries, entry])
+    return found
+
+
+@pytest.fixture
+def jobs(servers: Servers) -> dict[str, JobId]:
+    """A job of each caller, in this order, and one of a caller without a key."""
+    store = JobStore(servers.broker, time.time, retention_s=3600, lease_s=30)
+    found = {}
+    for caller in ("alice", "bob", "local", "gone"):
+        job = Job(
+            id=JobId(new_id()), caller=CallerId(caller), state=JobState.QUEUED,
+            created_at=time.time(), requests=(CAR,), is_list=False,
+        )  # fmt: skip
+        store.create(job)
+        found[caller] = job.id
+        time.sleep(0.002)  # ids have milliseconds
+    store.finish(found["bob"], JobState.FAILED, error="x")
+    return found
+
+
+def ids(settings: Settings, servers: Servers, limit: int = 10, **wanted: object) -> list[str]:
+    work = WorkList.of(settings, servers.broker, time.time)
+    return [each.id for each in work.newest(WorkFilter(**wanted), limit)]
+
+
+def test_the_newest_of_all_callers_come_first(
+    settings: Settings, servers: Servers, jobs: dict[str, JobId]
+) -> None:
+    assert ids(settings, servers) == [jobs["local"], jobs["bob"], jobs["alice"]]
+    assert ids(settings, servers, limit=1) == [jobs["local"]]
+
+
+def test_filters_hold_by_state_caller_kind_and_age(
+    settings: Settings, servers: Servers, jobs: dict[str, JobId]
+) -> None:
+    assert ids(settings, servers, states=[JobState.FAILED]) == [jobs["bob"]]
+    assert ids(settings, servers, caller=CallerId("gone")) == [jobs["gone"]]
+    assert ids(settings, servers, kinds=[JobKind.BATCH]) == []
+    assert ids(settings, servers, accepted_after=time.time() + 60) == []
+    assert ids(settings, servers, accepted_after=time.time() - 60, states=[JobState.QUEUED]) == [
+        jobs["local"], jobs["alice"],
+    ]  # fmt: skip
+
+
+def test_callers_without_jobs_and_damaged_keys_do_not_matter(
+    settings: Settings, servers: Servers, jobs: dict[str, JobId]
+) -> None:
+    settings.keys_file.write_text("no keys")
+    assert ids(settings, servers) == [jobs["local"]]
