@@ -181,7 +181,7 @@ def test_prometheus_finds_every_replica() -> None:
         for entry in job.get("dns_sd_configs", [])
         for name in entry["names"]
     }
-    workers = {(name, 9100) for name in ("interactive", "bulk", "webhooks")}
+    workers = {(name, 9100) for name in ("interactive", "bulk", "webhooks", "beat")}
     assert found == {("api", 8000), *workers}
 
 

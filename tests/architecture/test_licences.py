@@ -24,9 +24,8 @@ def licence_of(package: str) -> str:
         for each in stated.get_all("Classifier", [])
         if each.startswith("License ::")
     ]
-    return stated.get("License-Expression") or "; ".join(
-        [*classifiers, (stated.get("License") or "")[:SHORT]]
-    )
+    names = [each[:SHORT] for each in stated.get_all("License", [])]
+    return "; ".join(stated.get_all("License-Expression", []) or [*classifiers, *names])
 
 
 def installed() -> list[str]:

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from api.http.compression import Coding
 from api.http.responses import HttpResponse
 from api.jobs.content import JobContents, Representation, poll_response
 from api.jobs.reading import LARGE_CARS, JobView
@@ -44,7 +45,9 @@ class Store:
         self.reads = 0
         self.may_go_on = threading.Event()
         self.may_go_on.set()
-        self.models = {"v1": {"version": "v1", "data_as_of": "2026-06", "basis": "asking_prices"}}
+        self.models: dict[str, dict[str, str | None]] = {
+            "v1": {"version": "v1", "data_as_of": "2026-06", "basis": "asking_prices"}
+        }
         self.contents = JobContents(self, lambda version: self.models[version])
 
     def get(self, *_):
@@ -162,7 +165,7 @@ def test_a_body_is_compressed_once_for_all_who_get_it(monkeypatch):
         sender = Responder(frozenset(), EventLoops())
         etag = ("ETag", 'W/"x"')
         response = HttpResponse(200, [("Content-Type", "application/json"), etag], b"x" * 9000)
-        coding = responder.Coding.GZIP
+        coding = Coding.GZIP
         together = [sender._compressed(response, coding) for _ in range(POLLS)]
         return [*await asyncio.gather(*together), await sender._compressed(response, coding)]
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 
 import pytest
+from werkzeug.wsgi import ClosingIterator
 
 from api.limits import BodyConcurrencyLimit, ConcurrencyLimiter, limit_reading
 from shared.domain.errors import TooManyTransfers
@@ -72,5 +73,6 @@ def test_a_request_that_names_its_file_holds_a_slot_until_it_is_answered():
 
     environ = {"REQUEST_METHOD": "POST", "wsgi.input": io.BytesIO(), "CONTENT_LENGTH": ""}
     answer = BodyConcurrencyLimit(application, slots)(environ, lambda *_: None)
+    assert isinstance(answer, ClosingIterator)
     answer.close()
     slots.acquire(timeout_s=0)

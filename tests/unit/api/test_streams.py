@@ -99,7 +99,12 @@ def test_a_stream_that_cannot_go_on_gets_no_second_head(app, monkeypatch, end):
 def test_the_data_of_events_are_dumped_once_for_all(app, monkeypatch):
     """As the views use it: by the services of the application."""
     dumped = []
-    monkeypatch.setattr(views, "serialize_batch", lambda batch, *_: dumped.append(batch) or {})
+
+    def serialize(batch, *_):
+        dumped.append(batch)
+        return {}
+
+    monkeypatch.setattr(views, "serialize_batch", serialize)
     batch = Batch(Manifest(BatchId(new_id())), 1)
     for _ in range(3):
         assert views.dump_batch_event(app, batch, "en") == b"{}"

@@ -76,7 +76,7 @@ class World:
     def check(self):
         """The queue is short."""
 
-    def prepare(self, valuation_id, _request, _caller, deadline, on_done):
+    def prepare(self, valuation_id, _request, _caller, deadline, on_done, trace=""):
         self.deadline = deadline
         return EstimateFuture(valuation_id, b"", 0.0, on_done)
 
@@ -331,7 +331,7 @@ def test_while_the_broker_is_down_no_request_is_kept(car):
 
 
 @pytest.mark.parametrize("reply", [ESTIMATE, ValuationFailed(reason="x")])
-def test_replies_that_come_while_their_jobs_are_stored_end_them(car, reply):
+def test_replies_that_come_while_their_jobs_are_stored_end_them(car, reply, monkeypatch):
     world = World()
     submit = world.submit
 
@@ -341,7 +341,7 @@ def test_replies_that_come_while_their_jobs_are_stored_end_them(car, reply):
             future.set_result(reply)
         return outcomes
 
-    world.submit = reply_meanwhile
+    monkeypatch.setattr(world, "submit", reply_meanwhile)
     answers = unanswered(world, car, 3)
     assert {type(each) for each in answers} == {Valuation if reply is ESTIMATE else ValuationFailed}
     assert sorted(each for each, _ in world.finished) == sorted(job.id for job in world.created)

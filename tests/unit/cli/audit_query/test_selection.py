@@ -102,7 +102,7 @@ def test_figures_of_groups_are_exact(log):
         log.write_batch(f"r{batch}", rng.randrange(1, 60), caller=f"c{batch % 2}")
     rows = found(log)
     for key in ("caller", "brand", "kind", "status", "year", "cached"):
-        groups: dict[object, list[float]] = {}
+        groups: dict[object, list[float | None]] = {}
         for row in rows:
             groups.setdefault(row[key], []).append(row["price_mad"])
         figures = [f"--{name}" for name in ("median", "mean", "min", "max", "sum")]

@@ -1,5 +1,6 @@
 """Buckets of latencies name a trace."""
 
+import os
 import re
 
 import pytest
@@ -42,7 +43,7 @@ def test_other_processes_read_the_newest(monkeypatch):
     own, other = Exemplars(), Exemplars()
     note(other, 0.05, "older")
     note(other, 5.0, "other")
-    monkeypatch.setattr(module.os, "getpid", lambda: 1)
+    monkeypatch.setattr(os, "getpid", lambda: 1)
     other.write()
     note(own, 0.05, "newer")
     found = own.of_host()
