@@ -19,7 +19,7 @@ PATTERNS = (
     (re.compile(r"(?<=:completions:)\d+"), "<window>"),
     (re.compile(r"127\.0\.0\.1:\d+"), "<host>"),
     (re.compile(r"gen\d+@[\w.-]+"), "<origin>"),
-    (re.compile(r"[\w.]+@[\w.-]+:\d+-[0-9a-z]{8}"), "<owner>"),
+    (re.compile(r"[\w.]+@[\w.-]+:[0-9a-f-]*\d+-[0-9a-z]{8}"), "<owner>"),
     (re.compile(r"\b1\.[67]\d+e\+9"), "<time>"),
 )
 VARYING = {

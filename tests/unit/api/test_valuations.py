@@ -76,7 +76,7 @@ class World:
     def check(self):
         """The queue is short."""
 
-    def prepare(self, valuation_id, _request, _caller, deadline, on_done, trace=""):
+    def prepare(self, valuation_id, _request, _caller, deadline, on_done, trace=""):  # noqa: ARG002 - named by its callers
         self.deadline = deadline
         return EstimateFuture(valuation_id, b"", 0.0, on_done)
 
