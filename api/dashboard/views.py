@@ -27,6 +27,8 @@ MAX_STREAM_S = 900.0
 """The browser then connects again."""
 
 MAX_KEY_CHARS = 200
+MAX_FORM_BYTES = 4096
+"""Of the sign-in: whoever sends it has no key yet."""
 
 blueprint = Blueprint("dashboard", __name__, template_folder="templates", url_prefix="/ops")
 blueprint.add_app_template_filter(format_span, "span")
@@ -91,6 +93,7 @@ def sign_in() -> Response:
     network = network_digest(request.environ, services().settings.trusted_proxies)
     if not services().operations.sign_ins.admits(network):
         return sign_in_page(_("Too many attempts: wait a minute."), HTTPStatus.TOO_MANY_REQUESTS)
+    request.max_content_length = MAX_FORM_BYTES
     key = request.form.get("key", "").strip()[:MAX_KEY_CHARS]
     caller = authenticator().caller(f"Bearer {key}")
     if caller is None or caller.is_anonymous:
