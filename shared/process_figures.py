@@ -98,7 +98,12 @@ class ProcessTable:
             if member is not None or now_ticks - each.started_ticks > _SETTLED_S * _TICKS_PER_S
         }
         names = {each.pid: member.name for each, member in found.items() if member is not None}
-        supervisors = {member.supervisor for member in found.values() if member is not None}
+        # Only a parent: the number may be that of another process by now, or in a container.
+        supervisors = {
+            member.supervisor
+            for each, member in found.items()
+            if member is not None and states[each.pid].parent == member.supervisor
+        }
         names |= {pid: SUPERVISOR for pid in supervisors if pid in states}
         for pid, state in states.items():
             if state.parent in supervisors and pid not in names and (name := _title(pid)):
