@@ -91,6 +91,7 @@ def write_private(path: Path, text: str) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
+            os.fchmod(handle, 0o600)  # of a file that was there before
             file.write(text)
     except OSError as error:
         raise CannotStartError(
