@@ -430,7 +430,8 @@ class Settings:
     scrape_interval_s: int = setting(
         "SCRAPE_INTERVAL_S",
         15,
-        "How often the Prometheus of `make observe` asks and evaluates its rules.",
+        "How often the Prometheus of `make observe` asks and evaluates its rules; with more than "
+        "30, rules that look at a minute see nothing.",
         unit="s",
         minimum=1,
     )
