@@ -439,7 +439,7 @@ class Settings:
         "METRICS_KEY_FILE",
         None,
         "File with an API key that the Prometheus of `make observe` sends; needed with "
-        "`METRICS_PUBLIC=off`.",
+        "`METRICS_PUBLIC=off` or `DEMO`.",
     )
     pushgateway_url: str = setting(
         "PUSHGATEWAY_URL", "", "Pushgateway to which workers push their metrics; empty: none."
