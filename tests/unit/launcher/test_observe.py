@@ -28,6 +28,9 @@ def jobs(settings: Settings, exporters: dict[str, str]) -> dict[str, Any]:
 
 def test_the_api_is_asked_at_its_port_and_with_its_key_only(tmp_path: Path) -> None:
     settings = Settings(port=9000, flower_port=9001, metrics_key_file=tmp_path / "key")
+    with pytest.raises(CannotStartError, match=r"METRICS_KEY_FILE=.*/key: cannot be read \(.+\)"):
+        jobs(settings, {})
+    (tmp_path / "key").write_text("secret")
     made = jobs(settings, {"broker": "127.0.0.1:9121"})
     assert made["carprice-api"]["static_configs"] == [{"targets": ["127.0.0.1:9000"]}]
     assert made["carprice-api"]["authorization"] == {"credentials_file": f"{tmp_path}/key"}
