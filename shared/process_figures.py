@@ -5,6 +5,7 @@ A process belongs to the service of a home if its environment says so, or its pa
 
 import contextlib
 import os
+import re
 import resource
 import time
 from collections import defaultdict
@@ -23,6 +24,9 @@ SUPERVISOR_VARIABLE = "CARPRICE_SUPERVISOR"
 SUPERVISOR = "supervisor"
 TITLE_PREFIX = "carprice-"
 """Of the titles of the embedded servers, which overwrite their environment with it."""
+
+_NAME = re.compile(r"[a-z][a-z-]*(\.[A-Za-z0-9_-]+)?")
+"""Other texts name no process of the service, and may be no text for Prometheus."""
 
 _SETTLED_S = 10.0
 _PROC = Path("/proc")
@@ -115,9 +119,9 @@ class ProcessTable:
             return self._known[state.id]
         env = _environment(state.id.pid)
         name, supervisor = env.get(NAME_VARIABLE), env.get(SUPERVISOR_VARIABLE, "")
-        if not name or env.get(HOME_VARIABLE) != self.home:
+        if not name or not _NAME.fullmatch(name) or env.get(HOME_VARIABLE) != self.home:
             return None
-        return Membership(name, int(supervisor) if supervisor.isdigit() else 0)
+        return Membership(name, int(supervisor) if re.fullmatch(r"[0-9]{1,9}", supervisor) else 0)
 
 
 def _title(pid: int) -> str | None:

@@ -116,6 +116,25 @@ def test_the_environment_of_a_process_is_read_once(
     assert 1 not in second
 
 
+@pytest.mark.parametrize("name", [b"b\xff.1", b'x"} 1', b"a b"])
+def test_a_name_that_is_none_does_not_stop_the_metrics(tmp_path: Path, name: bytes) -> None:
+    env: dict[bytes, bytes] = {
+        HOME_VARIABLE.encode(): os.fsencode(tmp_path),
+        NAME_VARIABLE.encode(): name,
+        SUPERVISOR_VARIABLE.encode(): "²".encode(),
+    }
+    code = "import sys; print(1, flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        registry = CollectorRegistry()
+        registry.register(ProcessCollector(str(tmp_path)))
+        assert b"process_threads{" not in generate_latest(registry)
+        end(process)
+
+
 @pytest.mark.usefixtures("worker")
 def test_no_label_of_a_metric_is_a_process_id(tmp_path: Path) -> None:
     registry = CollectorRegistry()
