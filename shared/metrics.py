@@ -9,7 +9,7 @@ import dataclasses
 import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -442,8 +442,14 @@ def host_registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
     if home := os.environ.get(HOME_VARIABLE):
-        registry.register(ProcessCollector(home))
+        registry.register(_process_collector(home))
     return registry
+
+
+@cache
+def _process_collector(home: str) -> ProcessCollector:
+    """One for all scrapes: it remembers which processes of the machine are others'."""
+    return ProcessCollector(home)
 
 
 def exposition(snapshot: ServiceSnapshot) -> bytes:

@@ -5,6 +5,7 @@ A process belongs to the service of a home if its environment says so, or its pa
 
 import contextlib
 import os
+import re
 import resource
 import time
 from collections import defaultdict
@@ -23,6 +24,9 @@ SUPERVISOR_VARIABLE = "CARPRICE_SUPERVISOR"
 SUPERVISOR = "supervisor"
 TITLE_PREFIX = "carprice-"
 """Of the titles of the embedded servers, which overwrite their environment with it."""
+
+_NAME = re.compile(r"[a-z][a-z-]*(\.[A-Za-z0-9_-]+)?")
+"""Other texts name no process of the service, and may be no text for Prometheus."""
 
 _SETTLED_S = 10.0
 _PROC = Path("/proc")
@@ -98,7 +102,12 @@ class ProcessTable:
             if member is not None or now_ticks - each.started_ticks > _SETTLED_S * _TICKS_PER_S
         }
         names = {each.pid: member.name for each, member in found.items() if member is not None}
-        supervisors = {member.supervisor for member in found.values() if member is not None}
+        # Only a parent: the number may be that of another process by now, or in a container.
+        supervisors = {
+            member.supervisor
+            for each, member in found.items()
+            if member is not None and states[each.pid].parent == member.supervisor
+        }
         names |= {pid: SUPERVISOR for pid in supervisors if pid in states}
         for pid, state in states.items():
             if state.parent in supervisors and pid not in names and (name := _title(pid)):
@@ -110,9 +119,9 @@ class ProcessTable:
             return self._known[state.id]
         env = _environment(state.id.pid)
         name, supervisor = env.get(NAME_VARIABLE), env.get(SUPERVISOR_VARIABLE, "")
-        if not name or env.get(HOME_VARIABLE) != self.home:
+        if not name or not _NAME.fullmatch(name) or env.get(HOME_VARIABLE) != self.home:
             return None
-        return Membership(name, int(supervisor) if supervisor.isdigit() else 0)
+        return Membership(name, int(supervisor) if re.fullmatch(r"[0-9]{1,9}", supervisor) else 0)
 
 
 def _title(pid: int) -> str | None:

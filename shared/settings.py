@@ -430,7 +430,8 @@ class Settings:
     scrape_interval_s: int = setting(
         "SCRAPE_INTERVAL_S",
         15,
-        "How often the Prometheus of `make observe` asks and evaluates its rules.",
+        "How often the Prometheus of `make observe` asks and evaluates its rules; with more than "
+        "30, rules that look at a minute see nothing.",
         unit="s",
         minimum=1,
     )
@@ -438,7 +439,7 @@ class Settings:
         "METRICS_KEY_FILE",
         None,
         "File with an API key that the Prometheus of `make observe` sends; needed with "
-        "`METRICS_PUBLIC=off`.",
+        "`METRICS_PUBLIC=off` or `DEMO`.",
     )
     pushgateway_url: str = setting(
         "PUSHGATEWAY_URL", "", "Pushgateway to which workers push their metrics; empty: none."

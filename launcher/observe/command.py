@@ -21,7 +21,7 @@ from launcher.observe.configuration import (
 )
 from launcher.observe.programs import REDIS_EXPORTER, required_paths
 from launcher.output import Output
-from launcher.preflight import CannotStartError, check_port
+from launcher.preflight import CannotStartError, check_port, prepare_home
 from launcher.supervisor import CrashLoopError, Supervisor
 from launcher.up import json_option, no_events, report_events
 from launcher.watchdog import Watchdog, die_with_parent
@@ -62,16 +62,13 @@ def _children(settings: Settings) -> list[Child]:
     """
     prometheus, alertmanager = required_paths()
     exporters = _exporters(settings)
-    ports = {
-        "PROMETHEUS_PORT": settings.prometheus_port,
-        "ALERTMANAGER_PORT": settings.alertmanager_port,
-    }
-    if exporters:
-        ports["REDIS_EXPORTER_PORT"] = settings.redis_exporter_port
-    for variable, port in ports.items():
-        check_port(variable, LOCAL, port)
-    folder = settings.home / "observe"
     addresses = {server: env["LISTEN_ADDRESS"] for server, env in exporters.items()}
+    check_port("PROMETHEUS_PORT", LOCAL, settings.prometheus_port)
+    check_port("ALERTMANAGER_PORT", LOCAL, settings.alertmanager_port)
+    for address in addresses.values():
+        check_port("REDIS_EXPORTER_PORT", LOCAL, int(address.rpartition(":")[2]))
+    prepare_home(settings)
+    folder = settings.home / "observe"
     config = prometheus_configuration(settings, addresses)
     write_private(folder / "prometheus.yml", config)
     write_private(folder / "alertmanager.yml", alertmanager_configuration(os.environ))

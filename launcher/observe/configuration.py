@@ -11,6 +11,7 @@ from launcher.environment import CODE_ROOT
 from launcher.preflight import CannotStartError
 from launcher.readiness import local_address
 from shared.i18n.command import gettext as _
+from shared.i18n.command import os_reason
 from shared.settings import Settings
 
 MONITORING = CODE_ROOT / "monitoring"
@@ -23,6 +24,9 @@ def prometheus_configuration(settings: Settings, exporters: Mapping[str, str]) -
     Args:
         settings: with the ports of the service.
         exporters: addresses of the Redis exporters by the name of their server.
+
+    Raises:
+        CannotStartError: the file with the key of the API cannot be read.
     """
     jobs: dict[str, list[dict[str, Any]]] = {
         "carprice-api": [{"targets": [local_address(settings.host, settings.port)]}],
@@ -34,7 +38,7 @@ def prometheus_configuration(settings: Settings, exporters: Mapping[str, str]) -
     }
     interval = f"{settings.scrape_interval_s}s"
     key_file = settings.metrics_key_file
-    secret = {"authorization": {"credentials_file": str(key_file.absolute())}} if key_file else {}
+    secret = {"authorization": {"credentials_file": _readable(key_file)}} if key_file else {}
     config = {
         "global": {
             "scrape_interval": interval,
@@ -58,6 +62,19 @@ def prometheus_configuration(settings: Settings, exporters: Mapping[str, str]) -
         ],
     }
     return json.dumps(config, indent=2)  # which is YAML, too
+
+
+def _readable(key_file: Path) -> str:
+    """The path; Prometheus itself would tell only why the API seems to be down."""
+    try:
+        key_file.read_bytes()
+    except OSError as error:
+        raise CannotStartError(
+            _("{document}: cannot be read ({reason})").format(
+                document=f"METRICS_KEY_FILE={key_file}", reason=os_reason(error)
+            )
+        ) from None
+    return str(key_file.absolute())
 
 
 def alertmanager_configuration(environment: Mapping[str, str]) -> str:
@@ -91,8 +108,9 @@ def write_private(path: Path, text: str) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
+            os.fchmod(handle, 0o600)  # of a file that was there before
             file.write(text)
     except OSError as error:
         raise CannotStartError(
-            _("{path} cannot be written ({reason})").format(path=path, reason=error.strerror)
+            _("{path} cannot be written ({reason})").format(path=path, reason=os_reason(error))
         ) from None

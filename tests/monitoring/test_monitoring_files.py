@@ -187,7 +187,7 @@ def test_the_dashboards_are_generated_from_their_definition() -> None:
 
 def test_a_panel_that_needs_more_than_a_running_service_says_so() -> None:
     """Of an exporter that may be absent, or of sales, shadows, limits and other rare events."""
-    rare = re.compile(r"redis_|flower_|shadow_|outcome|sales_|drift_|key_|webhook_attempts")
+    rare = re.compile(r"\b(redis_|flower_|shadow_|outcomes?_|sales_|drift_|key_|webhook_attempts)")
     described = 0
     for path, text in dashboards():
         for panel in json.loads(text)["panels"]:

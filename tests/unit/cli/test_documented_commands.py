@@ -19,6 +19,7 @@ from tests.conftest import ROOT
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
     *sorted(ROOT.glob("client/**/*.md")),
 ]
 BLOCK = re.compile(r"^ *```(console|sh|bash|)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -16,6 +17,7 @@ from launcher.observe.configuration import (
     write_private,
 )
 from launcher.preflight import CannotStartError
+from scripts.ports import reserve_port
 from shared.settings import Settings
 
 
@@ -26,6 +28,9 @@ def jobs(settings: Settings, exporters: dict[str, str]) -> dict[str, Any]:
 
 def test_the_api_is_asked_at_its_port_and_with_its_key_only(tmp_path: Path) -> None:
     settings = Settings(port=9000, flower_port=9001, metrics_key_file=tmp_path / "key")
+    with pytest.raises(CannotStartError, match=r"METRICS_KEY_FILE=.*/key: cannot be read \(.+\)"):
+        jobs(settings, {})
+    (tmp_path / "key").write_text("secret")
     made = jobs(settings, {"broker": "127.0.0.1:9121"})
     assert made["carprice-api"]["static_configs"] == [{"targets": ["127.0.0.1:9000"]}]
     assert made["carprice-api"]["authorization"] == {"credentials_file": f"{tmp_path}/key"}
@@ -55,6 +60,9 @@ def test_passwords_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     write_private(path, "secret")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    path.chmod(0o644)
+    write_private(path, "another secret")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     blocked = tmp_path / "file"
     blocked.touch()
     with pytest.raises(CannotStartError, match="cannot be written"):
@@ -73,6 +81,31 @@ def test_sentinels_have_no_exporter_and_passwords_are_in_the_environment(
     found = command._exporters(settings)
     assert set(found) == {"cache"}
     assert found["cache"]["REDIS_ADDR"] == "redis://:secret@cache.example:6379/0"
+
+
+def test_the_port_of_each_exporter_must_be_free(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Settings(
+            home=tmp_path / "home",
+            prometheus_port=reserve_port(),
+            alertmanager_port=reserve_port(),
+            redis_exporter_port=port - 1,
+        )
+        with pytest.raises(CannotStartError, match=f"port {port} on 127.0.0.1"):
+            command._children(settings)
+    assert not settings.home.exists()
+
+
+def test_a_home_that_it_makes_is_private(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None if "exporter" in name else f"/{name}")
+    ports = {"prometheus_port": reserve_port(), "alertmanager_port": reserve_port()}
+    settings = Settings(home=tmp_path / "home", **ports)
+    command._children(settings)
+    assert stat.S_IMODE(settings.home.stat().st_mode) == 0o700
 
 
 def test_programs_under_other_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

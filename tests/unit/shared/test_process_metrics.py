@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from shared import process_figures
+from shared.metric_files import FOLDER_VARIABLE
+from shared.metrics import host_registry
 from shared.process_figures import (
     HOME_VARIABLE,
     NAME_VARIABLE,
@@ -25,9 +28,12 @@ WAIT = "; sys.stdin.read()"
 BURN = "import time\nwhile time.process_time() < 0.4: pass"
 
 
-def start(home: Path, name: str, code: str) -> "subprocess.Popen[bytes]":
+def start(
+    home: Path, name: str, code: str, supervisor: int | None = None
+) -> "subprocess.Popen[bytes]":
     """A process of a service, ready when this returns."""
-    env = {HOME_VARIABLE: str(home), NAME_VARIABLE: name, SUPERVISOR_VARIABLE: str(os.getpid())}
+    parent = str(supervisor or os.getpid())
+    env = {HOME_VARIABLE: str(home), NAME_VARIABLE: name, SUPERVISOR_VARIABLE: parent}
     process = subprocess.Popen(
         [sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -85,6 +91,48 @@ def test_a_child_belongs_to_the_process_that_started_it(tmp_path: Path) -> None:
     table = ProcessTable(str(tmp_path))
     wait_until(lambda: table.read()["bulk"].threads == 2, 10.0, "both processes")
     end(process)
+
+
+def test_only_a_parent_is_the_supervisor(tmp_path: Path) -> None:
+    """In a container the number is 1: that of the parent of all processes out here."""
+    process = start(tmp_path, "bulk", f"import sys; print(1, flush=True){WAIT}", supervisor=1)
+    assert set(ProcessTable(str(tmp_path)).read()) == {"bulk"}
+    end(process)
+
+
+def test_the_environment_of_a_process_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    first: list[int] = []
+    second: list[int] = []
+    for seen in (first, second):
+        monkeypatch.setattr(
+            process_figures, "_environment", lambda pid, to=seen: to.append(pid) or {}
+        )
+        generate_latest(host_registry())
+    assert 1 in first
+    assert 1 not in second
+
+
+@pytest.mark.parametrize("name", [b"b\xff.1", b'x"} 1', b"a b"])
+def test_a_name_that_is_none_does_not_stop_the_metrics(tmp_path: Path, name: bytes) -> None:
+    env: dict[bytes, bytes] = {
+        HOME_VARIABLE.encode(): os.fsencode(tmp_path),
+        NAME_VARIABLE.encode(): name,
+        SUPERVISOR_VARIABLE.encode(): "²".encode(),
+    }
+    code = "import sys; print(1, flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        registry = CollectorRegistry()
+        registry.register(ProcessCollector(str(tmp_path)))
+        assert b"process_threads{" not in generate_latest(registry)
+        end(process)
 
 
 @pytest.mark.usefixtures("worker")
