@@ -52,7 +52,7 @@ def webhooks() -> None:
 def list_webhooks(*, states: str | None, limit: int, as_json: bool) -> None:
     """List webhooks that are not delivered: id, state, event, receiver, attempts, last outcome.
 
-    Those that only a newer release can read have the state newer-release: it sends them when it
+    Those that only a newer release can read have the state `newer-release`: it sends them when it
     starts, or with its command `replay`. Of addresses only scheme, host and port are shown.
     """
     with _store() as store:

@@ -57,7 +57,8 @@ def worker(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
 @pytest.mark.usefixtures("worker")
 def test_a_process_has_its_memory_files_and_threads(tmp_path: Path) -> None:
     figures = ProcessTable(str(tmp_path)).read()
-    assert set(figures) == {"interactive.2", SUPERVISOR}
+    # Earlier tests of this process may have started embedded servers, which are its children.
+    assert set(figures) - {"broker", "cache"} == {"interactive.2", SUPERVISOR}
     one = figures["interactive.2"]
     assert 1_000_000 < one.resident_bytes < 100_000_000
     assert 23 <= one.open_files < 40

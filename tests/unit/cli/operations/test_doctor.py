@@ -111,7 +111,7 @@ def test_a_new_home_on_a_small_disk_without_servers(tmp_path: Path) -> None:
     env = os.environ | {
         "HOME_HERE": str(tmp_path), "CARPRICE_HOME": str(tmp_path), "PORT": "1",
         "MODELS_PATH": str(tmp_path / "models"), "REDIS_URL": NOWHERE, "CACHE_URL": NOWHERE,
-        "LC_ALL": "C.UTF-8",
+        "NUMBA_CACHE_DIR": str(tmp_path / "numba"), "LC_ALL": "C.UTF-8",
     }  # fmt: skip
     done = subprocess.run(
         [*(unshare_command() or ()), "bash", "-c", script],
