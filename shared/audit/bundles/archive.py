@@ -62,7 +62,7 @@ def archive_before(place: LogPlace, day: str, archive: Path, checkpoints: Checkp
 def _remove_unfinished(archive: Path) -> None:
     """Delete what a process that was killed has left; the caller holds the lock."""
     for path in archive.glob(f".{BUNDLE_PREFIX}*"):
-        shutil.rmtree(path)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _remove(

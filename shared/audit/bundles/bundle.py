@@ -176,6 +176,14 @@ def _stream(path: Path, mode: Literal["rb", "wb"], name: str) -> IO[bytes]:
     return path.open(mode) if name.endswith(".tar") else gzip.open(path, mode)  # type: ignore[return-value]
 
 
+def _plain_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The files and folders of an archive; a bundle has nothing else."""
+    for member in archive:
+        if not (member.isreg() or member.isdir()):
+            raise tarfile.TarError(f"{member.name}: no file")
+        yield member
+
+
 @contextlib.contextmanager
 def opened(bundle: Path) -> Iterator[BundlePlace]:
     """The log of a bundle, a folder or a tar file, which is unpacked meanwhile.
@@ -193,7 +201,7 @@ def opened(bundle: Path) -> Iterator[BundlePlace]:
                     _stream(bundle, "rb", bundle.name) as stream,
                     tarfile.open(fileobj=stream, mode="r|") as archive,
                 ):
-                    archive.extractall(folder, filter="data")
+                    archive.extractall(folder, _plain_members(archive), filter="data")
             except (tarfile.TarError, EOFError, zlib.error, zstandard.ZstdError) as error:
                 raise CheckpointError(f"{bundle}: {error}") from error
         if not (folder / LOG_FOLDER).is_dir():
