@@ -1,7 +1,7 @@
 """`carprice audit query`: searches the audit log, and finds figures of many records."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import click
 from cli.audit.failures import failures_reported
 from cli.shell.options import json_option
 from shared.audit.columns.names import FIGURE_NAMES, GROUPS, KINDS, NUMBERS, STATUSES
+from shared.domain.clock import DAY_S
 from shared.i18n.catalogue import mark
 from shared.i18n.command import gettext as _
 
@@ -122,7 +123,7 @@ def time_span(day: str | None, start: str | None, end: str | None) -> tuple[floa
         if start or end:
             raise click.UsageError(_("give either --day or --from and --to"))
         first = datetime.combine(as_day("--day", day), datetime.min.time(), UTC)
-        return first.timestamp(), (first + timedelta(days=1)).timestamp()
+        return first.timestamp(), first.timestamp() + DAY_S
     first_at = _as_time("--from", start).timestamp() if start else 0.0
     return first_at, _as_time("--to", end).timestamp() if end else float("inf")
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, parquet
 
-from shared.audit.columns.spans import line_at
+from shared.audit.columns.log import LogColumns
+from shared.audit.columns.schema import no_records
 from shared.blobs.local import temporary_file
 
 BLOCK_ROWS = 10_000
@@ -21,26 +22,28 @@ _GAP = "  "
 
 
 class Counted:
-    """Tables, and how many records they had."""
+    """Tables, one at least, and how many records they had."""
 
     def __init__(self, tables: Iterable[pa.Table]) -> None:
         self._tables = tables
         self.records = 0
 
     def __iter__(self) -> Iterator[pa.Table]:
-        """The tables."""
+        """The tables; without any, one that has the columns."""
         for table in self._tables:
             self.records += len(table)
             yield table
+        if not self.records:
+            yield no_records()
 
 
 def newest(tables: Iterable[pa.Table], limit: int) -> pa.Table:
-    """The records with the latest times, the latest first; without columns if there are none."""
+    """The records with the latest times, the latest first."""
     kept: pa.Table | None = None
     for table in tables:
         both = table if kept is None else pa.concat_tables([kept, table]).unify_dictionaries()
         kept = both.sort_by([("at", "descending")]).slice(0, limit)
-    return pa.table({}) if kept is None else kept
+    return no_records() if kept is None else kept
 
 
 def write(tables: Iterator[pa.Table], options: dict[str, Any], shown: Sequence[str] = ()) -> None:
@@ -64,12 +67,11 @@ def write(tables: Iterator[pa.Table], options: dict[str, Any], shown: Sequence[s
         _write_table([row for table in plain for row in table.to_pylist()], shown)
 
 
-def write_lines(tables: Iterable[pa.Table], folder: Path) -> None:
+def write_lines(tables: Iterable[pa.Table], log: LogColumns) -> None:
     """Write the lines of the log from which the records were read."""
-    output = sys.stdout.buffer
     for table in tables:
-        for record in table.select(["file", "offset"]).to_pylist() if len(table) else ():
-            output.write(line_at(folder / record["file"], record["offset"]))
+        if len(table):
+            sys.stdout.buffer.writelines(log.lines(table))
 
 
 def _plain(table: pa.Table) -> pa.Table:

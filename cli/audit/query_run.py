@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -51,7 +50,7 @@ def run_query(
         query_output.write(iter([table.slice(0, options["limit"])]), options)
         count = len(table)
     else:
-        count = _write_records(options, place.folder, _tables(log, hosts, selection, COLUMNS))
+        count = _write_records(options, log, _tables(log, hosts, selection, COLUMNS))
     _report(log, hosts)
     if not count and selection.valuation_id is not None:
         text = _("no record of {id} was found").format(id=selection.valuation_id)
@@ -81,14 +80,14 @@ def _tables(
             hosts.faults.append(_("other hosts: {reason}").format(reason=error))
 
 
-def _write_records(options: dict[str, Any], folder: Path, tables: Iterator[pa.Table]) -> int:
+def _write_records(options: dict[str, Any], log: LogColumns, tables: Iterator[pa.Table]) -> int:
     """Write records; return how many were found."""
     counted = query_output.Counted(tables)
     is_table = not any(options[name] for name in ("as_json", "as_csv", "as_lines", "parquet"))
     limit = options["limit"] or (TABLE_RECORDS if is_table else None)
     found = iter([query_output.newest(counted, limit)]) if limit else iter(counted)
     if options["as_lines"]:
-        query_output.write_lines(found, folder)
+        query_output.write_lines(found, log)
     else:
         query_output.write(found, options, SHOWN)
     if is_table and not options["limit"] and counted.records > TABLE_RECORDS:

@@ -50,10 +50,11 @@ def erase_caller(folder: Path, caller: str, before: str, checkpoints: Checkpoint
         raise CheckpointError("; ".join(report.faults))
     count = 0
     for path in paths:
+        forget_columns(folder, _day_of(path))  # if it is killed now, no columns have the records
         if erased := _erase(path, caller, checkpoints):
             count += erased
             forget_sums(folder, _day_of(path), path.name)
-            forget_columns(folder, _day_of(path))
+            forget_columns(folder, _day_of(path))  # a query may have made some meanwhile
             if path.name.startswith(OUTCOMES_PREFIX):
                 empty_sales_index(folder)
     fsync_folder(folder)

@@ -4,13 +4,13 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from shared.audit.chain import OUTCOMES_PREFIX, PREDICTIONS_PREFIX, day_of, file_pattern
-from shared.audit.checkpoints import Checkpoints
+from shared.audit.checkpoints import Checkpoints, complete_entry
 from shared.audit.columns.places import forget_columns_before
-from shared.audit.inventory import Entry, Kind
+from shared.audit.inventory import Entry, Inventory, Kind
 from shared.audit.sales_index import empty_sales_index
 from shared.audit.sums import SUMS_FOLDER
 from shared.domain.clock import DAY_S, Clock
@@ -72,40 +72,68 @@ class AuditRetention:
             self._archiving = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
 
-def remove_before(folder: Path, day: str, checkpoints: Checkpoints) -> int:
+def remove_before(
+    folder: Path, day: str, checkpoints: Checkpoints, archived: Mapping[str, int] | None = None
+) -> int:
     """Delete the files of all days before `day` (`YYYY-MM-DD`); return how many.
 
-    The inventory says so first: after a crash in between the rest is deleted by the next call.
+    The inventory says so first, and lists the files until they are gone: after a crash in between
+    the rest is verified, archived and deleted as if nothing had happened.
+
+    Args:
+        folder: the audit log.
+        day: the first that stays.
+        checkpoints: of the log.
+        archived: sizes of the files that may be deleted, by name: others have come, or were
+            written, since; None: all.
 
     Raises:
         OSError: the disk refuses.
         CheckpointError: the inventory cannot be read, or its key is missing.
     """
     paths = [path for path in folder.glob("*.jsonl") if _is_before(path, day)]
+    if archived is not None:
+        paths = [path for path in paths if archived.get(path.name) == complete_entry(path).size]
+    _forget_derived(folder, day)
     if not paths:
         return 0
     with checkpoints.locked() as inventory:
-        entries = inventory.read()
-        kept = [
-            entry
-            for entry in entries
-            if entry.kind is not Kind.REMOVED_BEFORE
-            and (entry.file is None or not _is_before(Path(entry.file.name), day))
-        ]
-        # The entries of deleted files are dropped, so that the inventory does not grow for ever.
-        inventory.create([*kept, Entry(Kind.REMOVED_BEFORE, time.time(), day=day)])
+        inventory.read()  # what was changed is not added to
+        inventory.append([Entry(Kind.REMOVED_BEFORE, time.time(), day=day)])
     for path in paths:
         path.unlink(missing_ok=True)
         checkpoints.forget(path.name)
     if any(path.name.startswith(OUTCOMES_PREFIX) for path in paths):
         empty_sales_index(folder)
+    _forget_derived(folder, day)  # a query may have made columns meanwhile
+    with checkpoints.locked() as inventory:
+        _drop_entries(inventory, folder, day)
+    log.info("audit_days_deleted", before=day, files=len(paths))
+    return len(paths)
+
+
+def _forget_derived(folder: Path, day: str) -> None:
+    """Delete what was made of the records of earlier days."""
     forget_columns_before(folder, day)
     for sums in (folder / SUMS_FOLDER).glob("*.ndjson"):
         if sums.stem < day:
             with contextlib.suppress(FileNotFoundError):
                 sums.unlink()
-    log.info("audit_days_deleted", before=day, files=len(paths))
-    return len(paths)
+
+
+def _drop_entries(inventory: Inventory, folder: Path, day: str) -> None:
+    """Drop the entries of deleted files, so that the inventory does not grow for ever."""
+    kept, removed = [], day
+    for entry in inventory.read():
+        if entry.kind is Kind.REMOVED_BEFORE:
+            removed = max(removed, entry.day)
+        elif (
+            entry.file is None
+            or not _is_before(Path(entry.file.name), day)
+            or (folder / entry.file.name).exists()
+        ):
+            kept.append(entry)
+    inventory.create([*kept, Entry(Kind.REMOVED_BEFORE, time.time(), day=removed)])
 
 
 def _is_before(path: Path, day: str) -> bool:

@@ -44,8 +44,13 @@ _FILE = file_pattern(PREDICTIONS_PREFIX, OUTCOMES_PREFIX)
 class Exported(NamedTuple):
     """What a bundle contains."""
 
-    files: int
+    entries: tuple[FileEntry, ...]
     records: int
+
+    @property
+    def files(self) -> int:
+        """How many."""
+        return len(self.entries)
 
 
 class BundlePlace(NamedTuple):
@@ -100,9 +105,14 @@ def _write(place: LogPlace, first_day: str, last_day: str, work: Path) -> Export
     (work / LOG_FOLDER).mkdir()
     names = {path.name for path in place.folder.iterdir()}
     days = {name: match[1] for name in names if (match := _FILE.fullmatch(name))}
-    missing = [name for name in expected.missing(names) if first_day <= _day(name) <= last_day]
+    missing = [
+        name
+        for name in expected.missing(names)
+        if first_day <= _day(name) <= last_day and not (place.folder / name).exists()
+    ]
     report.faults += [_("{name}: the file was removed").format(name=name) for name in missing]
-    entries, records = [], 0
+    entries: list[FileEntry] = []
+    records = 0
     for name in sorted(name for name, day in days.items() if first_day <= day <= last_day):
         entry, count = _copy(place.folder / name, expected, work / LOG_FOLDER / name, report)
         entries.append(entry)
@@ -110,7 +120,7 @@ def _write(place: LogPlace, first_day: str, last_day: str, work: Path) -> Export
     if report.faults:
         raise CheckpointError("\n".join(report.faults))
     _write_inventory(work / CHECKPOINTS_FOLDER, key, entries, first_day)
-    return Exported(len(entries), records)
+    return Exported(tuple(entries), records)
 
 
 def _copy(
@@ -145,20 +155,17 @@ def _day(name: str) -> str:
 
 
 def _pack(work: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.tmp")
-    try:
-        temporary.touch(0o600)
-        with (
-            _stream(temporary, "wb", target.name) as stream,
-            tarfile.open(fileobj=stream, mode="w|") as archive,
-        ):
-            for name in (LOG_FOLDER, CHECKPOINTS_FOLDER):
-                archive.add(work / name, name)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.rename(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    packed = work / "packed"
+    packed.touch(0o600)
+    with (
+        _stream(packed, "wb", target.name) as stream,
+        tarfile.open(fileobj=stream, mode="w|") as archive,
+    ):
+        for name in (LOG_FOLDER, CHECKPOINTS_FOLDER):
+            archive.add(work / name, name)
+    with packed.open("rb") as written:
+        os.fsync(written.fileno())
+    packed.rename(target)
 
 
 def _stream(path: Path, mode: Literal["rb", "wb"], name: str) -> IO[bytes]:
@@ -167,6 +174,14 @@ def _stream(path: Path, mode: Literal["rb", "wb"], name: str) -> IO[bytes]:
         found: IO[bytes] = zstandard.open(path, mode)
         return found
     return path.open(mode) if name.endswith(".tar") else gzip.open(path, mode)  # type: ignore[return-value]
+
+
+def _plain_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The files and folders of an archive; a bundle has nothing else."""
+    for member in archive:
+        if not (member.isreg() or member.isdir()):
+            raise tarfile.TarError(f"{member.name}: no file")
+        yield member
 
 
 @contextlib.contextmanager
@@ -186,7 +201,7 @@ def opened(bundle: Path) -> Iterator[BundlePlace]:
                     _stream(bundle, "rb", bundle.name) as stream,
                     tarfile.open(fileobj=stream, mode="r|") as archive,
                 ):
-                    archive.extractall(folder, filter="data")
+                    archive.extractall(folder, _plain_members(archive), filter="data")
             except (tarfile.TarError, EOFError, zlib.error, zstandard.ZstdError) as error:
                 raise CheckpointError(f"{bundle}: {error}") from error
         if not (folder / LOG_FOLDER).is_dir():

@@ -1,9 +1,11 @@
 """Makes parts of spans, in processes of low priority if there is much to read."""
 
+import contextlib
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,12 +82,18 @@ def _outcomes(
         multiprocessing.get_context("spawn"),
         _be_modest,
     )
-    with processes:
+    left = dict.fromkeys(plans)
+    # A process that was killed, as for want of memory, ends all: the lines are then read here.
+    with processes, contextlib.suppress(BrokenProcessPool):
         jobs: dict[Future[Part | None], PartPlan] = {
             processes.submit(make_part, folder, plan, key): plan for plan in plans
         }
         for job in as_completed(jobs):
-            yield jobs[job], job.result()
+            part = job.result()
+            del left[jobs[job]]
+            yield jobs[job], part
+    for plan in left:
+        yield plan, None
 
 
 def _be_modest() -> None:

@@ -14,6 +14,8 @@ from shared.domain.clock import DAY_S
 
 MAX_TABLE = 1 << 22
 """Most combinations of values that are counted in a table; more are sorted."""
+MAX_COMBINED = (1 << 63) - 1
+"""Most combinations that have a number; of more, those that occur are numbered first."""
 
 Numbers: TypeAlias = npt.NDArray[np.float64]
 _Codes: TypeAlias = npt.NDArray[np.integer[Any]]
@@ -89,9 +91,8 @@ def _with_day(table: pa.Table, groups: Sequence[str]) -> pa.Table:
 
 def _codes(table: pa.Table, groups: Sequence[str]) -> tuple[_Codes, dict[str, pa.Array]]:
     """The number of the group of each record, and the values of each group."""
-    combined: _Codes | None = None
-    values: list[pa.Array] = []
-    sizes: list[int] = []
+    combined: _Codes = np.zeros(len(table), np.uint8)
+    digits: list[_Digit] = []
     for name in groups:
         column = table[name]
         if name not in TEXTS:
@@ -101,18 +102,39 @@ def _codes(table: pa.Table, groups: Sequence[str]) -> tuple[_Codes, dict[str, pa
             column = column.chunk(0)
         known = len(column.dictionary)
         numbers = column.indices.fill_null(known).to_numpy(zero_copy_only=False)
-        combined = numbers if combined is None else combined * np.int64(known + 1) + numbers
-        values.append(pa.concat_arrays([column.dictionary, pa.nulls(1, column.dictionary.type)]))
-        sizes.append(known + 1)
-    if combined is None:
-        combined = np.zeros(len(table), np.uint8)
-    present, codes = _numbered(combined, math.prod(sizes))
-    keys: dict[str, pa.Array] = {}
-    rest = present
-    for name, known_values, size in reversed(list(zip(groups, values, sizes, strict=True))):
-        keys[name] = known_values.take(pa.array(rest % size))
-        rest = rest // size
+        if _count(digits) * (known + 1) > MAX_COMBINED:
+            present, combined = np.unique(combined, return_inverse=True)
+            digits = [_Digit(_values(digits, present), len(present))]
+        combined = combined * np.int64(known + 1) + numbers if digits else numbers
+        values = pa.concat_arrays([column.dictionary, pa.nulls(1, column.dictionary.type)])
+        digits.append(_Digit({name: values}, known + 1))
+    present, codes = _numbered(combined, _count(digits))
+    keys = _values(digits, present)
     return codes, {name: keys[name] for name in groups}
+
+
+class _Digit(NamedTuple):
+    """A place of a number that stands for the values of several columns."""
+
+    values: dict[str, pa.Array]
+    """By name of the column; the last one is missing."""
+    size: int
+
+
+def _count(digits: Sequence[_Digit]) -> int:
+    """How many numbers have these digits."""
+    return math.prod(digit.size for digit in digits)
+
+
+def _values(digits: Sequence[_Digit], numbers: _Codes) -> dict[str, pa.Array]:
+    """The values for which numbers stand."""
+    found: dict[str, pa.Array] = {}
+    rest = numbers
+    for digit in reversed(digits):
+        places = pa.array(rest % digit.size)
+        found |= {name: values.take(places) for name, values in digit.values.items()}
+        rest = rest // digit.size
+    return found
 
 
 def _numbered(numbers: _Codes, count: int) -> tuple[_Codes, _Codes]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from shared.audit.chain import ChainVerifier
+from shared.audit.chain import PREDICTIONS_PREFIX, ChainVerifier
 from shared.audit.columns.log import selected
 from shared.audit.columns.schema import Lines, table_of
 from shared.audit.columns.selection import Selection
@@ -40,6 +40,7 @@ class HostColumns:
         self._objects = objects
         self._own = host_id_of(folder)
         self._taken = set(own_files)
+        self._repeated: set[str] = set()
         self.faults: list[str] = []
 
     def read(self, selection: Selection, names: Sequence[str]) -> Iterator[pa.Table]:
@@ -48,17 +49,29 @@ class HostColumns:
         Raises:
             OSError: the store is unreachable, or a document is damaged.
         """
-        for host, title in sorted(self._document(HOSTS_DOCUMENT).items()):
+        hosts = sorted(self._document(HOSTS_DOCUMENT).items())
+        if any(host != self._own for host, _ in hosts):
+            self._repeated = self._repeated_here(selection)
+        for host, title in hosts:
             if host != self._own:
                 yield from self._read_host(host, title, selection, names)
+
+    def _repeated_here(self, selection: Selection) -> set[str]:
+        """The records of this host that another one has, too: they are counted here."""
+        days = self._document(days_document(self._own))
+        meant = [day for day in days if selection.may_be_in_file(PREDICTIONS_PREFIX, day)]
+        return {mark for day in meant for mark in self._manifest(self._own, day).repeated_ids}
+
+    def _manifest(self, host: str, day: str) -> DayManifest:
+        found = self._objects.read(day_document(host, day))
+        return DayManifest.decode(found.content) if found else DayManifest()
 
     def _read_host(
         self, host: str, title: str, selection: Selection, names: Sequence[str]
     ) -> Iterator[pa.Table]:
         for day in sorted(self._document(days_document(host))):
-            found = self._objects.read(day_document(host, day))
-            manifest = DayManifest.decode(found.content) if found else DayManifest()
-            repeated = pa.array(sorted(manifest.repeated_ids), pa.string())
+            manifest = self._manifest(host, day)
+            repeated = pa.array(sorted(manifest.repeated_ids | self._repeated), pa.string())
             for copy in manifest.files.values():
                 if copy.name in self._taken or not selection.may_be_in_file(copy.name, day):
                     continue

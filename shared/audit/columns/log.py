@@ -13,7 +13,7 @@ from shared.audit.chain import OUTCOMES_PREFIX
 from shared.audit.columns.names import COLUMNS
 from shared.audit.columns.parts import Part
 from shared.audit.columns.selection import Selection
-from shared.audit.columns.spans import NotProvenError, Span, tables
+from shared.audit.columns.spans import NotProvenError, Span, line_at, tables
 from shared.audit.file_state import CheckpointError
 from shared.audit.verification import ExpectedFiles, Report, verify_file
 from shared.i18n.command import gettext as _
@@ -42,6 +42,7 @@ class LogColumns:
     """The faults that were found."""
     expected: ExpectedFiles | None = None
     """What inventory and checkpoints say; None: there are none."""
+    _whole: dict[str, bool] = dataclasses.field(default_factory=dict)
 
     def read(self, selection: Selection, names: Sequence[str]) -> Iterator[pa.Table]:
         """The columns of the records that are meant, in the order of the files.
@@ -76,6 +77,31 @@ class LogColumns:
             for table in from_span(span):
                 self.uncovered += len(table)
                 yield table
+
+    def lines(self, records: pa.Table) -> Iterator[bytes]:
+        """The lines of records, of files that are whole: columns do not show later changes.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        for record in records.select(["id", "file", "offset"]).to_pylist():
+            name, start = record["file"], f'{{"id":"{record["id"]}",'.encode()
+            if not self._is_whole(name):
+                continue
+            line = line_at(self.folder / name, record["offset"])
+            if line.startswith(start):
+                yield line
+            else:  # records were deleted meanwhile, and others stand there
+                self._whole[name] = False
+                self.blame(name)
+
+    def _is_whole(self, name: str) -> bool:
+        """Whether a file has no fault now; it is reported once."""
+        if name not in self._whole:
+            before = len(self.report.faults)
+            verify_file(self.folder / name, self.expected, self.report)
+            self._whole[name] = len(self.report.faults) == before
+        return self._whole[name]
 
     @property
     def names(self) -> set[str]:

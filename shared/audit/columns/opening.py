@@ -89,7 +89,7 @@ class _Opening:
 
     def _report_missing(self, present: set[str]) -> None:
         for name in self._expected.missing(present) if self._expected else ():
-            if self._is_meant(name):
+            if self._is_meant(name) and not (self._place.folder / name).exists():
                 self._found.report.add(_("{name}: the file was removed").format(name=name))
 
     def _make(self, to_make: dict[tuple[str, bool], list[Span]], key: bytes) -> None:

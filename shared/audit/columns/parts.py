@@ -169,7 +169,8 @@ def _give_to_owner(path: Path, folder: Path) -> None:
     """Let the service delete what the superuser has made."""
     if os.geteuid() == 0:
         owner = folder.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
+        # Who may write the log must not be given what a link in it leads to.
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _write_groups(file: Any, tables: Iterable[pa.Table]) -> list[Bounds]:

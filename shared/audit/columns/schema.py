@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
 from shared.audit.chain import OUTCOMES_PREFIX
-from shared.audit.columns.names import COLUMNS, TEXTS
+from shared.audit.columns.names import COLUMNS, NUMBERS, TEXTS
 
 _TEXT, _NUMBER = pa.string(), pa.float64()
 _FEATURES = {
@@ -67,6 +67,13 @@ def table_of(lines: Lines) -> pa.Table:
     }
     table = pa.table({name: columns[name] for name in COLUMNS})
     return with_dictionaries(table)
+
+
+def no_records() -> pa.Table:
+    """A table with all columns and without records."""
+    types = dict.fromkeys(TEXTS, _TEXT) | dict.fromkeys((*NUMBERS, "at"), _NUMBER)
+    types |= {"id": _TEXT, "cached": pa.bool_(), "offset": pa.int64()}
+    return with_dictionaries(pa.schema([(name, types[name]) for name in COLUMNS]).empty_table())
 
 
 def with_dictionaries(table: pa.Table) -> pa.Table:

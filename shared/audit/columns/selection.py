@@ -64,8 +64,11 @@ class Selection:
 
     def may_be_in_file(self, name: str, day: str) -> bool:
         """Whether a file of the log may have such records, by its name and day."""
-        first = date.fromisoformat(day)
-        last = first + timedelta(days=BATCH_DAYS if is_batch(name) else 1)
+        try:
+            first = date.fromisoformat(day)
+            last = first + timedelta(days=BATCH_DAYS if is_batch(name) else 1)
+        except (OverflowError, ValueError):  # no process has made it, which is reported
+            return True
         return self.start < _unix(last) + DAY_S and self.end > _unix(first) - DAY_S
 
     def mask(self, table: pa.Table) -> Mask | None:

@@ -165,6 +165,8 @@ class AuditCopier:
             OSError: the store is unreachable.
             StateConflict: somebody else has written them.
         """
+        if self._days is None:
+            self._read_own()
         manifest, etag = self._manifests[day]
         content = manifest.encode()
         self._manifests.pop(day)  # read again if anything goes wrong

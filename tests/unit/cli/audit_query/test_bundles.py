@@ -187,6 +187,16 @@ def test_the_retention_starts_a_process_that_archives(log, monkeypatch):
     assert len(list(log.folder.glob("*.jsonl"))) == 1
 
 
+def test_an_archive_with_links_is_refused(log, tmp_path):
+    evil = tmp_path / "evil.tar"
+    with tarfile.open(evil, "w") as archive:
+        link = tarfile.TarInfo("audit")
+        link.type, link.linkname = tarfile.SYMTYPE, "audit-checkpoints"
+        archive.addfile(link)
+    done = run(log, "verify", str(evil))
+    assert (done.exit_code, "audit: no file" in done.stderr) == (1, True)
+
+
 def test_an_archive_that_leaves_its_folder_is_refused(log, tmp_path):
     evil = tmp_path / "evil.tar"
     with tarfile.open(evil, "w") as archive:

@@ -9,6 +9,7 @@ from cli.audit.commands import audit
 from shared.audit.erasure import erase_caller
 from shared.audit.hosts import copied_sums
 from shared.audit.hosts.manifests import DayManifest, day_document, part_name
+from shared.audit.hosts.takeovers import note_takeover
 from shared.domain.clock import DAY_S
 from tests.audit_queries import segment_of
 from tests.audit_segments import write_segment
@@ -57,6 +58,24 @@ def test_a_segment_that_two_hosts_have_is_found_once(hosts, query):
         host.checkpoints.list_files(list(host.folder.glob("*.jsonl")))
     exchange(*hosts)
     assert len(rows(query())) == 7
+
+
+@pytest.mark.parametrize("asked", ["that came back", "that is alive"])
+def test_a_record_that_another_host_had_to_write_is_counted_once(hosts, car, query, asked):
+    first, second = hosts
+    silent, other = (first, second) if asked == "that came back" else (second, first)
+    first.answer(car)
+    second.answer(car)
+    exchange(*hosts)
+    made = silent.answer(car)
+    other.answer(car, made)
+    note_takeover(first.objects, silent.exchange.host, {made}, other.exchange.host)
+    silent.restart()
+    exchange(*hosts)
+    exchange(*hosts)
+    assert len(rows(query("--id", made))) == 1
+    assert len(rows(query())) == 3
+    assert [host.figures()["total_predictions"] for host in hosts] == [3, 3]
 
 
 def test_records_that_a_host_deleted_are_found_nowhere(hosts, car, query, monkeypatch):
