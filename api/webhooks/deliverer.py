@@ -250,7 +250,9 @@ class WebhookDeliverer:
             self._give_up(claimed, delivery)
             return
         is_down = attempt.outcome.is_down
-        pause_s = min(attempt.retry_after_s, LONGEST_PAUSE_S) if is_down else 0.0
+        # A longer pause of the receiver would outlast the next attempt.
+        longest_s = min(LONGEST_PAUSE_S, LONGEST_WISH * left_s)
+        pause_s = min(attempt.retry_after_s, longest_s) if is_down else 0.0
         self._store.retry(claimed, delivery, due, is_down=is_down, pause_s=pause_s)
 
     def _give_up(self, claimed: Claimed, delivery: Delivery) -> None:
