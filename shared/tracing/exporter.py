@@ -26,6 +26,9 @@ from shared.tracing.encoding import encode_request
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 """Pause after a failed export; it doubles with each failure."""
 
+WARN_INTERVAL_S = 60.0
+"""Shortest time between two lines of the log about spans that were dropped for want of space."""
+
 FLUSH_S = 2.0
 """Longest time for which a process that stops waits for its last export."""
 
@@ -81,6 +84,7 @@ class SpanExporter:
         self._is_stopping = False
         self._is_failing = False
         self._dropped = 0
+        self._warn_at = 0.0
 
     def add(self, span: Span) -> None:
         """Keep an ended span; never blocks."""
@@ -167,6 +171,9 @@ class SpanExporter:
             self._is_failing = False
             log.info("traces_exported_again", dropped=self._dropped)
         elif self._dropped:
+            if time.monotonic() < self._warn_at:
+                return
+            self._warn_at = time.monotonic() + WARN_INTERVAL_S
             log.warning("traces_dropped", dropped=self._dropped)
         self._dropped = 0
 

@@ -117,8 +117,12 @@ def test_a_collector_that_closes_idle_connections_is_no_failure(collector):
 
 
 def test_a_failing_round_and_a_span_that_cannot_be_encoded_end_nothing(collector):
+    rounds = []
+
     def fail():
-        raise ValueError
+        rounds.append(1)
+        if len(rounds) == 1:
+            raise ValueError
 
     exporter = SpanExporter(
         read_configuration("api", {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **QUICK}), fail
@@ -132,6 +136,19 @@ def test_a_failing_round_and_a_span_that_cannot_be_encoded_end_nothing(collector
         add(exporter)
         wait_until(lambda: collector.spans)
         wait_until(lambda: "traces_dropped" in events(logs))
+
+
+def test_spans_without_space_are_counted_in_few_lines(collector):
+    exporter = exporter_to(
+        collector.url, OTEL_BSP_MAX_QUEUE_SIZE="1", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="1"
+    )
+    with capture_logs() as logs:
+        for sent in (1, 2, 3):
+            add(exporter, 200)
+            wait_until(lambda: len(collector.spans) >= sent)  # noqa: B023 - called here
+        wait_until(lambda: logs)
+    assert events(logs) == ["traces_dropped"]
+    assert logs[0]["dropped"] > 0
 
 
 def test_an_absent_collector_is_logged_once():
