@@ -41,6 +41,8 @@ class Collector:
     """What it answers."""
     hangs: bool = False
     """Whether it answers only once it is stopped."""
+    hangs_up: bool = False
+    """Whether it closes the connection after each answer, without saying so."""
     spans: list[ReceivedSpan] = field(default_factory=list)
     requests: list[dict[str, str]] = field(default_factory=list)
     """The headers of each request, in lower case."""
@@ -84,6 +86,7 @@ def running_collector() -> Iterator[Collector]:
             self.send_response(collector.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
+            self.close_connection = collector.hangs_up
 
         def log_message(self, *_: Any) -> None:
             """Print nothing."""

@@ -129,12 +129,14 @@ class JobContents:
         return kept.body
 
     def _dump(self, job: Job, position: QueuePosition | None, form: Representation) -> JobBody:
+        is_kept = job.state.is_terminal
+        # Before the body: a model that becomes known meanwhile has it made again.
+        models = {each: self._identity(each) for each in _versions(job)} if is_kept else {}
         content = self._json(job, position, form)
         body = JobBody(
             job.state, job.done, job.attempts, job.cancel_requested, content, _etag(content)
         )
-        if job.state.is_terminal:
-            models = {version: self._identity(version) for version in _versions(job)}
+        if is_kept:
             key = _key(job.id, job.state, job.finished_at, form)
             self._kept.put(key, _Kept(body, models), len(content))
         return body

@@ -16,6 +16,7 @@ UNTRACED = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 """Probes, which would be most of the traces of an idle service."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
+NO_PARENT = b"-"
 REQUEST_ID = b"x-request-id"
 REQUEST_ID_MAX_BYTES = 128
 ROUTE = "http.route"
@@ -58,8 +59,8 @@ class TracedApplication:
         traceparent = request_id = b""
         for name, value in scope["headers"]:
             if name == b"traceparent":
-                # Two of them name no parent.
-                traceparent = b"" if traceparent else value
+                # Several of them name no parent.
+                traceparent = NO_PARENT if traceparent else value
             elif name == REQUEST_ID:
                 request_id = value
         method = scope["method"] if scope["method"] in METHODS else "other"

@@ -36,6 +36,9 @@ PLACES, PLACES_OF_CALLER, PLACES_OF_RECEIVER = 64, 16, 4
 POLL_INTERVAL_S = 0.2
 BROKER_RETRY_S = 1.0
 EXPIRY_INTERVAL_S, EXPIRY_MAX = 5.0, 500
+PUT_BACK_INTERVAL_S = 60.0
+"""Senders of an earlier release may still set aside what this one can read."""
+
 FIRST_DELAY_S, DELAY_FACTOR, LONGEST_DELAY_S = 5.0, 3.0, 7200.0
 LONGEST_WISH = 0.5
 """A `Retry-After` is respected up to this part of the time that a webhook has left: the next
@@ -102,7 +105,7 @@ class WebhookDeliverer:
         self._under_way: dict[asyncio.Task[None], Claimed] = {}
         self._wake = asyncio.Event()
         self._expire_at = 0.0
-        self._has_begun = False
+        self._put_back_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; what is under way then is finished."""
@@ -127,9 +130,9 @@ class WebhookDeliverer:
             await asyncio.wait(self._under_way)
 
     async def _round(self) -> None:
-        if not self._has_begun:  # this may be the release that can read them
+        if time.monotonic() >= self._put_back_at:
             await _in_thread(self._store.aside.put_back)
-            self._has_begun = True
+            self._put_back_at = time.monotonic() + PUT_BACK_INTERVAL_S
         while await _in_thread(self._store.take_in) >= TAKE_IN_MAX:
             self._beat()
         if time.monotonic() >= self._expire_at and await self._expire() < EXPIRY_MAX:
@@ -247,7 +250,9 @@ class WebhookDeliverer:
             self._give_up(claimed, delivery)
             return
         is_down = attempt.outcome.is_down
-        pause_s = min(attempt.retry_after_s, LONGEST_PAUSE_S) if is_down else 0.0
+        # A longer pause of the receiver would outlast the next attempt.
+        longest_s = min(LONGEST_PAUSE_S, LONGEST_WISH * left_s)
+        pause_s = min(attempt.retry_after_s, longest_s) if is_down else 0.0
         self._store.retry(claimed, delivery, due, is_down=is_down, pause_s=pause_s)
 
     def _give_up(self, claimed: Claimed, delivery: Delivery) -> None:

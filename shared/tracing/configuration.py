@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import socket
 from collections.abc import Mapping
 from typing import Final
@@ -12,6 +13,8 @@ TRACES_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 TRACES_PATH: Final = "v1/traces"
 SAMPLERS: Final = ("always_on", "always_off", "traceidratio")
 PARENT_BASED: Final = "parentbased_"
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 
 
 class TracingError(ValueError):
@@ -76,7 +79,7 @@ def read_configuration(
     max_queue = int(_number(given, "OTEL_BSP_MAX_QUEUE_SIZE", 2048, 1, 1_000_000))
     return TracingConfiguration(
         endpoint=endpoint,
-        headers=_pairs(_of_traces(given, "HEADERS", "")),
+        headers=_headers(given),
         timeout_s=_milliseconds(given, _traces_name(given, "TIMEOUT"), 10_000),
         is_compressed=_of_traces(given, "COMPRESSION", "none") == "gzip",
         certificate=_of_traces(given, "CERTIFICATE", ""),
@@ -96,11 +99,25 @@ def _endpoint(given: Mapping[str, str]) -> str:
     if not address:
         common = given.get(ENDPOINT, "")
         address = f"{common.rstrip('/')}/{TRACES_PATH}" if common else ""
-    if address:
-        parts = urlsplit(address)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise TracingError(f"{ENDPOINT}={address!r}: expected http://host:port or https://…")
+    if address and not _is_usable(address):
+        raise TracingError(f"{ENDPOINT}={address!r}: expected http://host:port or https://…")
     return address
+
+
+def _is_usable(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port, or of an IPv6 address
+        return False
+
+
+def _headers(given: Mapping[str, str]) -> dict[str, str]:
+    headers = _pairs(_of_traces(given, "HEADERS", ""))
+    if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(headers[name]) for name in headers):
+        # They may hold a key, so they are not shown.
+        raise TracingError(f"{_traces_name(given, 'HEADERS')}: expected name=value,…")
+    return headers
 
 
 def _traces_name(given: Mapping[str, str], name: str) -> str:

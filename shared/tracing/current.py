@@ -64,14 +64,19 @@ def is_tracing() -> bool:
     return _tracer is not None
 
 
-def current_span() -> Span | None:
-    """The span of the work at hand; None without one."""
-    return None if _tracer is None else _current.get()
+def _work_at_hand() -> Span | None:
+    """The span of the work at hand; None without one.
+
+    What a request begins on the event loop for all, like a sweep that repeats itself, inherits its
+    context: it has no trace any more once the request has ended.
+    """
+    span = _current.get()
+    return None if span is None or span.end_ns else span
 
 
 def current_traceparent() -> str:
     """What continues the trace of the work at hand elsewhere; empty without a trace."""
-    if _tracer is None or (span := _current.get()) is None:
+    if _tracer is None or (span := _work_at_hand()) is None:
         return ""
     return span.context.traceparent
 
@@ -86,7 +91,7 @@ def trace_members(traceparent: str) -> dict[str, str]:
 
 def current_members() -> dict[str, str]:
     """As `trace_members`, of the work at hand."""
-    if _tracer is None or (span := _current.get()) is None:
+    if _tracer is None or (span := _work_at_hand()) is None:
         return {}
     members = {"trace_id": span.trace_id, "request_id": span.request_id}
     return {name: text for name, text in members.items() if text}

@@ -26,6 +26,9 @@ from shared.tracing.encoding import encode_request
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 """Pause after a failed export; it doubles with each failure."""
 
+WARN_INTERVAL_S = 60.0
+"""Shortest time between two lines of the log about spans that were dropped for want of space."""
+
 FLUSH_S = 2.0
 """Longest time for which a process that stops waits for its last export."""
 
@@ -81,6 +84,7 @@ class SpanExporter:
         self._is_stopping = False
         self._is_failing = False
         self._dropped = 0
+        self._warn_at = 0.0
 
     def add(self, span: Span) -> None:
         """Keep an ended span; never blocks."""
@@ -130,7 +134,10 @@ class SpanExporter:
                 pause_s = min(max(2 * pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
             except Exception:
                 log.exception("traces_not_encoded")
-            self._on_round()
+            try:
+                self._on_round()
+            except Exception:  # must not end the thread
+                log.exception("exemplars_not_written")
             if is_last:
                 return
             self._pause(pause_s)
@@ -154,8 +161,8 @@ class SpanExporter:
         batch = [self._queue.popleft() for _ in range(count)]
         try:
             self._post(encode_request(self._configuration.resource, batch))
-        except ExportError as error:
-            if error.is_temporary:
+        except Exception as error:
+            if isinstance(error, ExportError) and error.is_temporary:
                 self._queue.extendleft(reversed(batch))
             else:
                 self._dropped += len(batch)
@@ -164,6 +171,9 @@ class SpanExporter:
             self._is_failing = False
             log.info("traces_exported_again", dropped=self._dropped)
         elif self._dropped:
+            if time.monotonic() < self._warn_at:
+                return
+            self._warn_at = time.monotonic() + WARN_INTERVAL_S
             log.warning("traces_dropped", dropped=self._dropped)
         self._dropped = 0
 
@@ -179,17 +189,29 @@ class SpanExporter:
         if configuration.is_compressed:
             body, headers["Content-Encoding"] = gzip.compress(body, 1), "gzip"
         path = urlsplit(configuration.endpoint).path or "/"
+        is_kept = self._connection is not None
         try:
-            connection = self._connection or self._connect()
-            connection.request("POST", path, body, headers)
-            response = connection.getresponse()
-            response.read()
+            try:
+                status = self._request(path, body, headers)
+            except (ConnectionError, http.client.RemoteDisconnected):
+                # A server closes a connection that was idle for long: that is no failure.
+                if not is_kept:
+                    raise
+                self._disconnect()
+                status = self._request(path, body, headers)
         except (OSError, http.client.HTTPException) as error:
             self._disconnect()
             raise ExportError(_describe(error), is_temporary=True) from error
-        if response.status // 100 != HTTPStatus.OK // 100:
-            is_temporary = response.status in _TEMPORARY
-            raise ExportError(f"status {response.status}", is_temporary=is_temporary)
+        if status // 100 != HTTPStatus.OK // 100:
+            raise ExportError(f"status {status}", is_temporary=status in _TEMPORARY)
+
+    def _request(self, path: str, body: bytes, headers: dict[str, str]) -> int:
+        """Post, over the connection of the last time if there is one; return the status."""
+        connection = self._connection or self._connect()
+        connection.request("POST", path, body, headers)
+        response = connection.getresponse()
+        response.read()
+        return response.status
 
     def _connect(self) -> http.client.HTTPConnection:
         address, timeout = urlsplit(self._configuration.endpoint), self._configuration.timeout_s

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 import msgpack
 
 from shared.domain.clock import Clock
+from shared.domain.errors import UnreadableRecord
 from shared.redis import keys
 from shared.redis.connections import ALLOW_OOM, RedisClient, broker_errors
+from shared.redis.webhooks.records import RecordedEnd
+from shared.webhooks.addresses import CallbackRefusedError, parse_address
 
 KEPT_MAX, KEPT_TTL_S = 10_000, 7 * 86_400
 """How many ends are set aside, and for how long: as webhooks that were given up."""
@@ -25,14 +28,20 @@ return 1
 """
 )
 
+# ARGV: oldest time that is kept, then entries.
 PUT_BACK = (
     ALLOW_OOM
     + f"""
 local ASIDE = '{keys.WEBHOOKS_SET_ASIDE}'
-local entries = redis.call('ZRANGE', ASIDE, 0, -1)
-for _, entry in ipairs(entries) do redis.call('RPUSH', '{keys.ENDED_WITH_CALLBACK}', entry) end
-redis.call('DEL', ASIDE)
-return #entries
+redis.call('ZREMRANGEBYSCORE', ASIDE, '-inf', ARGV[1])
+local count = 0
+for i = 2, #ARGV do
+  if redis.call('ZREM', ASIDE, ARGV[i]) == 1 then
+    redis.call('RPUSH', '{keys.ENDED_WITH_CALLBACK}', ARGV[i])
+    count = count + 1
+  end
+end
+return count
 """
 )
 
@@ -77,9 +86,17 @@ class WebhooksSetAside:
             self._set_aside(args=[entry, now, now - KEPT_TTL_S, KEPT_MAX])
 
     def put_back(self) -> int:
-        """Put all ends back on the list, where a newer release reads them; how many."""
+        """Put the ends that this release can read back on the list; how many.
+
+        The others stay until their time is over.
+        """
         with broker_errors():
-            return int(self._put_back())
+            entries = self._client.zrange(keys.WEBHOOKS_SET_ASIDE, 0, -1)
+        if not entries:
+            return 0
+        readable = [entry for entry in entries if _is_readable(entry)]
+        with broker_errors():
+            return int(self._put_back(args=[self._clock() - KEPT_TTL_S, *readable]))
 
     def give_up(self, webhook_ids: Sequence[str]) -> None:
         """List pending webhooks that cannot be read as given up, with their records."""
@@ -92,6 +109,14 @@ class WebhooksSetAside:
         with broker_errors():
             entries = self._client.zrange(keys.WEBHOOKS_SET_ASIDE, 0, limit - 1)
         return [_id_of(entry) for entry in entries]
+
+
+def _is_readable(entry: bytes) -> bool:
+    try:
+        parse_address(RecordedEnd.from_entry(entry).callback.url)
+    except (UnreadableRecord, CallbackRefusedError):
+        return False
+    return True
 
 
 def _id_of(entry: bytes) -> str:

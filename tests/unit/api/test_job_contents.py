@@ -121,6 +121,23 @@ def test_a_model_that_becomes_known_changes_the_body_and_its_etag():
     assert poll_response(after, after.etag).status == 304
 
 
+def test_a_model_that_becomes_known_while_the_body_is_made_changes_the_next():
+    store = Store(ended_list(1))
+    known = store.models["v1"]
+    unknown = known | {"data_as_of": None}
+
+    def identity(_):
+        """Known from the second question on, and all those of the second body."""
+        asked.append(1)
+        return unknown if len(asked) == 1 else known
+
+    asked: list[int] = []
+    contents = JobContents(store, identity)
+    view = JobView.of(store.job)
+    assert contents.of_from_thread(view, ME, FORM).state is JobState.SUCCEEDED
+    assert b'"2026-06"' in contents.of_from_thread(view, ME, FORM).json
+
+
 @pytest.mark.parametrize(
     "changes", [{"finished_at": 9.9}, {"attempts": 2}, {"started_at": 3.0}, {"error": "x"}]
 )

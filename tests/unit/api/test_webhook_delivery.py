@@ -165,6 +165,8 @@ class TestBadReceivers:
         (queue,) = delivery.broker.keys(keys.webhooks_of("*"))
         ((_, due),) = delivery.broker.zrange(queue, 0, -1, withscores=True)
         assert time.time() + 1000 < due < found.give_up_at - 1000
+        ((_, looked_at),) = delivery.broker.zrange(keys.WEBHOOK_RECEIVERS, 0, -1, withscores=True)
+        assert looked_at < found.give_up_at - 1000, "the pause must leave time for the attempt"
 
     def test_nobody_listens(self, delivery):
         job = delivery.end(f"http://127.0.0.1:{reserve_port()}/")

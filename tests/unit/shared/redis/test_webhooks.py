@@ -19,6 +19,7 @@ from shared.redis.job_store.records import TOMBSTONE_BYTES
 from shared.redis.job_store.store import JobStore
 from shared.redis.webhooks.records import Delivery, RecordedEnd, callback_bytes
 from shared.redis.webhooks.scripts import CIRCUIT_FIRST_S, CIRCUIT_THRESHOLD, WELL_TTL_S
+from shared.redis.webhooks.set_aside import KEPT_TTL_S
 from shared.redis.webhooks.store import FAILED_TTL_S, Claimed, Places, WebhookStore
 
 ME, OTHER = CallerId("me"), CallerId("other")
@@ -453,6 +454,24 @@ def test_ends_that_cannot_be_read_are_set_aside_and_counted(work):
     assert work.webhooks.figures().pending == 2
     named, other = sorted(work.webhooks.unreadable(10), key=len, reverse=True)
     assert len(other) == 16
-    assert work.webhooks.aside.put_back() == 2
-    assert sorted(work.broker.lrange(keys.ENDED_WITH_CALLBACK, 0, -1)) == sorted([newer, b"\xff"])
     assert named == job.id
+    # A release that cannot read them leaves them, and their age, as they are.
+    work.now += KEPT_TTL_S - 10
+    assert work.webhooks.aside.put_back() == 0
+    assert work.webhooks.figures().pending == 2
+    assert RECORDS_UNREADABLE.labels(record="webhook")._value.get() == before + 2
+    work.now += 20
+    assert work.webhooks.aside.put_back() == 0
+    assert work.webhooks.figures().pending == 0
+
+
+def test_an_end_that_was_set_aside_is_put_back_by_the_release_that_can_read_it(work):
+    job = work.job()
+    assert work.jobs.finish(job.id, JobState.SUCCEEDED, [ESTIMATE])
+    (entry,) = work.broker.lrange(keys.ENDED_WITH_CALLBACK, 0, -1)
+    work.broker.rpush(keys.ENDED_WITH_CALLBACK, b"\xff")
+    for each in (entry, b"\xff"):
+        work.webhooks.aside.keep(each)
+    assert work.webhooks.aside.put_back() == 1
+    assert work.broker.lrange(keys.ENDED_WITH_CALLBACK, 0, -1) == [entry]
+    assert len(work.webhooks.unreadable(10)) == 1

@@ -60,6 +60,10 @@ def test_the_name_of_the_service_comes_before_the_attributes():
     ("variable", "value"),
     [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:431800"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "key=a%0Ab"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a key=b"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
         ("OTEL_TRACES_SAMPLER_ARG", "2"),

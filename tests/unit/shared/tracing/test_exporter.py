@@ -105,6 +105,52 @@ def test_a_collector_that_hangs_delays_nobody_and_fills_a_bounded_queue(collecto
     assert logs[1]["dropped"] >= 430
 
 
+def test_a_collector_that_closes_idle_connections_is_no_failure(collector):
+    collector.hangs_up = True
+    exporter = exporter_to(collector.url)
+    with capture_logs() as logs:
+        for sent in (1, 2, 3):
+            add(exporter)
+            wait_until(lambda: len(collector.spans) == sent)  # noqa: B023 - called here
+            time.sleep(0.05)
+    assert logs == []
+
+
+def test_a_failing_round_and_a_span_that_cannot_be_encoded_end_nothing(collector):
+    rounds = []
+
+    def fail():
+        rounds.append(1)
+        if len(rounds) == 1:
+            raise ValueError
+
+    exporter = SpanExporter(
+        read_configuration("api", {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **QUICK}), fail
+    )
+    with capture_logs() as logs:
+        broken = Span("broken", SpanKind.INTERNAL)
+        broken.trace_id = "no number"
+        exporter.add(broken)
+        wait_until(lambda: "traces_not_encoded" in events(logs))
+        wait_until(lambda: "exemplars_not_written" in events(logs))
+        add(exporter)
+        wait_until(lambda: collector.spans)
+        wait_until(lambda: "traces_dropped" in events(logs))
+
+
+def test_spans_without_space_are_counted_in_few_lines(collector):
+    exporter = exporter_to(
+        collector.url, OTEL_BSP_MAX_QUEUE_SIZE="1", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="1"
+    )
+    with capture_logs() as logs:
+        for sent in (1, 2, 3):
+            add(exporter, 200)
+            wait_until(lambda: len(collector.spans) >= sent)  # noqa: B023 - called here
+        wait_until(lambda: logs)
+    assert events(logs) == ["traces_dropped"]
+    assert logs[0]["dropped"] > 0
+
+
 def test_an_absent_collector_is_logged_once():
     exporter = exporter_to("http://127.0.0.1:9")
     with capture_logs() as logs:

@@ -1,11 +1,14 @@
 """Spans of requests: parents, sampling, encoding; and that nothing is loaded while it is off."""
 
+import asyncio
 import subprocess
 import sys
+from contextvars import copy_context
 
 import pytest
 from structlog.testing import capture_logs
 
+from api.transport.traced import TracedApplication
 from shared.tracing.configuration import read_configuration
 from shared.tracing.context import Span, SpanKind, TraceContext
 from shared.tracing.current import (
@@ -82,6 +85,19 @@ def test_a_damaged_parent_is_none(tracer, traceparent):
     assert span.trace_id != TRACE
 
 
+@pytest.mark.parametrize(("count", "is_continued"), [(1, True), (2, False), (3, False)])
+def test_several_parents_are_none(tracer, count, is_continued):
+    seen = []
+
+    async def answer(*_):
+        seen.append(current_members()["trace_id"])
+
+    headers = [(b"traceparent", SAMPLED.encode())] * count
+    scope = {"path": "/jobs", "method": "GET", "headers": headers}
+    asyncio.run(TracedApplication(answer, tracer)(scope, None, None))
+    assert (seen == [TRACE]) is is_continued
+
+
 def test_a_later_version_of_the_header_is_read(tracer):
     assert tracer.request_span("POST", f"cc-{TRACE}-{SPAN}-01-more").trace_id == TRACE
 
@@ -108,6 +124,16 @@ def test_the_work_at_hand_has_a_trace(tracer):
     assert child.request_id == span.span_id
     assert (span.name, span.attributes["http.route"]) == ("POST /jobs", "/jobs")
     assert current_traceparent() == ""
+
+
+def test_what_outlives_a_request_has_no_trace_after_its_end(tracer):
+    span = tracer.request_span("POST", SAMPLED)
+    with as_current(span):
+        inherited = copy_context()
+    assert inherited.run(current_members)["trace_id"] == TRACE
+    tracer.end(span)
+    assert inherited.run(current_members) == {}
+    assert inherited.run(current_traceparent) == ""
 
 
 def test_nothing_of_it_is_loaded_or_done_while_it_is_off():
