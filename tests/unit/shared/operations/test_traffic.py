@@ -50,8 +50,8 @@ def test_damaged_and_missing_files_count_nothing(folder: Path, tmp_path: Path) -
     (tmp_path / "counter_99.db").write_bytes(b"\xff" * 64)
     (tmp_path / "histogram_99.db").write_bytes(b"")
     for number, key in enumerate(("garbage", '[1, "http_requests_total", {}, ""]', "5")):
-        damaged = MmapedDict(str(tmp_path / f"counter_{100 + number}.db"))  # type: ignore[no-untyped-call]
-        damaged.write_value(key, 1.0, 0.0)  # type: ignore[no-untyped-call]
+        damaged = MmapedDict(str(tmp_path / f"counter_{100 + number}.db"))
+        damaged.write_value(key, 1.0, 0.0)
     assert read_totals(tmp_path).counts["requests"] == 8
 
 
