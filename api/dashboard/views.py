@@ -29,6 +29,8 @@ MAX_STREAM_S = 900.0
 """The browser then connects again."""
 
 MAX_KEY_CHARS = 200
+MAX_FORM_BYTES = 4096
+"""Of the sign-in: whoever sends it has no key yet."""
 
 blueprint = Blueprint("dashboard", __name__, template_folder="templates", url_prefix="/ops")
 blueprint.add_app_template_filter(format_span, "span")
@@ -92,6 +94,7 @@ def _events() -> Iterator[bytes]:
 @blueprint.post("/sign-in")
 def sign_in() -> Response:
     """Begin a session of who sends an admin key, and redirect to the page."""
+    request.max_content_length = MAX_FORM_BYTES
     key = request.form.get("key", "").strip()[:MAX_KEY_CHARS]
     caller = authenticator().caller(f"Bearer {key}")
     if caller is None or caller.is_anonymous:

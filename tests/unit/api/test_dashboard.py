@@ -178,6 +178,11 @@ def test_a_key_opens_a_session_that_ends_with_the_key(with_models: Settings) -> 
     wait_until(lambda: far(client).status_code == 403, what="the revoked key opens nothing")
 
 
+def test_a_form_that_is_larger_than_any_key_is_not_read(settings: Settings) -> None:
+    add_key(settings, Scope.ADMIN)
+    assert sign_in(make_client(settings), "x" * 5000).status_code == 413
+
+
 def test_the_cookie_is_for_https_alone_where_readers_use_it(settings: Settings) -> None:
     key = add_key(settings, Scope.ADMIN)
     secure = dataclasses.replace(settings, public_url="https://prices.example")

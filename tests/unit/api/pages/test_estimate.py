@@ -111,7 +111,7 @@ def test_the_page_and_its_assets_are_found_and_small(page):
     answer = page.get("/", headers={"Accept": BROWSER})
     addresses = re.findall(r'"(/assets/[^"]*)"', answer.text)
     assets = [page.get(address) for address in addresses]
-    assert [asset.status_code for asset in assets] == [200] * 6
+    assert [asset.status_code for asset in assets] == [200] * 7
     assert all("immutable" in asset.headers["Cache-Control"] for asset in assets)
     assert sum(len(part.data) for part in [answer, *assets]) < 100_000
 
