@@ -12,7 +12,13 @@ from flask import current_app, g, request
 from werkzeug.datastructures import Headers
 
 from api.http.context import services
-from api.middleware.authentication import EXTENSION, Authenticator, Scope, is_loopback
+from api.middleware.authentication import (
+    EXTENSION,
+    Authenticator,
+    Scope,
+    has_public_address,
+    is_loopback,
+)
 from api.middleware.cross_site import HTTP_1_0
 from api.middleware.key_directory import Caller
 from shared.domain.ids import CallerId
@@ -70,7 +76,8 @@ def is_of_this_machine(environ: Mapping[str, Any], headers: Headers, settings: S
         headers: of the request.
         settings: a demonstration, or a service behind proxies, has no such requests.
     """
-    if settings.is_demo or settings.trusted_proxies:
+    # A public address leads through a proxy, which may add no header and name this machine.
+    if settings.is_demo or settings.trusted_proxies or has_public_address(settings):
         return False
     # No browser speaks HTTP/1.0; some proxies do, and add no header by themselves.
     is_direct = environ.get("SERVER_PROTOCOL") not in HTTP_1_0 and not any(

@@ -18,7 +18,7 @@ from shared.domain.ids import CallerId
 from shared.domain.job import JobKind, JobState
 from shared.operations.snapshot import Snapshot
 from shared.operations.traffic import Traffic
-from shared.operations.work_list import WorkEntry, WorkFilter
+from shared.operations.work_list import MAX_READ, FoundWork, WorkFilter
 
 PARTS = ("now", "traffic", "queues", "workers", "alerts", "drift")
 """What is kept up to date; each has a template."""
@@ -38,7 +38,7 @@ def dashboard(
         status: HTTP status.
     """
     snapshot = services().operations.snapshots.latest(is_fresh=trouble is not None)
-    entries, work_trouble = _entries()
+    work, work_trouble = _work()
     return html_response(
         "dashboard/page.html",
         PAGE_CSP,
@@ -49,7 +49,8 @@ def dashboard(
         parts=PARTS,
         trouble=trouble,
         done=DONE.get(request.args.get("done", "")),
-        entries=entries,
+        entries=work.entries,
+        looked_at=MAX_READ if work.is_cut else 0,
         work_trouble=work_trouble,
         states=STATES,
         kinds=KINDS,
@@ -86,7 +87,7 @@ def _protocols(snapshot: Snapshot) -> int:
     return len({each.protocol for each in snapshot.workers or () if each.is_alive})
 
 
-def _entries() -> tuple[list[WorkEntry], str]:
+def _work() -> tuple[FoundWork, str]:
     """The jobs and batches that the filters of the address let through, or why there are none."""
     states = [JobState(one) for one in request.args.getlist("state") if one in STATES]
     kinds = [JobKind(one) for one in request.args.getlist("kind") if one in KINDS]
@@ -101,4 +102,4 @@ def _entries() -> tuple[list[WorkEntry], str]:
     try:
         return services().operations.work().newest(wanted, SHOWN), ""
     except DomainError as error:
-        return [], error.code
+        return FoundWork([], is_cut=False), error.code

@@ -18,7 +18,7 @@ SESSION_S = 3600
 """How long a session lasts without a page being loaded."""
 
 ATTEMPTS, ALL_ATTEMPTS = 5, 100
-"""Sign-ins that one network, and all together, may try within a minute."""
+"""Wrong keys that one network, and all together, may show within a minute."""
 
 ATTEMPTS_S = 60.0
 _PURPOSE = b"carprice operations session 1"
@@ -63,7 +63,7 @@ class Sessions:
 
 
 class SignInLimit:
-    """Bounds the attempts to sign in; it needs no server, so that operators get in without one.
+    """Bounds attempts to sign in with wrong keys, without a server.
 
     Args:
         clock: monotonic, seconds.
@@ -76,13 +76,16 @@ class SignInLimit:
         self._attempts: Counter[str] = Counter()
 
     def admits(self, network: str) -> bool:
-        """Count an attempt from a network; False if it had too many in this minute."""
+        """Count an attempt from a network; False if it had too many in this minute.
+
+        Those that are refused do not count: one network cannot use up what is left to others.
+        """
         with self._lock:
             now = self._clock()
             if now - self._since >= ATTEMPTS_S:
                 self._since = now
                 self._attempts.clear()
-            if self._attempts.total() >= ALL_ATTEMPTS:
+            if self._attempts[network] >= ATTEMPTS or self._attempts.total() >= ALL_ATTEMPTS:
                 return False
             self._attempts[network] += 1
-            return self._attempts[network] <= ATTEMPTS
+            return True

@@ -14,7 +14,9 @@ from api.dashboard.sessions import SESSION_S
 from api.dashboard.texts import format_rate, format_share, format_span
 from api.events.snapshots import EVENT_STREAM, STREAM_HEADERS
 from api.http.context import services
+from api.http.problems import CrossSiteRefused
 from api.middleware.authentication import Scope
+from api.middleware.cross_site import is_cross_site
 from api.middleware.visitors import network_digest
 from api.ops.docs_views import html_response
 from api.pages.files.redirects import redirect_to_page
@@ -63,6 +65,8 @@ def show(operator: Operator) -> Response:
 @for_operators
 def follow(_operator: Operator) -> Response:
     """Send the parts of the page whenever they have changed, until the operator is one no more."""
+    if is_cross_site():  # it could not read them, but would hold all the streams
+        raise CrossSiteRefused
     streams = services().operations.streams
     if not streams.acquire(blocking=False):
         return Response(status=HTTPStatus.SERVICE_UNAVAILABLE, headers={"Retry-After": "60"})
@@ -90,20 +94,25 @@ def _events() -> Iterator[bytes]:
 @blueprint.post("/sign-in")
 def sign_in() -> Response:
     """Begin a session of who sends an admin key, and redirect to the page."""
-    network = network_digest(request.environ, services().settings.trusted_proxies)
-    if not services().operations.sign_ins.admits(network):
-        return sign_in_page(_("Too many attempts: wait a minute."), HTTPStatus.TOO_MANY_REQUESTS)
     request.max_content_length = MAX_FORM_BYTES
     key = request.form.get("key", "").strip()[:MAX_KEY_CHARS]
     caller = authenticator().caller(f"Bearer {key}")
     if caller is None or caller.is_anonymous:
-        return sign_in_page(_("This is not a valid key."))
+        return _refuse(_("This is not a valid key."))
     if Scope.ADMIN not in caller.scopes:
-        return sign_in_page(_("This key does not have the scope admin."))
+        return _refuse(_("This key does not have the scope admin."))
     log.info("operator_signed_in", caller=caller.id, key=caller.key_id)
     response = redirect_to_page("/ops")
     _set_session(response, caller.key_id)
     return response
+
+
+def _refuse(message: str) -> Response:
+    """The form again; only these attempts are limited, so that nobody can lock operators out."""
+    network = network_digest(request.environ, services().settings.trusted_proxies)
+    if not services().operations.sign_ins.admits(network):
+        return sign_in_page(_("Too many attempts: wait a minute."), HTTPStatus.TOO_MANY_REQUESTS)
+    return sign_in_page(message)
 
 
 @blueprint.post("/sign-out")

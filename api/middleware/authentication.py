@@ -24,6 +24,7 @@ __all__ = [
     "Authenticator",
     "Scope",
     "accept_basic_auth",
+    "has_public_address",
     "key_checker",
     "require_scope",
     "scope_rechecker",
@@ -143,6 +144,12 @@ def _is_loopback(host: str) -> bool:
 
 
 _is_loopback_cached = lru_cache(maxsize=256)(_is_loopback)
+
+
+def has_public_address(settings: Settings) -> bool:
+    """Whether `PUBLIC_URL` says that readers of other machines reach the service."""
+    url = settings.public_url
+    return bool(url) and not is_loopback(urlsplit(url).netloc)
 
 
 def accept_basic_auth() -> None:

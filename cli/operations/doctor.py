@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+import redis
 
 from cli.operations import (
     host_checks,
@@ -20,7 +21,7 @@ from launcher.environment import with_absolute_paths
 from shared.domain.errors import DomainError
 from shared.i18n.catalogue import mark
 from shared.i18n.command import gettext as _
-from shared.i18n.command import ngettext
+from shared.i18n.command import ngettext, os_reason
 from shared.logging import log_errors_only
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings, SettingsError
@@ -81,13 +82,22 @@ def doctor(*, as_json: bool) -> None:
 
 
 def findings_of(check: Check, installation: Installation) -> Sequence[Finding] | None:
-    """What a check finds; None if it needs the broker, which does not answer."""
+    """What a check finds until something keeps it from looking, which is a finding too.
+
+    None if it needs the broker, which does not answer.
+    """
     if check.needs_broker and installation.broker_error is not None:
         return None
+    found: list[Finding] = []
     try:
-        return list(check.find(installation))
+        found.extend(check.find(installation))
     except DomainError as error:
-        return [work_checks.unreadable(error)]
+        found.append(work_checks.unreadable(error.code))
+    except OSError as error:  # a folder of another user, for example
+        found.append(work_checks.unreadable(f"{os_reason(error)} {error.filename or ''}".rstrip()))
+    except redis.RedisError as error:  # a server whose user may not ask
+        found.append(work_checks.unreadable(str(error)))
+    return found
 
 
 def _count(found: Sequence[tuple[Check, Sequence[Finding] | None]], level: Level) -> int:

@@ -70,7 +70,9 @@ def check_home(found: Installation) -> Iterator[Finding]:
         yield fault(text, f"chown -R {os.geteuid()} {home}")
     elif state.st_mode & OPEN_TO_OTHERS:
         text = _("{path} is open to other users").format(path=home)
-        yield fault(text, f"chmod 700 {home}")
+        # Only a group was given access by somebody: the service closes a home to all others.
+        level = fault if state.st_mode & stat.S_IRWXO else warning
+        yield level(text, f"chmod 700 {home}")
     for folder in data_folders(found.settings):
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
             text = _("{path} cannot be written").format(path=folder)

@@ -16,7 +16,7 @@ from shared.domain.ids import CallerId
 from shared.domain.job import JobKind, JobState
 from shared.i18n.command import gettext as _
 from shared.logging import log_errors_only
-from shared.operations.work_list import WorkEntry, WorkFilter, WorkList
+from shared.operations.work_list import MAX_READ, WorkEntry, WorkFilter, WorkList
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
 from shared.settings import Settings
@@ -63,7 +63,7 @@ def jobs(
     settings = with_server_urls(with_absolute_paths(Settings.from_env()))
     broker = connect(settings.redis_url)
     try:
-        entries = WorkList.of(settings, broker, time.time).newest(wanted, limit)
+        found = WorkList.of(settings, broker, time.time).newest(wanted, limit)
     except BrokenPipeError:
         raise
     except (DomainError, OSError) as error:
@@ -72,7 +72,10 @@ def jobs(
         raise SystemExit(UNUSABLE) from None
     finally:
         broker.close()
-    rows = [_members(entry) for entry in entries]
+    rows = [_members(entry) for entry in found.entries]
+    if found.is_cut:
+        text = _("only the newest {number} were looked at: give --kind or --caller to look further")
+        click.echo(f"carprice: {text.format(number=MAX_READ)}", err=True)
     if as_json:
         echo_json(rows)
         return

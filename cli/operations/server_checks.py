@@ -1,5 +1,6 @@
 """Checks of the broker and the result cache."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,7 +8,12 @@ import redis
 
 from cli.operations.findings import Finding, Installation, fault, warning
 from shared.i18n.command import gettext as _
-from shared.redis.addresses import server_location
+from shared.redis.addresses import (
+    REDIS_PORT,
+    TLS_SCHEMES,
+    parse_address,
+    server_location,
+)
 from shared.redis.connections import RedisClient
 
 MIN_VERSION = (7, 0)
@@ -30,11 +36,11 @@ def check_broker(found: Installation) -> Iterator[Finding]:
     policy = info.get("maxmemory_policy", NO_EVICTION)
     if policy != NO_EVICTION:
         text = _("the broker evicts accepted work when its memory is full ({policy})")
-        remedy = "redis-cli CONFIG SET maxmemory-policy noeviction"
+        remedy = _redis_cli(url, "CONFIG SET maxmemory-policy noeviction")
         yield fault(text.format(policy=policy), remedy)
     if not info.get("aof_enabled", 1):
         text = _("the broker keeps no append-only file: accepted work is lost when it ends")
-        yield fault(text, "redis-cli CONFIG SET appendonly yes")
+        yield fault(text, _redis_cli(url, "CONFIG SET appendonly yes"))
     elif info.get("aof_last_write_status", "ok") != "ok":
         yield fault(
             _("the broker cannot write its append-only file"), f"df -h {found.settings.home}"
@@ -63,10 +69,11 @@ def check_cache(found: Installation) -> Iterator[Finding]:
         return
     if info.get("maxmemory", 0) and info.get("maxmemory_policy") == NO_EVICTION:
         text = _("the cache does not evict: when it is full, nothing new is kept")
-        yield warning(text, "redis-cli CONFIG SET maxmemory-policy allkeys-lru")
+        remedy = _redis_cli(settings.cache_url, "CONFIG SET maxmemory-policy allkeys-lru")
+        yield warning(text, remedy)
     if not info.get("maxmemory", 1):
         text = _("the cache has no limit of memory")
-        yield warning(text, "redis-cli CONFIG SET maxmemory 128mb")
+        yield warning(text, _redis_cli(settings.cache_url, "CONFIG SET maxmemory 128mb"))
 
 
 def _info(client: RedisClient) -> Mapping[str, Any]:
@@ -89,5 +96,19 @@ def _version(name: str, info: Mapping[str, Any]) -> Iterator[Finding]:
 def _silent(name: str, url: str, reason: str, *, is_embedded: bool) -> Finding:
     text = _("{name} at {address} does not answer: {reason}")
     members = {"name": name, "address": server_location(url), "reason": reason}
-    remedy = "carprice up" if is_embedded else f"redis-cli -u {server_location(url)} ping"
-    return fault(text.format(**members), remedy)
+    return fault(text.format(**members), "carprice up" if is_embedded else _redis_cli(url, "PING"))
+
+
+def _redis_cli(url: str, command: str) -> str:
+    """The command that sends `command` to the primary of a server URL; it shows no password."""
+    address = parse_address(url)
+    path = address.options.get("path")
+    if path is not None:
+        return shlex.join(["redis-cli", "-s", str(path)]) + f" {command}"
+    # Only the sentinels know which server is the primary.
+    host, port = ("PRIMARY", REDIS_PORT) if address.sentinels else address.places[0]
+    tls = " --tls" if address.scheme in TLS_SCHEMES else ""
+    user = address.options.get("username")
+    login = f" --user {shlex.quote(user)}" if user else ""
+    login += " --askpass" if address.options.get("password") else ""
+    return f"redis-cli -h {host} -p {port}{tls}{login} {command}"

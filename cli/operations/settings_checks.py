@@ -1,9 +1,8 @@
 """Checks of settings that contradict each other, or open the service to others."""
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
-from api.middleware.authentication import is_loopback
+from api.middleware.authentication import has_public_address
 from cli.operations.findings import Finding, Installation, fault, warning
 from launcher.preflight import LOOPBACK
 from shared.i18n.command import gettext as _
@@ -21,7 +20,7 @@ def check_access(found: Installation) -> Iterator[Finding]:
     except SettingsError as error:
         yield fault(str(error), NEW_KEY)
         return
-    is_public = bool(settings.public_url) and not is_loopback(urlsplit(settings.public_url).netloc)
+    is_public = has_public_address(settings)
     if settings.is_demo:
         if is_public and not settings.trusted_proxies:
             text = _("all visitors share the limits of one address: TRUSTED_PROXIES is 0")

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from cli.operations.findings import Finding, Installation, fault, warning
 from launcher.readiness import api_state, local_address
-from shared.domain.errors import DomainError
 from shared.i18n.command import gettext as _
 from shared.i18n.command import ngettext
 from shared.operations.alerts import AlertSource, read_alerts
@@ -78,6 +77,6 @@ def check_alerts(found: Installation) -> Iterator[Finding]:
         yield warning(text.format(name=alert.name, summary=alert.summary), "docs/runbook.md")
 
 
-def unreadable(error: DomainError) -> Finding:
+def unreadable(reason: str) -> Finding:
     """The finding of a check that could not read what it looks at."""
-    return fault(_("this could not be checked: {reason}").format(reason=error.code))
+    return fault(_("this could not be checked: {reason}").format(reason=reason))

@@ -4,13 +4,17 @@ import dataclasses
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 1.0
+"""Longest wait for a connection, for the beginning of an answer, and for the whole of it."""
+
 MAX_BYTES = 1_000_000
+BLOCK_BYTES = 65_536
 MAX_ALERTS = 50
 REFRESH_S = 10.0
 """Time between two questions."""
@@ -49,7 +53,7 @@ class Alerts:
 
 
 def read_alerts(url: str) -> Alerts:
-    """Ask for the alerts; takes two time-outs at most.
+    """Ask for the alerts; a source that does not answer in time is not asked a second time.
 
     Args:
         url: of Prometheus or Alertmanager; empty: none.
@@ -63,7 +67,7 @@ def read_alerts(url: str) -> Alerts:
         except (OSError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
             break
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             reason = "neither Prometheus nor Alertmanager answers at this address"
         else:
             ordered = sorted(firing, key=lambda one: (one.severity, one.name))
@@ -108,7 +112,7 @@ def _get(url: str, path: str) -> Any:
     """The JSON of a response.
 
     Raises:
-        OSError, HTTPException: no answer.
+        OSError, HTTPException: no answer, or too slow or large a one.
         ValueError: another answer than 200 with JSON.
     """
     address = urlsplit(url)
@@ -117,12 +121,24 @@ def _get(url: str, path: str) -> Any:
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
-        body = answer.read(MAX_BYTES)
+        body = _body(answer)
     finally:
         connection.close()
     if answer.status != http.HTTPStatus.OK:
         raise ValueError(f"HTTP {answer.status}")
     return json.loads(body)
+
+
+def _body(answer: http.client.HTTPResponse) -> bytes:
+    """All of an answer: the time-out of a socket begins again with every byte."""
+    body, until = bytearray(), time.monotonic() + TIMEOUT_S
+    while block := answer.read1(BLOCK_BYTES):
+        body += block
+        if len(body) > MAX_BYTES:
+            raise http.client.HTTPException(f"the answer is larger than {MAX_BYTES} bytes")
+        if time.monotonic() > until:
+            raise TimeoutError("timed out")
+    return bytes(body)
 
 
 def _of_alertmanager(answer: Any) -> list[Alert]:
@@ -141,7 +157,7 @@ def _of_prometheus(answer: Any) -> list[Alert]:
 
 def _alert(labels: Mapping[str, str], annotations: Mapping[str, str], since: str) -> Alert:
     return Alert(
-        name=str(labels["alertname"]),
+        name=str(labels.get("alertname", "")),  # Alertmanager takes alerts without one
         severity=str(labels.get("severity", "")),
         summary=str(annotations.get("summary") or annotations.get("description", "")),
         since=str(since),

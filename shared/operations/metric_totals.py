@@ -25,6 +25,8 @@ COUNTERS = {
 """Counters that are added up over their labels, with the names of their totals."""
 
 FIRST_SERVER_ERROR = "500"
+DAMAGE = (OSError, ValueError, TypeError, LookupError, RuntimeError, struct.error)
+"""What reading a damaged file raises."""
 
 
 class SampleKey(NamedTuple):
@@ -71,13 +73,11 @@ def _samples(folder: Path) -> Iterator[tuple[SampleKey, float]]:
     """The values that are wanted, of all files."""
     for path in folder.glob("[ch]*.db"):  # counter_*.db and histogram_*.db
         try:
-            entries = list(MmapedDict.read_all_values_from_file(str(path)))  # type: ignore[no-untyped-call]
-        except (OSError, ValueError, RuntimeError, struct.error):  # it is being made, or damaged
+            values = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]
+            found = [(_parse_key(text), value) for text, value, *_ in values]
+        except DAMAGE:  # it is being made, or damaged
             continue
-        for text, value, *_ in entries:
-            key = _parse_key(text)
-            if key is not None:
-                yield key, value
+        yield from ((key, value) for key, value in found if key is not None)
 
 
 @lru_cache(maxsize=4096)

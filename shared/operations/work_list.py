@@ -5,6 +5,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
+from typing import NamedTuple
 
 from shared.blobs.batch_files import BatchFiles
 from shared.blobs.stores import open_blob_store
@@ -23,7 +24,7 @@ from shared.settings import Settings, SettingsError
 
 BLOCK = 100
 MAX_READ = 1000
-"""Most entries that one list reads; with a selective filter it may be short."""
+"""Most entries that one list looks at."""
 
 WITHOUT_KEYS = (CallerId("local"), CallerId("visitor"))
 """The callers that send no key: on loopback without keys, and the visitors of a demonstration."""
@@ -62,6 +63,18 @@ class WorkEntry:
         return self.summary.id
 
 
+class FoundWork(NamedTuple):
+    """The entries of a list.
+
+    Attributes:
+        entries: the newest first.
+        is_cut: whether older ones may match as well, which were not looked at.
+    """
+
+    entries: Sequence[WorkEntry]
+    is_cut: bool
+
+
 class WorkList:
     """Reads lists of jobs and batches; each call raises `BrokerUnavailable`.
 
@@ -98,7 +111,7 @@ class WorkList:
             lambda: known_callers(settings),
         )
 
-    def newest(self, wanted: WorkFilter, limit: int) -> list[WorkEntry]:
+    def newest(self, wanted: WorkFilter, limit: int) -> FoundWork:
         """The newest entries that a filter lets through.
 
         Raises:
@@ -113,8 +126,13 @@ class WorkList:
             key=attrgetter("id"),
             reverse=True,
         )
-        matching = filter(wanted.matches, itertools.islice(found, MAX_READ))
-        return list(itertools.islice(matching, limit))
+        entries: list[WorkEntry] = []
+        for entry in itertools.islice(found, MAX_READ):
+            if wanted.matches(entry):
+                entries.append(entry)
+            if len(entries) == limit:
+                return FoundWork(entries, is_cut=False)
+        return FoundWork(entries, is_cut=next(found, None) is not None)
 
     def _jobs(self, caller: CallerId, after: str) -> Iterator[WorkEntry]:
         before = "~"  # sorts after every id

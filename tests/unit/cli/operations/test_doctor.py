@@ -1,6 +1,7 @@
 """`carprice doctor`: each check finds its fault, made for real, and names what mends it."""
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from api.models import self_test
 from cli.main import main
 from cli.operations import (
     host_checks,
@@ -23,7 +25,9 @@ from cli.operations import (
 )
 from cli.operations.doctor import CHECKS, findings_of
 from cli.operations.findings import Finding, Installation, Level
+from model_store.registry.bundle import save_bundle
 from model_store.registry.history import Action, ActivationRecord, append_activation
+from model_store.registry.registry import ModelRegistry
 from shared.audit.checkpoints import Checkpoints
 from shared.audit.log import AuditLog
 from shared.domain.ids import BatchId, CallerId
@@ -38,6 +42,7 @@ from tests.audit_segments import AT, audit_record
 from tests.conftest import ROOT, Servers
 from tests.small_disk import NO_NAMESPACES, unshare_command
 from tests.unit.client.servers import answer, running
+from tests.unit.model_store import small_models
 
 NOWHERE = "redis://127.0.0.1:1/0"
 
@@ -59,6 +64,8 @@ def said(check: Any, settings: Settings) -> list[tuple[str, str, str]]:
 
 def test_a_home_that_others_can_open_is_a_fault(given: Settings) -> None:
     assert said(host_checks.check_home, given) == []
+    given.home.chmod(0o750)  # somebody gave a group access: the service leaves it as it is
+    assert [each[0] for each in said(host_checks.check_home, given)] == ["warning"]
     given.home.chmod(0o755)
     text = f"{given.home} is open to other users"
     assert said(host_checks.check_home, given) == [("fault", text, f"chmod 700 {given.home}")]
@@ -151,13 +158,19 @@ def changed(servers: Servers) -> Iterator[Any]:
         servers.broker.config_set(name, value)
 
 
+def run(remedy: str) -> None:
+    subprocess.run(["bash", "-c", remedy], check=True, capture_output=True, timeout=30)
+
+
 def test_a_broker_that_evicts_or_is_almost_full_is_told(
     given: Settings, servers: Servers, changed: Any
 ) -> None:
     assert said(server_checks.check_broker, given) == []
     changed(maxmemory_policy="allkeys-lru")
     (level, _, remedy), *_ = said(server_checks.check_broker, given)
-    assert (level, remedy) == ("fault", "redis-cli CONFIG SET maxmemory-policy noeviction")
+    assert level == "fault"
+    run(remedy)
+    assert said(server_checks.check_broker, given) == []
     changed(
         maxmemory_policy="noeviction", maxmemory=int(servers.broker.info()["used_memory"] * 1.02)
     )
@@ -168,8 +181,8 @@ def test_a_broker_without_a_file_loses_what_it_accepts(given: Settings) -> None:
     """The embedded cache as the broker: it keeps nothing, and evicts."""
     swapped = dataclasses.replace(given, redis_url=given.cache_url)
     remedies = [each.remedy for each in found(server_checks.check_broker, swapped)]
-    assert remedies == [
-        "redis-cli CONFIG SET maxmemory-policy noeviction", "redis-cli CONFIG SET appendonly yes",
+    assert [each.partition(" CONFIG SET ")[2] for each in remedies] == [
+        "maxmemory-policy noeviction", "appendonly yes",
     ]  # fmt: skip
     (same,) = found(server_checks.check_cache, swapped)
     assert (same.level, same.remedy) == (Level.WARNING, "CACHE_URL")
@@ -179,10 +192,10 @@ def test_a_cache_that_does_not_evict_or_has_no_limit_is_told(given: Settings, ch
     assert said(server_checks.check_cache, given) == []
     swapped = dataclasses.replace(given, redis_url=given.cache_url, cache_url=given.redis_url)
     (stays,) = found(server_checks.check_cache, swapped)
-    assert stays.remedy == "redis-cli CONFIG SET maxmemory-policy allkeys-lru"
+    assert stays.remedy.endswith(" CONFIG SET maxmemory-policy allkeys-lru")
     changed(maxmemory=0)
     (unlimited,) = found(server_checks.check_cache, swapped)
-    assert unlimited.remedy == "redis-cli CONFIG SET maxmemory 128mb"
+    assert unlimited.remedy.endswith(" CONFIG SET maxmemory 128mb")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +209,23 @@ def test_what_mends_a_silent_server_depends_on_whose_it_is(given: Settings) -> N
     away = dataclasses.replace(given, redis_url=NOWHERE)
     (own,) = server_checks.check_broker(Installation(away, dataclasses.replace(away, redis_url="")))
     (other,) = found(server_checks.check_broker, away)
-    assert (own.remedy, other.remedy) == ("carprice up", "redis-cli -u 127.0.0.1:1 ping")
+    assert (own.remedy, other.remedy) == ("carprice up", "redis-cli -h 127.0.0.1 -p 1 PING")
+
+
+@pytest.mark.parametrize(
+    ("url", "command"),
+    [
+        ("unix:///srv/car%20price/broker.sock", "redis-cli -s '/srv/car price/broker.sock' PING"),
+        ("redis://queue.example/0", "redis-cli -h queue.example -p 6379 PING"),
+        (
+            "rediss://bob:secret@queue.example:6380/0",
+            "redis-cli -h queue.example -p 6380 --tls --user bob --askpass PING",
+        ),
+        ("sentinel://a.example,b.example/queue", "redis-cli -h PRIMARY -p 6379 PING"),
+    ],
+)
+def test_a_remedy_names_the_server_that_it_is_about(url: str, command: str) -> None:
+    assert server_checks._redis_cli(url, "PING") == command
 
 
 def test_a_lost_pointer_and_a_missing_version_are_faults(given: Settings) -> None:
@@ -224,6 +253,51 @@ def test_a_lost_pointer_and_a_missing_version_are_faults(given: Settings) -> Non
     )
     (lost,) = found(model_checks.check_model, given)
     assert lost.remedy == f"carprice models activate {version}"
+
+
+@pytest.fixture
+def with_a_model(given: Settings) -> Settings:
+    """Settings whose active version is what was saved."""
+    save_bundle(small_models.train(trees=2), given.versions_path)
+    registry = ModelRegistry(given.versions_path)
+    registry.activate(registry.list()[0].id, by="test")
+    return given
+
+
+def test_looking_at_the_model_writes_nothing(
+    with_a_model: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The self-test would compile kernels into the home, and make it if there is none."""
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    away = dataclasses.replace(
+        with_a_model, home=with_a_model.home / "typo", models_path=with_a_model.versions_path
+    )
+    assert said(model_checks.check_model, away) == []
+    assert said(model_checks.check_kernels, away)[0][0] == "warning"
+    assert not away.home.exists()
+
+
+def test_a_self_test_that_a_busy_machine_delays_is_no_reason_to_roll_back(
+    with_a_model: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(with_a_model.home / "numba"))
+    monkeypatch.setattr(model_checks, "are_compiled", lambda _: True)
+    monkeypatch.setattr(self_test, "SELF_TEST_TIMEOUT_S", 0.01)
+    (finding,) = found(model_checks.check_model, with_a_model)
+    assert (finding.level, finding.remedy) == (Level.WARNING, "uptime")
+
+
+def test_a_check_that_must_not_read_something_says_what_and_the_others_go_on(
+    given: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    check = next(each for each in CHECKS if each.name == "space")
+    (finding,) = findings_of(check, Installation(given, given)) or ()
+    assert finding.level is Level.FAULT
+    assert f"Permission denied {given.home}" in finding.text
 
 
 def test_kernels_that_are_not_compiled_are_told(

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from shared.operations.alerts import AlertSource, AlertWatch, read_alerts
-from tests.unit.client.servers import answer, running
+from shared.operations.alerts import MAX_BYTES, AlertSource, AlertWatch, read_alerts
+from tests.unit.client.servers import answer, running, trickle
 
 LABELS = {"alertname": "WorkerDown", "severity": "critical"}
 ALERTMANAGER = [
@@ -43,7 +43,32 @@ def test_prometheus_is_understood_and_pending_alerts_do_not_count() -> None:
     assert (found.source, [alert.name for alert in found.firing]) == ("read", ["WorkerDown"])
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[1]", b"{}", b'{"data": {"alerts": 3}}', b"\xff"])
+def test_an_alert_without_a_name_hides_no_other_one() -> None:
+    nameless = ALERTMANAGER[0] | {"labels": {"severity": "critical"}}
+    with running(answer(json.dumps([nameless, *ALERTMANAGER]).encode()), NOT_FOUND) as (url, _):
+        found = read_alerts(url)
+    assert [alert.name for alert in found.firing] == ["", "WorkerDown"]
+
+
+def test_an_answer_that_is_too_large_is_told_as_such() -> None:
+    with running(answer(b" " * (MAX_BYTES + 1))) as (url, heads):
+        found = read_alerts(url)
+    assert (found.source, len(heads)) == (AlertSource.SILENT, 1)
+    assert "larger than" in found.reason
+
+
+def test_an_answer_that_never_ends_is_given_up() -> None:
+    begin = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+    with running(trickle(b" ", begin)) as (url, _):
+        found = read_alerts(url)
+    assert (found.source, found.reason) == (AlertSource.SILENT, "timed out")
+
+
+NESTED = b"[" * 200_000
+ANSWERS = [b"<html>", b"[1]", b"{}", b'{"data": {"alerts": 3}}', b"\xff", NESTED]
+
+
+@pytest.mark.parametrize("body", ANSWERS, ids=range(len(ANSWERS)))
 def test_another_server_is_no_source(body: bytes) -> None:
     with running(answer(body), answer(body)) as (url, _):
         found = read_alerts(url)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from prometheus_client.mmap_dict import MmapedDict
 
 from shared.operations.metric_totals import Totals, read_totals
 from shared.operations.traffic import KEPT_S, TrafficRing, quantile
@@ -48,6 +49,9 @@ def test_damaged_and_missing_files_count_nothing(folder: Path, tmp_path: Path) -
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "counter_99.db").write_bytes(b"\xff" * 64)
     (tmp_path / "histogram_99.db").write_bytes(b"")
+    for number, key in enumerate(("garbage", '[1, "http_requests_total", {}, ""]', "5")):
+        damaged = MmapedDict(str(tmp_path / f"counter_{100 + number}.db"))
+        damaged.write_value(key, 1.0, 0.0)
     assert read_totals(tmp_path).counts["requests"] == 8
 
 

@@ -12,6 +12,7 @@ from shared.domain.job import Job, JobKind, JobState
 from shared.domain.valuation import CarRequest
 from shared.keys.entries import Scope, new_key
 from shared.keys.store import FileKeyStore
+from shared.operations import work_list
 from shared.operations.work_list import WorkFilter, WorkList
 from shared.redis.job_store.store import JobStore
 from shared.settings import Settings
@@ -49,7 +50,7 @@ def jobs(servers: Servers) -> dict[str, JobId]:
 
 def ids(settings: Settings, servers: Servers, limit: int = 10, **wanted: object) -> list[str]:
     work = WorkList.of(settings, servers.broker, time.time)
-    return [each.id for each in work.newest(WorkFilter(**wanted), limit)]
+    return [each.id for each in work.newest(WorkFilter(**wanted), limit).entries]
 
 
 def test_the_newest_of_all_callers_come_first(
@@ -69,6 +70,21 @@ def test_filters_hold_by_state_caller_kind_and_age(
     assert ids(settings, servers, accepted_after=time.time() - 60, states=[JobState.QUEUED]) == [
         jobs["local"], jobs["alice"],
     ]  # fmt: skip
+
+
+def test_a_list_that_looked_at_the_newest_alone_says_so(
+    settings: Settings,
+    servers: Servers,
+    jobs: dict[str, JobId],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = WorkList.of(settings, servers.broker, time.time)
+    failed = WorkFilter(states=[JobState.FAILED])  # bob's, the second of three
+    assert not work.newest(failed, 10).is_cut
+    monkeypatch.setattr(work_list, "MAX_READ", 1)
+    assert work.newest(failed, 10) == ([], True)
+    assert not work.newest(WorkFilter(), 1).is_cut
+    assert jobs["bob"] not in ids(settings, servers)
 
 
 def test_callers_without_jobs_and_damaged_keys_do_not_matter(
