@@ -53,5 +53,10 @@ def run_self_test(versions_path: Path, version: str) -> None:
         reason = f"self-test: no result after {SELF_TEST_TIMEOUT_S:.0f} s"
         raise ModelRefused(version=version, reason=reason) from error
     if found.returncode != 0:
-        reason = found.stdout.strip() or f"self-test: ended with code {found.returncode}"
-        raise ModelRefused(version=version, reason=reason)
+        raise ModelRefused(version=version, reason=found.stdout.strip() or _end_of(found))
+
+
+def _end_of(process: "subprocess.CompletedProcess[str]") -> str:
+    """Why a self-test ended without a result: its exit code and the last line of its error."""
+    lines = process.stderr.strip().splitlines()
+    return ": ".join([f"self-test: ended with code {process.returncode}", *lines[-1:]])

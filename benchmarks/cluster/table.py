@@ -49,7 +49,9 @@ class Target:
         """The target with what was seen, as a row of a table."""
         found = [one for one in lines if self.words and self.words in f"{one.check}: {one.name}"]
         if not found:
-            return f"| {self.name} | see {self.elsewhere} | |\n" if self.elsewhere else ""
+            if self.elsewhere:
+                return f"| {self.name} | see {self.elsewhere} | |\n"
+            return f"| {self.name} | | not looked at |\n"
         broken = [one for one in found if one.is_kept is False]
         looked_at = [one for one in found if one.is_kept is not None]
         seen = (broken or looked_at or found)[0].seen

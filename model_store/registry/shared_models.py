@@ -31,7 +31,7 @@ from model_store.registry.pointer_files import (
     write_shadow,
 )
 from model_store.registry.shared_pointers import SharedPointers
-from model_store.registry.version_store import VersionStore
+from model_store.registry.version_store import VersionStore, not_fetched
 from shared.domain.errors import (
     ActivationConflict,
     ModelRefused,
@@ -248,8 +248,8 @@ class SharedModels:
                 self._objects.replace(DOCUMENT, changed.to_bytes(), etag)
             except StateConflict:
                 continue
-            # If this host lacks a version and cannot fetch it, the next pull reports it.
-            with contextlib.suppress(ModelVersionNotFound, ModelRefused):
+            # It counts by now. What keeps this host from following, the next pull reports.
+            with contextlib.suppress(ModelVersionNotFound, ModelRefused, OSError):
                 self.pull()
             return changed
         raise OSError(f"state store: {DOCUMENT} is changed by others all the time")
@@ -310,10 +310,14 @@ class SharedModels:
         try:
             self._versions.ensure(version, pointers.versions.get(version))
         except (ModelVersionNotFound, ModelRefused) as error:
-            self._failed[version] = (self._clock() + RETRY_AFTER_S, error)
-            return error
-        self._failed.pop(version, None)
-        return None
+            failure: Exception = error
+        except OSError as error:
+            failure = not_fetched(version, version, error)
+        else:
+            self._failed.pop(version, None)
+            return None
+        self._failed[version] = (self._clock() + RETRY_AFTER_S, failure)
+        return failure
 
     def _apply(self, pointers: SharedPointers, content: bytes, *, without: Collection[str]) -> None:
         """Write the pointers to the files of this host, except those to some versions."""

@@ -23,6 +23,8 @@ FOLDER = "models"
 MANIFESTS_FOLDER = ".manifests"
 """Of the manifests of versions whose files this host has not fetched, beside the versions."""
 FETCH_LOCK = ".fetch.lock"
+FETCHED_PREFIX = ".new-fetched-"
+"""Of the folder into which a version is downloaded; only the holder of the lock has one."""
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +95,7 @@ class VersionStore:
         except FileNotFoundError:
             content = b""
         if _digest(content) != manifest_digest:
-            content = self._read(version, MANIFEST_FILE, manifest_digest)
+            content = self.file(version, MANIFEST_FILE, manifest_digest)
             kept.parent.mkdir(exist_ok=True)
             write_atomically(kept, content)
         return _parsed(version, content)
@@ -105,7 +107,10 @@ class VersionStore:
             ModelCardNotFound: the store lacks it.
             ModelRefused: it is damaged, or the store is unreachable.
         """
-        return self._read(version, name, digest)
+        try:
+            return self._read(version, name, digest)
+        except OSError as error:
+            raise not_fetched(version, name, error) from error
 
     def remove(self, version: str, manifest_digest: str) -> None:
         """Delete the files of a version in the store, its manifest first.
@@ -138,9 +143,11 @@ class VersionStore:
 
     def _fetch(self, version: str, manifest_digest: str) -> None:
         """Download a version into a temporary folder, check it, and give it its name."""
+        for left in self._path.glob(f"{FETCHED_PREFIX}*"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         content = self._read(version, MANIFEST_FILE, manifest_digest)
         manifest = _parsed(version, content)
-        folder = Path(tempfile.mkdtemp(dir=self._path, prefix=".new-"))
+        folder = Path(tempfile.mkdtemp(dir=self._path, prefix=FETCHED_PREFIX))
         try:
             for name in manifest.files:
                 if Path(name).name != name:
@@ -171,13 +178,7 @@ class VersionStore:
         shutil.rmtree(old, ignore_errors=True)
 
     def _read(self, version: str, name: str, digest: str) -> bytes:
-        try:
-            found = self._objects.read(_name(version, name))
-        except OSError as error:
-            reason = _("{name} cannot be fetched: {reason}").format(
-                name=name, reason=os_reason(error)
-            )
-            raise ModelRefused(version=version, reason=reason) from error
+        found = self._objects.read(_name(version, name))
         if found is None:
             if name != MANIFEST_FILE:
                 raise ModelCardNotFound(version=version, name=name)
@@ -195,6 +196,12 @@ class VersionStore:
         with (self._path / FETCH_LOCK).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def not_fetched(version: str, name: str, error: OSError) -> ModelRefused:
+    """Why a version cannot be used while the store is unreachable, or the disk refuses."""
+    reason = _("{name} cannot be fetched: {reason}").format(name=name, reason=os_reason(error))
+    return ModelRefused(version=version, reason=reason)
 
 
 def _name(version: str, name: str) -> str:

@@ -8,7 +8,7 @@ from shared.domain.clock import Clock
 from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
 from shared.redis.owners import SILENT_AFTER_S
-from shared.redis.workers import HEARTBEAT_TIMEOUT_S, OLDEST_PROTOCOL
+from shared.redis.workers import HEARTBEAT_TIMEOUT_S, OLDEST_PROTOCOL, WorkerName
 
 MAX_STEPS_OF_BATCH = 64
 
@@ -73,21 +73,21 @@ class ProcessReader:
             registered, owners, working = pipeline.execute()
         now = self._clock()
         alive = [name.decode() for name, at in owners if abs(now - at) < SILENT_AFTER_S]
-        by_node = _by_node(alive)
+        by_place = _by_place(alive)
         claims = {owner.decode(): claim.decode() for owner, claim in working.items()}
         # A worker that was started again has registered twice: the last one counts.
-        latest = {_node(member): (member, at) for member, at in sorted(registered, key=_time)}
+        latest = {_place(member): (member, at) for member, at in sorted(registered, key=_time)}
         return [
             _worker(
-                node,
+                place[0],
                 member.decode(),
                 now - at,
                 [
                     (owner, _work(claims[owner], now) if owner in claims else None)
-                    for owner in by_node.get(node, ())
+                    for owner in by_place.get(place, ())
                 ],
             )
-            for node, (member, at) in sorted(latest.items())
+            for place, (member, at) in sorted(latest.items())
         ]
 
     def steps(self) -> list[StepState]:
@@ -111,18 +111,22 @@ def _time(registered: tuple[bytes, float]) -> float:
     return registered[1]
 
 
-def _node(member: bytes) -> str:
-    """The Celery node name in a registration; see `shared.redis.workers`."""
-    return member.decode().split("|")[1].rpartition(":")[0]
+def _place(member: bytes) -> tuple[str, str]:
+    """Node and host in a registration: workers of two hosts may have one node name."""
+    name = WorkerName.parse(member.decode().split("|")[1])
+    return name.node, name.host
 
 
-def _by_node(owners: Sequence[str]) -> Mapping[str, list[str]]:
-    """Owners by node; the processes of a pool belong to the node of their parent."""
-    found: dict[str, list[str]] = defaultdict(list)
+def _by_place(owners: Sequence[str]) -> Mapping[tuple[str, str], list[str]]:
+    """Owners by node and host; the processes of a pool belong to the node of their parent."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for owner in owners:
-        found[owner.rpartition(":")[0]].append(owner)
-    for node in [each for each in found if each.endswith(".pool")]:
-        found[node.removesuffix(".pool")] = found.pop(node)
+        node, _, process = owner.rpartition(":")
+        # Those of an earlier release name no host.
+        host = process.split("-")[0] if process.count("-") > 1 else ""
+        found[node, host].append(owner)
+    for node, host in [each for each in found if each[0].endswith(".pool")]:
+        found[node.removesuffix(".pool"), host] = found.pop((node, host))
     return found
 
 

@@ -207,6 +207,7 @@ def test_the_table_has_a_row_for_each_target() -> None:
         "| clocks 5 s apart | 0 missing | kept |",
         "| two hosts with the same name | no namespaces | left out |",
         "| the loss without `WAIT` | see ADR 131 | |",
+        "| a full disk on one host | | not looked at |",
     ):
         assert row in rows
-    assert not any("full disk" in row for row in rows), "it was not looked at"
+    assert len(rows) == len(TARGETS), "what no check has looked at is not left out"

@@ -12,7 +12,8 @@ from model_store.registry.manifest import ModelVersion
 from model_store.registry.pointer_files import read_active, read_shadow
 from model_store.registry.registry import ModelRegistry, ShadowPointer
 from model_store.registry.shared_models import DOCUMENT, SharedModels, SharedModelsMissing
-from model_store.registry.version_store import FOLDER
+from model_store.registry.trials import VersionTrials
+from model_store.registry.version_store import FETCHED_PREFIX, FOLDER
 from shared.domain.errors import (
     ActivationConflict,
     ActiveModelChanged,
@@ -265,13 +266,78 @@ def test_an_unreachable_store_changes_nothing(hosts):
     a, b = hosts
     a.registry.activate(OLD, by="ann")
     b.pull()
-    away = Host(StateObjects(f"s3://{BUCKET}/x", "http://127.0.0.1:9"), b.path)
+    away = away_from_store(b)
     with pytest.raises(OSError, match="state store"):
         away.pull()
     with pytest.raises(OSError, match="state store"):
         away.registry.activate(OLD, by="bob")
     assert away.registry.active_version() == OLD
     assert away.registry.check(OLD).id == OLD
+
+
+def away_from_store(host: Host) -> Host:
+    """The host without its store."""
+    return Host(StateObjects(f"s3://{BUCKET}/x", "http://127.0.0.1:9"), host.path)
+
+
+def test_a_version_is_not_refused_because_the_store_is_unreachable(hosts):
+    """A worker that tries it reports no result, and the next attempt asks the store again."""
+    a, b = hosts
+    a.registry.activate(OLD, by="ann")
+    a.shared.publish(NEW)
+    b.pull()
+    away = away_from_store(b)
+    with pytest.raises(OSError, match="state store"):
+        away.registry.check(NEW)
+    trials = VersionTrials(away.shared.ensure, set)
+    trials._lock.acquire()
+    trials._try(NEW)
+    assert trials.results() == {}
+
+
+def test_a_file_that_cannot_be_fetched_delays_no_other_change(hosts, monkeypatch):
+    a, b = hosts
+    a.registry.activate(OLD, by="ann")
+    b.pull()
+    a.registry.activate(NEW, by="ann")
+
+    def broken(name: str, path: Path) -> None:
+        raise OSError(f"state store: {name} for {path}")
+
+    with monkeypatch.context() as context:
+        context.setattr(b.objects, "download", broken)
+        with pytest.raises(ModelRefused, match="cannot be fetched"):
+            b.pull()
+        assert (b.registry.active_version(), len(b.registry.history())) == (OLD, 2)
+        assert b.registry.rollback(by="bob").id == OLD, "which repairs it"
+
+
+def test_an_activation_counts_although_the_store_fails_after_it(hosts, monkeypatch):
+    a, b = hosts
+    a.registry.activate(OLD, by="ann")
+    replace = a.objects.replace
+
+    def last_answer(name: str, content: bytes, etag: str | None) -> str:
+        found = replace(name, content, etag)
+        if b"NEW" in content.replace(NEW.encode(), b"NEW"):
+            monkeypatch.setattr(a.objects, "_endpoint_url", "http://127.0.0.1:9")
+            monkeypatch.setattr(a.objects, "_connection", None)
+        return found
+
+    a.shared.publish(NEW)
+    monkeypatch.setattr(a.objects, "replace", last_answer)
+    assert a.registry.activate(NEW, by="ann").id == NEW
+    b.pull()
+    assert b.registry.active_version() == NEW
+
+
+def test_what_a_killed_process_has_fetched_is_removed(hosts):
+    a, b = hosts
+    a.registry.activate(OLD, by="ann")
+    (b.path / f"{FETCHED_PREFIX}killed").mkdir()
+    (b.path / f"{FETCHED_PREFIX}killed" / "forest.npz").write_bytes(b"half")
+    b.pull()
+    assert {path.name for path in b.path.glob(".new-*")} == set()
 
 
 def test_a_lost_document_is_reported_and_written_by_the_next_activation(hosts):

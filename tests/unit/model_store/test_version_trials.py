@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api.models.self_test import self_test_of
+from api.models import self_test
+from api.models.self_test import run_self_test, self_test_of
 from model_store.registry.hosts import Activations
 from model_store.registry.trials import VersionTrials, tried_by_workers
 from shared.domain.errors import ModelRefused
@@ -149,3 +150,16 @@ def test_a_change_is_reported_before_the_next_report_is_due(
     worker = start("worker@a", intact)
     worker.serves = NEW
     wait_until(lambda: versions.live() == {"worker@a": NEW})
+
+
+def test_a_host_without_the_libraries_and_without_workers_says_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "model_store" / "registry" / "trial.py"
+    module.parent.mkdir(parents=True)
+    for folder in (module.parent, module.parent.parent):
+        (folder / "__init__.py").touch()  # else a package of this name elsewhere is preferred
+    module.write_text("import a_library_of_the_model")
+    monkeypatch.setattr(self_test, "CODE_ROOT", tmp_path)
+    with pytest.raises(ModelRefused, match=r"code 1: .*No module named 'a_library_of_the_model'"):
+        run_self_test(tmp_path, NEW)

@@ -120,6 +120,21 @@ def test_live_processes_and_their_work_belong_to_their_worker(servers: Servers) 
     assert (oldest.node, oldest.protocol) == ("x@vm", 1)
 
 
+def test_workers_of_two_hosts_with_one_name_are_both_listed(servers: Servers) -> None:
+    """One that is silent is not hidden by the other; each has its own processes."""
+    here = OwnerRegistry(servers.broker, Owner("b@h", "a"))
+    registry = WorkerRegistry(servers.broker)
+    registry.heartbeat("b@h:a-7-1", ["bulk"])
+    silent_at = time.time() - HEARTBEAT_TIMEOUT_S - 5
+    servers.broker.zadd(keys.WORKERS, {"bulk|b@h:b-7-1|4": silent_at})
+    here.beat()
+    found = ProcessReader(servers.broker, time.time).workers()
+    assert [(each.node, each.is_alive, each.processes) for each in found] == [
+        ("b@h", True, 1), ("b@h", False, 0),
+    ]  # fmt: skip
+    here.leave()
+
+
 def test_steps_under_way_are_those_that_are_leased(servers: Servers) -> None:
     ledger = make_ledger(servers.broker, time.time, servers.settings)
     ledger.create(BATCH, time.time(), ALICE)

@@ -80,6 +80,29 @@ def test_two_homes_are_two_hosts(tmp_path: Path) -> None:
     assert host_identity(tmp_path / "a") == host_identity(tmp_path / "link")
 
 
+def test_containers_of_a_machine_with_equal_paths_and_numbers_are_two_hosts(
+    servers: Servers, tmp_path: Path
+) -> None:
+    """They share the kernel; each has a home of its own under the same path."""
+    home, workers = tmp_path / "home", WorkerRegistry(servers.broker, lambda: 1_000.0)
+    home.mkdir()
+    one = WorkerName("bulk@same", host_identity(home), 1, 7_001)
+    workers.heartbeat(str(one), BULK)
+    home.rename(tmp_path / "first")  # what the path is in the other container
+    home.mkdir()
+    other = WorkerName("bulk@same", host_identity(home), 1, 7_002)
+    assert workers.remove_predecessors(other, dead)[QueueName.BULK] == 1
+    assert members(servers) == [f"bulk,control|{one}|{PROTOCOL}"]
+
+
+def test_containers_that_share_a_home_are_told_apart_by_their_names(servers: Servers) -> None:
+    """A volume for all of them, as in compose, where each has its id as host name."""
+    workers = WorkerRegistry(servers.broker, lambda: 1_000.0)
+    workers.heartbeat(str(named("bulk@4f1c")), BULK)
+    assert workers.remove_predecessors(named("bulk@9a2e"), dead)[QueueName.BULK] == 1
+    assert len(members(servers)) == 1
+
+
 def test_a_worker_of_the_previous_release_has_no_host_and_is_removed(servers: Servers) -> None:
     workers = WorkerRegistry(servers.broker, lambda: 1_000.0)
     workers.heartbeat("bulk@here:17", BULK)
