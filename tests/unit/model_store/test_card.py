@@ -174,7 +174,7 @@ def test_numbers_of_an_arabic_card_are_written_as_in_morocco() -> None:
     assert arabic("title", version="2026-11-30T1-4b") == (
         "بطاقة النموذج \u20662026-11-30T1-4b\u2069"
     )
-    assert arabic.group("model unknown") == "طراز غير معروف"
+    assert arabic.group("model unknown") == "موديل غير معروف"
     assert arabic.split("out of bag, something new") == CardTexts("ar").say(
         "described in the version's manifest, field metrics.split"
     )
