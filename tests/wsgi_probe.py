@@ -17,7 +17,14 @@ from api.transport.wsgi_bridge import WsgiBridge
 LOG = Path(os.environ.get("PROBE_LOG", os.devnull))
 CHUNK = b"x" * 65_536
 ENDLESS = 100_000
-UNCOMPARED = ("wsgi.", "SERVER_PORT", "SERVER_SOFTWARE", "GATEWAY_INTERFACE", "HTTP_USER_AGENT")
+UNCOMPARED = (
+    "wsgi.",
+    "carprice.",
+    "SERVER_PORT",
+    "SERVER_SOFTWARE",
+    "GATEWAY_INTERFACE",
+    "HTTP_USER_AGENT",
+)
 
 
 def note(text: str) -> None:
