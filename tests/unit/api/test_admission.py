@@ -85,7 +85,10 @@ def test_no_body_of_a_caller_without_a_key_is_ever_read(settings):
                 "CONTENT_TYPE": mimetype,
             },
         )
-        assert (answer.status_code, body.reads) == (401, 0), (method, path, mimetype)
+        refused = 403 if path.startswith("/ops/") else 401  # the page has a form, no challenge
+        if path == "/ops/sign-out":
+            refused = 303
+        assert (answer.status_code, body.reads) == (refused, 0), (method, path, mimetype)
 
 
 @pytest.mark.parametrize(
