@@ -90,6 +90,7 @@ def test_a_file_is_opened_and_valued_by_the_keyboard_alone(
     button.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#apercu")).to_contain_text("Renault Clio")
+    page.wait_for_load_state("networkidle")  # the page of before has the same text
     for _ in range(80):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent") == "Value the file":
