@@ -8,9 +8,10 @@ from flask import render_template, request
 
 from api.dashboard.access import Operator
 from api.dashboard.plots import Plot, make_plot
-from api.dashboard.texts import AGES, DONE, KINDS, STATES, format_rate, format_span
+from api.dashboard.texts import AGES, DONE, KINDS, format_rate, format_span
 from api.http.context import services
 from api.ops.docs_views import html_response
+from api.pages.files.pages import STATES
 from api.pages.language import gettext as _
 from api.pages.policy import ASSETS, PAGE_CSP
 from shared.domain.errors import DomainError

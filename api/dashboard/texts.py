@@ -21,13 +21,6 @@ DONE = {
 }
 """What is said after a change, by the code in the address."""
 
-STATES = {
-    "QUEUED": mark("Waiting"),
-    "RUNNING": mark("Being valued"),
-    "SUCCEEDED": mark("Finished"),
-    "FAILED": mark("Failed"),
-    "CANCELLED": mark("Cancelled"),
-}
 KINDS = {"job": mark("Job"), "batch": mark("File")}
 AGES = {
     "": mark("Of any age"),

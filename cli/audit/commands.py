@@ -9,7 +9,7 @@ import click
 
 from cli.audit.export import export
 from cli.audit.failures import failures_reported
-from cli.audit.places import log_place
+from cli.audit.places import folder_option, key_file_option, log_place
 from cli.audit.query import as_day, query
 from cli.shell.exit_codes import INCOMPLETE, REFUSED
 from cli.shell.options import json_option
@@ -42,21 +42,13 @@ audit.add_command(query)
 @click.argument(
     "bundle", required=False, type=click.Path(exists=True, path_type=Path), metavar="[BUNDLE]"
 )
-@click.option(
-    "--folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The audit log; that of CARPRICE_HOME if not given.",
-)
+@folder_option
 @click.option(
     "--checkpoints",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of its checkpoints; beside it if not given.",
 )
-@click.option(
-    "--key-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Key of the checkpoints; beside them if not given.",
-)
+@key_file_option
 @json_option
 def verify(
     bundle: Path | None,

@@ -1,4 +1,4 @@
-"""Where the log of a command and what proves it are."""
+"""Where the log of a command and what proves it are: options, and what they mean together."""
 
 from pathlib import Path
 
@@ -8,6 +8,17 @@ from cli.shell.exit_codes import UNUSABLE
 from shared.audit.columns.places import LogPlace
 from shared.i18n.command import gettext as _
 from shared.settings import Settings
+
+folder_option = click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The audit log; that of CARPRICE_HOME if not given.",
+)
+key_file_option = click.option(
+    "--key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Key of the checkpoints; beside them if not given.",
+)
 
 
 def log_place(

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cli.audit.failures import failures_reported
+from cli.audit.places import folder_option, key_file_option
 from cli.shell.options import json_option
 from shared.audit.columns.names import FIGURE_NAMES, GROUPS, KINDS, NUMBERS, STATUSES
 from shared.domain.clock import DAY_S
@@ -84,16 +85,8 @@ def figure_options(command: Callable[..., None]) -> Callable[..., None]:
     metavar="FILE",
     help="Write a Parquet file.",
 )
-@click.option(
-    "--folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The audit log; that of CARPRICE_HOME if not given.",
-)
-@click.option(
-    "--key-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Key of the checkpoints; beside them if not given.",
-)
+@folder_option
+@key_file_option
 @json_option
 def query(**options: Any) -> None:
     """Search the audit log, and find figures of many records, while the service runs.
