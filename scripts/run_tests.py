@@ -1,7 +1,8 @@
 """Runs the tests in two parallel pytest processes: tests of whole services, and all others.
 
-The former mostly wait for processes to start or stop; the latter compute. Both run under coverage.
-The output of the service tests is shown while they run, the other output at the end.
+The former mostly wait for processes to start or stop; the latter compute. The output of the service
+tests is shown while they run, the other output at the end. With `--coverage`, the coverage of both
+and of all processes that they start is measured, which takes half as long again.
 """
 
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TESTS, REPORTS = ROOT / "tests", ROOT / "reports"
 SERVICES = ("browser", "exports", "faults", "integration")
+COVERAGE = "--coverage"
 NOTHING_CHOSEN = 5
 """Exit code of pytest if `-m` or `-k` select no test."""
 INTERRUPTED = 130
@@ -20,10 +22,15 @@ BLOCK_BYTES = 4096
 
 def main() -> None:
     """Run both and show their output; exit with the code of a failed run, if any."""
+    options = sys.argv[1:]
+    python = [sys.executable]
+    if COVERAGE in options:
+        options.remove(COVERAGE)
+        python += ["-m", "coverage", "run"]
     REPORTS.mkdir(exist_ok=True)
     folders = {path.relative_to(TESTS).parts[0] for path in TESTS.glob("*/**/test_*.py")}
-    others = Lane("others", sorted(folders - set(SERVICES)), sys.argv[1:])
-    services = Lane("services", SERVICES, sys.argv[1:])
+    others = Lane("others", sorted(folders - set(SERVICES)), python, options)
+    services = Lane("services", SERVICES, python, options)
     try:
         services.show()
         codes = [services.wait(), others.wait()]
@@ -39,15 +46,17 @@ class Lane:
     Args:
         name: name of its report.
         folders: folders below `tests`.
+        python: the command that runs a module.
         options: options for pytest.
     """
 
-    def __init__(self, name: str, folders: Sequence[str], options: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, folders: Sequence[str], python: Sequence[str], options: Sequence[str]
+    ) -> None:
         self.report = REPORTS / f"{name}.txt"
         with self.report.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "coverage", "run", "-m", "pytest", *options]
-                + [f"tests/{folder}" for folder in folders],
+                [*python, "-m", "pytest", *options, *(f"tests/{folder}" for folder in folders)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs the whole test suite with coverage, including the processes that the tests start.
+# Runs the whole test suite. With `--coverage` as the first argument, the coverage of the code is measured
+# and required, including that of the processes that the tests start; other arguments are those of pytest.
 # Reports in one line each what the machine lacks (a browser, promtool, wrk, real listings).
 set -eu
 
@@ -30,8 +31,10 @@ command -v wrk >/dev/null ||
 
 rm -f .coverage .coverage.*
 code=0
-$bin/python -m scripts.run_tests ${chosen:+-m "$chosen"} "$@" || code=$?
-$bin/coverage combine --quiet
-$bin/coverage report || [ "$code" -ne 0 ] || code=2
+$bin/python -m scripts.run_tests "$@" ${chosen:+-m "$chosen"} || code=$?
+if [ "${1:-}" = --coverage ]; then
+    $bin/coverage combine --quiet
+    $bin/coverage report || [ "$code" -ne 0 ] || code=2
+fi
 tail -n 1 -q reports/services.txt reports/others.txt
 exit "$code"

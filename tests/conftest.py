@@ -141,6 +141,10 @@ def answers(client: RedisClient) -> bool:
         return False
 
 
+SERVER_REPLY_TIMEOUT_S = 30.0
+"""On a machine that is busy with other tests, a reply can take longer than the service waits."""
+
+
 @pytest.fixture(scope="session")
 def session_servers() -> Iterator[Servers]:
     """A broker and a cache shared by all tests that need only servers."""
@@ -149,7 +153,11 @@ def session_servers() -> Iterator[Servers]:
         settings = with_server_urls(Settings(home=home))
         for name in ("broker", "cache"):
             stack.enter_context(running_server(home, name))
-        servers = Servers(settings, connect(settings.redis_url), connect(settings.cache_url))
+        broker, cache = (
+            connect(url, reply_timeout_s=SERVER_REPLY_TIMEOUT_S)
+            for url in (settings.redis_url, settings.cache_url)
+        )
+        servers = Servers(settings, broker, cache)
         wait_until(lambda: answers(servers.broker), what="the broker")
         wait_until(lambda: answers(servers.cache), what="the cache")
         yield servers
