@@ -12,6 +12,8 @@ PAGES = [
     *sorted((ROOT / ".github").glob("*.md")),
 ]
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)(#[^)]*)?\)")
+OF_HOST = "../../"
+"""Pages of the host of the repository, such as the runs of a workflow, are relative to it."""
 CODE = re.compile(r"`([^`\n]+)`")
 FOLDERS = (
     *("api", "worker", "shared", "model_store", "data", "client", "cli", "launcher"),
@@ -28,7 +30,15 @@ def text_of(page: Path) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_relative_link_points_to_an_existing_file(page: Path) -> None:
     links = [path for path, _ in LINK.findall(text_of(page)) if not path.startswith("/")]
+    if page.parent == ROOT:
+        links = [path for path in links if not path.startswith(OF_HOST)]
     assert [path for path in links if not (page.parent / path).exists()] == []
+
+
+def test_badges_name_workflows_that_exist() -> None:
+    named = re.findall(r"/actions/workflows/([\w.]+)", text_of(ROOT / "README.md"))
+    assert named
+    assert [name for name in named if not (ROOT / ".github" / "workflows" / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

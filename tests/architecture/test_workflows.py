@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from defusedxml import ElementTree
 
 from tests.conftest import ROOT
 
@@ -67,16 +68,28 @@ def test_every_supported_python_is_checked_on_both_architectures() -> None:
     assert {name.endswith("-arm") for name in matrix["machine"]} == {True, False}
 
 
-def test_the_workflow_installs_every_package_that_tests_need() -> None:
+def test_workflows_install_every_package_that_tests_need() -> None:
     """Chromium is not among them: Chrome is part of GitHub's machines."""
     needed = re.search(
         r"declare -A tested=\((.+?)\n\)", (ROOT / ".ci" / "run").read_text(), re.DOTALL
     )
     assert needed
     packages = set(re.findall(r"\]=(\S+)", needed[1])) - {"chromium"}
-    installed = re.search(r"--no-install-recommends (.+)", commands(WORKFLOWS[0]))
-    assert installed
-    assert set(installed[1].split()) == packages
+    testing = [
+        text for text in map(commands, WORKFLOWS) if re.search(r"\bmake (test|coverage)\b", text)
+    ]
+    assert len(testing) == 2
+    for text in testing:
+        installed = re.search(r"--no-install-recommends (.+)", text)
+        assert installed
+        assert set(installed[1].split()) == packages
+
+
+def test_the_badge_shows_the_measured_coverage() -> None:
+    badge = (ROOT / ".github" / "coverage.svg").read_text("utf-8")
+    drawn = ElementTree.fromstring(badge.replace("PERCENT", "97"))
+    assert "97 %" in {text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")}
+    assert "raw/badges/coverage.svg" in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_every_stage_of_the_image_is_built() -> None:
