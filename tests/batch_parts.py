@@ -249,6 +249,10 @@ class BulkPath:
             retention_s=retention_s,
         )
 
+    def split_by(self, chunk_rows: int) -> None:
+        """Split files that are uploaded from now on into chunks of so many rows."""
+        self.chunk_rows = self.split._chunk_rows = chunk_rows
+
     def send(self, task: TaskName, kwargs: dict[str, Any], caller: CallerId, **_: Any) -> None:
         """Put a task on the queue."""
         # Ledgers that the release before opened name no caller.

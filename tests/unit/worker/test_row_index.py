@@ -159,7 +159,7 @@ def test_pages_of_many_rows_join_without_gaps(path: BulkPath) -> None:
     good = "B{0};Dacia;Logan;20{1};Diesel;Manuelle;{2};50000"
     rows = [good.format(at, 10 + at % 9, 1000 + at * 37 % 9001) for at in range(130)]
     rows[77] = "B77;Dacia;Logan;demain;Diesel;Manuelle;1;5"
-    path.chunk_rows = 50
+    path.split_by(50)
     batch = path.run("\n".join([HEADER, *rows]).encode())
     for order, descending in ((RowOrder.LINE, False), (RowOrder.PRICE, True)):
         for wanted in (RowFilter(), RowFilter(status="valued")):

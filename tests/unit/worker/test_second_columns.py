@@ -70,7 +70,7 @@ def test_columns_that_contradict_each_other_do_not_complete_each_other(path: Bul
 
 
 def test_rows_in_both_engines_are_read_alike(path: BulkPath) -> None:
-    path.chunk_rows = 2
+    path.split_by(2)
     header = "Marque;Modèle;Année;Date de mise en circulation;Km;Miles"
     full = "Ford;Focus;2015;15/03/2015;80467;50000"
     blank = ["Ford;Focus;;15/03/2015;80467;50000", "Ford;Focus;2015;;;50000"]

@@ -120,7 +120,7 @@ def test_json_in_another_encoding_is_refused(path: BulkPath) -> None:
 
 def test_a_large_json_file_is_read_block_by_block(path: BulkPath) -> None:
     count = 20_000
-    path.chunk_rows = count
+    path.split_by(count)
     records = ",\n".join(json.dumps(CAR | {"ref": number}) for number in range(count))
     batch = path.run(f"[{records}]".encode())
     assert batch.progress.counts == RowCounts(valid=count)

@@ -166,17 +166,22 @@ class TestRecording:
         assert tombstones >= TOMBSTONE_BYTES + callback_bytes(job.callback)
 
     def test_a_webhook_takes_no_more_than_is_counted(self, work):
+        def held() -> int:
+            """Not the memory of the server: it varies with buffers of connections."""
+            names = work.broker.scan_iter(count=10_000)
+            return sum(work.broker.memory_usage(name, samples=0) or 0 for name in names)
+
         work.ended()
-        before = work.broker.info("memory")["used_memory"]
+        before = held()
         url = "https://shop.example/" + "x" * 300
         jobs = [work.job(url=url) for _ in range(200)]
-        stored = work.broker.info("memory")["used_memory"]
+        stored = held()
         work.jobs.finish_all([JobEnd(job.id, JobState.SUCCEEDED, (ESTIMATE,)) for job in jobs])
         while work.webhooks.take_in():
             pass
         assert work.webhooks.figures().pending == 201
-        grown = work.broker.info("memory")["used_memory"] - stored
-        assert grown / 200 < callback_bytes(jobs[0].callback)
+        grown = held() - stored
+        assert 0 < grown / 200 < callback_bytes(jobs[0].callback)
         assert before < stored
 
 
