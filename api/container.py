@@ -237,7 +237,7 @@ def build_services(settings: Settings) -> ApiServices:
         jobs=jobs,
         job_contents=JobContents(jobs, active_model.identity),
         batch_polls=BatchPolls(batches, waits, loops),
-        batch_bodies=BatchBodies(),
+        batch_bodies=BatchBodies(active_model.identity),
         inputs=InputObjects.of(settings),
         batch_results=results,
         batch_retries=BatchRetries(batches=batches),
