@@ -233,6 +233,7 @@ def build_services(settings: Settings) -> ApiServices:
             queue_guard=queue_guard,
             long_waits=long_waits,
             loops=loops,
+            disconnects=disconnects,
         ),
         jobs=jobs,
         job_contents=JobContents(jobs, active_model.identity),

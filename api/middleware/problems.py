@@ -4,8 +4,9 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed
 
+from api.events.waits import ClientLeftError
 from api.http.context import language
 from api.http.problems import HTTP_CODES, error_response, problem_response
 from shared.domain.errors import DomainError
@@ -15,12 +16,18 @@ def register(app: Flask) -> None:
     """Answer every failure of `app` by a problem document."""
     app.register_error_handler(DomainError, answer_error)
     app.register_error_handler(HTTPException, answer_http_error)
+    app.register_error_handler(ClientLeftError, answer_nobody)
     app.register_error_handler(Exception, answer_error)
 
 
 def answer_error(error: Exception) -> Response:
     """The problem document of an error that a view raised."""
     return error_response(error, language(), request.path).to_flask()
+
+
+def answer_nobody(_: ClientLeftError) -> Response:
+    """What is counted for a request whose client has left, as if its body had broken off."""
+    return answer_http_error(ClientDisconnected())
 
 
 def answer_http_error(error: HTTPException) -> Response:
