@@ -6,7 +6,6 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed
 
-from api.events.waits import ClientLeftError
 from api.http.context import language
 from api.http.problems import HTTP_CODES, error_response, problem_response
 from shared.domain.errors import DomainError
@@ -16,7 +15,6 @@ def register(app: Flask) -> None:
     """Answer every failure of `app` by a problem document."""
     app.register_error_handler(DomainError, answer_error)
     app.register_error_handler(HTTPException, answer_http_error)
-    app.register_error_handler(ClientLeftError, answer_nobody)
     app.register_error_handler(Exception, answer_error)
 
 
@@ -25,7 +23,7 @@ def answer_error(error: Exception) -> Response:
     return error_response(error, language(), request.path).to_flask()
 
 
-def answer_nobody(_: ClientLeftError) -> Response:
+def answer_nobody(_: Exception) -> Response:
     """What is counted for a request whose client has left, as if its body had broken off."""
     return answer_http_error(ClientDisconnected())
 
