@@ -5,6 +5,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 
+import msgpack
 import pytest
 from structlog.testing import capture_logs
 
@@ -516,6 +517,22 @@ def test_ends_that_cannot_be_read_are_set_aside_and_counted(work):
     work.now += 20
     assert work.webhooks.aside.put_back() == 0
     assert work.webhooks.figures().pending == 0
+
+
+@pytest.mark.parametrize("odd", ["inf", "-inf", "nan", "1e300", "-1", "x"])
+@pytest.mark.parametrize("name", ["created_at", "started_at", "finished_at"])
+def test_an_end_at_an_impossible_time_is_set_aside_and_stops_no_other(work, name, odd):
+    for _ in range(2):
+        job = work.job()
+        work.jobs.start(job.id)
+        work.jobs.finish(job.id, JobState.SUCCEEDED, [ESTIMATE])
+    members = msgpack.unpackb(work.broker.lindex(keys.ENDED_WITH_CALLBACK, 0), raw=True)
+    assert name.encode() in members
+    damaged = msgpack.packb(members | {name.encode(): odd})
+    work.broker.lset(keys.ENDED_WITH_CALLBACK, 0, damaged)
+    assert work.webhooks.take_in() == 2
+    assert [each.end.summary.id for each in work.webhooks.pending(10).values()] == [job.id]
+    assert work.broker.zrange(keys.WEBHOOKS_SET_ASIDE, 0, -1) == [damaged]
 
 
 def test_an_end_that_was_set_aside_is_put_back_by_the_release_that_can_read_it(work):
