@@ -157,5 +157,10 @@ class Delivery:
         with record_errors():
             members = msgpack.unpackb(packed)
             check_schema(members.pop("schema", 1), DELIVERY_SCHEMA)
+            for name in ("due_from", "give_up_at"):
+                members[name] = _time(members[name])
+            members["attempts"] = int(members.get("attempts", 0))
+            if members.get("last_attempt_at") is not None:
+                members["last_attempt_at"] = _time(members["last_attempt_at"])
             names = {field.name for field in dataclasses.fields(cls)}
             return cls(**{name: value for name, value in members.items() if name in names})

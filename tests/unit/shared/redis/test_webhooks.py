@@ -535,6 +535,26 @@ def test_an_end_at_an_impossible_time_is_set_aside_and_stops_no_other(work, name
     assert work.broker.zrange(keys.WEBHOOKS_SET_ASIDE, 0, -1) == [damaged]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"due_from": "x"}, {"due_from": None}, {"give_up_at": []}, {"give_up_at": float("nan")},
+        {"attempts": {}}, {"last_attempt_at": "x"}, {"entry": 7}, {"entry": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_webhook_whose_record_is_damaged_is_left_alone(work, odd):
+    work.ended(number=2)
+    damaged, intact = work.webhooks.pending(10)
+    name = keys.webhook(damaged)
+    members = msgpack.unpackb(work.broker.get(name))
+    work.broker.set(name, msgpack.packb(members | odd), keepttl=True)
+    assert list(work.webhooks.pending(10)) == [intact]
+    assert work.webhooks.unreadable(10) == [damaged]
+    assert work.webhooks.figures().pending == 2
+    assert [each.id for each in (*work.claim(), *work.claim())] == [intact]
+
+
 def test_an_end_that_was_set_aside_is_put_back_by_the_release_that_can_read_it(work):
     job = work.job()
     assert work.jobs.finish(job.id, JobState.SUCCEEDED, [ESTIMATE])
