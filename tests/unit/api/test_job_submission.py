@@ -154,6 +154,22 @@ def test_a_job_that_was_stored_but_not_sent_is_accepted_and_sent_by_the_repetiti
     assert dispatcher.sent == [accepted.id], "a started job is not sent again"
 
 
+def test_a_stored_job_is_accepted_although_its_key_cannot_be_kept_for_longer(
+    jobs: Jobs, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.full = QueueFull()
+    with pytest.raises(QueueFull):
+        jobs.submit(submission(), ME)
+    queue.full = None
+
+    def fail(*_: Any) -> None:
+        raise BrokerUnavailable(reason="x")
+
+    monkeypatch.setattr(jobs._idempotency, "rebind", fail)
+    accepted = jobs.submit(submission(), ME).job
+    assert jobs.get(accepted.id, ME).state is JobState.QUEUED
+
+
 @pytest.mark.parametrize("error", ["valuation-failed", "attempts-exhausted"])
 def test_a_key_whose_job_failed_by_itself_gives_that_job(jobs: Jobs, error: str) -> None:
     first = jobs.submit(submission(), ME).job
