@@ -109,13 +109,14 @@ WEBHOOK_ATTEMPTS = Counter(
 )
 WEBHOOKS = Counter(
     "webhooks_total",
-    "Webhooks that need no further attempt, by result: delivered, gone (410), given-up.",
+    "Webhooks that need no further attempt, by result: delivered, gone (410), given-up; dropped: "
+    "not kept any longer, because too many were given up.",
     ["result"],
 )
 WEBHOOK_SECONDS = Histogram(
     "webhook_seconds", "Time of one attempt to send a webhook.", buckets=LATENCY_BUCKETS_S
 )
-for _result in ("delivered", "gone", "given-up"):
+for _result in ("delivered", "gone", "given-up", "dropped"):
     WEBHOOKS.labels(result=_result)
 BATCH_ROWS = Counter(
     "batch_rows_total",

@@ -1,13 +1,14 @@
 """Server-sent events of jobs and batches: what each event holds, and its form."""
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from api.batches.polls import BatchPolls
 from api.events.streams import ReadSnapshot, StateSnapshot, follow
 from api.events.waits import Client, Waits
 from api.jobs.content import JobContents, Representation
+from api.jobs.schemas import ModelIdentity
 from shared.domain.batch import Batch
 from shared.domain.errors import DomainError
 from shared.domain.ids import BatchId, CallerId, JobId
@@ -38,20 +39,38 @@ class EventSource(NamedTuple):
     read: ReadSnapshot[bytes]
 
 
-class BatchBodies:
-    """The JSON of the last states of batches, which all streams in one language share."""
+class _KeptBody(NamedTuple):
+    """The JSON of a state, and what it was made of."""
 
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, Language], tuple[Batch, bytes]] = OrderedDict()
+    batch: Batch
+    model: Mapping[str, str | None]
+    """Its identity; without data while this host lacks the version (`BatchBodies`)."""
+    body: bytes
+
+
+class BatchBodies:
+    """The JSON of the last states of batches, which all streams in one language share.
+
+    A host may get the version of a batch after the batch: what is known of it then changes.
+
+    Args:
+        identity: `ActiveVersionCache.identity`.
+    """
+
+    def __init__(self, identity: ModelIdentity) -> None:
+        self._identity = identity
+        self._kept: OrderedDict[tuple[str, Language], _KeptBody] = OrderedDict()
 
     def body(self, batch: Batch, language: Language, dump: DumpBatch) -> bytes:
-        """The JSON of a state, made by `dump` if it differs from the one before."""
+        """The JSON of a state, made by `dump` if it or its model differs from the one before."""
         key = batch.manifest.id, language
+        # Before the body: a model that becomes known meanwhile has it made again.
+        model = self._identity(batch.manifest.model_version)
         kept = self._kept.get(key)
-        if kept is not None and kept[0] == batch:
-            return kept[1]
+        if kept is not None and kept.batch == batch and kept.model == model:
+            return kept.body
         body = dump(batch)
-        self._kept[key] = batch, body
+        self._kept[key] = _KeptBody(batch, model, body)
         self._kept.move_to_end(key)
         if len(self._kept) > KEPT_BATCHES:
             self._kept.popitem(last=False)

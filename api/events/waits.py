@@ -7,7 +7,7 @@ leaves, by the revocation of its key, and by the end of the process.
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
 from typing import Any, Self, TypeAlias, TypeVar
 
 from api.events.changes import Listener, StateChanges
@@ -261,9 +261,40 @@ def _key_error(client: Client) -> DomainError | None:
 
 
 async def _watch_client(wait: Wait) -> None:
-    """End a wait when its client leaves; drop what the client still sends."""
-    receive = wait.client.receive
-    assert receive is not None  # noqa: S101 - only such waits are watched
+    """End a wait when its client leaves."""
+    assert wait.client.receive is not None  # noqa: S101 - only such waits are watched
+    await _departure(wait.client.receive)
+    wait.end(ClientLeftError())
+
+
+async def while_present(work: Callable[[], Coroutine[Any, Any, T]], receive: Receive | None) -> T:
+    """The result of what a client waits for; it is cancelled when the client leaves.
+
+    Args:
+        work: makes it.
+        receive: as in `Client`.
+
+    Raises:
+        ClientLeftError: the client has left.
+    """
+    if receive is None:
+        return await work()
+    task, leaving = asyncio.ensure_future(work()), None
+    try:
+        await asyncio.wait([task], timeout=SWEEP_S)
+        if not task.done():
+            leaving = asyncio.ensure_future(_departure(receive))
+            await asyncio.wait([task, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientLeftError
+    finally:
+        task.cancel()
+        if leaving is not None:
+            leaving.cancel()
+
+
+async def _departure(receive: Receive) -> None:
+    """Return when the client leaves; drop what it still sends."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    wait.end(ClientLeftError())

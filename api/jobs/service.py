@@ -79,7 +79,7 @@ class Submission:
 
 
 class AcceptedJob(NamedTuple):
-    """A job that is stored and queued."""
+    """A job that is stored, and queued now or by the sweep."""
 
     job: Job
     position: QueuePosition | None
@@ -167,7 +167,7 @@ class Jobs:
     def submit(
         self, submission: Submission, caller: CallerId, admission: Admission | None = None
     ) -> AcceptedJob:
-        """Accept a job; it is stored and queued when this returns.
+        """Accept a job; when this returns it is stored, and queued unless the broker refused that.
 
         Raises:
             ModelNotLoaded: no version is active.
@@ -203,7 +203,10 @@ class Jobs:
                 self._idempotency.shorten(*entry, found, keys.job(found))
             raise
         if found != job_id:  # an earlier request with the key was refused
-            self._idempotency.rebind(*entry, found)
+            try:
+                self._idempotency.rebind(*entry, found)
+            except BrokerUnavailable as error:  # the job is stored all the same
+                log.warning("idempotency_key_not_renewed", error=str(error))
         return accepted
 
     # Reading
@@ -424,10 +427,14 @@ class Jobs:
     def _sent(self, job: Job) -> Job:
         """Send a stored job that has not started: the broker may have failed before it was sent.
 
-        A second message is harmless: the first one that is carried out claims the job.
+        A second message is harmless: the first one that is carried out claims the job. Without any,
+        the sweep sends one.
         """
         if job.state is JobState.QUEUED:
-            self._send_job(job)
+            try:
+                self._send_job(job)
+            except BrokerUnavailable as error:
+                log.warning("jobs_not_queued", count=1, error=str(error))
         return job
 
 

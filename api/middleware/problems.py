@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed
 
 from api.http.context import language
 from api.http.problems import HTTP_CODES, error_response, problem_response
@@ -21,6 +21,11 @@ def register(app: Flask) -> None:
 def answer_error(error: Exception) -> Response:
     """The problem document of an error that a view raised."""
     return error_response(error, language(), request.path).to_flask()
+
+
+def answer_nobody(_: Exception) -> Response:
+    """What is counted for a request whose client has left, as if its body had broken off."""
+    return answer_http_error(ClientDisconnected())
 
 
 def answer_http_error(error: HTTPException) -> Response:

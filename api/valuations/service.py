@@ -13,7 +13,9 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+from api.events.waits import Receive, while_present
 from api.loops.event_loops import EventLoops, LoopStoppedError, PerLoop
 from api.loops.ticks import TickBatcher
 from api.valuations.lookups import CacheLookup, LookupDispatcher
@@ -108,6 +110,7 @@ class Valuations:
         queue_guard: refuses a miss while the queue is too long.
         long_waits: the threads that may wait long at once.
         loops: the loop through which threads call.
+        disconnects: `receive` of the request of the current thread, if there is one.
     """
 
     def __init__(
@@ -122,6 +125,7 @@ class Valuations:
         queue_guard: QueueGuard,
         long_waits: threading.Semaphore,
         loops: EventLoops,
+        disconnects: Callable[[], Receive | None] = lambda: None,
     ) -> None:
         self._active_model = active_model
         self._cache = cache
@@ -132,6 +136,7 @@ class Valuations:
         self._queue_guard = queue_guard
         self._long_waits = long_waits
         self._loops = loops
+        self._disconnects = disconnects
         self.is_stalled = dispatcher.is_stalled
         self._reset()
         reset = weakref.WeakMethod(self._reset)
@@ -173,10 +178,12 @@ class Valuations:
         """Call `value` from a thread that is not the loop's, and wait for the result.
 
         Raises:
+            ClientLeftError: the client of the thread's request has left; it becomes no job.
             DomainError: as `value`, and as `EventLoops.call`.
         """
+        value = partial(self.value, request, caller, wait_s, holds_thread=True)
         try:
-            return self._loops.call(self.value(request, caller, wait_s, holds_thread=True), wait_s)
+            return self._loops.call(while_present(value, self._disconnects()), wait_s)
         except LoopStoppedError:
             PREDICTIONS.labels(status="error").inc()
             raise

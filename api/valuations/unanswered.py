@@ -17,8 +17,8 @@ from shared.redis.job_store.store import JobStore
 class UnansweredRequests:
     """Leaves requests to the jobs that they become, unless their replies come just now.
 
-    A job is stored and queued before the reply is given up: a reply that comes later completes the
-    job. The job's own message completes it if no reply comes.
+    A job is stored before the reply is given up: a reply that comes later completes the job. The
+    job's own message completes it if no reply comes; if the broker refused it, the sweep sends it.
 
     Args:
         jobs: ends the jobs whose replies have come meanwhile.
@@ -38,6 +38,7 @@ class UnansweredRequests:
         """The job of a request, or its answer if that has just come.
 
         Raises:
+            AcceptanceUnknown: the job may be carried out, or not.
             BrokerUnavailable: the job cannot be kept.
             DomainError: the worker has just reported a failure.
         """

@@ -4,11 +4,13 @@ from http import HTTPStatus
 
 from flask import Response, request
 
+from api.events.waits import ClientLeftError
 from api.http.context import caller_id, language, services, visitor_address
 from api.http.requests import PredictQuery, load_json, load_query, resolve_wait_s
 from api.http.responses import PREFER_HEADER, ApiBlueprint, json_response, query_parameters
 from api.jobs.schemas import JobSchema, accepted_response
 from api.middleware.authentication import Scope, require_scope
+from api.middleware.problems import answer_nobody
 from api.valuations.schemas import CACHE_STATUS, ValuationSchema, cache_status, dump_valuation
 from shared.blobs.estimate_files import KeptEstimate
 from shared.domain.job import Job, QueuePosition
@@ -17,6 +19,7 @@ from shared.fields.car import CarRequestSchema
 from shared.fields.requests import load_car_request
 
 blueprint = ApiBlueprint("valuations", __name__, description="The price of one car, at once.")
+blueprint.register_error_handler(ClientLeftError, answer_nobody)
 
 
 @blueprint.post("/predict")

@@ -210,6 +210,10 @@ class BrokerNotWritable(BrokerUnavailable, code="broker-not-writable"):
     """The broker answers but cannot store anything: its disk is full or failing."""
 
 
+class AcceptanceUnknown(BrokerUnavailable, code="acceptance-unknown"):
+    """The broker broke off while a job was stored: the job may be carried out, or lost."""
+
+
 class BrokerFull(BrokerUnavailable, code="broker-full"):
     """The broker has only the memory left that ending the accepted work takes."""
 

@@ -77,6 +77,13 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
         mark("Queue unavailable"),
         mark("The queue does not answer; try again soon."),
     ),
+    "acceptance-unknown": (
+        mark("Unknown whether it was accepted"),
+        mark(
+            "The queue broke off: your request may be carried out. Repeat it; with the same "
+            "Idempotency-Key it is carried out once."
+        ),
+    ),
     "broker-not-writable": (
         mark("Queue without disk space"),
         mark("The queue cannot store anything because its disk is full; try again soon."),

@@ -318,10 +318,11 @@ class JobSubmitter:
         Args:
             jobs: jobs with different ids.
             entries: Idempotency-Keys, by the jobs that are submitted under one.
-            then: further calls, after the jobs are stored and queued.
+            then: further calls, after those that store and queue the jobs.
 
         Raises:
-            BrokerUnavailable: the broker does not answer; any of them may be stored.
+            AcceptanceUnknown: the broker broke off; any of them may be stored.
+            BrokerUnavailable: the broker does not answer; none of them is stored.
         """
 
         def calls_of(admitted: Sequence[Job]) -> list[QueueCall]:

@@ -274,6 +274,9 @@ WEBHOOKS_SET_ASIDE = f"{PREFIX}webhooks:set-aside"
 WEBHOOKS_FAILED = f"{PREFIX}webhooks:failed"
 """Sorted set of the webhooks that were given up, by the time at which they were."""
 
+webhooks_failed_of = (PREFIX + "webhooks-failed-of:{}").format
+"""The same of one caller. It may name some that are in the former no more."""
+
 webhook = (PREFIX + "webhook:{}").format
 """Record of one webhook."""
 

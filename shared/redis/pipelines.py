@@ -58,6 +58,8 @@ class PipelinedCommands:
         self._commands = commands
         self._connection: Any = None
         self._unread = 0
+        self.is_sent = False
+        """Whether the server may have carried them out, in whole or in part."""
         self._new: list[str] = []
         """Digests of the scripts that are sent with their sources."""
         self._has_errors = False
@@ -121,6 +123,7 @@ class PipelinedCommands:
 
     def _send(self, commands: Sequence[Command]) -> None:
         self._unread = len(commands)
+        self.is_sent = True
         self._connection.send_packed_command([pack(commands)])
 
     def _read(self) -> list[Any]:

@@ -4,14 +4,16 @@ The library keeps none in its files that processes share, so each process keeps 
 them beside those files (docs/adr/0174).
 """
 
+import math
 import os
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
+import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
@@ -29,10 +31,15 @@ KEPT_S: Final = 3600.0
 
 WRITE_INTERVAL_S: Final = 1.0
 
+TRACE_ID_CHARS: Final = 32
+"""Prometheus refuses all metrics of a process if one of them has a long exemplar."""
+
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values, in the order of the names."""
 Key: TypeAlias = tuple[str, Labels, float]
 """Name of the histogram, labels, and upper bound of the bucket."""
+
+log = structlog.get_logger("carprice.tracing")
 
 
 class Observed(NamedTuple):
@@ -51,6 +58,8 @@ class Exemplars:
         self._kept: dict[Key, Observed] = {}
         self._is_changed = False
         self._written_at = 0.0
+        self._has_told = False
+        """Whether the log says already that something was left out."""
         os.register_at_fork(after_in_child=self._forget)
 
     def _forget(self) -> None:
@@ -96,25 +105,51 @@ class Exemplars:
         """The newest exemplars of all processes of this host."""
         since = time.time() - KEPT_S
         found = dict(self._kept)
-        for key, observed in _read_files(os.environ.get(FOLDER_VARIABLE), since):
+        for key, observed in self._of_files(os.environ.get(FOLDER_VARIABLE), since):
             if key not in found or found[key].at < observed.at:
                 found[key] = observed
         return {key: each for key, each in found.items() if each.at >= since}
 
+    def _of_files(self, folder: str | None, since: float) -> Iterator[tuple[Key, Observed]]:
+        """What processes have written; files of processes that ended long ago are deleted.
 
-def _read_files(folder: str | None, since: float) -> Iterator[tuple[Key, Observed]]:
-    """What processes have written; files of processes that ended long ago are deleted."""
-    for path in Path(folder).glob("exemplars-*.json") if folder else ():
-        try:
-            if path.stat().st_mtime < since:
-                path.unlink()
+        What cannot be read is left out: the metrics are worth more than their exemplars.
+        """
+        for path in Path(folder).glob("exemplars-*.json") if folder else ():
+            try:
+                if path.stat().st_mtime < since:
+                    path.unlink()
+                    continue
+                rows = orjson.loads(path.read_bytes())
+            except OSError:  # its process may have ended
                 continue
-            rows = orjson.loads(path.read_bytes())
-        except (OSError, ValueError):
-            continue
-        for name, labels, bound, trace_id, value, at in rows:
-            key = (name, tuple(map(tuple, labels)), float("inf") if bound is None else bound)
-            yield key, Observed(trace_id, value, at)
+            except ValueError:
+                rows = None
+            read = [_read_row(each) for each in rows] if isinstance(rows, list) else [None]
+            if None in read:
+                self._tell_once(path.name)
+            yield from (each for each in read if each is not None)
+
+    def _tell_once(self, file: str) -> None:
+        """Note in the log that exemplars are left out; each scrape would repeat it."""
+        if not self._has_told:
+            self._has_told = True
+            log.debug("exemplars_unreadable", file=file)
+
+
+def _read_row(row: Any) -> tuple[Key, Observed] | None:
+    """An exemplar of a file; None if it has not the form in which `Exemplars.write` writes it."""
+    try:
+        name, pairs, bound, trace_id, *numbers = row
+        labels = tuple((label, text) for label, text in pairs)
+        value, at = map(float, numbers)
+        key = (name, labels, float("inf") if bound is None else float(bound))
+    except (TypeError, ValueError):
+        return None
+    texts = [name, trace_id, *(text for pair in labels for text in pair)]
+    if not all(isinstance(text, str) for text in texts) or len(trace_id) > TRACE_ID_CHARS:
+        return None
+    return (key, Observed(trace_id, value, at)) if math.isfinite(at) else None
 
 
 class _WithExemplars(Collector):

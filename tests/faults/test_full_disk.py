@@ -19,7 +19,13 @@ pytestmark = [
 ]
 
 HOME_MB = 120
-REFUSALS = {"broker-unavailable", "broker-not-writable", "audit-unavailable", "storage-unavailable"}
+REFUSALS = {
+    "broker-unavailable",
+    "acceptance-unknown",
+    "broker-not-writable",
+    "audit-unavailable",
+    "storage-unavailable",
+}
 ROWS = b"Marque;Modele;Annee\n" + b"Dacia;Logan;2018\n" * 500
 _mileage = count(10_000, 7)
 

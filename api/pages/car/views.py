@@ -6,6 +6,7 @@ import orjson
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException, NotFound
 
+from api.events.waits import ClientLeftError
 from api.http.context import caller_id, services
 from api.http.requests import load_query
 from api.middleware.authentication import (
@@ -15,7 +16,7 @@ from api.middleware.authentication import (
     require_scope,
 )
 from api.middleware.cross_site import is_cross_site
-from api.middleware.problems import answer_error, answer_http_error
+from api.middleware.problems import answer_error, answer_http_error, answer_nobody
 from api.pages.car.form import example_values
 from api.pages.car.page import (
     Content,
@@ -127,6 +128,9 @@ def asset(name: str) -> Response:
 def show_domain_error(error: DomainError) -> Response:
     """Show the form with its invalid fields, or with the reason why there is no estimate."""
     return show_error(error)
+
+
+blueprint.register_error_handler(ClientLeftError, answer_nobody)
 
 
 @blueprint.errorhandler(HTTPException)

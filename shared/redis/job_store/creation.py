@@ -12,6 +12,7 @@ import redis
 from shared.blobs.job_payloads import JobPayloads
 from shared.domain.clock import Clock
 from shared.domain.errors import (
+    AcceptanceUnknown,
     BrokerFull,
     BrokerUnavailable,
     DomainError,
@@ -38,7 +39,7 @@ from shared.redis.job_store.records import (
     pack_requests,
     to_hash,
 )
-from shared.redis.pipelines import Command, ScriptCall, run_scripts
+from shared.redis.pipelines import Command, PipelinedCommands, ScriptCall
 from shared.redis.webhooks.records import callback_bytes
 
 log = get_logger("jobs")
@@ -55,6 +56,7 @@ class Created(StrEnum):
     """What became of a new job that raised no error."""
 
     STORED = "stored"
+    """It will be carried out: it is queued, or the sweep queues it (`JobCreation.create_all`)."""
     EXISTS = "exists"
     """A job with this id was stored before."""
 
@@ -157,9 +159,9 @@ class JobCreation:
     ) -> list[CreateOutcome]:
         """Store jobs, and queue them if asked, by one round trip; what became of each.
 
-        The outcome of a job is an error if it was refused, or if it is stored and its message is
-        not on the queue: then the sweep sends it when its lease ends. A message may name a job that
-        was not stored, which its worker ignores.
+        A job that is stored is accepted, also if the broker refuses its message: then the sweep
+        queues it when its lease ends. A message may name a job that was not stored, which its
+        worker ignores.
 
         Args:
             jobs: jobs with different ids.
@@ -167,7 +169,8 @@ class JobCreation:
             entries: Idempotency-Keys, by the jobs that are submitted under one.
 
         Raises:
-            BrokerUnavailable: the broker does not answer; any of them may be stored.
+            AcceptanceUnknown: the broker broke off; any of them may be stored.
+            BrokerUnavailable: the broker does not answer; none of them is stored.
         """
         outcomes: list[CreateOutcome] = []
         for start in range(0, len(jobs), CREATE_BLOCK):
@@ -199,10 +202,8 @@ class JobCreation:
     def _run(self, new: Sequence[_NewJob], calls: Sequence[QueueCall]) -> dict[JobId, Any]:
         """Run the script and the calls of the queue."""
         wait = [] if self._accepted is None else [self._accepted.wait]
-        with broker_errors():
-            stored, *queued = run_scripts(
-                self._connections, self._script_call(new), *(each.call for each in calls), *wait
-            )
+        commands = [self._script_call(new), *(each.call for each in calls), *wait]
+        stored, *queued = self._send(commands)
         reached = queued.pop() if wait else None
         if isinstance(stored, redis.ResponseError):
             stored = [_error_of(stored)] * len(new)
@@ -214,15 +215,25 @@ class JobCreation:
                 self._remove_blob(each)
         for call, response in zip(calls, queued, strict=True):
             if isinstance(response, redis.ResponseError):
-                error = _error_of(response)
-                for job_id in call.job_ids:
-                    if outcomes[job_id] is Created.STORED:
-                        outcomes[job_id] = error
+                stored_ids = [each for each in call.job_ids if outcomes[each] is Created.STORED]
+                if stored_ids:
+                    log.warning("jobs_not_queued", count=len(stored_ids), error=str(response))
             elif call.on_response is not None:
                 call.on_response(response)
         if self._accepted is not None:
             self._confirm(self._accepted, new, outcomes, reached)
         return outcomes
+
+    def _send(self, commands: Sequence[ScriptCall | Command]) -> list[Any]:
+        """Run commands by one round trip; raises `AcceptanceUnknown` if it breaks off."""
+        sent = PipelinedCommands(self._connections, *commands)
+        try:
+            with broker_errors(), sent:
+                return sent.outcomes()
+        except BrokerUnavailable as error:
+            if sent.is_sent:
+                raise AcceptanceUnknown(**error.params) from error.__cause__
+            raise
 
     def _confirm(
         self,
@@ -241,9 +252,10 @@ class JobCreation:
         try:
             accepted.confirm(reached)
         except BrokerUnavailable as error:
+            unknown = AcceptanceUnknown(**error.params)
             for job_id, outcome in outcomes.items():
                 if not isinstance(outcome, DomainError):
-                    outcomes[job_id] = error
+                    outcomes[job_id] = unknown
 
     def _prepare(self, job: Job, entry: KeyEntry | None) -> _NewJob:
         """Admit a job and write its payload."""

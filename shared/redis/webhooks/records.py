@@ -17,6 +17,9 @@ CALLBACK_PROTOCOL = 3
 
 DELIVERY_SCHEMA = 1
 
+END_OF_DATES = 253_402_300_800
+"""Unix time at which the year 10000 begins, which dates cannot express."""
+
 DELIVERY_BYTES = 1_536
 """Upper limit of what a callback takes in Redis besides its address, which is stored twice: record
 and list entries of its webhook."""
@@ -75,7 +78,7 @@ class RecordedEnd:
             return (members.get(name) or b"").decode()
 
         def seconds(name: str) -> float | None:
-            return float(members[name]) if members.get(name) else None
+            return _time(members[name]) if members.get(name) else None
 
         kind, state = JobKind(text("kind")), JobState(text("state"))
         counts = tuple(int(members.get(name) or 0) for name in ("valid", "invalid", "failed"))
@@ -88,9 +91,9 @@ class RecordedEnd:
                 kind=kind,
                 caller=CallerId(text("caller")),
                 state=state,
-                created_at=float(members["created_at"]),
+                created_at=_time(members["created_at"]),
                 started_at=seconds("started_at"),
-                finished_at=float(members["finished_at"]),
+                finished_at=_time(members["finished_at"]),
                 done=valued if is_job else sum(counts),
                 total=total,
             ),
@@ -100,6 +103,14 @@ class RecordedEnd:
             counts=None if is_job else (counts[0], counts[1], counts[2]),
             cars=(total or 0) if is_job else 0,
         )
+
+
+def _time(value: Any) -> float:
+    """A Unix time; raises an error of `record_errors` for one that no date has."""
+    found = float(value)
+    if not 0 <= found < END_OF_DATES:
+        raise ValueError("no time")
+    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,5 +157,10 @@ class Delivery:
         with record_errors():
             members = msgpack.unpackb(packed)
             check_schema(members.pop("schema", 1), DELIVERY_SCHEMA)
+            for name in ("due_from", "give_up_at"):
+                members[name] = _time(members[name])
+            members["attempts"] = int(members.get("attempts", 0))
+            if members.get("last_attempt_at") is not None:
+                members["last_attempt_at"] = _time(members["last_attempt_at"])
             names = {field.name for field in dataclasses.fields(cls)}
             return cls(**{name: value for name, value in members.items() if name in names})

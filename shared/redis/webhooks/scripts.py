@@ -33,6 +33,27 @@ local function record_webhook(callback, ended)
 end
 """
 
+# Part of scripts that list webhooks as given up. What is too old is forgotten, then the oldest as
+# long as there are too many: those of `caller` if it has more than half of them, so that a caller
+# whose receivers are dead does not push out those of all others.  Returns how many were too many.
+DROP_OLDEST = f"""
+local function drop_oldest(caller, since, most)
+  local all, own = '{keys.WEBHOOKS_FAILED}', '{keys.webhooks_failed_of("")}' .. caller
+  redis.call('ZREMRANGEBYSCORE', all, '-inf', since)
+  redis.call('ZREMRANGEBYSCORE', own, '-inf', since)
+  local dropped = 0
+  while redis.call('ZCARD', all) > most do
+    local from = redis.call('ZCARD', own) > most / 2 and own or all
+    local id = redis.call('ZPOPMIN', from)[1]
+    if from == all or redis.call('ZREM', all, id) == 1 then
+      redis.call('DEL', '{keys.webhook("")}' .. id)
+      dropped = dropped + 1
+    end
+  end
+  return dropped
+end
+"""
+
 _HEAD = (
     ALLOW_OOM
     + f"""
@@ -40,6 +61,7 @@ local RECEIVERS, DEADLINES = '{keys.WEBHOOK_RECEIVERS}', '{keys.WEBHOOK_DEADLINE
 local FAILED, WELL_TTL_S = '{keys.WEBHOOKS_FAILED}', {WELL_TTL_S}
 local function record_of(id) return '{keys.webhook("")}' .. id end
 local function queue_of(receiver) return '{keys.webhooks_of("")}' .. receiver end
+local function failed_of(caller) return '{keys.webhooks_failed_of("")}' .. caller end
 local function state_of(receiver) return '{keys.webhook_receiver("")}' .. receiver end
 -- Sets when the receiver is looked at next: not before `earliest`, so that those that were just
 -- served come after the others.
@@ -174,24 +196,20 @@ reschedule(receiver, now)
 )
 
 # ARGV: receiver, id, now, record, seconds to keep it, most webhooks that are kept.
-# 1: this call has given it up.
+# Returns how many others were dropped; false: another process has ended it before.
 GIVE_UP = (
     _HEAD
+    + DROP_OLDEST
     + """
 local removed = remove(ARGV[1], ARGV[2])
 reschedule(ARGV[1], 0)
-if removed == 0 then return 0 end
+if removed == 0 then return false end
+local caller = ARGV[1]:match('^(.*):')
 redis.call('SET', record_of(ARGV[2]), ARGV[4], 'EX', ARGV[5])
 redis.call('ZADD', FAILED, ARGV[3], ARGV[2])
-redis.call('ZREMRANGEBYSCORE', FAILED, '-inf', ARGV[3] - ARGV[5])
-local count = redis.call('ZCARD', FAILED)
-if count > tonumber(ARGV[6]) then
-  for _, id in ipairs(redis.call('ZRANGE', FAILED, 0, count - ARGV[6] - 1)) do
-    redis.call('ZREM', FAILED, id)
-    redis.call('DEL', record_of(id))
-  end
-end
-return 1
+redis.call('ZADD', failed_of(caller), ARGV[3], ARGV[2])
+redis.call('EXPIRE', failed_of(caller), ARGV[5])
+return drop_oldest(caller, ARGV[3] - ARGV[5], tonumber(ARGV[6]))
 """
 )
 
@@ -202,6 +220,7 @@ REPLAY = (
     + """
 local receiver, id = ARGV[1], ARGV[2]
 local was_listed = redis.call('ZREM', FAILED, id) == 1
+redis.call('ZREM', failed_of(receiver:match('^(.*):')), id)
 if not was_listed and not redis.call('ZSCORE', DEADLINES, id) then return 0 end
 redis.call('SET', record_of(id), ARGV[4], 'EX', ARGV[6])
 redis.call('ZADD', DEADLINES, ARGV[5], id)

@@ -13,7 +13,7 @@ from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
 from shared.redis.webhooks import scripts
 from shared.redis.webhooks.records import Delivery, RecordedEnd
-from shared.redis.webhooks.set_aside import WebhooksSetAside
+from shared.redis.webhooks.set_aside import KEPT_MAX, KEPT_TTL_S, WebhooksSetAside, note_dropped
 from shared.webhooks.addresses import CallbackRefusedError, parse_address
 
 TAKE_IN_MAX = 100
@@ -21,10 +21,6 @@ TAKE_IN_MAX = 100
 
 RECEIVERS_MAX = 300
 """Receivers that one call of `claim` looks at."""
-
-FAILED_TTL_S = 7 * 86_400
-FAILED_MAX = 10_000
-"""How long, and how many webhooks that were given up are kept."""
 
 EXPIRED = "expired"
 """Last outcome of a webhook that was never tried: its receiver was paused all the time."""
@@ -125,7 +121,7 @@ class WebhookStore:
 
     def _keep_s(self, give_up_at: float) -> int:
         """Time to live of a pending webhook: longer than it takes to give it up."""
-        return int(give_up_at - self._clock()) + FAILED_TTL_S
+        return int(give_up_at - self._clock()) + KEPT_TTL_S
 
     def claim(self, places: Places) -> list[Claimed]:
         """Lease webhooks that are due to this process, at most one of each receiver.
@@ -178,7 +174,9 @@ class WebhookStore:
         """List a webhook as given up; False if another process ended it before."""
         arguments = [claimed.receiver, claimed.id, self._clock(), delivery.pack()]
         with broker_errors():
-            return bool(self._give_up(args=[*arguments, FAILED_TTL_S, FAILED_MAX]))
+            dropped = self._give_up(args=[*arguments, KEPT_TTL_S, KEPT_MAX])
+        note_dropped(dropped or 0)
+        return dropped is not None
 
     def expired(self, limit: int) -> list[Claimed]:
         """Pending webhooks whose time is over; those of paused receivers are never claimed."""
@@ -238,7 +236,7 @@ class WebhookStore:
         with broker_errors():
             pipeline = self._client.pipeline(transaction=False)
             pipeline.zcard(keys.WEBHOOK_DEADLINES)
-            pipeline.zcount(keys.WEBHOOKS_FAILED, now - FAILED_TTL_S, "+inf")
+            pipeline.zcount(keys.WEBHOOKS_FAILED, now - KEPT_TTL_S, "+inf")
             pipeline.zrange(keys.WEBHOOK_DEADLINES, 0, 0)
             pipeline.llen(keys.ENDED_WITH_CALLBACK)
             pipeline.lindex(keys.ENDED_WITH_CALLBACK, 0)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from api.events.changes import StateChanges
 from api.events.waits import Waits
@@ -44,6 +45,8 @@ class Dispatcher:
 
     def send_job(self, job: Job) -> None:
         assert not job.is_long
+        if self.is_broken:
+            raise BrokerUnavailable(reason="x")
         self.sent.append(job.id)
 
     def calls_of(self, jobs: Sequence[Job]) -> list[QueueCall]:
@@ -133,18 +136,38 @@ def test_a_key_whose_job_failed_in_an_outage_gives_a_new_job(
     assert dispatcher.sent == [first.id, second.id, second.id], "it has not started"
 
 
-def test_a_job_that_was_stored_but_not_sent_is_sent_by_the_repetition(
+def test_a_job_that_was_stored_but_not_sent_is_accepted_and_sent_by_the_repetition(
     jobs: Jobs, dispatcher: Dispatcher
 ) -> None:
+    """It will be carried out, so a refusal would be false; without a repetition the sweep sends."""
     dispatcher.is_broken = True
-    with pytest.raises(BrokerUnavailable):
-        jobs.submit(submission(), ME)
+    with capture_logs() as logs:
+        accepted, repeated = (jobs.submit(submission(), ME).job for _ in range(2))
+    assert [(each["event"], each["count"]) for each in logs] == [("jobs_not_queued", 1)] * 2
+    assert repeated.id == accepted.id
+    assert jobs.get(accepted.id, ME).state is JobState.QUEUED
     dispatcher.is_broken = False
-    accepted = jobs.submit(submission(), ME).job
+    assert jobs.submit(submission(), ME).job.id == accepted.id
     assert dispatcher.sent == [accepted.id]
     jobs._store.start(accepted.id)
     assert jobs.submit(submission(), ME).job.id == accepted.id
     assert dispatcher.sent == [accepted.id], "a started job is not sent again"
+
+
+def test_a_stored_job_is_accepted_although_its_key_cannot_be_kept_for_longer(
+    jobs: Jobs, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.full = QueueFull()
+    with pytest.raises(QueueFull):
+        jobs.submit(submission(), ME)
+    queue.full = None
+
+    def fail(*_: Any) -> None:
+        raise BrokerUnavailable(reason="x")
+
+    monkeypatch.setattr(jobs._idempotency, "rebind", fail)
+    accepted = jobs.submit(submission(), ME).job
+    assert jobs.get(accepted.id, ME).state is JobState.QUEUED
 
 
 @pytest.mark.parametrize("error", ["valuation-failed", "attempts-exhausted"])

@@ -19,6 +19,7 @@ from tests.unit.api.both_paths import body as posted
 @dataclasses.dataclass(frozen=True)
 class Manifest:
     id: BatchId
+    model_version: str = "v1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Batch:
 
 
 def test_streams_of_one_batch_share_the_json_of_each_state():
-    bodies, dumped = BatchBodies(), []
+    bodies, dumped = BatchBodies(lambda version: {"version": version}), []
 
     def dump(batch):
         dumped.append(batch)
@@ -45,6 +46,19 @@ def test_streams_of_one_batch_share_the_json_of_each_state():
     for number in range(KEPT_BATCHES):
         ask(f"other{number}", 1)
     assert len(bodies._kept) == KEPT_BATCHES
+
+
+def test_the_first_state_of_a_stream_says_of_what_month_its_model_is_once_the_host_has_it():
+    known = {}
+    bodies = BatchBodies(lambda version: {"version": version, "data_as_of": known.get(version)})
+
+    def ask(version):
+        dump = json.dumps(known.get(version)).encode()
+        return bodies.body(Batch(Manifest(BatchId("a"), version), 1), "en", lambda _: dump)
+
+    assert ask("v1") == ask("v1") == b"null"
+    known["v1"] = "2026-10"
+    assert ask("v1") == b'"2026-10"'
 
 
 @pytest.fixture

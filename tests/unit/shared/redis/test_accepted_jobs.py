@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from api.jobs.replication import make_accepted, restore_accepted
-from shared.domain.errors import BrokerUnavailable
+from shared.domain.errors import AcceptanceUnknown, BrokerUnavailable
 from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import Job, JobState
 from shared.fields.requests import load_car_request
@@ -89,7 +89,7 @@ def test_a_repetition_is_refused_as_well_if_no_replica_has_the_job(
     submitter = Bench(servers.broker, AcceptedJobs).submitter
     for _ in range(2):
         (outcome,) = submitter.submit([job])
-        assert isinstance(outcome, BrokerUnavailable)
+        assert isinstance(outcome, AcceptanceUnknown)
 
 
 def test_what_a_new_primary_lacks_is_stored_and_queued_again(bench: Bench, job: Job) -> None:

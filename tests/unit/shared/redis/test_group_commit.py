@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 
-from shared.domain.errors import BrokerFull, BrokerUnavailable, DomainError, JobStorageFull
+from shared.domain.errors import (
+    AcceptanceUnknown,
+    BrokerFull,
+    BrokerUnavailable,
+    DomainError,
+    JobStorageFull,
+)
 from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import Job, JobEnd, JobState
 from shared.domain.valuation import CarRequest, Estimate
@@ -22,11 +29,12 @@ from shared.redis.job_store.creation import Created, KeyEntry, KeyTaken
 from shared.redis.job_store.endings import read_ends
 from shared.redis.job_store.memory import BrokerMemory, JobUsageCounts
 from shared.redis.job_store.store import JobStore
-from shared.redis.pipelines import run_scripts
+from shared.redis.pipelines import PipelinedCommands
 from shared.redis.workers import WorkerRegistry
 from tests.conftest import Servers
 
 ME, OTHER = CallerId("me"), CallerId("other")
+LEASE_S = 30
 STORED, EXISTS = Created.STORED, Created.EXISTS
 
 
@@ -42,7 +50,7 @@ class Bench:
         self.submitter = JobSubmitter(self.store, self.work)
 
     def new_store(self, limits: BrokerMemory | None = None) -> JobStore:
-        return JobStore(self.broker, time.time, retention_s=100, lease_s=30, memory=limits)
+        return JobStore(self.broker, time.time, retention_s=100, lease_s=LEASE_S, memory=limits)
 
     def messages(self) -> list[list[str]]:
         """The ids in each message of the queue, in order; takes them."""
@@ -113,18 +121,18 @@ def test_any_number_of_jobs_is_stored_in_blocks(
     assert set(bench.submitter.submit(given)) == {STORED}
     assert bench.broker.zcard(keys.OPEN_JOBS) == len(given)
     calls = []
-    real = run_scripts
+    real = PipelinedCommands.outcomes
 
-    def fails_later(*arguments: Any) -> Any:
-        calls.append(arguments)
+    def fails_later(pipeline: PipelinedCommands) -> Any:
+        calls.append(pipeline)
         if len(calls) > 1:
             raise redis.ConnectionError
-        return real(*arguments)
+        return real(pipeline)
 
-    monkeypatch.setattr(creation, "run_scripts", fails_later)
+    monkeypatch.setattr(PipelinedCommands, "outcomes", fails_later)
     *first, last = bench.submitter.submit(jobs(request_, creation.CREATE_BLOCK + 1))
     assert set(first) == {STORED}
-    assert isinstance(last, BrokerUnavailable)
+    assert isinstance(last, AcceptanceUnknown)
 
 
 def test_each_job_has_an_outcome_of_its_own(
@@ -177,16 +185,18 @@ def test_a_full_broker_stores_none_of_them(bench: Bench, request_: CarRequest) -
     assert bench.store.load_all(ids(given)) == [None] * 3
 
 
-def test_a_job_that_is_stored_and_not_queued_is_an_error(
+def test_a_job_that_is_stored_is_accepted_although_its_message_is_refused(
     bench: Bench, request_: CarRequest
 ) -> None:
     given = [*jobs(request_, 2), *jobs(request_, 1, cars=101)]
     bench.broker.set(f"{keys.fair_queue('interactive')}flight", "no sorted set")
-    first, second, long = bench.submitter.submit(given)
-    assert isinstance(first, BrokerUnavailable)
-    assert isinstance(second, BrokerUnavailable)
-    assert long is STORED, "it is on another queue"
-    assert bench.store.load_all(ids(given)) == given, "the sweep sends them"
+    with capture_logs() as logs:
+        assert bench.submitter.submit(given) == [STORED] * 3
+    told = [(each["event"], each["log_level"], each["count"]) for each in logs]
+    assert told == [("jobs_not_queued", "warning", 2)], "the long one is on another queue"
+    assert bench.store.load_all(ids(given)) == given
+    later = JobStore(bench.broker, lambda: time.time() + LEASE_S, retention_s=100, lease_s=LEASE_S)
+    assert {*later.overdue(10)} == {*ids(given)}, "the sweep sends them"
 
 
 def test_a_broker_that_forgot_the_scripts_is_told_them_again(
@@ -205,9 +215,29 @@ def test_a_broker_that_forgot_the_scripts_is_told_them_again(
     assert bench.store.finish_all(ends) == [True, True]
 
 
-def test_without_a_broker_nothing_is_known(request_: CarRequest) -> None:
+def test_a_broker_that_breaks_off_leaves_unknown_whether_a_job_is_stored(
+    bench: Bench, request_: CarRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(pipeline: PipelinedCommands) -> Any:
+        real(pipeline)
+        raise redis.ConnectionError("Connection closed by server.")
+
+    real = PipelinedCommands.outcomes
+    given = jobs(request_, 2)
+    bench.work.calls_of(given)  # the protocol of the workers is known
+    monkeypatch.setattr(PipelinedCommands, "outcomes", break_off)
+    with pytest.raises(AcceptanceUnknown):
+        bench.store.create_all(given)
+    monkeypatch.undo()
+    assert bench.store.load_all(ids(given)) == given
+
+
+def test_without_a_broker_no_job_is_stored(request_: CarRequest) -> None:
     away = connect("unix:///nowhere.sock")
     store = JobStore(away, time.time, retention_s=100, lease_s=30)
+    with pytest.raises(BrokerUnavailable) as raised:
+        store.create_all(jobs(request_, 2))
+    assert type(raised.value) is BrokerUnavailable
     with pytest.raises(BrokerUnavailable):
         JobSubmitter(store, make_work_sender(away, time.time)).submit(jobs(request_, 2))
 

@@ -209,7 +209,7 @@ def test_a_silent_broker_delays_only_the_first_call(servers, now, job, monkeypat
         asked.append(1)
         raise redis.TimeoutError
 
-    monkeypatch.setattr(creation, "run_scripts", silent)
+    monkeypatch.setattr(creation.PipelinedCommands, "outcomes", silent)
     for _ in range(3):
         with pytest.raises(BrokerUnavailable):
             store.create(job)

@@ -2,16 +2,19 @@
 
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import replace
 
+import msgpack
 import pytest
+from structlog.testing import capture_logs
 
 from shared.domain.batch import BatchOutcome, BatchProgress, RowCounts
 from shared.domain.ids import BatchId, CallerId, JobId, new_id
 from shared.domain.job import Callback, Job, JobEnd, JobKind, JobState
 from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
-from shared.metrics import RECORDS_UNREADABLE
+from shared.metrics import RECORDS_UNREADABLE, WEBHOOKS
 from shared.redis import keys
 from shared.redis.batch_ledger.ledger import BatchLedger
 from shared.redis.job_store.memory import JobUsageCounts
@@ -20,7 +23,7 @@ from shared.redis.job_store.store import JobStore
 from shared.redis.webhooks.records import Delivery, RecordedEnd, callback_bytes
 from shared.redis.webhooks.scripts import CIRCUIT_FIRST_S, CIRCUIT_THRESHOLD, WELL_TTL_S
 from shared.redis.webhooks.set_aside import KEPT_TTL_S
-from shared.redis.webhooks.store import FAILED_TTL_S, Claimed, Places, WebhookStore
+from shared.redis.webhooks.store import Claimed, Places, WebhookStore
 
 ME, OTHER = CallerId("me"), CallerId("other")
 ESTIMATE = Estimate(
@@ -385,7 +388,7 @@ class TestGivingUp:
         assert (figures.pending, figures.failed) == (0, 5)
         assert len(work.webhooks.failed(10)) == 5
         assert work.broker.zcard(keys.WEBHOOK_RECEIVERS) == 0
-        work.now += FAILED_TTL_S + 1
+        work.now += KEPT_TTL_S + 1
         assert work.webhooks.figures().failed == 0
 
     def test_a_replayed_webhook_keeps_its_id_and_has_all_its_time(self, work):
@@ -410,13 +413,64 @@ class TestGivingUp:
         assert work.webhooks.replay(claimed.id)
         assert [each.id for each in work.claim()] == [claimed.id]
 
-    def test_only_the_newest_are_kept(self, work, monkeypatch):
-        monkeypatch.setattr("shared.redis.webhooks.store.FAILED_MAX", 3)
+    def test_only_the_newest_are_kept(self, work, few):
         work.ended(number=5)
         work.now += RETRY_S + 1
-        self.give_up_all(work)
+        with few(2):
+            self.give_up_all(work)
         assert len(work.webhooks.failed(10)) == 3
         assert len(work.broker.keys(keys.webhook("*"))) == 3
+
+    def test_a_caller_does_not_push_out_those_of_others(self, work, few):
+        (theirs,) = work.ended(caller=OTHER)
+        work.now += RETRY_S + 1
+        self.give_up_all(work)
+        work.ended(number=5)
+        work.now += RETRY_S + 1
+        with few(3):
+            self.give_up_all(work)
+        kept = [each.end.summary for each in work.webhooks.failed(10).values()]
+        assert [each.caller for each in kept] == [ME, ME, OTHER], "theirs is the oldest"
+        assert kept[-1].id == theirs.id
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Three webhooks are kept: so many are dropped, which is counted and logged."""
+
+    @contextmanager
+    def dropping(number):
+        before = WEBHOOKS.labels(result="dropped")._value.get()
+        with capture_logs() as logs:
+            yield
+        told = [each for each in logs if each["event"] == "webhooks_dropped"]
+        assert {each["log_level"] for each in told} <= {"warning"}
+        assert sum(each["count"] for each in told) == number
+        assert WEBHOOKS.labels(result="dropped")._value.get() == before + number
+
+    for module in ("set_aside", "store"):
+        monkeypatch.setattr(f"shared.redis.webhooks.{module}.KEPT_MAX", 3)
+    return dropping
+
+
+def test_only_the_newest_ends_that_cannot_be_read_are_kept(work, few):
+    for number in range(5):
+        work.broker.rpush(keys.ENDED_WITH_CALLBACK, b"\xff%d" % number)
+        work.now += 1
+        with few(int(number > 2)):
+            work.webhooks.take_in()
+    assert work.broker.zrange(keys.WEBHOOKS_SET_ASIDE, 0, -1) == [b"\xff2", b"\xff3", b"\xff4"]
+
+
+def test_only_the_newest_webhooks_that_cannot_be_read_are_kept(work, few):
+    work.ended(number=5)
+    for name in work.broker.keys(keys.webhook("*")):
+        work.broker.set(name, b"\xff", keepttl=True)
+    work.now += RETRY_S + 1
+    with few(2):
+        assert work.webhooks.expired(10) == []
+    assert work.webhooks.figures().failed == 3
+    assert len(work.broker.keys(keys.webhook("*"))) == 3
 
 
 def test_records_of_newer_versions_are_left_alone(work):
@@ -468,6 +522,42 @@ def test_ends_that_cannot_be_read_are_set_aside_and_counted(work):
     work.now += 20
     assert work.webhooks.aside.put_back() == 0
     assert work.webhooks.figures().pending == 0
+
+
+@pytest.mark.parametrize("odd", ["inf", "-inf", "nan", "1e300", "-1", "x"])
+@pytest.mark.parametrize("name", ["created_at", "started_at", "finished_at"])
+def test_an_end_at_an_impossible_time_is_set_aside_and_stops_no_other(work, name, odd):
+    for _ in range(2):
+        job = work.job()
+        work.jobs.start(job.id)
+        work.jobs.finish(job.id, JobState.SUCCEEDED, [ESTIMATE])
+    members = msgpack.unpackb(work.broker.lindex(keys.ENDED_WITH_CALLBACK, 0), raw=True)
+    assert name.encode() in members
+    damaged = msgpack.packb(members | {name.encode(): odd})
+    work.broker.lset(keys.ENDED_WITH_CALLBACK, 0, damaged)
+    assert work.webhooks.take_in() == 2
+    assert [each.end.summary.id for each in work.webhooks.pending(10).values()] == [job.id]
+    assert work.broker.zrange(keys.WEBHOOKS_SET_ASIDE, 0, -1) == [damaged]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"due_from": "x"}, {"due_from": None}, {"give_up_at": []}, {"give_up_at": float("nan")},
+        {"attempts": {}}, {"last_attempt_at": "x"}, {"entry": 7}, {"entry": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_webhook_whose_record_is_damaged_is_left_alone(work, odd):
+    work.ended(number=2)
+    damaged, intact = work.webhooks.pending(10)
+    name = keys.webhook(damaged)
+    members = msgpack.unpackb(work.broker.get(name))
+    work.broker.set(name, msgpack.packb(members | odd), keepttl=True)
+    assert list(work.webhooks.pending(10)) == [intact]
+    assert work.webhooks.unreadable(10) == [damaged]
+    assert work.webhooks.figures().pending == 2
+    assert [each.id for each in (*work.claim(), *work.claim())] == [intact]
 
 
 def test_an_end_that_was_set_aside_is_put_back_by_the_release_that_can_read_it(work):

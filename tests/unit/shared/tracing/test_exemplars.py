@@ -1,10 +1,13 @@
 """Buckets of latencies name a trace."""
 
+import json
 import os
 import re
+import time
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram
+from structlog.testing import capture_logs
 
 from shared.metric_files import FOLDER_VARIABLE
 from shared.tracing import exemplars as module
@@ -61,6 +64,68 @@ def test_damaged_and_old_files_are_left_out(folder, monkeypatch):
     monkeypatch.setattr(module, "KEPT_S", -1.0)
     assert Exemplars().of_host() == {}
     assert not written.exists()
+
+
+def row(**changes):
+    """What a process writes of an exemplar, with changes."""
+    written = {
+        "name": "wait_seconds", "labels": [["queue", "bulk"]], "bound": 0.1,
+        "trace_id": "b" * 32, "value": 0.05, "at": time.time(),
+    }  # fmt: skip
+    return [*(written | changes).values()]
+
+
+ODD_ROWS = [
+    None,
+    7,
+    "text",
+    {},
+    [],
+    row()[:5],
+    [*row(), 1],
+    row(name=None),
+    row(name=["wait_seconds"]),
+    row(labels=None),
+    row(labels="queue"),
+    row(labels=[["queue"]]),
+    row(labels=[["queue", ["bulk"]]]),
+    row(labels=[["queue", None]]),
+    row(bound="much"),
+    row(bound=[]),
+    row(trace_id=7),
+    row(trace_id="c" * 200),
+    row(value=None),
+    row(value={}),
+    row(at="now"),
+    row(at=None),
+]
+
+
+@pytest.mark.parametrize("odd", ODD_ROWS, ids=str)
+def test_an_odd_row_costs_neither_the_metrics_nor_the_other_rows(folder, odd):
+    registry = CollectorRegistry()
+    histogram = Histogram("wait_seconds", "Wait.", ["queue"], buckets=BOUNDS, registry=registry)
+    for value in (0.05, 0.5, 5.0):
+        histogram.labels(queue="bulk").observe(value)
+    rows = [row(trace_id="first"), odd, row(bound=None, value=5, trace_id="last")]
+    (folder / "exemplars-7.json").write_text(json.dumps(rows))
+    own = Exemplars()
+    with capture_logs() as logs:
+        for _ in range(3):
+            text = openmetrics([registry], own.of_host()).decode()
+    named = re.findall(r'_bucket{le="(.*?)",.* # {trace_id="(.*?)"} (\S+) \d+\.\d+\n', text)
+    assert named == [("0.1", "first", "0.05"), ("+Inf", "last", "5.0")]
+    assert text.endswith("# EOF\n")
+    told = [(each["event"], each["log_level"]) for each in logs]
+    assert told == [("exemplars_unreadable", "debug")]
+
+
+@pytest.mark.parametrize("content", ["[", "7", "{}", "null", '"text"', "\udcff", ""])
+def test_a_file_that_is_no_list_is_left_out(folder, content):
+    (folder / "exemplars-7.json").write_text(content, errors="surrogateescape")
+    own = Exemplars()
+    note(own, 0.05, "a")
+    assert [each.trace_id for each in own.of_host().values()] == ["a"]
 
 
 def test_the_number_of_exemplars_is_bounded(monkeypatch):
