@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from api.middleware.authentication import has_public_address
 from cli.operations.findings import Finding, Installation, fault, warning
+from launcher.ports import collisions, observing_ports, service_ports
 from launcher.preflight import LOOPBACK
 from shared.i18n.command import gettext as _
 from shared.keys.shared_store import open_key_store
@@ -40,9 +41,7 @@ def check_access(found: Installation) -> Iterator[Finding]:
 def check_settings(found: Installation) -> Iterator[Finding]:
     """Settings that do not fit together."""
     given = found.given
-    if given.port == given.flower_port:
-        text = _("PORT and FLOWER_PORT are both {port}").format(port=given.port)
-        yield fault(text, f"FLOWER_PORT={given.port + 1}")
+    yield from _ports(given)
     if given.flower_address not in LOOPBACK and not given.flower_basic_auth:
         text = _("Flower can be reached from other machines without a password")
         yield fault(text, "FLOWER_ADDRESS=127.0.0.1")
@@ -50,6 +49,14 @@ def check_settings(found: Installation) -> Iterator[Finding]:
         text = _("PREDICT_WAIT_S is larger than MAX_WAIT_S, which ends every wait")
         yield warning(text, f"PREDICT_WAIT_S={given.max_wait_s:g}")
     yield from _places(given)
+
+
+def _ports(given: Settings) -> Iterator[Finding]:
+    """Ports that several programs would have; those of `carprice observe` may never be used."""
+    ours = service_ports(given)
+    for each in collisions([*ours, *observing_ports(given)]):
+        stops_service = all(port in ours for port in each.ports[:2])
+        yield (fault if stops_service else warning)(each.text, each.remedy)
 
 
 def _places(given: Settings) -> Iterator[Finding]:

@@ -410,7 +410,9 @@ def test_a_damaged_file_of_keys_is_a_fault(given: Settings) -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"port": 5555}, "FLOWER_PORT"),
+        ({"port": 5555}, "PORT, FLOWER_PORT"),
+        ({"prometheus_port": 9093}, "PROMETHEUS_PORT, ALERTMANAGER_PORT"),
+        ({"port": 9122}, "PORT, REDIS_EXPORTER_PORT + 1"),
         ({"flower_address": "0.0.0.0"}, "Flower"),
         ({"predict_wait_s": 60.0}, "PREDICT_WAIT_S"),
         ({"redis_ca_file": ROOT / "Makefile"}, "no server is reached over TLS"),
@@ -424,6 +426,12 @@ def test_settings_that_do_not_fit_together_are_told(change: dict[str, Any], word
     (finding,) = found(settings_checks.check_settings, Settings(**change))
     assert word in finding.text
     assert finding.remedy
+
+
+def test_only_ports_of_the_service_keep_it_from_starting() -> None:
+    for change, level in (({"port": 5555}, Level.FAULT), ({"port": 9090}, Level.WARNING)):
+        (finding,) = found(settings_checks.check_settings, Settings(**change))
+        assert finding.level is level
 
 
 def test_a_setting_that_cannot_be_read_is_told_alone() -> None:
