@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from api.middleware.authentication import has_public_address
-from cli.operations.findings import Finding, Installation, fault, warning
+from cli.operations.findings import Finding, Installation, as_owner, fault, warning
 from launcher.ports import collisions, observing_ports, service_ports
 from launcher.preflight import LOOPBACK
 from shared.i18n.command import gettext as _
@@ -19,7 +19,8 @@ def check_access(found: Installation) -> Iterator[Finding]:
     try:
         has_keys = bool(open_key_store(settings).load())
     except SettingsError as error:
-        yield fault(str(error), NEW_KEY)
+        is_hidden = isinstance(error.__cause__, PermissionError)
+        yield fault(str(error), as_owner(settings.keys_file) if is_hidden else NEW_KEY)
         return
     is_public = has_public_address(settings)
     if settings.is_demo:
