@@ -76,6 +76,9 @@ def jobs(
     if found.is_cut:
         text = _("only the newest {number} were looked at: give --kind or --caller to look further")
         click.echo(f"carprice: {text.format(number=MAX_READ)}", err=True)
+    if found.lacks_newer:
+        text = _("some work is not listed: only a newer release can read its records")
+        click.echo(f"carprice: {text}", err=True)
     if as_json:
         echo_json(rows)
         return
