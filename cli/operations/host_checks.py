@@ -79,7 +79,8 @@ def check_home(found: Installation) -> Iterator[Finding]:
     for folder in data_folders(found.settings):
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
             text = _("{path} cannot be written").format(path=folder)
-            yield fault(text, f"chmod u+rwx {folder}")
+            is_ours = folder.stat().st_uid == os.geteuid()
+            yield fault(text, f"chmod u+rwx {folder}" if is_ours else as_owner(folder))
 
 
 def check_secrets(found: Installation) -> Iterator[Finding]:
