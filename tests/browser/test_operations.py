@@ -41,6 +41,20 @@ def test_it_works_without_a_script(open_page: OpenPage) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_a_phone_shows_all_of_a_row(
+    open_page: OpenPage, service: Service, language: Language
+) -> None:
+    with service.client() as http:
+        http.post("/jobs", json=REFERENCE_CAR).raise_for_status()
+    page = open_page(f"/ops?lang={language}", viewport={"width": 360, "height": 800})
+    for row in page.locator("#work tbody tr, #models tbody tr").all():
+        for cell in row.locator("th, td:not(:empty)").all():
+            box = cell.bounding_box()
+            assert box is not None
+            assert 0 <= box["x"] <= box["x"] + box["width"] <= 360
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_form_to_sign_in_is_accessible(
     browser: Browser, service: Service, language: Language
 ) -> None:
