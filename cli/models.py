@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli.console import describe_os_error
-from cli.shell.options import json_option
+from cli.shell.options import FiniteRange, json_option
 from cli.streams import echo_json
 from cli.training.compare import compare
 from cli.training.versions_table import left_aligned, versions_table
@@ -47,7 +47,7 @@ class _RegistryGroup(click.Group):
 @click.argument("version", required=False)
 @click.option(
     "--share",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteRange(0, 1, min_open=True),
     default=0.1,
     show_default=True,
     help="Of the valued cars that VERSION values too.",

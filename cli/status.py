@@ -9,24 +9,26 @@ from typing import Any
 
 import click
 
+from cli.operations.findings import as_owner
 from cli.operations.snapshot import SnapshotSampler, snapshot_lines
+from cli.operations.work_checks import other_service
 from cli.remote_status import RemoteStatus, ask_service
-from cli.shell.exit_codes import DONE, REFUSED, UNUSABLE
+from cli.shell.exit_codes import DONE, REFUSED
 from cli.shell.options import json_option
 from cli.streams import echo_json
 from launcher.environment import with_absolute_paths
-from launcher.readiness import local_address, server_error, trouble
+from launcher.readiness import forbidden, local_address, server_error, trouble
 from model_store.registry.registry import ModelRegistry
 from shared.domain.errors import DomainError
 from shared.i18n.command import gettext as _
-from shared.i18n.command import language, ngettext
+from shared.i18n.command import language, ngettext, os_reason
 from shared.i18n.numbers import COMMA
 from shared.operations.snapshot import Snapshot
 from shared.redis.addresses import server_location
 from shared.redis.connections import connect
 from shared.redis.servers import with_server_urls
 from shared.redis.workers import WorkerRegistry
-from shared.settings import Settings, SettingsError
+from shared.settings import Settings
 
 TIMEOUT_S = 5.0
 
@@ -56,6 +58,10 @@ class Status:
     waiting: Mapping[str, int]
     oldest_s: Mapping[str, float]
     model: Mapping[str, str] | None
+    model_problem: str = ""
+    """Why there is no model that can be shown."""
+    hint: str = ""
+    """What the errors of the parts together say."""
     is_remote: bool = False
     """Whether only its API was asked."""
     snapshot: Snapshot | None = None
@@ -68,11 +74,7 @@ class Status:
         found += [f"{check['name']}: {check['detail']}" for check in self.checks if not check["ok"]]
         if self.is_remote:
             return found
-        if self.model is None:
-            found.append(_("no model is active: `carprice train --activate` makes one"))
-        if self.parts and all(part.error is not None for part in self.parts):
-            found.append(_("nothing answers: start the service with `carprice up`"))
-        return found
+        return found + [text for text in (self.model_problem, self.hint) if text]
 
     def to_json(self) -> dict[str, Any]:
         """The JSON document."""
@@ -116,12 +118,7 @@ def status(*, url: str | None, api_key: str | None, as_json: bool) -> None:
     if url is not None:
         found = _remote_status(ask_service(url, api_key, language()))
     else:
-        try:
-            settings = with_server_urls(with_absolute_paths(Settings.from_env()))
-        except SettingsError as error:
-            click.echo(f"carprice: {error}", err=True)
-            raise SystemExit(UNUSABLE) from None
-        found = read_status(settings)
+        found = read_status(with_server_urls(with_absolute_paths(Settings.from_env())))
     if as_json:
         echo_json(found.to_json())
     else:
@@ -164,6 +161,7 @@ def read_status(settings: Settings) -> Status:
             error=_get(flower, "/healthcheck")[0],
         ),
     ]
+    model, model_problem = _model(settings)
     workers, waiting, oldest_s = _queues(settings.redis_url) if broker_error is None else ({},) * 3
     return Status(
         parts=parts,
@@ -171,7 +169,9 @@ def read_status(settings: Settings) -> Status:
         workers=workers,
         waiting=waiting,
         oldest_s=oldest_s,
-        model=_model(settings),
+        model=model,
+        model_problem=model_problem,
+        hint=_hint(settings, parts, checks),
         snapshot=None if sampler is None else sampler.read(),
     )
 
@@ -248,15 +248,35 @@ def _queues(url: str) -> tuple[Mapping[str, int], Mapping[str, int], Mapping[str
         client.close()
 
 
-def _model(settings: Settings) -> Mapping[str, str] | None:
-    """The active version; None if there is none, or it cannot be read."""
+def _hint(settings: Settings, parts: Sequence[Part], checks: Sequence[Mapping[str, Any]]) -> str:
+    """What the errors of the parts say together; "" if they say all by themselves."""
+    errors = {part.name: part.error for part in parts}
+    address = local_address(settings.host, settings.port)
+    if errors["broker"] == forbidden():
+        text = _("the service of this home is another user's: `{command}`")
+        return text.format(command=as_owner(settings.home, "status"))
+    if errors["broker"] and any(check["name"] == "broker" and check["ok"] for check in checks):
+        return other_service(address)
+    if all(errors.values()):
+        return _("nothing answers: start the service with `carprice up`")
+    if errors["api"] and not errors["broker"]:
+        text = _("the broker runs without an API at PORT={port}: has the service another one?")
+        return text.format(port=settings.port)
+    return ""
+
+
+def _model(settings: Settings) -> tuple[Mapping[str, str] | None, str]:
+    """The active version, or why there is none that can be shown."""
     registry = ModelRegistry(settings.versions_path)
     try:
         active = registry.known_active_version()
         version = None if active is None else registry.get(active)
-    except (DomainError, OSError):
-        return None
+    except DomainError:
+        return None, _("the active model cannot be used: `carprice doctor` says why")
+    except OSError as error:
+        text = _("{document}: cannot be read ({reason})")
+        return None, text.format(document=settings.versions_path, reason=os_reason(error))
     if version is None:
-        return None
+        return None, _("no model is active: `carprice train --activate` makes one")
     made = version.created_at.isoformat(timespec="seconds")
-    return {"version": version.id, "data_as_of": version.data_as_of, "created_at": made}
+    return {"version": version.id, "data_as_of": version.data_as_of, "created_at": made}, ""

@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,6 @@ from shared.metric_files import is_in_use
 from shared.redis.connections import connect
 from shared.settings import Settings
 
-MAX_PORT = 65_535
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 MIN_FREE_BYTES = 50_000_000
 """For the append-only file, the compiled kernels, logs and the first uploads."""
@@ -98,55 +96,6 @@ def check_addresses(settings: Settings) -> None:
                 " redis://:password@host:6379/0"
             )
             raise CannotStartError(text.format(variable=variable)) from None
-
-
-def check_ports(settings: Settings) -> None:
-    """Check that the ports of the API and of Flower are free.
-
-    Raises:
-        CannotStartError: a port is taken, equal to the other one or out of range.
-    """
-    if settings.port == settings.flower_port:
-        raise CannotStartError(
-            _("PORT and FLOWER_PORT are both {port}: give them different numbers").format(
-                port=settings.port
-            )
-        )
-    check_port("PORT", settings.host, settings.port)
-    check_port("FLOWER_PORT", settings.flower_address, settings.flower_port)
-
-
-def check_port(variable: str, host: str, port: int) -> None:
-    """Bind and listen, as the server will."""
-    if not 1 <= port <= MAX_PORT:
-        raise CannotStartError(
-            _("{variable}={port}: expected a number from 1 to {maximum}").format(
-                variable=variable, port=port, maximum=MAX_PORT
-            )
-        )
-    try:
-        family, kind, *_unused, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            # Two sockets with SO_REUSEADDR may both bind, but only one may listen.
-            probe.listen(1)
-    except socket.gaierror:
-        raise CannotStartError(_("HOST={host}: no such address").format(host=host)) from None
-    except PermissionError:
-        raise CannotStartError(
-            _("{variable}={port}: only root may use ports below 1024").format(
-                variable=variable, port=port
-            )
-        ) from None
-    except OSError as error:
-        other = port + 1 if port < MAX_PORT else port - 1
-        raise CannotStartError(
-            _(
-                "port {port} on {host} cannot be used ({reason}): choose another with "
-                "{variable}={other}"
-            ).format(port=port, host=host, reason=os_reason(error), variable=variable, other=other)
-        ) from None
 
 
 def prepare_home(settings: Settings) -> None:

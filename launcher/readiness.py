@@ -7,6 +7,7 @@ import socket
 
 import redis
 
+from shared.i18n.catalogue import mark
 from shared.i18n.command import gettext as _
 from shared.redis.connections import connect
 
@@ -15,6 +16,16 @@ WORKERS_CHECK = "workers"
 """Check of `/readyz` that is not required there: the API accepts work before workers run."""
 
 _NUMBERS = re.compile(r"\[Errno -?\d+\] |Error -?\d+ (connecting to \S+\. )?")
+
+_FORBIDDEN = mark("this user may not open it")
+_TROUBLES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (redis.BusyLoadingError, mark("it still loads its data")),
+    (redis.AuthenticationError, mark("it refuses the user or the password")),
+    (socket.gaierror, mark("no host has this name")),
+    ((ConnectionRefusedError, FileNotFoundError), mark("nothing listens there")),
+    (PermissionError, _FORBIDDEN),
+    ((TimeoutError, redis.TimeoutError), mark("no answer in time")),
+)
 
 UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
 """Loopback addresses of servers that listen on all addresses."""
@@ -29,17 +40,15 @@ def local_address(host: str, port: int) -> str:
 def trouble(error: Exception) -> str:
     """Why a server does not answer, in the language of the command, without numbers of errors."""
     causes = [each for each in (error, error.__cause__, error.__context__) if each is not None]
-    if any(isinstance(each, redis.BusyLoadingError) for each in causes):
-        return _("it still loads its data")
-    if any(isinstance(each, redis.AuthenticationError) for each in causes):
-        return _("it refuses the user or the password")
-    if any(isinstance(each, socket.gaierror) for each in causes):
-        return _("no host has this name")
-    if any(isinstance(each, ConnectionRefusedError | FileNotFoundError) for each in causes):
-        return _("nothing listens there")
-    if any(isinstance(each, TimeoutError | redis.TimeoutError) for each in causes):
-        return _("no answer in time")
+    for types, text in _TROUBLES:
+        if any(isinstance(each, types) for each in causes):
+            return _(text)
     return _NUMBERS.sub("", str(error)) or type(error).__name__
+
+
+def forbidden() -> str:
+    """What `trouble` says of a socket or file of another user."""
+    return _(_FORBIDDEN)
 
 
 def server_error(url: str) -> str | None:

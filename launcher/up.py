@@ -26,6 +26,7 @@ from launcher.liveness.hangs import HangDetector, create_heartbeats
 from launcher.liveness.probes import http_probe, redis_probe
 from launcher.liveness.systemd import SystemdNotifier
 from launcher.output import Output
+from launcher.ports import check_ports
 from launcher.preflight import (
     HEARTBEATS_FOLDER,
     CannotStartError,
@@ -33,7 +34,6 @@ from launcher.preflight import (
     check_addresses,
     check_flower,
     check_keys,
-    check_ports,
     hold_metrics,
     lacks_space,
     lock_home,

@@ -4,6 +4,7 @@ They are read at each scrape: nothing runs in between, and a process that has en
 """
 
 import contextlib
+import hashlib
 import os
 import socket
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from shared.process_figures import ProcessTable
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Names this start of the machine's kernel, also within containers."""
 
 
 class ProcessCollector(Collector):
@@ -64,22 +68,22 @@ class ProcessCollector(Collector):
 
     def _home_space(self) -> Iterator[Metric]:
         try:
-            disk = os.statvfs(self._home)
+            space = os.statvfs(self._home)
+            disk = _disk_id(Path(self._home).stat().st_dev)
         except OSError:
             return
-        yield self._gauge(
-            "carprice_home_size_bytes", "Size of the disk of CARPRICE_HOME.", disk.f_blocks, disk
-        )
-        yield self._gauge(
-            "carprice_home_free_bytes", "Space that the service may use.", disk.f_bavail, disk
-        )
+        for name, meaning, blocks in (
+            ("carprice_home_size_bytes", "Size of the disk of CARPRICE_HOME.", space.f_blocks),
+            ("carprice_home_free_bytes", "Space that the service may use.", space.f_bavail),
+        ):
+            family = GaugeMetricFamily(name, meaning, labels=["host", "disk"])
+            family.add_metric([self._host, disk], blocks * space.f_frsize)
+            yield family
 
-    def _gauge(
-        self, name: str, meaning: str, value: float, disk: os.statvfs_result | None = None
-    ) -> GaugeMetricFamily:
-        """A gauge of this host; with a disk, a number of its blocks as bytes."""
+    def _gauge(self, name: str, meaning: str, value: float) -> GaugeMetricFamily:
+        """A gauge of this host."""
         family = GaugeMetricFamily(name, meaning, labels=["host"])
-        family.add_metric([self._host], value * disk.f_frsize if disk is not None else value)
+        family.add_metric([self._host], value)
         return family
 
     def _memory(self) -> Iterator[Metric]:
@@ -91,6 +95,17 @@ class ProcessCollector(Collector):
             "carprice_memory_available_bytes", "Memory that programs can still have.", available
         )
         yield self._gauge("carprice_cpus", "Processors of the machine.", os.cpu_count() or 1)
+
+
+def _disk_id(device: int) -> str:
+    """A name of a mounted disk that all containers of one machine give it, and no other machine.
+
+    Args:
+        device: number of the file system, as the kernel of this machine counts them.
+    """
+    # Containers have host names and machine ids of their own, and share what the kernel has.
+    machine = BOOT_ID.read_bytes() if BOOT_ID.exists() else socket.gethostname().encode()
+    return hashlib.sha256(b"%b %d" % (machine.strip(), device)).hexdigest()[:8]
 
 
 _PROCESS_GAUGES = {

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from flask import current_app, g, request
 from werkzeug.datastructures import Headers
 
+from api.dashboard.sessions import Session
 from api.http.context import services
 from api.middleware.authentication import (
     EXTENSION,
@@ -44,8 +45,8 @@ class Operator(NamedTuple):
     caller: Caller
     may_change: bool
     """Whether models may be activated and work be repeated."""
-    is_signed_in: bool
-    """Whether a session can be ended."""
+    session: Session | None = None
+    """None if there is none that could be ended."""
 
 
 def current_operator() -> Operator | None:
@@ -57,15 +58,15 @@ def current_operator() -> Operator | None:
     sessions = services().operations.sessions
     caller = authenticator().caller(g.authorization)  # not `g.caller`: streams ask again and again
     if caller is not None and not caller.is_anonymous and Scope.ADMIN in caller.scopes:
-        return Operator(caller, may_change=True, is_signed_in=False)
-    key_id = sessions.key_id(request.cookies.get(sessions.cookie, ""))
-    holder = authenticator().holder(key_id) if key_id else None
+        return Operator(caller, may_change=True)
+    session = sessions.read(request.cookies.get(sessions.cookie, ""))
+    holder = authenticator().holder(session.key_id) if session is not None else None
     if holder is not None and Scope.ADMIN in holder.scopes:
-        return Operator(holder, may_change=True, is_signed_in=True)
+        return Operator(holder, may_change=True, session=session)
     if not is_of_this_machine(request.environ, request.headers, services().settings):
         return None
     local = Caller(id=LOCAL, scopes=frozenset({Scope.ADMIN}), is_anonymous=True)
-    return Operator(local, may_change=authenticator().allows_anonymous, is_signed_in=False)
+    return Operator(local, may_change=authenticator().allows_anonymous)
 
 
 def is_of_this_machine(environ: Mapping[str, Any], headers: Headers, settings: Settings) -> bool:

@@ -4,13 +4,14 @@ They call what the API's own endpoints call, under the name of the operator's ke
 logs and limits are the same. Forms of other sites are refused before (`api.middleware.cross_site`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import ParamSpec
+from http import HTTPStatus
+from typing import Any, ParamSpec
 
 from flask import Response, g, request
 
-from api.dashboard.access import current_operator
+from api.dashboard.access import Operator, current_operator
 from api.dashboard.page import dashboard
 from api.dashboard.views import blueprint, sign_in_page
 from api.http.context import caller_id, services
@@ -25,8 +26,14 @@ from shared.logging import get_logger
 
 P = ParamSpec("P")
 PERCENT = 100
+SHOWN_CHARS = 20
+"""A text that is no percentage is quoted up to this length."""
 
 log = get_logger("operations")
+
+
+class FormError(ValueError):
+    """A form contains what cannot be used; the message is translated."""
 
 
 def change(done: str, anchor: str) -> Callable[[Callable[P, None]], Callable[P, Response]]:
@@ -46,10 +53,11 @@ def change(done: str, anchor: str) -> Callable[[Callable[P, None]], Callable[P, 
             g.caller = operator.caller
             try:
                 view(*args, **kwargs)
+            except FormError as error:
+                trouble = {"title": _("Nothing was changed."), "details": [str(error)]}
+                return _refused(operator, trouble, HTTPStatus.UNPROCESSABLE_ENTITY)
             except DomainError as error:
-                trouble = trouble_of(error)
-                refused: Response = dashboard(operator, trouble=trouble, status=status_of(error))
-                return refused
+                return _refused(operator, trouble_of(error), status_of(error))
             log.info("operator_changed", by=caller_id(), change=done, of=request.path)
             services().operations.snapshots.latest(is_fresh=True)
             return redirect_to_page("/ops", {"done": done}, anchor)
@@ -57,6 +65,12 @@ def change(done: str, anchor: str) -> Callable[[Callable[P, None]], Callable[P, 
         return checked
 
     return decorate
+
+
+def _refused(operator: Operator, trouble: Mapping[str, Any], status: int) -> Response:
+    """The page, with why nothing was changed."""
+    page: Response = dashboard(operator, trouble=trouble, status=status)
+    return page
 
 
 @blueprint.post("/models/<version>/activate")
@@ -79,10 +93,23 @@ def rollback() -> None:
 @change("shadow", "#models")
 def shadow(version: str) -> None:
     """Let a version value a share of the cars besides the active one."""
-    percent = request.form.get("percent", "10")
-    share = int(percent) / PERCENT if percent.isdecimal() and len(percent) < PERCENT else 0.0
+    share = _whole_percent(request.form.get("percent", "")) / PERCENT
     with store_errors():
-        services().operations.shadow.point_to(version, min(max(share, 0.01), 1.0))
+        services().operations.shadow.point_to(version, share)
+
+
+def _whole_percent(text: str) -> int:
+    """A percentage from 1 to 100, in digits of any script.
+
+    Raises:
+        FormError: the text is something else.
+    """
+    given = text.strip()
+    is_number = given.isdecimal() and len(given) <= len(str(PERCENT))
+    if not is_number or not 1 <= int(given) <= PERCENT:
+        said = _("“{text}” is not a percentage: write a whole number from 1 to 100.")
+        raise FormError(said.format(text=given[:SHOWN_CHARS]))
+    return int(given)
 
 
 @blueprint.post("/models/no-shadow")

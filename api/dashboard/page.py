@@ -21,8 +21,10 @@ from shared.operations.snapshot import Snapshot
 from shared.operations.traffic import Traffic
 from shared.operations.work_list import MAX_READ, FoundWork, WorkFilter
 
-PARTS = ("now", "traffic", "queues", "workers", "alerts", "drift")
-"""What is kept up to date; each has a template."""
+COLUMNS = (("now", "queues", "workers"), ("alerts", "traffic", "drift"))
+"""What is kept up to date, as a wide screen shows it; each part has a template."""
+
+PARTS = tuple(part for column in COLUMNS for part in column)
 
 SHOWN = 50
 MAX_CALLER_CHARS = 64
@@ -47,11 +49,12 @@ def dashboard(
         assets=ASSETS,
         cache_control="private, no-store",
         operator=operator,
-        parts=PARTS,
+        columns=COLUMNS,
         trouble=trouble,
         done=DONE.get(request.args.get("done", "")),
         entries=work.entries,
         looked_at=MAX_READ if work.is_cut else 0,
+        lacks_newer=work.lacks_newer,
         work_trouble=work_trouble,
         states=STATES,
         kinds=KINDS,

@@ -11,18 +11,31 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable
+from typing import NamedTuple
 
 from shared.domain.clock import Clock
 
 SESSION_S = 3600
 """How long a session lasts without a page being loaded."""
 
+MAX_SESSION_S = 12 * 3600
+"""How long a session lasts at most, however often pages are loaded: then the key is shown again."""
+
 ATTEMPTS, ALL_ATTEMPTS = 5, 100
 """Wrong keys that one network, and all together, may show within a minute."""
 
 ATTEMPTS_S = 60.0
-_PURPOSE = b"carprice operations session 1"
+_PURPOSE = b"carprice operations session 2"
 """Keeps signatures of sessions apart from those of checkpoints."""
+
+
+class Session(NamedTuple):
+    """What a cookie says of who has it."""
+
+    key_id: str
+    """Of the key that was shown."""
+    began: int
+    """When it was shown: Unix time, seconds."""
 
 
 class Sessions:
@@ -43,18 +56,24 @@ class Sessions:
         """Its name: hosts behind one address do not overwrite the cookie of another one."""
         return f"carprice-ops-{self._sign('name')[:8]}"
 
-    def issue(self, key_id: str) -> str:
-        """The cookie of one who has shown a key."""
-        said = f"{key_id}.{int(self._clock()) + SESSION_S}"
-        return f"{said}.{self._sign(said)}"
+    def begin(self, key_id: str) -> Session:
+        """A session of one who has just shown a key."""
+        return Session(key_id, int(self._clock()))
 
-    def key_id(self, cookie: str) -> str | None:
-        """The id of the key that the one with this cookie has shown; None: invalid, or too old."""
+    def issue(self, session: Session) -> tuple[str, int]:
+        """The cookie that continues a session, and how many seconds it is valid."""
+        now = int(self._clock())
+        until = min(now + SESSION_S, session.began + MAX_SESSION_S)
+        said = f"{session.key_id}.{session.began}.{until}"
+        return f"{said}.{self._sign(said)}", max(0, until - now)
+
+    def read(self, cookie: str) -> Session | None:
+        """The session of the one with this cookie; None: invalid, or too old."""
         said, _, signature = cookie.rpartition(".")
-        key_id, _, until = said.partition(".")
         if not hmac.compare_digest(signature.encode(), self._sign(said).encode()):
             return None
-        return key_id if int(until) > self._clock() else None
+        key_id, began, until = said.split(".")
+        return Session(key_id, int(began)) if int(until) > self._clock() else None
 
     def _sign(self, said: str) -> str:
         secret = self._read_secret() or self._own_secret

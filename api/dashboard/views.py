@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g, request, stream_with_context
 
 from api.dashboard.access import Operator, authenticator, current_operator
 from api.dashboard.page import dashboard, render_parts
-from api.dashboard.sessions import SESSION_S
+from api.dashboard.sessions import Session
 from api.dashboard.texts import format_rate, format_share, format_span
 from api.events.snapshots import EVENT_STREAM, STREAM_HEADERS
 from api.http.context import services
@@ -56,8 +56,8 @@ def for_operators(view: Callable[[Operator], Response]) -> Callable[[], Response
 def show(operator: Operator) -> Response:
     """Show the service as it is now."""
     response: Response = dashboard(operator)
-    if operator.is_signed_in:
-        _set_session(response, operator.caller.key_id)
+    if operator.session is not None:
+        _set_session(response, operator.session)
     return response
 
 
@@ -103,7 +103,7 @@ def sign_in() -> Response:
         return _refuse(_("This key does not have the scope admin."))
     log.info("operator_signed_in", caller=caller.id, key=caller.key_id)
     response = redirect_to_page("/ops")
-    _set_session(response, caller.key_id)
+    _set_session(response, services().operations.sessions.begin(caller.key_id))
     return response
 
 
@@ -141,13 +141,14 @@ def sign_in_page(message: str = "", status: int = HTTPStatus.FORBIDDEN) -> Respo
     return response
 
 
-def _set_session(response: Response, key_id: str) -> None:
+def _set_session(response: Response, session: Session) -> None:
     is_secure = request.is_secure or services().settings.public_url.startswith("https://")
     sessions = services().operations.sessions
+    value, max_age_s = sessions.issue(session)
     response.set_cookie(
         sessions.cookie,
-        sessions.issue(key_id),
-        max_age=SESSION_S,
+        value,
+        max_age=max_age_s,
         path="/ops",
         secure=is_secure,
         httponly=True,

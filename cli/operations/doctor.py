@@ -65,10 +65,10 @@ def doctor(*, as_json: bool) -> None:
     log_errors_only()
     try:
         given = with_absolute_paths(Settings.from_env())
+        installation = Installation(with_server_urls(given), given)
     except SettingsError as error:
         found: list[tuple[Check, Sequence[Finding] | None]] = [(CHECKS[0], [fault(str(error))])]
     else:
-        installation = Installation(with_server_urls(given), given)
         found = [(check, findings_of(check, installation)) for check in CHECKS]
     faults, warnings = (_count(found, level) for level in (Level.FAULT, Level.WARNING))
     if as_json:

@@ -1,10 +1,13 @@
 """What `carprice doctor` finds, and what all its checks are given."""
 
+import contextlib
 import dataclasses
+import pwd
 import time
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
 
 from launcher.readiness import server_error
 from shared.redis.connections import RedisClient, connect
@@ -38,6 +41,19 @@ def fault(text: str, remedy: str = "") -> Finding:
 def warning(text: str, remedy: str = "") -> Finding:
     """Something that works, but not as it should."""
     return Finding(level=Level.WARNING, text=text, remedy=remedy)
+
+
+def as_owner(path: Path, command: str = "doctor") -> str:
+    """The command as the user that a path belongs to; of one that is hidden, its folder's owner."""
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            number = place.stat().st_uid
+            try:
+                owner = pwd.getpwuid(number).pw_name
+            except KeyError:  # of another machine, or of a container
+                owner = f"'#{number}'"
+            return f"sudo -u {owner} carprice {command}"
+    return f"carprice {command}"
 
 
 @dataclasses.dataclass(frozen=True)

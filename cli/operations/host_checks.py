@@ -8,7 +8,7 @@ from pathlib import Path
 
 import redis
 
-from cli.operations.findings import Finding, Installation, fault, warning
+from cli.operations.findings import Finding, Installation, as_owner, fault, warning
 from launcher.environment import SHARED_MEMORY
 from launcher.preflight import MIN_FREE_BYTES, SHARED_MEMORY_PROBE_BYTES, is_disk_full
 from shared.i18n.command import gettext as _
@@ -63,11 +63,14 @@ def check_home(found: Installation) -> Iterator[Finding]:
         state = home.stat()
     except OSError as error:
         text = _("CARPRICE_HOME={home} cannot be used ({reason})")
-        yield fault(text.format(home=home, reason=os_reason(error)), "carprice up")
+        is_hidden = isinstance(error, PermissionError)
+        remedy = as_owner(home) if is_hidden else "carprice up"
+        yield fault(text.format(home=home, reason=os_reason(error)), remedy)
         return
     if state.st_uid != os.geteuid():
         text = _("{path} belongs to another user").format(path=home)
-        yield fault(text, f"chown -R {os.geteuid()} {home}")
+        # Not `chown`: while the service of that user runs, it would lose its own home.
+        yield fault(text, as_owner(home))
     elif state.st_mode & OPEN_TO_OTHERS:
         text = _("{path} is open to other users").format(path=home)
         # Only a group was given access by somebody: the service closes a home to all others.
@@ -76,7 +79,8 @@ def check_home(found: Installation) -> Iterator[Finding]:
     for folder in data_folders(found.settings):
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
             text = _("{path} cannot be written").format(path=folder)
-            yield fault(text, f"chmod u+rwx {folder}")
+            is_ours = folder.stat().st_uid == os.geteuid()
+            yield fault(text, f"chmod u+rwx {folder}" if is_ours else as_owner(folder))
 
 
 def check_secrets(found: Installation) -> Iterator[Finding]:

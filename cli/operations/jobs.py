@@ -8,7 +8,7 @@ import click
 
 from cli.shell.broker_errors import describe_broker_error
 from cli.shell.exit_codes import UNUSABLE
-from cli.shell.options import json_option
+from cli.shell.options import FiniteRange, json_option
 from cli.streams import echo_json
 from launcher.environment import with_absolute_paths
 from shared.domain.errors import DomainError
@@ -37,7 +37,7 @@ HOUR_S = 3600
 )
 @click.option("--caller", help="Only those of this caller; else those of all that have a key.")
 @click.option(
-    "--hours", type=click.FloatRange(min=0, min_open=True), help="Only those accepted since then."
+    "--hours", type=FiniteRange(min=0, min_open=True), help="Only those accepted since then."
 )
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many."
@@ -76,6 +76,9 @@ def jobs(
     if found.is_cut:
         text = _("only the newest {number} were looked at: give --kind or --caller to look further")
         click.echo(f"carprice: {text.format(number=MAX_READ)}", err=True)
+    if found.lacks_newer:
+        text = _("some work is not listed: only a newer release can read its records")
+        click.echo(f"carprice: {text}", err=True)
     if as_json:
         echo_json(rows)
         return

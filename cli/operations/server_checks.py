@@ -2,11 +2,13 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import redis
 
-from cli.operations.findings import Finding, Installation, fault, warning
+from cli.operations.findings import Finding, Installation, as_owner, fault, warning
+from launcher.readiness import forbidden
 from shared.i18n.command import gettext as _
 from shared.redis.addresses import (
     REDIS_PORT,
@@ -96,7 +98,11 @@ def _version(name: str, info: Mapping[str, Any]) -> Iterator[Finding]:
 def _silent(name: str, url: str, reason: str, *, is_embedded: bool) -> Finding:
     text = _("{name} at {address} does not answer: {reason}")
     members = {"name": name, "address": server_location(url), "reason": reason}
-    return fault(text.format(**members), "carprice up" if is_embedded else _redis_cli(url, "PING"))
+    if not is_embedded:
+        return fault(text.format(**members), _redis_cli(url, "PING"))
+    socket = Path(server_location(url))
+    remedy = as_owner(socket) if reason == forbidden() else "carprice up"
+    return fault(text.format(**members), remedy)
 
 
 def _redis_cli(url: str, command: str) -> str:

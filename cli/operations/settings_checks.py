@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from api.middleware.authentication import has_public_address
-from cli.operations.findings import Finding, Installation, fault, warning
+from cli.operations.findings import Finding, Installation, as_owner, fault, warning
+from launcher.ports import collisions, observing_ports, service_ports
 from launcher.preflight import LOOPBACK
 from shared.i18n.command import gettext as _
 from shared.keys.shared_store import open_key_store
@@ -18,7 +19,8 @@ def check_access(found: Installation) -> Iterator[Finding]:
     try:
         has_keys = bool(open_key_store(settings).load())
     except SettingsError as error:
-        yield fault(str(error), NEW_KEY)
+        is_hidden = isinstance(error.__cause__, PermissionError)
+        yield fault(str(error), as_owner(settings.keys_file) if is_hidden else NEW_KEY)
         return
     is_public = has_public_address(settings)
     if settings.is_demo:
@@ -40,9 +42,7 @@ def check_access(found: Installation) -> Iterator[Finding]:
 def check_settings(found: Installation) -> Iterator[Finding]:
     """Settings that do not fit together."""
     given = found.given
-    if given.port == given.flower_port:
-        text = _("PORT and FLOWER_PORT are both {port}").format(port=given.port)
-        yield fault(text, f"FLOWER_PORT={given.port + 1}")
+    yield from _ports(given)
     if given.flower_address not in LOOPBACK and not given.flower_basic_auth:
         text = _("Flower can be reached from other machines without a password")
         yield fault(text, "FLOWER_ADDRESS=127.0.0.1")
@@ -50,6 +50,14 @@ def check_settings(found: Installation) -> Iterator[Finding]:
         text = _("PREDICT_WAIT_S is larger than MAX_WAIT_S, which ends every wait")
         yield warning(text, f"PREDICT_WAIT_S={given.max_wait_s:g}")
     yield from _places(given)
+
+
+def _ports(given: Settings) -> Iterator[Finding]:
+    """Ports that several programs would have; those of `carprice observe` may never be used."""
+    ours = service_ports(given)
+    for each in collisions([*ours, *observing_ports(given)]):
+        stops_service = all(port in ours for port in each.ports[:2])
+        yield (fault if stops_service else warning)(each.text, each.remedy)
 
 
 def _places(given: Settings) -> Iterator[Finding]:

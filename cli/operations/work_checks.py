@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from cli.operations.findings import Finding, Installation, fault, warning
-from launcher.readiness import api_state, local_address
+from launcher.readiness import api_state, forbidden, local_address
 from shared.i18n.command import gettext as _
 from shared.i18n.command import ngettext
 from shared.operations.alerts import AlertSource, read_alerts
@@ -21,9 +21,20 @@ def check_api(found: Installation) -> Iterator[Finding]:
     """The API of this host answers and is ready."""
     address = local_address(found.settings.host, found.settings.port)
     is_ready, reason = api_state(address)
-    if not is_ready:
+    if is_ready and found.broker_error not in {None, forbidden()}:
+        yield fault(other_service(address), f"curl http://{address}/readyz")
+    elif not is_ready:
         text = _("the API is not ready: {reason}").format(reason=reason)
         yield fault(text, "carprice up")
+
+
+def other_service(address: str) -> str:
+    """What is said of an API that is ready, while the broker of this environment is away."""
+    text = _(
+        "the API at {address} is that of another service: give PORT, CARPRICE_HOME and REDIS_URL"
+        " the values that it has, or PORT another one"
+    )
+    return text.format(address=f"http://{address}")
 
 
 def check_workers(found: Installation) -> Iterator[Finding]:

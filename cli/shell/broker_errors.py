@@ -1,6 +1,6 @@
 """What a command says if the broker does not answer, or refuses."""
 
-from launcher.readiness import trouble
+from launcher.readiness import forbidden, trouble
 from shared.domain.errors import BrokerUnavailable, DomainError
 from shared.i18n.command import gettext as _
 from shared.i18n.command import language, os_reason
@@ -17,11 +17,17 @@ def describe_broker_error(error: DomainError | OSError, url: str) -> str:
     """
     if type(error) is BrokerUnavailable:
         cause = error.__cause__ or error.__context__
+        reason = trouble(cause if isinstance(cause, Exception) else error)
+        if reason == forbidden():
+            text = _(
+                "the broker at {address} is that of another user's service: repeat the command as"
+                " that user (`carprice doctor`)"
+            )
+            return text.format(address=server_location(url))
         text = _(
             "the broker at {address} does not answer ({reason}): is the service running?"
             " (`carprice status`)"
         )
-        reason = trouble(cause if isinstance(cause, Exception) else error)
         return text.format(address=server_location(url), reason=reason)
     if isinstance(error, DomainError):
         return describe_problem(error.code, error.params, language())[1]

@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 
 import click
 
-from cli.shell.exit_codes import BROKEN_PIPE, DONE, INTERRUPTED, REFUSED
+from cli.shell.exit_codes import BROKEN_PIPE, DONE, INTERRUPTED, REFUSED, UNUSABLE
 from shared.i18n.command import gettext as _
+from shared.settings import SettingsError
 
 
 @contextlib.contextmanager
@@ -44,6 +45,9 @@ def _code_of(command: Callable[[], Any]) -> int | str | None:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except SettingsError as error:  # any command reads them
+        click.echo(f"carprice: {error}", err=True)
+        return UNUSABLE
     except click.Abort as stopped:
         is_interrupted = isinstance(stopped.__context__, KeyboardInterrupt)
         click.echo(_("Interrupted.") if is_interrupted else _("Aborted!"), err=True)

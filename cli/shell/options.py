@@ -1,7 +1,11 @@
-"""Options that every command has: `--json` and `--lang`."""
+"""Options that every command has, `--json` and `--lang`, and types of others."""
+
+import math
+from typing import Any
 
 import click
 
+from shared.i18n.command import gettext as _
 from shared.i18n.command import language
 from shared.i18n.languages import LANGUAGES
 
@@ -10,6 +14,20 @@ LANG_HELP = "Language of help and messages."
 
 json_option = click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 """`--json`, whose value is the parameter `as_json`."""
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range. NaN, which no comparison refuses, is in none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read the number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            text = _("{value} is not in the range {range}.")
+            self.fail(text.format(value=number, range=self._describe_range()), param, ctx)
+        return number
 
 
 def _language_option(*, is_passed: bool) -> click.Option:

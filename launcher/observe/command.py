@@ -14,14 +14,14 @@ import click
 from launcher.child import Child
 from launcher.environment import with_absolute_paths
 from launcher.observe.configuration import (
-    LOCAL,
     alertmanager_configuration,
     prometheus_configuration,
     write_private,
 )
 from launcher.observe.programs import REDIS_EXPORTER, required_paths
 from launcher.output import Output
-from launcher.preflight import CannotStartError, check_port, prepare_home
+from launcher.ports import LOCAL, check_distinct, check_free, observing_ports, service_ports
+from launcher.preflight import CannotStartError, prepare_home
 from launcher.supervisor import CrashLoopError, Supervisor
 from launcher.up import json_option, no_events, report_events
 from launcher.watchdog import Watchdog, die_with_parent
@@ -63,10 +63,7 @@ def _children(settings: Settings) -> list[Child]:
     prometheus, alertmanager = required_paths()
     exporters = _exporters(settings)
     addresses = {server: env["LISTEN_ADDRESS"] for server, env in exporters.items()}
-    check_port("PROMETHEUS_PORT", LOCAL, settings.prometheus_port)
-    check_port("ALERTMANAGER_PORT", LOCAL, settings.alertmanager_port)
-    for address in addresses.values():
-        check_port("REDIS_EXPORTER_PORT", LOCAL, int(address.rpartition(":")[2]))
+    _check_ports(settings, set(addresses.values()))
     prepare_home(settings)
     folder = settings.home / "observe"
     config = prometheus_configuration(settings, addresses)
@@ -91,6 +88,26 @@ def _children(settings: Settings) -> list[Child]:
         Child(name=f"{server}-exporter", line=line, env={**where, **env}, cwd=folder)
         for server, env in exporters.items()
     ]
+
+
+def _check_ports(settings: Settings, exporters: Collection[str]) -> None:
+    """Check that the programs have ports of their own, which are free; the service may run.
+
+    Args:
+        settings: with the ports.
+        exporters: the addresses of those that are started.
+
+    Raises:
+        CannotStartError: they have not.
+    """
+    ports = [
+        port
+        for port in observing_ports(settings)
+        if port.variable != "REDIS_EXPORTER_PORT" or f"{LOCAL}:{port.number}" in exporters
+    ]
+    check_distinct([*service_ports(settings), *ports])
+    for port in ports:
+        check_free(port)
 
 
 def _exporters(settings: Settings) -> dict[str, dict[str, str]]:

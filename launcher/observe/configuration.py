@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.environment import CODE_ROOT
+from launcher.ports import LOCAL
 from launcher.preflight import CannotStartError
 from launcher.readiness import local_address
 from shared.i18n.command import gettext as _
@@ -15,7 +16,6 @@ from shared.i18n.command import os_reason
 from shared.settings import Settings
 
 MONITORING = CODE_ROOT / "monitoring"
-LOCAL = "127.0.0.1"
 
 
 def prometheus_configuration(settings: Settings, exporters: Mapping[str, str]) -> str:

@@ -134,7 +134,10 @@ class FileKeyStore:
                     "with `make key`"
                 ) from None
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except OSError as error:
+            text = _("{document}: cannot be read ({reason})")
+            raise KeyStoreError(text.format(document=self.path, reason=os_reason(error))) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise KeyStoreError(
                 _(
                     "{path}: not a file of API keys ({error}); restore it from a backup, or remove "

@@ -69,10 +69,12 @@ class FoundWork(NamedTuple):
     Attributes:
         entries: the newest first.
         is_cut: whether older ones may match as well, which were not looked at.
+        lacks_newer: whether there are some that only a newer release can read.
     """
 
     entries: Sequence[WorkEntry]
     is_cut: bool
+    lacks_newer: bool = False
 
 
 class WorkList:
@@ -99,6 +101,7 @@ class WorkList:
         self._files = files
         self._ledger = ledger
         self._callers = callers
+        self._lacks_newer = False
 
     @classmethod
     def of(cls, settings: Settings, client: RedisClient, clock: Clock) -> "WorkList":
@@ -131,8 +134,9 @@ class WorkList:
             if wanted.matches(entry):
                 entries.append(entry)
             if len(entries) == limit:
-                return FoundWork(entries, is_cut=False)
-        return FoundWork(entries, is_cut=next(found, None) is not None)
+                return FoundWork(entries, is_cut=False, lacks_newer=self._lacks_newer)
+        is_cut = next(found, None) is not None
+        return FoundWork(entries, is_cut=is_cut, lacks_newer=self._lacks_newer)
 
     def _jobs(self, caller: CallerId, after: str) -> Iterator[WorkEntry]:
         before = "~"  # sorts after every id
@@ -161,7 +165,8 @@ class WorkList:
         for job_id, fields in zip(job_ids, values, strict=True):
             try:
                 summary = read_summary(job_id, fields)
-            except UnreadableRecord:  # of a newer release
+            except UnreadableRecord:
+                self._lacks_newer = True
                 continue
             if summary is not None:
                 found[job_id] = summary
@@ -183,6 +188,7 @@ class WorkList:
                 return None
             final = self._files.final(batch_id)
         except UnreadableRecord:
+            self._lacks_newer = True
             return None
         progress = final or self._ledger.progress(batch_id) or BatchProgress()
         return WorkEntry(

@@ -21,7 +21,19 @@ SOCKET_PATH_MAX_BYTES = 100
 
 
 def with_server_urls(settings: Settings) -> Settings:
-    """The settings with both URLs filled in and an absolute home."""
+    """The settings with both URLs filled in and an absolute home.
+
+    Raises:
+        SettingsError: one of the URLs is invalid; the message does not show it.
+    """
+    for variable, url in (("REDIS_URL", settings.redis_url), ("CACHE_URL", settings.cache_url)):
+        try:
+            connect(url or "unix:///none").close()
+        except ValueError:
+            raise SettingsError(
+                f"{variable} is not the address of a server: expected is one like "
+                "redis://:password@host:6379/0"
+            ) from None
     settings = dataclasses.replace(settings, home=settings.home.resolve())
     return dataclasses.replace(
         settings,

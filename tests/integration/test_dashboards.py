@@ -1,9 +1,7 @@
 """Every panel shows data from a real Prometheus that scraped the running service."""
 
-import contextlib
 import datetime as dt
 import itertools
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -34,6 +32,7 @@ from tests.conftest import (
     stop,
     wait_until,
 )
+from tests.prometheus_server import running_prometheus
 from tests.unit.model_store import small_models
 
 pytestmark = [
@@ -108,8 +107,6 @@ def prometheus(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[httpx.Client]:
     """A Prometheus that scrapes both APIs, Flower and the Redis servers every second."""
-    folder = tmp_path_factory.mktemp("prometheus")
-    port = reserve_port()
     targets = {
         "carprice-api": [service.url, str(keyed.base_url)],
         "flower": [service.flower_url],
@@ -134,27 +131,8 @@ def prometheus(
             }
         ],
     }
-    (folder / "prometheus.yml").write_text(json.dumps(config))
-    process = subprocess.Popen(
-        [
-            "prometheus",
-            f"--config.file={folder}/prometheus.yml",
-            f"--storage.tsdb.path={folder}/data",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10.0) as client:
-        wait_until(lambda: _is_ready(client), 60.0, "Prometheus is ready")
+    with running_prometheus(tmp_path_factory.mktemp("prometheus"), config) as client:
         yield client
-    stop(process)
-
-
-def _is_ready(prometheus: httpx.Client) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return prometheus.get("/-/ready").is_success
-    return False
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,8 +1,6 @@
 """Every alert fires in a real Prometheus that starts without data, and none before its cause."""
 
 import contextlib
-import json
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +12,9 @@ import httpx
 import pytest
 import yaml
 
-from scripts.ports import reserve_port
-from tests.conftest import ROOT, stop, wait_until
+from tests.conftest import ROOT, wait_until
 from tests.monitoring.scaled_rules import scaled_rules
+from tests.prometheus_server import running_prometheus
 
 pytestmark = [pytest.mark.prometheus]
 
@@ -39,8 +37,8 @@ carprice_backlog_rows 0
 carprice_oldest_open_batch_seconds 0
 drift_given_psi{field="year"} 0.1
 model_data_age_months 3
-carprice_home_free_bytes{host="h"} 50
-carprice_home_size_bytes{host="h"} 100
+carprice_home_free_bytes{host="h",disk="d"} 50
+carprice_home_size_bytes{host="h",disk="d"} 100
 carprice_memory_available_bytes{host="h"} 50
 carprice_memory_total_bytes{host="h"} 100
 process_open_fds_ratio{host="h",process="api",role="api"} 0.1
@@ -61,8 +59,8 @@ carprice_backlog_rows 1000
 carprice_oldest_open_batch_seconds 30000
 drift_given_psi{field="year"} 0.5
 model_data_age_months 18
-carprice_home_free_bytes{host="h"} 1
-carprice_home_size_bytes{host="h"} 100
+carprice_home_free_bytes{host="h",disk="d"} 1
+carprice_home_size_bytes{host="h",disk="d"} 100
 carprice_memory_available_bytes{host="h"} 1
 carprice_memory_total_bytes{host="h"} 100
 process_open_fds_ratio{host="h",process="api",role="api"} 0.95
@@ -138,32 +136,18 @@ class Exporter:
 
 
 @contextlib.contextmanager
-def running_prometheus(folder: Path, exporter: Exporter) -> Iterator[httpx.Client]:
-    """A Prometheus without data that scrapes the exporter several times a second."""
-    labels = {"server": "broker"}
-    target = {"targets": [exporter.target], "labels": labels}
+def scraping_prometheus(folder: Path, exporter: Exporter) -> Iterator[httpx.Client]:
+    """A Prometheus that scrapes the exporter several times a second, and has begun to."""
+    target = {"targets": [exporter.target], "labels": {"server": "broker"}}
     config = {
         "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
         "rule_files": ["rules.yml"],
         "scrape_configs": [{"job_name": "carprice-api", "static_configs": [target]}],
     }
     (folder / "rules.yml").write_text(scaled_rules(RULES))
-    (folder / "prometheus.yml").write_text(json.dumps(config))
-    port = reserve_port()
-    process = subprocess.Popen(
-        [
-            "prometheus",
-            f"--config.file={folder}/prometheus.yml",
-            f"--storage.tsdb.path={folder}/data",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10.0) as client:
+    with running_prometheus(folder, config) as client:
         wait_until(lambda: samples(client) >= 10, 120.0, "scrapes")
         yield client
-    stop(process)
 
 
 def samples(prometheus: httpx.Client) -> int:
@@ -201,7 +185,7 @@ def exporter() -> Iterator[Exporter]:
 
 def test_every_alert_fires_when_its_cause_appears(exporter: Exporter, tmp_path: Path) -> None:
     exporter.text = lambda: HEALTHY + START + lines(dict.fromkeys(EVENTS, 0))
-    with running_prometheus(tmp_path, exporter) as prometheus:
+    with scraping_prometheus(tmp_path, exporter) as prometheus:
         # A busy machine may answer a scrape too late.
         assert firing(prometheus) <= {"APIDown"}
         started = time.monotonic()
@@ -224,7 +208,7 @@ def test_events_before_the_first_scrape_raise_their_alerts(
 ) -> None:
     """The series of a process that failed as it started begin above 0: nothing increases."""
     exporter.text = lambda: HEALTHY + START + lines(EVENTS)
-    with running_prometheus(tmp_path, exporter) as prometheus:
+    with scraping_prometheus(tmp_path, exporter) as prometheus:
         expected = {
             *("ModelReloadFailed", "AuditWriteFailures", "AuditCheckpointFailures", "DeadLetters"),
             *("WebhooksGivenUp", "WorkersLost", "DeadChunks", "ModelRolledBack"),

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -209,6 +210,51 @@ def test_dashboards_use_the_provisioned_datasource() -> None:
     for _, text in dashboards():
         for panel in json.loads(text)["panels"]:
             assert panel["datasource"]["uid"] in uids
+
+
+REDIS_PLUGIN_OPTIONS = {
+    *("client", "poolSize", "timeout", "pingInterval", "pipelineWindow", "acl", "user"),
+    *("cliDisabled", "sentinelName", "sentinelAcl", "sentinelUser", "tlsAuth", "tlsSkipVerify"),
+}
+"""What the data source reads of `jsonData`; it ignores names that it does not know."""
+REDIS_PLUGIN_SECRETS = {
+    *("password", "sentinelPassword", "tlsCACert", "tlsClientCert", "tlsClientKey"),
+}
+"""What it reads of `secureJsonData`."""
+GRAFANA_FIELDS = {
+    *("name", "type", "uid", "url", "access", "isDefault", "editable", "orgId", "version"),
+    *("jsonData", "secureJsonData"),
+}
+
+
+def test_the_redis_data_sources_have_the_fields_that_the_plug_in_reads() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    environment = compose["grafana"]["environment"]
+    path = MONITORING / "grafana" / "provisioning" / "datasources" / "redis.yml"
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert document["apiVersion"] == 1
+    servers = set()
+    for source in document["datasources"]:
+        assert set(source) <= GRAFANA_FIELDS
+        assert (source["type"], source["access"]) == ("redis-datasource", "proxy")
+        address = urlsplit(source["url"])
+        assert (address.scheme, address.port) == ("redis", 6379)
+        servers.add(address.hostname)
+        options, secrets = source["jsonData"], source["secureJsonData"]
+        assert set(options) <= REDIS_PLUGIN_OPTIONS
+        assert set(secrets) <= REDIS_PLUGIN_SECRETS
+        # Without `acl`, the plug-in would send the password for the default user.
+        assert (options["client"], options["acl"]) == ("standalone", True)
+        command = str(compose[address.hostname]["command"])
+        entry = re.search(rf"user {options['user']} on >\$\$(\w+) (.*)", command)
+        assert entry is not None, "the server has this user"
+        assert secrets["password"] == f"${entry[1]}"
+        assert entry[1] in environment
+        assert {"+@connection", "+info"} <= set(entry[2].split())  # PING is the health check
+        assert "+@all" not in entry[2]
+    assert servers == {"broker", "cache"}
+    assert "redis-datasource" in environment["GF_INSTALL_PLUGINS"]
+    assert "outside" in compose["grafana"]["networks"], "it loads the plug-in from there"
 
 
 def test_prometheus_scrapes_every_service_of_compose_that_has_metrics() -> None:

@@ -14,11 +14,19 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from api.dashboard.access import PROXY_HEADERS
 from api.dashboard.page import PARTS
-from api.dashboard.sessions import ALL_ATTEMPTS, ATTEMPTS, SESSION_S, Sessions, SignInLimit
+from api.dashboard.sessions import (
+    ALL_ATTEMPTS,
+    ATTEMPTS,
+    MAX_SESSION_S,
+    SESSION_S,
+    Session,
+    Sessions,
+    SignInLimit,
+)
 from api.http.context import EXTENSION
 from api.pages.policy import PAGE_CSP
 from model_store.registry.bundle import save_bundle
-from model_store.registry.registry import ModelRegistry
+from model_store.registry.registry import ModelRegistry, ShadowPointer
 from shared.domain.ids import BatchId, CallerId
 from shared.keys.entries import Scope, new_key
 from shared.keys.store import FileKeyStore
@@ -233,8 +241,8 @@ def test_models_are_activated_and_rolled_back_by_forms(with_models: Settings) ->
     assert "The version is active." in get(client, "/ops?lang=en&done=activated").text
     assert post(client, "/ops/models/rollback").status_code == 303
     assert registry.active_version() == active.id
-    assert post(client, f"/ops/models/{newest.id}/shadow").status_code == 303
-    assert "shadow, 10% of the cars" in get(client, "/ops?lang=en").text
+    assert post(client, f"/ops/models/{newest.id}/shadow", {"percent": "25"}).status_code == 303
+    assert "shadow, 25% of the cars" in get(client, "/ops?lang=en").text
     assert post(client, "/ops/models/no-shadow").status_code == 303
     unknown = post(client, "/ops/models/2020-01-01T000000-aaaaaa/activate?lang=en")
     assert unknown.status_code == 404
@@ -309,20 +317,81 @@ def test_only_so_many_pages_are_kept_up_to_date(settings: Settings) -> None:
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "60")
 
 
+@pytest.mark.parametrize("percent", ["", "ten", "0", "101", "1e2", "-5", "10%", "0.5", "9" * 5000])
+def test_a_share_that_is_no_percentage_is_refused_with_words(
+    with_models: Settings, percent: str
+) -> None:
+    client = make_client(with_models)
+    newest, _ = ModelRegistry(with_models.versions_path).list()
+    for language, said in (
+        ("en", "is not a percentage: write a whole number from 1 to 100"),
+        ("fr", "n&#39;est pas un pourcentage"),
+        ("ar", "ليست نسبة مئوية"),
+    ):
+        path = f"/ops/models/{newest.id}/shadow?lang={language}"
+        refused = post(client, path, {"percent": percent})
+        assert refused.status_code == 422
+        assert 'role="alert"' in refused.text
+        assert said in refused.text
+    assert ShadowPointer(with_models.versions_path).read() is None
+
+
+def test_a_share_may_be_written_in_arabic_digits(with_models: Settings) -> None:
+    client = make_client(with_models)
+    newest, _ = ModelRegistry(with_models.versions_path).list()
+    path = f"/ops/models/{newest.id}/shadow"
+    assert post(client, path, {"percent": " \N{ARABIC-INDIC DIGIT FIVE} "}).status_code == 303
+    shadow = ShadowPointer(with_models.versions_path).read()
+    assert shadow is not None
+    assert shadow.share == 0.05
+
+
 def test_a_session_is_what_this_home_has_signed_and_lasts_an_hour() -> None:
     now = [1_000.0]
     sessions = Sessions(lambda: now[0], lambda: b"secret")
-    cookie = sessions.issue("0123456789ab")
-    assert sessions.key_id(cookie) == "0123456789ab"
+    session = sessions.begin("0123456789ab")
+    assert session == Session("0123456789ab", 1_000)
+    cookie, max_age_s = sessions.issue(session)
+    assert max_age_s == SESSION_S
+    assert sessions.read(cookie) == session
     head, _, signature = cookie.rpartition(".")
     later = head.replace("4600", "9999")
-    for forged in ("", "..", f"{later}.{signature}", f"{head}.{signature[:-1]}x", "é.1.é"):
-        assert sessions.key_id(forged) is None
+    for forged in ("", "..", "...", f"{later}.{signature}", f"{head}.{signature[:-1]}x", "é.1.é"):
+        assert sessions.read(forged) is None
     for other in (b"other", None):
-        assert Sessions(lambda: now[0], lambda secret=other: secret).key_id(cookie) is None
-    assert Sessions(lambda: now[0], lambda: b"secret").key_id(cookie) == "0123456789ab"
+        assert Sessions(lambda: now[0], lambda secret=other: secret).read(cookie) is None
+    assert Sessions(lambda: now[0], lambda: b"secret").read(cookie) == session
     now[0] += SESSION_S
-    assert sessions.key_id(cookie) is None
+    assert sessions.read(cookie) is None
+
+
+def test_a_session_that_is_renewed_ends_nevertheless() -> None:
+    now = [1_000.0]
+    sessions = Sessions(lambda: now[0], lambda: b"secret")
+    cookie, _ = sessions.issue(sessions.begin("0123456789ab"))
+    while (session := sessions.read(cookie)) is not None:
+        cookie, max_age_s = sessions.issue(session)
+        assert now[0] + max_age_s <= 1_000 + MAX_SESSION_S
+        now[0] += SESSION_S / 2
+        assert now[0] <= 1_000 + MAX_SESSION_S, "a renewed session has no end"
+    assert now[0] == 1_000 + MAX_SESSION_S
+
+
+def test_a_page_continues_the_session_and_does_not_begin_another(settings: Settings) -> None:
+    key = add_key(settings, Scope.ADMIN)
+    app = create_app(settings)
+    client = app.test_client()
+    begun = sign_in(client, key).headers["Set-Cookie"].partition(";")[0]
+    sessions = app.extensions[EXTENSION].operations.sessions
+    first = sessions.read(begun.partition("=")[2])
+    sessions._clock = lambda: first.began + MAX_SESSION_S - 5.0
+    old, _ = sessions.issue(first)
+    client.set_cookie(sessions.cookie, old, path="/ops")
+    renewed = far(client).headers["Set-Cookie"]
+    assert sessions.read(renewed.partition("=")[2].partition(";")[0]) == first
+    assert "Max-Age=5" in renewed
+    sessions._clock = lambda: first.began + MAX_SESSION_S + 0.0
+    assert far(client).status_code == 403
 
 
 def test_attempts_of_all_networks_are_limited_for_a_minute() -> None:

@@ -1,6 +1,7 @@
 """`carprice status`: what a service tells, of this environment or at an address."""
 
 import json
+import pwd
 import socket
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ import pytest
 import redis
 from click.testing import CliRunner
 
+from cli import status
 from cli.main import main
-from launcher.readiness import api_state, server_error, trouble
+from cli.shell.broker_errors import describe_broker_error
+from launcher.readiness import api_state, forbidden, server_error, trouble
+from shared.domain.errors import BrokerUnavailable
 from shared.i18n.catalogue import translate
 from shared.i18n.languages import LANGUAGES, Language
+from tests.conftest import Servers
 from tests.unit.client.servers import Behaviour, answer, running
 
 READY: dict[str, Any] = {
@@ -93,6 +98,7 @@ def test_no_number_of_an_error_is_told(tmp_path: Path, language: Language) -> No
         (redis.AuthenticationError("WRONGPASS"), "it refuses the user or the password"),
         (redis.TimeoutError("Timeout connecting to server"), "no answer in time"),
         (TimeoutError("timed out"), "no answer in time"),
+        (PermissionError(13, "Permission denied"), "this user may not open it"),
         (socket.gaierror(-2, "Name or service not known"), "no host has this name"),
         (OSError(113, "No route to host"), "No route to host"),
         (redis.ConnectionError("Error 113 connecting to x:1. No route."), "No route."),
@@ -109,3 +115,83 @@ def test_a_server_that_is_not_there_has_no_number_either(tmp_path: Path) -> None
     assert api_state("127.0.0.1:1") == (
         False, "no answer from http://127.0.0.1:1/readyz (nothing listens there)"
     )  # fmt: skip
+
+
+SETTINGS_COMMANDS = (
+    *("status", "jobs", "doctor", "models list", "dead list", "key list", "webhooks list"),
+    *("audit verify", "drift", "outcomes", "backup x.tar"),
+)
+
+
+@pytest.mark.parametrize("command", SETTINGS_COMMANDS)
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=str)
+def test_a_setting_that_cannot_be_read_is_one_line(command: str, more: list[str]) -> None:
+    arguments = command.split() + (more if command != "backup x.tar" else [])
+    done = CliRunner().invoke(main, arguments, env={"PORT": "x"})
+    said = "PORT='x': expected a whole number, like 8000"
+    if command == "doctor":  # which tells it as its only finding
+        assert done.exit_code == 1
+        assert said in done.stdout
+    else:
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr == f"carprice: {said}\n"
+
+
+@pytest.mark.parametrize("command", ["status", "jobs", "doctor"])
+@pytest.mark.parametrize("variable", ["REDIS_URL", "CACHE_URL"])
+def test_an_address_that_is_none_is_named_without_its_password(
+    command: str, variable: str, tmp_path: Path
+) -> None:
+    env = {"CARPRICE_HOME": str(tmp_path), variable: "redis://:secret@127.0.0.1:port"}
+    done = CliRunner().invoke(main, [command], env=env)
+    assert done.exit_code == (1 if command == "doctor" else 2)
+    assert f"{variable} is not the address of a server" in done.output
+    assert "secret" not in done.output
+
+
+def problems(env: dict[str, str], home: Path) -> list[str]:
+    """What `carprice status` says of a service with this environment."""
+    given = {"CARPRICE_HOME": str(home), "FLOWER_PORT": "2", **env}
+    done = CliRunner().invoke(main, ["status", "--json"], env=given)
+    assert done.exit_code == 1
+    found: list[str] = json.loads(done.stdout)["problems"]
+    assert done.stderr.splitlines() == [f"carprice: {each}" for each in found]
+    return found
+
+
+def test_the_api_of_another_service_at_the_port_is_told(tmp_path: Path) -> None:
+    with running(said_by(READY)) as (url, _):
+        found = problems({"PORT": url.rpartition(":")[2]}, tmp_path)
+    assert any(f"the API at {url} is that of another service" in each for each in found)
+
+
+def test_a_broker_without_an_api_at_the_port_is_told(tmp_path: Path, servers: Servers) -> None:
+    found = problems({"PORT": "1", "REDIS_URL": servers.settings.redis_url}, tmp_path)
+    assert found[-1] == ("the broker runs without an API at PORT=1: has the service another one?")
+
+
+def test_the_home_of_another_user_is_told_with_the_command_to_repeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "server_error", lambda _: forbidden())
+    found = problems({"PORT": "1"}, tmp_path / "hidden")
+    owner = pwd.getpwuid(tmp_path.stat().st_uid).pw_name
+    assert found[-1] == (
+        f"the service of this home is another user's: `sudo -u {owner} carprice status`"
+    )
+
+
+def test_a_broker_of_another_user_does_not_ask_whether_it_runs() -> None:
+    error = BrokerUnavailable(reason="closed")
+    error.__cause__ = PermissionError(13, "Permission denied")
+    said = describe_broker_error(error, "unix:///home/run/broker.sock")
+    assert "is that of another user's service" in said
+    assert "is the service running" not in said
+
+
+def test_models_that_cannot_be_read_are_not_taken_for_none(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    (folder / "ACTIVE").mkdir(parents=True)  # a folder cannot be read as a file by any user
+    found = problems({"PORT": "1", "MODELS_PATH": str(folder)}, tmp_path)
+    assert not any("no model is active" in each for each in found)
+    assert any(f"{folder}: cannot be read" in each or "doctor" in each for each in found)

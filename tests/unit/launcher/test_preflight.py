@@ -5,10 +5,8 @@ import errno
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,6 @@ from launcher.preflight import (
     await_home,
     check_flower,
     check_keys,
-    check_ports,
     hold_metrics,
     is_disk_full,
     lacks_space,
@@ -29,22 +26,8 @@ from launcher.preflight import (
     remove_metrics,
     wipe_metrics,
 )
-from scripts.ports import reserve_port
 from shared.keys.entries import Scope, new_key
 from shared.settings import Settings
-
-
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
-        yield holder.getsockname()[1]
-
-
-@pytest.fixture
-def free_port() -> int:
-    return reserve_port()
 
 
 @pytest.fixture
@@ -52,40 +35,6 @@ def home(tmp_path: Path) -> Settings:
     settings = Settings(home=tmp_path / "home")
     prepare_home(settings)
     return settings
-
-
-def test_a_taken_port_is_named_with_the_variable_to_change(taken_port: int, free_port: int) -> None:
-    with pytest.raises(CannotStartError) as caught:
-        check_ports(Settings(port=taken_port, flower_port=free_port))
-    assert str(caught.value) == (
-        f"port {taken_port} on 127.0.0.1 cannot be used (Address already in use): "
-        f"choose another with PORT={taken_port + 1}"
-    )
-
-
-def test_a_taken_flower_port_names_flowers_variable(taken_port: int, free_port: int) -> None:
-    with pytest.raises(CannotStartError, match=f"FLOWER_PORT={taken_port + 1}"):
-        check_ports(Settings(port=free_port, flower_port=taken_port))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (Settings(port=8000, flower_port=8000), "PORT and FLOWER_PORT are both 8000"),
-        (Settings(port=0), "PORT=0: expected a number from 1 to 65535"),
-        (Settings(port=70_000), "PORT=70000: expected a number from 1 to 65535"),
-        (Settings(host="no.such.host.invalid"), "HOST=no.such.host.invalid: no such address"),
-        (Settings(host="192.0.2.1"), "cannot be used"),
-    ],
-)
-def test_unusable_addresses_are_refused(settings: Settings, message: str) -> None:
-    with pytest.raises(CannotStartError, match=message):
-        check_ports(settings)
-
-
-def test_free_ports_are_accepted(free_port: int, taken_port: int) -> None:
-    assert free_port != taken_port
-    check_ports(Settings(port=free_port, flower_port=reserve_port()))
 
 
 def test_other_machines_are_served_only_with_keys(home: Settings) -> None:

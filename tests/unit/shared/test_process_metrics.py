@@ -1,6 +1,8 @@
 """Figures of processes are those of the kernel; other services and ended processes are left out."""
 
 import os
+import re
+import socket
 import subprocess
 import sys
 import threading
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from shared import process_figures
+from shared import process_figures, process_metrics
 from shared.metric_files import FOLDER_VARIABLE
 from shared.metrics import host_registry
 from shared.process_figures import (
@@ -151,3 +153,27 @@ def test_a_missing_home_has_no_disk(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     registry.register(ProcessCollector(str(tmp_path / "missing")))
     assert "carprice_home_free_bytes{" not in generate_latest(registry).decode()
+
+
+def disk_of(home: Path) -> str:
+    """The label by which the disk of a home is known."""
+    registry = CollectorRegistry()
+    registry.register(ProcessCollector(str(home)))
+    (name,) = set(
+        re.findall(r'carprice_home_\w+\{disk="(\w+)"', generate_latest(registry).decode())
+    )
+    return name
+
+
+def test_containers_on_one_disk_of_one_machine_name_it_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = disk_of(tmp_path)
+    monkeypatch.setattr(socket, "gethostname", lambda: "another-container")
+    (tmp_path / "folder").mkdir()
+    assert disk_of(tmp_path / "folder") == disk
+    assert disk_of(Path("/dev/shm")) != disk
+    boot_id = tmp_path / "boot_id"
+    boot_id.write_text("another machine")
+    monkeypatch.setattr(process_metrics, "BOOT_ID", boot_id)
+    assert disk_of(tmp_path) != disk

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import pwd
 import subprocess
 import sys
 import time
@@ -79,7 +80,8 @@ def test_a_home_of_another_user_is_a_fault(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4321)
     (level, _, remedy), *_ = said(host_checks.check_home, given)
-    assert (level, remedy) == ("fault", f"chown -R 4321 {given.home}")
+    owner = pwd.getpwuid(given.home.stat().st_uid).pw_name
+    assert (level, remedy) == ("fault", f"sudo -u {owner} carprice doctor")
 
 
 @pytest.mark.parametrize("name", ["api-keys.json", "webhook-secrets.json", "audit-checkpoints.key"])
@@ -410,7 +412,9 @@ def test_a_damaged_file_of_keys_is_a_fault(given: Settings) -> None:
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"port": 5555}, "FLOWER_PORT"),
+        ({"port": 5555}, "PORT, FLOWER_PORT"),
+        ({"prometheus_port": 9093}, "PROMETHEUS_PORT, ALERTMANAGER_PORT"),
+        ({"port": 9122}, "PORT, REDIS_EXPORTER_PORT + 1"),
         ({"flower_address": "0.0.0.0"}, "Flower"),
         ({"predict_wait_s": 60.0}, "PREDICT_WAIT_S"),
         ({"redis_ca_file": ROOT / "Makefile"}, "no server is reached over TLS"),
@@ -424,6 +428,29 @@ def test_settings_that_do_not_fit_together_are_told(change: dict[str, Any], word
     (finding,) = found(settings_checks.check_settings, Settings(**change))
     assert word in finding.text
     assert finding.remedy
+
+
+def test_a_ready_api_without_this_broker_is_that_of_another_service(given: Settings) -> None:
+    ready = answer(b'{"status": "ready", "checks": []}', "200 OK", "application/json")
+    with running(ready) as (url, _):
+        port = int(url.rpartition(":")[2])
+        settings = dataclasses.replace(given, port=port, redis_url=NOWHERE)
+        ((level, text, _),) = said(work_checks.check_api, settings)
+    assert level == "fault"
+    assert text.startswith(f"the API at {url} is that of another service")
+
+
+def test_keys_that_cannot_be_opened_are_not_to_be_made_anew(given: Settings) -> None:
+    given.keys_file.mkdir()
+    (finding,) = found(settings_checks.check_access, given)
+    assert "cannot be read" in finding.text
+    assert "remove" not in finding.text
+
+
+def test_only_ports_of_the_service_keep_it_from_starting() -> None:
+    for change, level in (({"port": 5555}, Level.FAULT), ({"port": 9090}, Level.WARNING)):
+        (finding,) = found(settings_checks.check_settings, Settings(**change))
+        assert finding.level is level
 
 
 def test_a_setting_that_cannot_be_read_is_told_alone() -> None:

@@ -12,6 +12,7 @@ from shared.domain.car import CarFeatures
 from shared.domain.ids import CallerId, JobId, new_id
 from shared.domain.job import Job, JobState
 from shared.domain.valuation import CarRequest
+from shared.redis import keys
 from shared.redis.job_store.store import JobStore
 from tests.conftest import Servers
 
@@ -53,6 +54,15 @@ def test_filters_may_leave_nothing(
     done = run(servers, tmp_path, *filters)
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", "nothing matches\n"), job.id
     assert run(servers, tmp_path, "--json", *filters).stdout == "[]\n"
+
+
+def test_work_of_a_newer_release_is_not_left_out_without_a_word(
+    servers: Servers, tmp_path: Path, job: Job
+) -> None:
+    servers.broker.hset(keys.job(job.id), "state", "PONDERED")
+    done = run(servers, tmp_path, "--json")
+    assert (done.exit_code, done.stdout) == (0, "[]\n")
+    assert "only a newer release can read its records" in done.stderr
 
 
 def test_a_broker_that_is_away_is_named(servers: Servers, tmp_path: Path) -> None:
