@@ -159,6 +159,9 @@ def test_every_alert_has_an_entry_in_the_runbook() -> None:
     assert [name for name in ALERTS if f"### {name}\n" not in runbook] == []
 
 
+RULE_TESTS = ("rules_test.yml", "rules_hours_test.yml")
+
+
 def test_every_alert_links_to_its_entry_in_the_runbook() -> None:
     for name, alert in ALERTS.items():
         link = f"docs/runbook.md#{name.lower()}"
@@ -166,9 +169,11 @@ def test_every_alert_links_to_its_entry_in_the_runbook() -> None:
 
 
 def test_every_alert_is_tested() -> None:
-    tests = yaml.safe_load(
-        (MONITORING / "prometheus" / "rules_test.yml").read_text(encoding="utf-8")
-    )["tests"]
+    tests = [
+        test
+        for name in RULE_TESTS
+        for test in yaml.safe_load((MONITORING / "prometheus" / name).read_text("utf-8"))["tests"]
+    ]
     firing = {
         case["alertname"]
         for test in tests
@@ -275,7 +280,7 @@ def test_promtool_accepts_configuration_and_rules() -> None:
     for arguments in (
         ["check", "config", "prometheus.yml"],
         ["check", "rules", "rules.yml"],
-        ["test", "rules", "rules_test.yml"],
+        ["test", "rules", *RULE_TESTS],
     ):
         answer = subprocess.run(
             ["promtool", *arguments],
