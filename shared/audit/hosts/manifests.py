@@ -46,6 +46,13 @@ class FileCopy:
     sums: FileSums = dataclasses.field(default_factory=FileSums)
     """Over the records that were copied."""
 
+    def continues(self, other: "FileCopy | None") -> bool:
+        """Whether the other is the same file at an earlier time, as a host that restored it has it.
+
+        After a deletion of records it is not.
+        """
+        return other is not None and other.generation == 0 and other.size < self.size
+
     def to_json(self) -> dict[str, Any]:
         """The inverse of `from_json`."""
         parts = [[part.start, part.size, part.first_at, part.last_at] for part in self.parts]
