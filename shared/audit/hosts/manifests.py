@@ -19,6 +19,10 @@ SCHEMA = 1
 HOSTS_DOCUMENT = "audit/hosts.json"
 
 
+class DamagedDocument(OSError):
+    """A document of the audit logs in the state store is no such document, or of a newer form."""
+
+
 @dataclasses.dataclass(slots=True)
 class PartCopy:
     """Consecutive bytes of a file, whole lines, as an object."""
@@ -94,7 +98,7 @@ class DayManifest:
         """Read the document.
 
         Raises:
-            OSError: it is damaged, or of a newer version.
+            DamagedDocument: it cannot be read.
         """
         try:
             given = orjson.loads(content)
@@ -104,7 +108,8 @@ class DayManifest:
             ids = set(given["repeated_ids"])
             return cls({each.name: each for each in files}, repeated, ids)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise OSError(f"a manifest of the audit log cannot be read: {error!r}") from error
+            text = f"a manifest of the audit log cannot be read: {error!r}"
+            raise DamagedDocument(text) from error
 
 
 def _require_schema(found: object) -> None:
@@ -131,10 +136,11 @@ def read_document(content: bytes) -> dict[str, Any]:
     """Read `hosts.json` or `days.json`.
 
     Raises:
-        OSError: it is damaged.
+        DamagedDocument: it cannot be read.
     """
     try:
         given: dict[str, Any] = orjson.loads(content)
         return dict(given)
     except (TypeError, ValueError) as error:
-        raise OSError(f"a document of the audit logs cannot be read: {error!r}") from error
+        text = f"a document of the audit logs cannot be read: {error!r}"
+        raise DamagedDocument(text) from error
