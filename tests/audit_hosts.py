@@ -30,7 +30,7 @@ class Host:
     def __init__(self, folder: Path, objects: StateObjects, broker: RedisClient, name: str) -> None:
         self.settings = Settings(home=folder, audit_path=folder / "audit")
         self.folder = self.settings.audit_folder
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.objects = objects
         self.broker = broker
         self.name = name

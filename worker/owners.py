@@ -10,11 +10,12 @@ from celery import signals
 from celery.concurrency import get_implementation, prefork
 
 from shared.domain.errors import BrokerUnavailable
+from shared.host import host_identity
 from shared.logging import get_logger
 from shared.metrics import OWNERS_LOST
 from shared.redis.connections import RedisClient, connect
 from shared.redis.owners import BEAT_INTERVAL_S, Owner, OwnerRegistry
-from shared.redis.workers import WorkerRegistry, host_identity
+from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
 from worker.delivery import OwnedChannel
 from worker.hung_processes import ConsumerWatch, PoolHeartbeats

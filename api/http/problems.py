@@ -89,6 +89,7 @@ STATUS_BY_ERROR: dict[type[DomainError], int] = {
     errors.ModelVersionNotFound: 404,
     errors.ModelCardNotFound: 404,
     errors.ModelRefused: 409,
+    errors.ModelNotTried: 503,
     errors.DeadLetterNotFound: 404,
     errors.DeadLetterNotReplayable: 409,
     errors.BrokerUnavailable: 503,

@@ -5,25 +5,43 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from model_store.registry.hosts import Activations
-from shared.domain.errors import ModelRefused
+from shared.domain.errors import ModelNotTried, ModelRefused
 
 CODE_ROOT = Path(__file__).resolve().parents[2]
 SELF_TEST_TIMEOUT_S = 60.0
 """Most of it may go into compiling the kernels for the first time."""
 
 
+class SelfTestRun(NamedTuple):
+    """The self-test of a version in a child process."""
+
+    reason: str
+    """Why the version is refused; empty: it passed."""
+    has_run: bool = True
+    """False: the child process could not test it, for example without the libraries."""
+
+
 def self_test_of(activations: Activations, versions_path: Path) -> Callable[[str], None]:
     """The test of a service: by its workers, if several hosts share their models.
 
-    They have to load the version anyway, and this process may lack the libraries. Without workers,
-    or for a version that only this host has, a child process runs it.
+    They have to load the version anyway, and this process may lack the libraries. Without workers
+    that answer, or for a version that only this host has, a child process runs it.
     """
 
     def self_test(version: str) -> None:
-        if not activations.is_tried(version):
-            run_self_test(versions_path, version)
+        silent: ModelNotTried | None = None
+        try:
+            if activations.is_tried(version):
+                return
+        except ModelNotTried as error:
+            silent = error
+        found = _run(versions_path, version)
+        if silent is not None and not found.has_run:
+            raise silent
+        _check(found, version)
 
     return self_test
 
@@ -34,6 +52,15 @@ def run_self_test(versions_path: Path, version: str) -> None:
     Raises:
         ModelRefused: the self-test failed or could not run.
     """
+    _check(_run(versions_path, version), version)
+
+
+def _check(found: SelfTestRun, version: str) -> None:
+    if found.reason:
+        raise ModelRefused(version=version, reason=found.reason)
+
+
+def _run(versions_path: Path, version: str) -> SelfTestRun:
     # The child must not write to the metric files of this process.
     env = {k: v for k, v in os.environ.items() if k != "PROMETHEUS_MULTIPROC_DIR"}
     path = str(versions_path.resolve())
@@ -49,11 +76,12 @@ def run_self_test(versions_path: Path, version: str) -> None:
             check=False,
             timeout=SELF_TEST_TIMEOUT_S,
         )
-    except subprocess.TimeoutExpired as error:
-        reason = f"self-test: no result after {SELF_TEST_TIMEOUT_S:.0f} s"
-        raise ModelRefused(version=version, reason=reason) from error
-    if found.returncode != 0:
-        raise ModelRefused(version=version, reason=found.stdout.strip() or _end_of(found))
+    except subprocess.TimeoutExpired:
+        return SelfTestRun(f"self-test: no result after {SELF_TEST_TIMEOUT_S:.0f} s", has_run=False)
+    if found.returncode == 0:
+        return SelfTestRun("")
+    reason = found.stdout.strip()
+    return SelfTestRun(reason or _end_of(found), has_run=bool(reason))
 
 
 def _end_of(process: "subprocess.CompletedProcess[str]") -> str:

@@ -29,6 +29,7 @@ NO_VERSION = '""'
 
 NOT_YET = "Active, but `not_serving` names processes that do not serve it yet"
 STORE_UNREACHABLE = "The store that hosts share cannot be reached: nothing was changed"
+NOT_TRIED = "The store that hosts share, or the workers, do not answer: nothing was changed"
 
 blueprint = ApiBlueprint("models", __name__, description="Versions of the model.")
 
@@ -129,7 +130,7 @@ def active_model() -> Response:
     status_409="The version fails its checks, or another host changed the active one meanwhile",
     status_412="Another version is active than If-Match says",
     status_422=USUAL_PROBLEMS[422],
-    status_503=STORE_UNREACHABLE,
+    status_503=NOT_TRIED,
 )
 @require_scope(Scope.ADMIN)
 def activate(version: str) -> Response:
@@ -153,7 +154,7 @@ def activate(version: str) -> Response:
     status_409="There is none, or another host changed the active version meanwhile",
     status_412="If-Match does not hold",
     status_422=USUAL_PROBLEMS[422],
-    status_503=STORE_UNREACHABLE,
+    status_503=NOT_TRIED,
 )
 @require_scope(Scope.ADMIN)
 def rollback() -> Response:

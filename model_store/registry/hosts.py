@@ -171,6 +171,7 @@ class Activations:
 
         Raises:
             ModelRefused: a worker has refused it, and none has loaded it.
+            ModelNotTried: there are workers, and none has a result.
         """
         if self._serving is None or not self._is_published(version):
             return False

@@ -4,17 +4,19 @@ A worker that has loaded a version serves it as soon as it is activated. A proce
 libraries of the model, as an API may be, learns from the workers whether a version can be used.
 """
 
-import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from shared.domain.errors import BrokerUnavailable, DomainError, ModelRefused
-from shared.redis.serving import LOADED, ServingVersions
+from shared.domain.errors import BrokerUnavailable, DomainError, ModelNotTried, ModelRefused
+from shared.redis.serving import LOADED, TRYING, ServingVersions
 
 TRIAL_WAIT_S = 10.0
-"""Longest wait for the workers."""
+"""Longest wait for workers that do not say that they are loading a version, and for others after
+one has loaded it."""
+LOADING_WAIT_S = 30.0
+"""Longest wait for workers that say so. A host that has not compiled the kernels takes 15 s."""
 KEPT_FOR_S = 30.0
 """A refusal is remembered for this time: meanwhile the version is not loaded again."""
 POLL_S = 0.1
@@ -41,13 +43,18 @@ class VersionTrials:
         self._loaded = loaded
         self._clock = clock
         self._refused: dict[str, tuple[float, str]] = {}
+        self._trying = ""
         self._lock = threading.Lock()
 
     def results(self) -> Mapping[str, str]:
-        """The versions that were tried: `LOADED`, or why they were refused."""
+        """The versions that were tried: `LOADED`, or why they were refused.
+
+        The one that is being tried is the value of `TRYING`.
+        """
         now = self._clock()
+        trying = {TRYING: self._trying} if self._trying else {}
         refused = {name: why for name, (at, why) in self._refused.items() if now - at < KEPT_FOR_S}
-        return refused | dict.fromkeys(self._loaded(), LOADED)
+        return trying | refused | dict.fromkeys(self._loaded(), LOADED)
 
     def ask(self, version: str) -> None:
         """Try a version, unless its result is known or another one is being tried."""
@@ -57,6 +64,7 @@ class VersionTrials:
             ).start()
 
     def _try(self, version: str) -> None:
+        self._trying = version
         try:
             self._load(version)
         except ModelRefused as error:
@@ -66,10 +74,16 @@ class VersionTrials:
             # It could not be fetched, which says nothing about the version.
             logger.warning("model_not_tried: %s: %s", version, error)
         finally:
+            self._trying = ""
             self._lock.release()
 
 
-def tried_by_workers(serving: ServingVersions, version: str, wait_s: float = TRIAL_WAIT_S) -> bool:
+def tried_by_workers(
+    serving: ServingVersions,
+    version: str,
+    wait_s: float = TRIAL_WAIT_S,
+    loading_wait_s: float = LOADING_WAIT_S,
+) -> bool:
     """Let all workers load a version; return whether one of them has, and none is still loading.
 
     Workers that refuse what others have loaded are named by the activation.
@@ -78,22 +92,41 @@ def tried_by_workers(serving: ServingVersions, version: str, wait_s: float = TRI
         serving: what the processes report.
         version: which every host can fetch.
         wait_s: longest wait; what has loaded by then counts.
+        loading_wait_s: longest wait while a worker says that it is loading, and none has loaded.
 
     Returns:
-        False: there is no worker, none has a result, or the broker does not answer.
+        False: there is no worker, or the broker does not answer.
 
     Raises:
         ModelRefused: a worker has refused it, and none has loaded it.
+        ModelNotTried: there are workers, and none has a result.
     """
-    with contextlib.suppress(BrokerUnavailable):
-        until = time.monotonic() + wait_s
-        results = serving.trials(version)
-        while None in results.values() and time.monotonic() < until:
-            serving.ask_for_trial(version)
-            time.sleep(POLL_S)
-            results = serving.trials(version)
-        known = [result for result in results.values() if result is not None]
-        if known and LOADED not in known:
-            raise ModelRefused(version=version, reason=known[0])
-        return bool(known)
+    try:
+        results = _awaited_results(serving, version, wait_s, loading_wait_s)
+    except BrokerUnavailable:
+        return False
+    if LOADED in results.values():
+        return True
+    reasons = [result for result in results.values() if result not in {None, TRYING}]
+    if reasons:
+        raise ModelRefused(version=version, reason=reasons[0])
+    if results:
+        raise ModelNotTried(version=version, workers=", ".join(sorted(results)))
     return False
+
+
+def _awaited_results(
+    serving: ServingVersions, version: str, wait_s: float, loading_wait_s: float
+) -> Mapping[str, str | None]:
+    """The result of each worker that was seen, as of `ServingVersions.trials`."""
+    began = time.monotonic()
+    results = serving.trials(version)
+    while not {None, TRYING}.isdisjoint(results.values()):
+        is_loading = TRYING in results.values() and LOADED not in results.values()
+        if time.monotonic() - began >= (loading_wait_s if is_loading else wait_s):
+            break
+        serving.ask_for_trial(version)
+        time.sleep(POLL_S)
+        # A worker that is too busy to report has not answered.
+        results = {**dict.fromkeys(results), **serving.trials(version)}
+    return results

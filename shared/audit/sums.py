@@ -96,6 +96,14 @@ class FileSums(dict[str, CallerSums]):
             found = self[caller] = CallerSums()
         return found
 
+    def total(self, caller: str | None) -> CallerSums:
+        """The sums of a caller, as a copy; None: of all callers."""
+        total = CallerSums()
+        for one, sums in self.items():
+            if caller in {None, one}:
+                total.merge(sums)
+        return total
+
     def add_records(self, records: Sequence[Record]) -> None:
         """Add records; sale reports are not counted. Every answer passes here: no further calls."""
         for record in records:

@@ -175,6 +175,13 @@ class ModelRefused(DomainError, code="model-refused"):
     """A version failed its checks; the active one stays. `reason` says which check."""
 
 
+class ModelNotTried(DomainError, code="model-not-tried"):
+    """No worker has said in time whether it can use a version; the active one stays.
+
+    `workers` names those that have not answered.
+    """
+
+
 class ActivePointerLost(DomainError, code="active-pointer-lost"):
     """The pointer to the active version is missing or unreadable, though one was active.
 

@@ -55,6 +55,13 @@ PROBLEM_MESSAGES: dict[str, ProblemTexts] = UPLOAD_PROBLEM_MESSAGES | {
     ),
     "model-card-not-found": (mark("Card not found"), mark("Version {version} has no file {name}.")),
     "model-refused": (mark("Version refused"), mark("Version {version} is refused: {reason}.")),
+    "model-not-tried": (
+        mark("Version not tried"),
+        mark(
+            "No worker has said in time whether it can use version {version}, and nothing was"
+            " changed; waited for: {workers}. Try again soon."
+        ),
+    ),
     "active-pointer-lost": (
         mark("Active version unknown"),
         mark(

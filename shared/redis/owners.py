@@ -12,12 +12,15 @@ dies, the first process that notices puts them back.
 import contextlib
 import os
 import time
+from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Any
 
 import redis
 
 from shared.domain.errors import BrokerUnavailable
 from shared.domain.ids import new_id
+from shared.host import is_running
 from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors, has_unread_data
 from shared.redis.primaries import Primary
@@ -31,6 +34,17 @@ connection broke subscribes again at its next heartbeat."""
 
 SILENT_AFTER_S = 6.0
 """An owner without heartbeat for this time is dead or suspended, although it is subscribed."""
+
+
+class Liveness(StrEnum):
+    """What the broker knows of an owner."""
+
+    ALIVE = "alive"
+    """It is subscribed, and its last heartbeat is recent."""
+    DEAD = "dead"
+    UNSURE = "unsure"
+    """It is not subscribed, and its last heartbeat is recent."""
+
 
 # The functions that the scripts share. `liveness` is 'alive', 'dead' or 'unsure': no subscription,
 # but a recent heartbeat. All times are those of the broker, so the clocks of hosts may differ.
@@ -118,6 +132,26 @@ return restored
 """
 )
 
+# Returns all owners, each followed by its liveness.
+_STATES = (
+    LIVENESS
+    + """
+local found = {}
+for _, owner in ipairs(redis.call('ZRANGE', owners, 0, -1)) do
+  found[#found + 1] = owner
+  found[#found + 1] = liveness(owner)
+end
+return found
+"""
+)
+
+
+def states_of_owners(client: RedisClient) -> Mapping[str, Liveness]:
+    """The owners that the broker knows, by name."""
+    found = client.register_script(_STATES)()
+    names, states = ([one.decode() for one in found[part::2]] for part in (0, 1))
+    return {name: Liveness(state) for name, state in zip(names, states, strict=True)}
+
 
 class Owner:
     """This process as an owner.
@@ -187,15 +221,26 @@ class OwnerRegistry:
         dead = dict(zip((owner.decode() for owner in found[::2]), found[1::2], strict=True))
         return bool(known), dead
 
-    def remove_predecessors(self) -> int:
+    def remove_predecessors(self, lives: Callable[[int], bool] = is_running) -> int:
         """Restore the messages that dead processes of this node held, and return how many.
 
-        Only those of this host: others may have the same node name.
+        Only those of this host, whose kernel knows that they ended: others may have the same node
+        name, and after an outage of the broker nobody is subscribed. The heartbeats of others
+        judge the rest.
+
+        Args:
+            lives: whether a process of this host has the number.
         """
         with broker_errors():
             names = [name.decode() for name in self._client.zrange(keys.OWNERS, 0, -1)]
             place, own = self.owner.place, self.owner.name
-            earlier = [name for name in names if name.startswith(place) and name != own]
+            earlier = [
+                name
+                for name in names
+                if name.startswith(place)
+                and name != own
+                and not lives(int(name.removeprefix(place).partition("-")[0]))
+            ]
             return int(self._remove_dead(args=earlier)) if earlier else 0
 
     def leave(self) -> None:

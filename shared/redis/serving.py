@@ -20,6 +20,9 @@ hosts may differ."""
 NO_VERSION = ""
 LOADED = ""
 """Result of the trial of a version that can be used."""
+TRYING = "trying"
+"""Result of the trial of a version that a worker is loading. Also the member of its report that
+names this version: earlier releases look for members that are versions."""
 ASKED_FOR_S = 5
 """Workers are asked to load a version for this time."""
 
@@ -40,7 +43,8 @@ class ServingVersions:
         Args:
             process: its name.
             version: what it serves; None: nothing yet.
-            trials: of a worker: the versions that it has tried, `LOADED` or why it refuses them.
+            trials: of a worker: the versions that it has tried, `LOADED` or why it refuses them;
+                and, as `TRYING`, the version that it is loading.
 
         Returns:
             The version that workers are asked to load; None: none.
@@ -68,7 +72,9 @@ class ServingVersions:
             self._client.set(keys.MODEL_TRIAL, version, ex=ASKED_FOR_S)
 
     def trials(self, version: str) -> Mapping[str, str | None]:
-        """The result of each live worker for a version; None: it has none yet.
+        """The result of each live worker for a version: `LOADED`, why it is refused, or `TRYING`.
+
+        None: it has none, and is not about to.
 
         Raises:
             BrokerUnavailable: the broker does not answer.
@@ -77,7 +83,7 @@ class ServingVersions:
             names = sorted(name.decode() for name in self._client.smembers(keys.SERVING_PROCESSES))
             found = self._client.mget([keys.model_trials(name) for name in names]) if names else []
         return {
-            name: json.loads(results).get(version)
+            name: _result(json.loads(results), version)
             for name, results in zip(names, found, strict=True)
             if results is not None
         }
@@ -103,11 +109,15 @@ class ServingVersions:
         }
 
 
+def _result(trials: Mapping[str, str], version: str) -> str | None:
+    return trials.get(version, TRYING if trials.get(TRYING) == version else None)
+
+
 class Trials(Protocol):
     """What tries versions in a worker process, see `model_store.registry.trials`."""
 
     def results(self) -> Mapping[str, str]:
-        """The versions that were tried."""
+        """The versions that were tried, and as `TRYING` the one that is being tried."""
 
     def ask(self, version: str) -> None:
         """Try a version, without waiting."""

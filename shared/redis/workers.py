@@ -1,7 +1,5 @@
 """Heartbeats of the workers and lengths of their queues."""
 
-import contextlib
-import hashlib
 import json
 import os
 import time
@@ -11,9 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shared.domain.clock import Clock
+from shared.host import host_identity, process_start
 from shared.queue.names import QueueName
 from shared.redis import keys
 from shared.redis.connections import RedisClient, broker_errors
+from shared.redis.owners import Liveness, states_of_owners
 
 HEARTBEAT_TIMEOUT_S = 15.0
 """A worker without a heartbeat for this time counts as dead."""
@@ -70,37 +70,6 @@ class WorkerName(NamedTuple):
         return f"{self.node}:{self.host}"
 
 
-def host_identity(home: Path) -> str:
-    """Tell a host from others that may have the same name: its kernel, and the folder of its home.
-
-    Two homes on one machine are two hosts. After a restart of the machine the identity is another
-    one; nothing of before is alive then.
-    """
-    boot = ""
-    with contextlib.suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    try:
-        found = home.stat()
-        folder = f"{found.st_dev}:{found.st_ino}"
-    except OSError:
-        folder = str(home)
-    return hashlib.blake2b(f"{boot}|{folder}".encode(), digest_size=6).hexdigest()
-
-
-def process_start(pid: int) -> int | None:
-    """The time at which a process of this machine began, in ticks of its kernel; None: it is dead.
-
-    0 on systems that do not say.
-    """
-    stat = Path(f"/proc/{pid}/stat")
-    try:
-        # The name of the program, in parentheses, may contain anything.
-        fields = stat.read_text("utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None if Path("/proc/self/stat").exists() else 0
-    return None if fields[0] in "ZX" else int(fields[19])
-
-
 def is_alive(worker: WorkerName) -> bool:
     """Whether a worker process of this host lives."""
     return process_start(worker.pid) == worker.start
@@ -130,10 +99,12 @@ class WorkerRegistry:
     def remove_predecessors(
         self, own: WorkerName, lives: Callable[[WorkerName], bool] = is_alive
     ) -> Mapping[str, int]:
-        """Remove the heartbeats of dead processes of a node of this host when a new one starts.
+        """Remove the heartbeats of dead processes of a node when a new one starts.
 
-        Those of other hosts stay, although they may have the same node name, and those of processes
-        that live. Workers of an earlier release name no host: theirs are removed.
+        Two hosts may have the same node name, so equal names prove nothing: a process is dead if
+        the kernel says so and it is not subscribed as an owner (`shared.redis.owners`), or, if it
+        is one of another host, if the broker takes its owner for dead. Workers of an earlier
+        release name no host: theirs are removed.
 
         Args:
             own: the new process.
@@ -144,7 +115,13 @@ class WorkerRegistry:
         """
         with broker_errors():
             members = self._client.zrange(keys.WORKERS, 0, -1)
-            dead = [one for one in members if _is_predecessor(_name_of(one), own, lives)]
+            earlier = {one: name for one in members if _has_place_of(name := _name_of(one), own)}
+            states = states_of_owners(self._client) if earlier else {}
+            dead = [
+                one
+                for one, name in earlier.items()
+                if _is_dead(name, own, lives, _states_of(name, states))
+            ]
             if dead:
                 self._client.zrem(keys.WORKERS, *dead)
         return self.live_counts()
@@ -243,9 +220,25 @@ def _name_of(member: bytes) -> WorkerName:
     return WorkerName.parse(member.decode().split("|", 1)[1].partition("|")[0])
 
 
-def _is_predecessor(
-    found: WorkerName, own: WorkerName, lives: Callable[[WorkerName], bool]
+def _has_place_of(found: WorkerName, own: WorkerName) -> bool:
+    return found.node == own.node and found != own
+
+
+def _states_of(worker: WorkerName, states: Mapping[str, Liveness]) -> set[Liveness]:
+    """What the broker knows of the owner with which the main process of a worker holds messages."""
+    start = f"{worker.place}-{worker.pid}-"
+    return {state for owner, state in states.items() if owner.startswith(start)}
+
+
+def _is_dead(
+    found: WorkerName,
+    own: WorkerName,
+    lives: Callable[[WorkerName], bool],
+    states: set[Liveness],
 ) -> bool:
-    if found.node != own.node or found == own:
-        return False
-    return not found.host or (found.host == own.host and not lives(found))
+    if not found.host:
+        return True
+    if found.host == own.host:
+        # A machine that was copied with its memory has the same identity: its worker subscribes.
+        return not lives(found) and Liveness.ALIVE not in states
+    return states <= {Liveness.DEAD}

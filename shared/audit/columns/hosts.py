@@ -41,6 +41,7 @@ class HostColumns:
         self._own = host_id_of(folder)
         self._taken = set(own_files)
         self._repeated: set[str] = set()
+        self._own_days: dict[str, dict[str, FileCopy]] = {}
         self.faults: list[str] = []
 
     def read(self, selection: Selection, names: Sequence[str]) -> Iterator[pa.Table]:
@@ -70,12 +71,17 @@ class HostColumns:
         self, host: str, title: str, selection: Selection, names: Sequence[str]
     ) -> Iterator[pa.Table]:
         for day in sorted(self._document(days_document(host))):
-            manifest = self._manifest(host, day)
+            manifest, own = self._manifest(host, day), self._own_copies(day)
             repeated = pa.array(sorted(manifest.repeated_ids | self._repeated), pa.string())
             for copy in manifest.files.values():
-                if copy.name in self._taken or not selection.may_be_in_file(copy.name, day):
+                known, start = own.get(copy.name), 0
+                if known is not None and copy.continues(known):
+                    start = known.size  # what this host restored is read here
+                elif copy.name in self._taken:
                     continue
-                fault, tables = self._read_file(host, copy)
+                if not selection.may_be_in_file(copy.name, day):
+                    continue
+                fault, tables = self._read_file(host, copy, start)
                 if fault:
                     self.faults.append(f"{title} ({host}): {copy.name}: {fault}")
                     continue
@@ -84,8 +90,14 @@ class HostColumns:
                 once = (_without(table, repeated) for table in tables)
                 yield from selected(once, selection, names)
 
-    def _read_file(self, host: str, copy: FileCopy) -> tuple[str, list[pa.Table]]:
-        """Why a copy cannot be read, or its records."""
+    def _own_copies(self, day: str) -> dict[str, FileCopy]:
+        """The copies of the files of this host, which are read in its log."""
+        if day not in self._own_days:
+            self._own_days[day] = self._manifest(self._own, day).files if self._own else {}
+        return self._own_days[day]
+
+    def _read_file(self, host: str, copy: FileCopy, start: int) -> tuple[str, list[pa.Table]]:
+        """Why a copy cannot be read, or its records from an offset on."""
         chain, text = ChainVerifier(), bytearray()
         for part in copy.parts:
             found = self._objects.read(part_name(host, copy, part))
@@ -98,8 +110,8 @@ class HostColumns:
         if len(text) != copy.size or (text and chain.head != copy.head):
             return _("its end is not that of the manifest"), []
         try:
-            lines = Lines(bytes(text), f"{host}/{copy.name}", 0)
-            return "", [table_of(lines)] if text else []
+            lines = Lines(bytes(text[start:]), f"{host}/{copy.name}", start)
+            return "", [table_of(lines)] if lines.text else []
         except (ValueError, pa.ArrowException) as error:
             return str(error), []
 

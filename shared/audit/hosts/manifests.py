@@ -19,6 +19,10 @@ SCHEMA = 1
 HOSTS_DOCUMENT = "audit/hosts.json"
 
 
+class DamagedDocument(OSError):
+    """A document of the audit logs in the state store is no such document, or of a newer form."""
+
+
 @dataclasses.dataclass(slots=True)
 class PartCopy:
     """Consecutive bytes of a file, whole lines, as an object."""
@@ -45,6 +49,13 @@ class FileCopy:
     parts: list[PartCopy] = dataclasses.field(default_factory=list)
     sums: FileSums = dataclasses.field(default_factory=FileSums)
     """Over the records that were copied."""
+
+    def continues(self, other: "FileCopy | None") -> bool:
+        """Whether the other is the same file at an earlier time, as a host that restored it has it.
+
+        After a deletion of records it is not.
+        """
+        return other is not None and other.generation == 0 and other.size < self.size
 
     def to_json(self) -> dict[str, Any]:
         """The inverse of `from_json`."""
@@ -87,7 +98,7 @@ class DayManifest:
         """Read the document.
 
         Raises:
-            OSError: it is damaged, or of a newer version.
+            DamagedDocument: it cannot be read.
         """
         try:
             given = orjson.loads(content)
@@ -97,7 +108,8 @@ class DayManifest:
             ids = set(given["repeated_ids"])
             return cls({each.name: each for each in files}, repeated, ids)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise OSError(f"a manifest of the audit log cannot be read: {error!r}") from error
+            text = f"a manifest of the audit log cannot be read: {error!r}"
+            raise DamagedDocument(text) from error
 
 
 def _require_schema(found: object) -> None:
@@ -124,10 +136,11 @@ def read_document(content: bytes) -> dict[str, Any]:
     """Read `hosts.json` or `days.json`.
 
     Raises:
-        OSError: it is damaged.
+        DamagedDocument: it cannot be read.
     """
     try:
         given: dict[str, Any] = orjson.loads(content)
         return dict(given)
     except (TypeError, ValueError) as error:
-        raise OSError(f"a document of the audit logs cannot be read: {error!r}") from error
+        text = f"a document of the audit logs cannot be read: {error!r}"
+        raise DamagedDocument(text) from error

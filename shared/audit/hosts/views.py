@@ -64,23 +64,28 @@ class HostManifests:
     def sums(self, day: str, own_files: Collection[str], caller: str | None) -> CallerSums:
         """The sums of a day on other hosts.
 
+        A file that this host has, too, is counted once: a segment of a batch, or a file that was
+        restored here. Of the latter the other host may have copied records after the backup.
+
         Args:
             day: UTC day.
-            own_files: names of files that this host has; segments of batches are counted once.
+            own_files: names of files that this host has.
             caller: whose; None: of all callers.
         """
-        total, counted = CallerSums(), set(own_files)
         own = self.own(day)
+        total, counted, copies = CallerSums(), set(own_files), dict(own.files)
         for _, manifest in [*self.of_day(day), ("", DayManifest(repeated=own.repeated))]:
             for name, file in manifest.files.items():
-                if name not in counted and FILE_PATTERN.fullmatch(name):
+                if not FILE_PATTERN.fullmatch(name):
+                    continue
+                known = copies.get(name)
+                if name not in counted or file.continues(known):
+                    total.merge(file.sums.total(caller))
+                    if name in counted and known is not None:
+                        total.subtract(known.sums.total(caller))
                     counted.add(name)
-                    for one, sums in file.sums.items():
-                        if caller in {None, one}:
-                            total.merge(sums)
-            for one, sums in manifest.repeated.items():
-                if caller in {None, one}:
-                    total.subtract(sums)
+                    copies[name] = file
+            total.subtract(manifest.repeated.total(caller))
         return total
 
     def own(self, day: str) -> DayManifest:

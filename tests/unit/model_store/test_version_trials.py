@@ -2,18 +2,20 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from api.models import self_test
 from api.models.self_test import run_self_test, self_test_of
+from model_store.registry import hosts
 from model_store.registry.hosts import Activations
 from model_store.registry.trials import VersionTrials, tried_by_workers
-from shared.domain.errors import ModelRefused
+from shared.domain.errors import ModelNotTried, ModelRefused
 from shared.redis import keys, serving
 from shared.redis.connections import connect
-from shared.redis.serving import LOADED, ServingReporter, ServingVersions
+from shared.redis.serving import LOADED, TRYING, ServingReporter, ServingVersions
 from tests.conftest import Servers, wait_until
 
 NEW, OLD = "2026-01-02T120000-aaaaa2", "2026-01-01T120000-aaaaa1"
@@ -113,9 +115,35 @@ def test_without_a_result_of_a_worker_nothing_is_known(
     assert not tried_by_workers(versions, NEW, 0.0), "there is no worker"
     versions.report("api@a", OLD)
     assert not tried_by_workers(versions, NEW, 0.0), "an API loads no model"
-    start("worker@a", unreachable)
-    assert not tried_by_workers(versions, NEW, 0.5)
     assert not tried_by_workers(ServingVersions(connect("redis://127.0.0.1:9")), NEW, 0.5)
+    start("worker@a", unreachable)
+    with pytest.raises(ModelNotTried) as raised:
+        tried_by_workers(versions, NEW, 0.5, 0.5)
+    assert raised.value.params["workers"] == "worker@a"
+
+
+def test_a_worker_that_is_still_loading_is_waited_for_and_then_named(
+    versions: ServingVersions, start: Start
+) -> None:
+    done = threading.Event()
+    worker = start("worker@a", lambda _: done.wait(WAIT_S))
+    start("worker@b", unreachable)
+    wait_until(lambda: _ask(versions)["worker@a"] == TRYING)
+    with pytest.raises(ModelNotTried, match="worker@a, worker@b"):
+        tried_by_workers(versions, NEW, 0.0, 0.1)
+    threading.Timer(0.5, done.set).start()
+    assert tried_by_workers(versions, NEW, 0.0, WAIT_S), "longer than others"
+    assert worker.asked == [NEW]
+
+
+def test_a_worker_that_stops_reporting_while_it_loads_has_not_answered(
+    versions: ServingVersions, servers: Servers
+) -> None:
+    """As one that compiles kernels on a busy machine: it has neither refused nor ended."""
+    versions.report("worker@a", OLD, {TRYING: NEW})
+    threading.Timer(0.3, servers.broker.delete, [keys.model_trials("worker@a")]).start()
+    with pytest.raises(ModelNotTried, match="worker@a"):
+        tried_by_workers(versions, NEW, 1.0, WAIT_S)
 
 
 def test_a_slow_worker_is_waited_for(versions: ServingVersions, start: Start) -> None:
@@ -143,6 +171,18 @@ def test_an_api_without_the_libraries_of_the_model_activates_what_workers_have_t
     assert not activations.is_tried(OLD), "others cannot fetch it"
 
 
+def test_without_the_libraries_workers_that_do_not_answer_are_no_refusal(
+    versions: ServingVersions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_libraries(tmp_path, monkeypatch)
+    at_once = partial(tried_by_workers, wait_s=0.0, loading_wait_s=0.0)
+    monkeypatch.setattr(hosts, "tried_by_workers", at_once)
+    versions.report("worker@a", OLD, {TRYING: NEW})
+    activations = Activations(versions, {NEW}.__contains__)
+    with pytest.raises(ModelNotTried, match="worker@a"):
+        self_test_of(activations, tmp_path)(NEW)
+
+
 def test_a_change_is_reported_before_the_next_report_is_due(
     versions: ServingVersions, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,14 +192,19 @@ def test_a_change_is_reported_before_the_next_report_is_due(
     wait_until(lambda: versions.live() == {"worker@a": NEW})
 
 
-def test_a_host_without_the_libraries_and_without_workers_says_what_it_lacks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def without_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let child processes lack a library of the model."""
     module = tmp_path / "model_store" / "registry" / "trial.py"
     module.parent.mkdir(parents=True)
     for folder in (module.parent, module.parent.parent):
         (folder / "__init__.py").touch()  # else a package of this name elsewhere is preferred
     module.write_text("import a_library_of_the_model")
     monkeypatch.setattr(self_test, "CODE_ROOT", tmp_path)
+
+
+def test_a_host_without_the_libraries_and_without_workers_says_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_libraries(tmp_path, monkeypatch)
     with pytest.raises(ModelRefused, match=r"code 1: .*No module named 'a_library_of_the_model'"):
         run_self_test(tmp_path, NEW)

@@ -43,6 +43,11 @@ def other_owner(broker: RedisClient, node: str = "interactive.2@here") -> OwnerR
     return registry
 
 
+def ended(_: int) -> bool:
+    """No process of this host has the number."""
+    return False
+
+
 def silence(broker: RedisClient, owner: OwnerRegistry, seconds: float) -> None:
     """Let the last heartbeat of an owner be older by so many seconds."""
     broker.zincrby(keys.OWNERS, -seconds, owner.owner.name)
@@ -129,7 +134,7 @@ def test_a_new_process_of_a_node_restores_what_its_predecessor_held(
     stranger, pool = other_owner(broker), other_owner(broker, "interactive.1@here.pool")
     for each in (predecessor, stranger, pool):
         take(broker, each, 1)
-    assert me.remove_predecessors() == 1
+    assert me.remove_predecessors(ended) == 1
     assert broker.llen("interactive") == 1
     assert broker.zscore(keys.OWNERS, pool.owner.name), "a process of a pool may still be alive"
 
@@ -139,7 +144,7 @@ def test_a_process_that_lives_keeps_its_messages_whatever_its_name(
 ) -> None:
     same_name = other_owner(broker, "interactive.1@here")
     take(broker, same_name, 1)
-    assert me.remove_predecessors() == 0
+    assert me.remove_predecessors(ended) == 0
     assert broker.zscore(keys.OWNERS, same_name.owner.name)
 
 
@@ -149,8 +154,19 @@ def test_another_host_with_the_same_name_is_no_predecessor(broker: RedisClient) 
         each.beat()
         each._unsubscribe()
         take(broker, each, 1)
-    assert OwnerRegistry(broker, Owner("bulk@same", "a")).remove_predecessors() == 1
+    assert OwnerRegistry(broker, Owner("bulk@same", "a")).remove_predecessors(ended) == 1
     assert broker.zrange(keys.OWNERS, 0, -1) == [there.owner.name.encode()]
+
+
+def test_a_process_that_runs_is_no_predecessor_when_its_connection_breaks(
+    broker: RedisClient, me: OwnerRegistry
+) -> None:
+    """As all connections do with the broker: its next heartbeat subscribes again."""
+    same_name = other_owner(broker, "interactive.1@here")  # of this process, which runs
+    same_name._unsubscribe()
+    take(broker, same_name, 1)
+    assert me.remove_predecessors() == 0
+    assert not broker.llen("interactive")
 
 
 def test_after_an_outage_of_the_broker_nobody_is_judged_for_a_while(broker: RedisClient) -> None:

@@ -3,19 +3,23 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from shared.host import host_identity, process_start
 from shared.queue.names import QueueName
 from shared.redis import keys
+from shared.redis.connections import connect
+from shared.redis.owners import SILENT_AFTER_S, Owner, OwnerRegistry
 from shared.redis.workers import (
     HEARTBEAT_TIMEOUT_S,
     PROTOCOL,
     PROTOCOL_CACHE_S,
     WorkerName,
     WorkerRegistry,
-    host_identity,
     is_alive,
-    process_start,
 )
 from tests.conftest import Servers
 
@@ -43,12 +47,51 @@ def test_a_starting_worker_removes_the_heartbeats_of_its_predecessors(servers: S
     assert servers.broker.zcard(keys.WORKERS) == 1
 
 
-def test_a_worker_of_another_host_with_the_same_name_stays(servers: Servers) -> None:
+class Holder:
+    """A worker process: it is registered, and holds messages as an owner."""
+
+    def __init__(self, servers: Servers, node: str, host: str) -> None:
+        self._broker = servers.broker
+        self.owner = OwnerRegistry(connect(servers.settings.redis_url), Owner(node, host))
+        self.name = WorkerName(node, host, os.getpid(), 7_000)
+        WorkerRegistry(servers.broker, lambda: 1_000.0).heartbeat(str(self.name), BULK)
+        self.owner.beat()
+
+    def end(self) -> None:
+        """End as a killed process does: the system closes its connections."""
+        self.owner._unsubscribe()
+        self._broker.zincrby(keys.OWNERS, -SILENT_AFTER_S, self.owner.owner.name)
+
+
+@pytest.fixture
+def there(servers: Servers) -> Iterator[Holder]:
+    """A worker of another host."""
+    holder = Holder(servers, "bulk@same", "a")
+    yield holder
+    holder.owner.leave()
+
+
+def test_a_worker_of_another_host_with_the_same_name_stays(servers: Servers, there: Holder) -> None:
     workers = WorkerRegistry(servers.broker, lambda: 1_000.0)
-    workers.heartbeat(str(named("bulk@same", "a")), BULK)
     workers.heartbeat(str(named("bulk@same", "b")), BULK)
-    assert workers.remove_predecessors(named("bulk@same", "b", pid=2), dead)[QueueName.BULK] == 1
-    assert members(servers) == [f"bulk,control|{named('bulk@same', 'a')}|{PROTOCOL}"]
+    own = named("bulk@same", "b", pid=2)
+    assert workers.remove_predecessors(own, dead)[QueueName.BULK] == 1
+    assert members(servers) == [f"bulk,control|{there.name}|{PROTOCOL}"]
+    there.owner._unsubscribe()  # its connection broke a moment ago
+    assert workers.remove_predecessors(own, dead)[QueueName.BULK] == 1
+    there.end()
+    assert workers.remove_predecessors(own, dead)[QueueName.BULK] == 0
+
+
+def test_a_copied_machine_with_the_same_identity_is_no_predecessor(
+    servers: Servers, there: Holder
+) -> None:
+    """Its kernel, its home and its node have the same ids; its processes run elsewhere."""
+    workers = WorkerRegistry(servers.broker, lambda: 1_000.0)
+    own = named("bulk@same", "a", pid=2)
+    assert workers.remove_predecessors(own, dead)[QueueName.BULK] == 1
+    there.end()
+    assert workers.remove_predecessors(own, dead)[QueueName.BULK] == 0
 
 
 def test_a_predecessor_that_lives_stays(servers: Servers, tmp_path: Path) -> None:
@@ -80,19 +123,24 @@ def test_two_homes_are_two_hosts(tmp_path: Path) -> None:
     assert host_identity(tmp_path / "a") == host_identity(tmp_path / "link")
 
 
-def test_containers_of_a_machine_with_equal_paths_and_numbers_are_two_hosts(
-    servers: Servers, tmp_path: Path
-) -> None:
+def test_containers_with_equal_paths_are_two_hosts(tmp_path: Path) -> None:
     """They share the kernel; each has a home of its own under the same path."""
-    home, workers = tmp_path / "home", WorkerRegistry(servers.broker, lambda: 1_000.0)
+    home = tmp_path / "home"
     home.mkdir()
-    one = WorkerName("bulk@same", host_identity(home), 1, 7_001)
-    workers.heartbeat(str(one), BULK)
+    one = host_identity(home)
     home.rename(tmp_path / "first")  # what the path is in the other container
     home.mkdir()
-    other = WorkerName("bulk@same", host_identity(home), 1, 7_002)
-    assert workers.remove_predecessors(other, dead)[QueueName.BULK] == 1
-    assert members(servers) == [f"bulk,control|{one}|{PROTOCOL}"]
+    assert host_identity(home) != one
+
+
+def test_containers_that_share_a_home_are_two_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One cannot see whether a process of the other lives."""
+    one = host_identity(tmp_path)
+    assert host_identity(tmp_path) == one
+    monkeypatch.setattr(os, "readlink", lambda path: f"{path}:[another]")
+    assert host_identity(tmp_path) != one
 
 
 def test_containers_that_share_a_home_are_told_apart_by_their_names(servers: Servers) -> None:
