@@ -68,9 +68,9 @@ def test_keys_of_the_release_are_valid_with_their_scopes_and_limits(
     check_keys(settings)
     entries = {entry.hash: entry for entry in FileKeyStore.of(settings).load() or ()}
     shop, operator = (entries[hash_key(release["keys"][name])] for name in ("shop", "operator"))
-    assert (shop.caller, shop.scopes) == ("shop", {Scope.PREDICT, Scope.BULK})
+    assert (shop.caller, shop.scopes) == ("shop", frozenset({Scope.PREDICT, Scope.BULK}))
     assert shop.limits.cars_per_day == PER_DAY
-    assert (operator.caller, operator.scopes) == ("operator", {Scope.ADMIN})
+    assert (operator.caller, operator.scopes) == ("operator", frozenset({Scope.ADMIN}))
 
 
 def test_keys_of_the_release_are_kept_when_another_is_created(settings: Settings) -> None:
