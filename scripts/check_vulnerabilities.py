@@ -5,7 +5,8 @@
 
 The advisories lie in the repository, in the OSV format, with the date of the newest. An old file is
 reported and is no error. `--update` takes the ZIP file of all advisories of PyPI from OSV and keeps
-those about locked packages: https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip.
+those about locked packages: https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip. An
+archive without dated advisories leaves the file as it is.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).parents[1]
 ADVISORIES = ROOT / "requirements" / "advisories.json"
-LOCK_FILES = tuple(f"requirements/{name}.txt" for name in ("installer", "runtime", "dev"))
+LOCK_FILES = tuple(f"requirements/{name}.txt" for name in ("installer", "runtime", "api", "dev"))
 MAX_AGE_DAYS = 90
 """A warning is printed if the newest advisory is older."""
 
@@ -42,12 +43,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     locked = locked_versions()
     if options.update:
-        update(options.advisories, options.update, {name for name, _ in locked})
+        try:
+            update(options.advisories, options.update, {name for name, _ in locked})
+        except ValueError as error:
+            parser.error(str(error))
     known = json.loads(options.advisories.read_text("utf-8"))
     age_days = (dt.datetime.now(dt.UTC).date() - dt.date.fromisoformat(known["date"])).days
     if age_days > MAX_AGE_DAYS:
         print(
-            f"carprice: the advisories are {age_days} days old; update them: docs/security.md",
+            f"carprice: the newest advisory in {options.advisories.name} is of {known['date']}"
+            f" ({age_days} days old): newer ones are not compared. Update the file with the"
+            " commands under 'Known vulnerabilities' in docs/security.md",
             file=sys.stderr,
         )
     found = list(affected(locked, known["vulns"]))
@@ -78,7 +84,11 @@ def affected(
 
 
 def update(target: Path, archive: Path, names: set[str]) -> None:
-    """Write the advisories about these packages from OSV's archive."""
+    """Write the advisories about these packages from OSV's archive.
+
+    Raises:
+        ValueError: the archive has no dated advisories.
+    """
     kept, newest = [], ""
     with zipfile.ZipFile(archive) as entries:
         for entry in sorted(entries.namelist()):
@@ -87,6 +97,8 @@ def update(target: Path, archive: Path, names: set[str]) -> None:
             about = [each for each in advisory.get("affected", ()) if _package(each) in names]
             if about:
                 kept.append(_reduced(advisory, about))
+    if not newest:
+        raise ValueError(f"{archive} has no dated advisories; {target} is as it was")
     document = {"date": newest, "source": SOURCE, "vulns": kept}
     target.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
 

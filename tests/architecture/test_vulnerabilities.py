@@ -2,11 +2,13 @@
 
 import datetime as dt
 import json
+import re
 import zipfile
 
 import pytest
 
 from scripts.check_vulnerabilities import ADVISORIES, affected, locked_versions, main
+from tests.conftest import ROOT
 
 
 def advisory(*events, name="Flask", **more):
@@ -57,7 +59,30 @@ def test_an_affected_version_ends_with_an_error_and_an_old_file_with_a_warning(t
     assert main(["--advisories", str(file)]) == 1
     shown = capsys.readouterr()
     assert "flask" in shown.out
+    assert "advisories.json is of 2020-01-01" in shown.err
     assert "days old" in shown.err
+
+
+def test_the_warning_names_a_section_that_has_the_commands(tmp_path, capsys):
+    file = tmp_path / "advisories.json"
+    file.write_text(json.dumps({"date": "2020-01-01", "vulns": []}))
+    assert main(["--advisories", str(file)]) == 0
+    named = re.search(r"'(.+)' in (docs/\S+)", capsys.readouterr().err)
+    assert named
+    page = (ROOT / named[2]).read_text(encoding="utf-8")
+    section = page.partition(f"## {named[1]}\n")[2].partition("\n## ")[0]
+    assert "scripts.check_vulnerabilities --update" in section
+
+
+def test_an_archive_without_advisories_leaves_the_file_as_it_is(tmp_path, capsys):
+    archive, file = tmp_path / "all.zip", tmp_path / "advisories.json"
+    zipfile.ZipFile(archive, "w").close()
+    file.write_text("kept")
+    with pytest.raises(SystemExit) as ended:
+        main(["--advisories", str(file), "--update", str(archive)])
+    assert ended.value.code == 2
+    assert "no dated advisories" in capsys.readouterr().err
+    assert file.read_text() == "kept"
 
 
 def test_an_update_keeps_the_advisories_about_locked_packages(tmp_path, capsys):

@@ -55,6 +55,14 @@ def test_commands_are_targets_of_make(workflow: Path) -> None:
     assert used or workflow.stem == "vulnerabilities"
 
 
+def test_the_weekly_workflow_renews_the_advisories_as_documented() -> None:
+    run = commands(ROOT / ".github" / "workflows" / "vulnerabilities.yml")
+    guide = (ROOT / "docs" / "security.md").read_text("utf-8")
+    (address,) = re.findall(r"curl .*(https://\S+)", guide)
+    assert address in run
+    assert "scripts.check_vulnerabilities --update all.zip" in run
+
+
 def test_every_supported_python_is_checked_on_both_architectures() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     supported = [

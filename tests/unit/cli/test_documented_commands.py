@@ -1,6 +1,6 @@
 """Every `carprice` command in a fenced block of the documentation is one that the parser accepts.
 
-What they do is tested elsewhere: those of README.md and docs/audit.md are run as they stand.
+What they do is tested in `tests/integration/test_documented_commands.py`.
 """
 
 import re
