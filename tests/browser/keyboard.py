@@ -37,6 +37,8 @@ class Keyboard:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        # Dialogues are taken over from now on: the browser is told of it without an answer.
+        page.on("filechooser", lambda _: None)
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other."""
