@@ -30,11 +30,11 @@ requestAnimationFrame(look);
 """
 TIMES = """
 async () => {
-  while (document.readyState !== "complete" || !performance.getEntriesByName("field").length) {
-    await new Promise((end) => setTimeout(end, 20));
-  }
-  const paint = performance.getEntriesByName("first-contentful-paint")[0].startTime;
-  const field = performance.getEntriesByName("field")[0].startTime;
+  const at = (name) => performance.getEntriesByName(name)[0]?.startTime;
+  const isDrawn = () => at("first-contentful-paint") && at("field");
+  const isReady = () => document.readyState === "complete" && isDrawn();
+  while (!isReady()) await new Promise((end) => setTimeout(end, 20));
+  const [paint, field] = [at("first-contentful-paint"), at("field")];
   const [load] = performance.getEntriesByType("navigation");
   return [paint, Math.max(paint, field), load.domContentLoadedEventEnd];
 }
