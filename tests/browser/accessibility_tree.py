@@ -1,5 +1,6 @@
 """What Chromium tells a screen reader of a page, and what is wrong with it."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ NAMED = frozenset(
 """Roles whose elements a person cannot use, or find, without a name."""
 TRANSLATED = NAMED - {"image"}
 """Images of the model card are in the language of the card."""
+REFERENCE = re.compile(r"\b[0-9A-Z]{4}-[0-9A-Z]{3}\b")
+"""Of an estimate, as pages show it."""
 HEADERS = frozenset({"columnheader", "rowheader"})
 
 Node = dict[str, Any]
@@ -36,7 +39,7 @@ def tree_problems(page: Page, language: Language, names: Iterable[str] = ()) -> 
     problems: list[str] = []
     level = 0
     for node in _in_order(nodes):
-        role, name = _value(node, "role"), _value(node, "name")
+        role, name = _value(node, "role"), REFERENCE.sub("", _value(node, "name"))
         if role in NAMED and not name.strip():
             problems.append(f"{role} without a name")
         if role in TRANSLATED and language == "ar" and (foreign := foreign_words_of(name, names)):
