@@ -7,6 +7,7 @@ current request, and French outside of a request.
 import datetime as dt
 import re
 from collections.abc import Sequence
+from functools import reduce
 from typing import Final, Literal
 
 from babel.dates import format_datetime as babel_datetime
@@ -171,12 +172,16 @@ def join_words(
 
     >>> join_words(["Clio"]), join_words(["Clio", "Captur", "Kadjar"], "or")
     ('Clio', 'Clio, Captur ou Kadjar')
+    >>> join_words(["Clio", "Captur", "Kadjar"], "or", "ar")
+    'Clio أو Captur أو Kadjar'
     """
     language = language or _page_language()
     *first, end = words
     if not first:
         return end
     text = translate(_LISTS[last], language)
+    if language == "ar":  # Arabic repeats the word where others have a comma
+        return reduce(lambda before, word: text.format(first=before, last=word), words)
     return text.format(first=COMMA[language].join(first), last=end)
 
 

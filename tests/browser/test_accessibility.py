@@ -1,4 +1,7 @@
-"""axe-core finds nothing on any page: three languages, light and dark, phone and desktop."""
+"""axe-core and Chromium's accessibility tree are right on any page.
+
+Three languages, light and dark, phone and desktop.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -8,6 +11,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page, expect
 
 from shared.i18n.languages import LANGUAGES, Language
+from tests.browser.accessibility_tree import tree_problems
 from tests.browser.test_page import LOW_CONTRAST, fill
 from tests.conftest import Service, wait_until
 
@@ -40,6 +44,8 @@ STOCK = (
     "Peugeot;208;2016;Diesel;Manuelle;90000;900000\n"
 )
 STRANGE = "Firme;Gamme zz;Circule\nOpel;Corsa;2015\n"
+ENTERED = re.findall(r"[^\W\d]{2,}", f"{STOCK} {STRANGE} stock.csv Markdown Logn Zzyzx")
+"""Words that names may hold on a page in any language."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +69,7 @@ def kept(service: Service) -> dict[str, list[str]]:
 
 @pytest.fixture
 def check(open_page: OpenPage, language: Language) -> Iterator[Callable[..., Page]]:
-    """Return a function that runs axe-core on a page as it is, or on the page of an address.
+    """Return a function that checks a page as it is, or the page of an address.
 
     After the test, nothing may have been found on any of them.
     """
@@ -74,6 +80,7 @@ def check(open_page: OpenPage, language: Language) -> Iterator[Callable[..., Pag
             page.goto(f"{path}{'&' if '?' in path else '?'}lang={language}")
         expect(page.locator("html")).to_have_attribute("lang", language)
         page.evaluate(UNFOLD)
+        found.extend(f"{page.url} {one}" for one in tree_problems(page, language, ENTERED))
         page.evaluate(AXE_SCRIPT)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 800})

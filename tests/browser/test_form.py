@@ -158,3 +158,15 @@ def test_errors_stand_beside_their_fields_in_the_language_of_the_page(
     expect(page.locator("#km_driven")).to_have_value("12")
     is_arabic = bool(re.search("[\u0600-\u06ff]", page.locator("#model-error").inner_text()))
     assert is_arabic == (language == "ar")
+
+
+def test_the_first_page_is_small_and_takes_few_requests(open_page: OpenPage) -> None:
+    page = open_page("/", viewport=NARROW)
+    page.wait_for_load_state("networkidle")
+    sizes = page.evaluate(
+        """() => ["navigation", "resource"].flatMap((kind) =>
+          performance.getEntriesByType(kind).map((one) => one.transferSize))"""
+    )
+    assert all(sizes)
+    assert len(sizes) <= 9
+    assert sum(sizes) < 40_000

@@ -39,12 +39,17 @@ def newcomer(open_page: OpenPage, language: Language, request: Any) -> Iterator[
 
 @pytest.fixture
 def stock(language: Language, tmp_path: Path) -> Path:
-    """A file of seven cars with the headers and values of the language."""
+    """A file of seven cars in the language."""
+    return write_stock(tmp_path, language)
+
+
+def write_stock(folder: Path, language: Language) -> Path:
+    """Write a file of seven cars with the headers and values of a language."""
     rows = [";".join(CAR_FIELDS[column].label(language) for column in COLUMNS)]
     fuel, gearbox = (choice_name(choice, language) for choice in ("Diesel", "Manual"))
     for at, year in enumerate(YEARS):
         rows.append(f"{CARS[at % 3]};{year};{fuel};{gearbox};{90 + at}000;{80 + at}000")
-    file = tmp_path / "stock.csv"
+    file = folder / "stock.csv"
     file.write_text("\n".join(rows) + "\n", encoding="utf-8")
     return file
 

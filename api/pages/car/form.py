@@ -35,7 +35,7 @@ PROMPTS = {
 """Error messages of required fields that are blank."""
 
 HINTS = {
-    "year": mark("First registration"),
+    "year": mark("As the registration card says"),
     "km_driven": mark("Leave it blank if you do not know"),
     "edition": mark("Trim or engine, as the listing says"),
     "fiscal_power_cv": mark("On the registration card"),

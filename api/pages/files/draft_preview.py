@@ -115,6 +115,8 @@ def _row(row: Mapping[str, Any], shown: Mapping[int, str], dialect: Dialect) -> 
         ],
         "problems": others,
         "is_rejected": bool(row["errors"]),
+        # A phone shows the start of the row only: it says where to scroll.
+        "wrong_columns": [dialect.header[index] for index in shown if index in wrong],
         "read_as": row["read_as"],
         "match": _(match) if match else "",
         "suggestions": row["suggestions"],

@@ -11,6 +11,8 @@ async function look(gone) {
     location.assign(found.answer.url);
     return;
   } else if (!found.page.getElementById("attente")) {
+    // The name of the file is said again, with what was read of it.
+    history.replaceState(null, "", "#contenu");
     location.reload();
     return;
   } else {

@@ -6,10 +6,9 @@ const bar = box.querySelector("progress");
 const TERMINAL = ["SUCCEEDED", "FAILED", "CANCELLED"];
 const POLL_MS = 2000;
 const LOCALES = { fr: "fr-FR", ar: "ar-MA", en: "en-US" };
-const whole = new Intl.NumberFormat(LOCALES[document.documentElement.lang] || "fr-FR", {
-  numberingSystem: "latn",
-  maximumFractionDigits: 0,
-});
+const locale = LOCALES[document.documentElement.lang] || "fr-FR";
+const whole = new Intl.NumberFormat(locale, { numberingSystem: "latn", maximumFractionDigits: 0 });
+const percents = new Intl.NumberFormat(locale, { numberingSystem: "latn", style: "percent" });
 
 function words(name, placeholder, value) {
   return box.dataset[name].replace(`{${placeholder}}`, whole.format(value));
@@ -19,6 +18,20 @@ function remaining(seconds) {
   if (seconds === null) return "";
   if (seconds < 60) return words("seconds", "n", Math.max(Math.round(seconds), 1));
   return words("minutes", "n", Math.round(seconds / 60));
+}
+
+// Said to screen readers is what changes rarely: the place in the queue, each quarter of the rows.
+function announce(position, { done, total }) {
+  const quarter = total ? Math.floor((4 * done) / total) / 4 : 0;
+  const label = box.querySelector(".counts dt").textContent;
+  const text = position || (quarter ? `${label} ${percents.format(quarter)}` : "");
+  service.say(document.getElementById("annonce"), text);
+}
+
+// The results are in the page as the server makes it. Its first words say how the file ended.
+function end() {
+  history.replaceState(null, "", "#suivi");
+  location.reload();
 }
 
 function show(batch) {
@@ -38,8 +51,8 @@ function show(batch) {
     .filter(Boolean)
     .join(" · ");
   if (counts.done) document.getElementById("idle")?.remove();
-  // The results are in the page as the server makes it.
-  if (TERMINAL.includes(batch.state)) location.reload();
+  announce(position, counts);
+  if (TERMINAL.includes(batch.state)) end();
 }
 
 const gone = service.line(box);

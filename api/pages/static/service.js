@@ -76,6 +76,11 @@ const service = (() => {
     addEventListener("pageshow", () => (state = "idle"));
   }
 
+  // Of a page that is loaded again, browsers do not focus what its address names.
+  if (performance.getEntriesByType("navigation")[0]?.type === "reload") {
+    document.getElementById(location.hash.slice(1))?.focus({ preventScroll: true });
+  }
+
   // The form that `upload.js` sends waits there.
   for (const form of document.querySelectorAll('form[method="post"]:not(#envoi)')) guard(form);
   return { ask, askPage, line, say, texts, wait };
