@@ -74,7 +74,9 @@ def test_a_restored_log_goes_on_as_another_host_and_loses_nothing_of_the_old_one
         found = host.figures()
         assert (found["total_predictions"], found["average_price"]) == (4, 300.0)
         assert host.figures(caller="other")["total_predictions"] == 1
-        assert host.search.find(after)["price_mad"] == 600.0
+        record = host.search.find(after)
+        assert record is not None
+        assert record["price_mad"] == 600.0
         assert faults(host) == []
 
 

@@ -82,7 +82,8 @@ def test_a_list_that_looked_at_the_newest_alone_says_so(
     failed = WorkFilter(states=[JobState.FAILED])  # bob's, the second of three
     assert not work.newest(failed, 10).is_cut
     monkeypatch.setattr(work_list, "MAX_READ", 1)
-    assert work.newest(failed, 10) == ([], True)
+    found = work.newest(failed, 10)
+    assert (found.entries, found.is_cut) == ([], True)
     assert not work.newest(WorkFilter(), 1).is_cut
     assert jobs["bob"] not in ids(settings, servers)
 

@@ -20,9 +20,9 @@ from shared.domain.valuation import Estimate
 from shared.fields.requests import load_car_request
 from shared.redis import keys as redis_keys
 from shared.redis.connections import connect
-from shared.redis.job_store import creation
 from shared.redis.job_store.positions import QueuePositions
 from shared.redis.job_store.store import JobStore
+from shared.redis.pipelines import PipelinedCommands
 
 ME, OTHER = CallerId("me"), CallerId("other")
 ESTIMATE = Estimate(price_mad=1.0, quantiles_mad=(1.0,) * 9, model_version="v1", model_known=True)
@@ -209,7 +209,7 @@ def test_a_silent_broker_delays_only_the_first_call(servers, now, job, monkeypat
         asked.append(1)
         raise redis.TimeoutError
 
-    monkeypatch.setattr(creation.PipelinedCommands, "outcomes", silent)
+    monkeypatch.setattr(PipelinedCommands, "outcomes", silent)
     for _ in range(3):
         with pytest.raises(BrokerUnavailable):
             store.create(job)
