@@ -22,6 +22,7 @@ class SelfTestRun(NamedTuple):
     """Why the version is refused; empty: it passed."""
     has_run: bool = True
     """False: the child process could not test it, for example without the libraries."""
+    cause: Exception | None = None
 
 
 def self_test_of(activations: Activations, versions_path: Path) -> Callable[[str], None]:
@@ -50,14 +51,15 @@ def run_self_test(versions_path: Path, version: str) -> None:
     """Run `model_store.registry.trial` for a version in a child process.
 
     Raises:
-        ModelRefused: the self-test failed or could not run.
+        ModelRefused: the self-test failed or could not run; caused by `TimeoutExpired` if it did
+            not end in time.
     """
     _check(_run(versions_path, version), version)
 
 
 def _check(found: SelfTestRun, version: str) -> None:
     if found.reason:
-        raise ModelRefused(version=version, reason=found.reason)
+        raise ModelRefused(version=version, reason=found.reason) from found.cause
 
 
 def _run(versions_path: Path, version: str) -> SelfTestRun:
@@ -76,8 +78,9 @@ def _run(versions_path: Path, version: str) -> SelfTestRun:
             check=False,
             timeout=SELF_TEST_TIMEOUT_S,
         )
-    except subprocess.TimeoutExpired:
-        return SelfTestRun(f"self-test: no result after {SELF_TEST_TIMEOUT_S:.0f} s", has_run=False)
+    except subprocess.TimeoutExpired as error:
+        reason = f"self-test: no result after {SELF_TEST_TIMEOUT_S:.0f} s"
+        return SelfTestRun(reason, has_run=False, cause=error)
     if found.returncode == 0:
         return SelfTestRun("")
     reason = found.stdout.strip()
