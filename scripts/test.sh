@@ -36,5 +36,6 @@ if [ "${1:-}" = --coverage ]; then
     $bin/coverage combine --quiet
     $bin/coverage report || [ "$code" -ne 0 ] || code=2
 fi
-tail -n 1 -q reports/services.txt reports/others.txt
+# The line with which each pytest closes, without what threads write to the log after it.
+grep -h "^=* .* in [0-9.]*s.* =*$" reports/services.txt reports/others.txt || true
 exit "$code"

@@ -21,9 +21,8 @@ def test_the_parts_are_kept_up_to_date(open_page: OpenPage, service: Service) ->
     with service.client() as http:
         for year in range(2000, 2020):
             http.post("/predict", json=REFERENCE_CAR | {"year": year}).raise_for_status()
-    address = page.get_by_role("rowheader", name="/predict", exact=True)
-    row = page.locator("[data-part=traffic] tr", has=address)
-    expect(row).to_contain_text("ms")
+    busiest = page.locator("[data-part=traffic] tbody tr").first
+    expect(busiest).to_contain_text("ms", timeout=60_000)
     plots = page.locator("[data-part=traffic] svg.plot")
     expect(plots).not_to_have_count(0, timeout=60_000)  # two measurements make a line
     expect(page.locator("[data-part=workers] li")).not_to_have_count(0)

@@ -33,6 +33,7 @@ def small(models_path) -> Iterator[FaultInjector]:
             API_THREADS=str(THREADS),
             API_CONNECTIONS=str(CONNECTIONS),
             BATCH_CHUNK_ROWS="100",
+            RESTART_HUNG="off",  # a test suspends a worker for as long as it needs
         ) as service,
     ):
         yield FaultInjector(service)
