@@ -23,6 +23,8 @@ def test_the_parts_are_kept_up_to_date(open_page: OpenPage, service: Service) ->
             http.post("/predict", json=REFERENCE_CAR | {"year": year}).raise_for_status()
     busiest = page.locator("[data-part=traffic] tbody tr").first
     expect(busiest).to_contain_text("ms", timeout=60_000)
+    median = page.locator("dt", has_text="One car, median").locator("+ dd")
+    expect(median).to_contain_text("ms", timeout=60_000)
     plots = page.locator("[data-part=traffic] svg.plot")
     expect(plots).not_to_have_count(0, timeout=60_000)  # two measurements make a line
     expect(page.locator("[data-part=workers] li")).not_to_have_count(0)
@@ -48,6 +50,8 @@ def test_a_phone_shows_all_of_a_row(
     with service.client() as http:
         http.post("/jobs", json=REFERENCE_CAR).raise_for_status()
     page = open_page(f"/ops?lang={language}", viewport={"width": 360, "height": 800})
+    for part in ("#work", "#models"):
+        expect(page.locator(f"{part} tbody tr")).not_to_have_count(0)
     for row in page.locator("#work tbody tr, #models tbody tr").all():
         for cell in row.locator("th, td:not(:empty)").all():
             box = cell.bounding_box()

@@ -1,6 +1,7 @@
 """Commands of the documentation that a test machine cannot run, each with its reason.
 
-What can be checked without running them is checked: `checks.py`.
+What can be checked without running them is checked by
+`test_a_command_that_is_not_run_names_what_exists`.
 """
 
 STARTS = "starts a second service; tests/integration/test_make_up.py runs it"

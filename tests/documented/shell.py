@@ -15,7 +15,8 @@ from tests.documented.pages import COMMON, Setup
 
 OTHER_VERSION = "2020-01-01T000000-abcdef"
 LISTINGS = "drawn-listings.csv"
-TIMEOUT_S = 300.0
+TIMEOUT_S = 150.0
+"""Shorter than a test may take, so that it shows what was printed until then."""
 
 # The functions `own` and `shared` choose the home; `jq_` reads a member of a JSON document.
 PRELUDE = r"""

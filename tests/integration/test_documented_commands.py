@@ -5,6 +5,7 @@ service. `tests/documented/pages.py` says what a page needs before; `not_run.py`
 machine cannot run, and `test_a_command_that_is_not_run_names_what_exists` checks it otherwise.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -41,6 +42,19 @@ def receiver() -> Iterator[Receiver]:
     """A receiver of the webhooks that a page asks for."""
     with running_receiver() as running:
         yield running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_a_secret(service: Service) -> Iterator[None]:
+    """Remove the secret that a page makes: other tests of this service rely on there being none."""
+    yield
+    subprocess.run(
+        [sys.executable, "-m", "cli.main", "webhooks", "secret", "remove"],
+        cwd=ROOT,
+        env={**os.environ, "CARPRICE_HOME": str(service.home)},
+        check=False,
+        capture_output=True,
+    )
 
 
 @pytest.fixture(scope="module")

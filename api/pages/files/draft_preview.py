@@ -14,11 +14,15 @@ from shared.domain.table import Dialect, FileKind
 from shared.fields.car import CAR_FIELDS
 from shared.fields.kinds.number import CONVERTED
 from shared.i18n.catalogue import mark
+from shared.i18n.numbers import COMMA
 from shared.messages.texts import describe_note, describe_row_error
 from shared.tabular.column_names import ASKING_PRICE
 
 OTHER_COLUMNS_MAX = 6
 """Columns that are no field, and are shown after the others."""
+
+ISOLATED, ISOLATED_END = "\u2068", "\u2069"
+"""Around a name whose direction may differ from that of the text."""
 
 KINDS = {
     FileKind.CSV: mark("Text (CSV)"),
@@ -116,7 +120,9 @@ def _row(row: Mapping[str, Any], shown: Mapping[int, str], dialect: Dialect) -> 
         "problems": others,
         "is_rejected": bool(row["errors"]),
         # A phone shows the start of the row only: it says where to scroll.
-        "wrong_columns": [dialect.header[index] for index in shown if index in wrong],
+        "wrong_columns": COMMA[language].join(
+            f"{ISOLATED}{dialect.header[index]}{ISOLATED_END}" for index in shown if index in wrong
+        ),
         "read_as": row["read_as"],
         "match": _(match) if match else "",
         "suggestions": row["suggestions"],

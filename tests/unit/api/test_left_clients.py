@@ -80,7 +80,7 @@ def test_a_car_whose_client_leaves_becomes_no_job(servers, tmp_path, path, form)
     switch = "off" if path == "/predict" else "on"
     settings = dataclasses.replace(
         servers.settings, home=tmp_path, models_path=tmp_path / "versions", fast_path=switch,
-        predict_wait_s=3,
+        predict_wait_s=20,
     )  # fmt: skip
     servers.broker.flushall()
     app = create_asgi_app(create_app(settings))

@@ -3,7 +3,6 @@
 What they do is tested in `tests/integration/test_documented_commands.py`.
 """
 
-import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,15 +13,8 @@ import pytest
 from cli.main import COMMANDS, load
 from cli.shell.options import language_option
 from cli.shell.prepared import inner_commands
-from tests.conftest import ROOT
+from tests.documented.blocks import PAGES, blocks_of
 
-PAGES = [
-    ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
-    *sorted(ROOT.glob("client/**/*.md")),
-]
-BLOCK = re.compile(r"^ *```(console|sh|bash|)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 SEPARATORS = {"|", "||", "&&", ";", "&", "$("}
 CHECKED = (click.Choice, click.types.IntParamType, click.types.FloatParamType)
 """Types whose values do not depend on the machine, as those of files do."""
@@ -30,9 +22,9 @@ CHECKED = (click.Choice, click.types.IntParamType, click.types.FloatParamType)
 
 def commands(page: Path) -> Iterator[tuple[str, ...]]:
     """The words after `carprice` of each command of a page."""
-    for language, block in BLOCK.findall(page.read_text(encoding="utf-8")):
-        for line in block.splitlines():
-            is_command = line.startswith("$ ") or language in {"sh", "bash", ""}
+    for block in blocks_of(page):
+        for line in block.text.splitlines():
+            is_command = line.startswith("$ ") or block.language in {"sh", "crontab"}
             if "carprice" in line and is_command:
                 yield from of_line(line.removeprefix("$ "))
 

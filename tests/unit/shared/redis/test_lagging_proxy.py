@@ -26,7 +26,7 @@ from shared.redis.job_store.store import JobStore
 from shared.redis.owners import Owner, OwnerRegistry
 from shared.redis.workers import WorkerRegistry
 from shared.settings import Settings
-from tests.conftest import short_folder, wait_until
+from tests.conftest import SERVER_REPLY_TIMEOUT_S, short_folder, wait_until
 from tests.redis_cluster import RedisServer, running_server
 
 ME = CallerId("me")
@@ -192,8 +192,10 @@ def test_nothing_is_accepted_by_a_replica_and_nothing_accepted_is_lost(
 
 def test_processes_behind_the_proxy_recover_without_a_restart(deployment: Deployment) -> None:
     """Heartbeats, owners and the check of readiness: connections that were open, and new ones."""
-    broker = connect(deployment.url)
-    workers, owner = WorkerRegistry(broker), OwnerRegistry(connect(deployment.url), Owner("i@host"))
+    broker, of_owner = (
+        connect(deployment.url, reply_timeout_s=SERVER_REPLY_TIMEOUT_S) for _ in range(2)
+    )
+    workers, owner = WorkerRegistry(broker), OwnerRegistry(of_owner, Owner("i@host"))
     workers.check_writable()
     owner.beat()
     deployment.demote()

@@ -21,7 +21,7 @@ from shared.redis.workers import (
     WorkerRegistry,
     is_alive,
 )
-from tests.conftest import Servers
+from tests.conftest import SERVER_REPLY_TIMEOUT_S, Servers
 
 BULK = ["control", "bulk"]
 
@@ -52,7 +52,10 @@ class Holder:
 
     def __init__(self, servers: Servers, node: str, host: str) -> None:
         self._broker = servers.broker
-        self.owner = OwnerRegistry(connect(servers.settings.redis_url), Owner(node, host))
+        self.owner = OwnerRegistry(
+            connect(servers.settings.redis_url, reply_timeout_s=SERVER_REPLY_TIMEOUT_S),
+            Owner(node, host),
+        )
         self.name = WorkerName(node, host, os.getpid(), 7_000)
         WorkerRegistry(servers.broker, lambda: 1_000.0).heartbeat(str(self.name), BULK)
         self.owner.beat()
@@ -77,6 +80,7 @@ def test_a_worker_of_another_host_with_the_same_name_stays(servers: Servers, the
     own = named("bulk@same", "b", pid=2)
     assert workers.remove_predecessors(own, dead)[QueueName.BULK] == 1
     assert members(servers) == [f"bulk,control|{there.name}|{PROTOCOL}"]
+    there.owner.beat()
     there.owner._unsubscribe()  # its connection broke a moment ago
     assert workers.remove_predecessors(own, dead)[QueueName.BULK] == 1
     there.end()
