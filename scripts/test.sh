@@ -36,6 +36,6 @@ if [ "${1:-}" = --coverage ]; then
     $bin/coverage combine --quiet
     $bin/coverage report || [ "$code" -ne 0 ] || code=2
 fi
-# The line with which each pytest closes, without what threads write to the log after it.
-grep -h "^=* .* in [0-9.]*s.* =*$" reports/services.txt reports/others.txt || true
+# The lines with which each pytest closes, without what threads write to the log after it.
+grep -h "^=* .* in [0-9.]*s.* =*$" reports/*.txt || true
 exit "$code"
