@@ -18,6 +18,9 @@ from shared.settings import Settings
 LOCAL = "127.0.0.1"
 """Where the programs of `carprice observe` listen."""
 
+UNSPECIFIED = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not listened on
+"""Addresses that stand for all of this machine."""
+
 MAX_PORT = 65_535
 
 
@@ -112,21 +115,38 @@ def collisions(ports: Sequence[ListeningPort]) -> list[Collision]:
     for port in ports:
         groups.setdefault(port.number, []).append(port)
     found = []
-    for group in groups.values():
-        if len(group) > 1:
+    for same in groups.values():
+        group = [port for port in same if any(_collide(port, other) for other in same)]
+        if group:
             other = _other_number(group[-1], used)
             used.add(other)
             found.append(Collision(group, f"{group[-1].variable}={other}"))
     return found
 
 
-def check_distinct(ports: Sequence[ListeningPort]) -> None:
+def _collide(one: ListeningPort, other: ListeningPort) -> bool:
+    """Whether two programs with one number cannot both listen."""
+    hosts = {one.host, other.host}
+    return one is not other and (len(hosts) == 1 or not hosts.isdisjoint(UNSPECIFIED))
+
+
+def check_distinct(
+    ports: Sequence[ListeningPort], started: Collection[ListeningPort] | None = None
+) -> None:
     """Require that every program has a port of its own.
+
+    Args:
+        ports: as in `collisions`.
+        started: those of the programs that are started; None: all.
 
     Raises:
         CannotStartError: some have the same.
     """
-    found = collisions(ports)
+    found = [
+        each
+        for each in collisions(ports)
+        if started is None or any(port in started for port in each.ports)
+    ]
     if found:
         text = _("{collision}: give each another number, like {remedy}")
         lines = (text.format(collision=each.text, remedy=each.remedy) for each in found)

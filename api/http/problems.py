@@ -201,9 +201,20 @@ def _first_sentence(place: dict[str, Any], language: Language) -> str:
 
 def status_of(error: DomainError) -> int:
     """The HTTP status of a domain error, by the nearest class in `STATUS_BY_ERROR`."""
-    return next(
-        (STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR), 500
-    )
+    return _status_of_kind(type(error))
+
+
+def _status_of_kind(kind: type[DomainError]) -> int:
+    return next((STATUS_BY_ERROR[each] for each in kind.__mro__ if each in STATUS_BY_ERROR), 500)
+
+
+def statuses() -> dict[str, int]:
+    """The HTTP status of every code of a problem."""
+    kinds = [DomainError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    codes = {code: status for status, code in HTTP_CODES.items()}
+    return codes | {kind.code: _status_of_kind(kind) for kind in kinds[1:]}
 
 
 def is_retryable(error: DomainError) -> bool:

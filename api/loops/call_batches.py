@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Generic, NamedTuple, TypeVar
 
 from api.loops.event_loops import PerLoop
-from shared.domain.errors import BrokerUnavailable, DomainError
+from shared.domain.errors import AcceptanceUnknown, BrokerUnavailable, DomainError
 
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
@@ -88,11 +88,17 @@ class CallBatcher(Generic[I, R]):
             except BrokerUnavailable as error:
                 # It takes up to two seconds to notice an outage: what arrived meanwhile shares the
                 # result instead of waiting for the same again.
-                now, calls = [*now, *calls, *self._drain_queue()], []
-                results = [error] * len(now)
+                rest = [*calls, *self._drain_queue()]
+                results = [error] * len(now) + [_of_unsent(error)] * len(rest)
+                now, calls = [*now, *rest], []
             except Exception as error:  # noqa: BLE001 - raised by all that wait
                 results = [error] * len(now)
             _announce(now, results)
+
+
+def _of_unsent(error: BrokerUnavailable) -> BrokerUnavailable:
+    """What an outage means for a call that was not sent."""
+    return BrokerUnavailable(**error.params) if isinstance(error, AcceptanceUnknown) else error
 
 
 def _announce(calls: "Sequence[_Call[I, R]]", results: Sequence[R | Exception]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from flask import Blueprint, Response, render_template
 
 from api.http.assets import AssetFolder
-from api.http.problems import HTTP_CODES, STATUS_BY_ERROR
+from api.http.problems import statuses
 from api.middleware.security_headers import CSP
 from shared.messages.problems import PROBLEM_MESSAGES
 from shared.messages.texts import FIELD_MESSAGES, INPUT_MESSAGES
@@ -74,14 +74,11 @@ def redoc() -> Response:
 @blueprint.get("/docs/problems")
 def problems() -> Response:
     """Explain every problem type; `type` of a problem document links here."""
-    status_of_code = {code: status for status, code in HTTP_CODES.items()} | {
-        kind.code: status for kind, status in STATUS_BY_ERROR.items()
-    }
     return _page(
         "problems.html",
         COMMON_CSP,
         problems=PROBLEM_MESSAGES,
-        status_of_code=status_of_code,
+        status_of_code=statuses(),
         rules=FIELD_MESSAGES | INPUT_MESSAGES,
         warnings=WARNING_MESSAGES,
     )

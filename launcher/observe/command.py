@@ -105,7 +105,7 @@ def _check_ports(settings: Settings, exporters: Collection[str]) -> None:
         for port in observing_ports(settings)
         if port.variable != "REDIS_EXPORTER_PORT" or f"{LOCAL}:{port.number}" in exporters
     ]
-    check_distinct([*service_ports(settings), *ports])
+    check_distinct([*service_ports(settings), *ports], started=ports)
     for port in ports:
         check_free(port)
 

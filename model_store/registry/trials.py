@@ -15,6 +15,8 @@ from shared.redis.serving import LOADED, TRYING, ServingVersions
 TRIAL_WAIT_S = 10.0
 """Longest wait for workers that do not say that they are loading a version, and for others after
 one has loaded it."""
+UNSETTLED = frozenset({None, TRYING})
+"""What is known of a trial that has no result."""
 LOADING_WAIT_S = 30.0
 """Longest wait for workers that say so. A host that has not compiled the kernels takes 15 s."""
 KEPT_FOR_S = 30.0
@@ -107,7 +109,7 @@ def tried_by_workers(
         return False
     if LOADED in results.values():
         return True
-    reasons = [result for result in results.values() if result not in {None, TRYING}]
+    reasons = [result for result in results.values() if result not in UNSETTLED]
     if reasons:
         raise ModelRefused(version=version, reason=reasons[0])
     if results:
@@ -121,12 +123,18 @@ def _awaited_results(
     """The result of each worker that was seen, as of `ServingVersions.trials`."""
     began = time.monotonic()
     results = serving.trials(version)
-    while not {None, TRYING}.isdisjoint(results.values()):
+    while not UNSETTLED.isdisjoint(results.values()):
         is_loading = TRYING in results.values() and LOADED not in results.values()
         if time.monotonic() - began >= (loading_wait_s if is_loading else wait_s):
             break
         serving.ask_for_trial(version)
         time.sleep(POLL_S)
-        # A worker that is too busy to report has not answered.
-        results = {**dict.fromkeys(results), **serving.trials(version)}
+        # A worker that is too busy to report has not answered; what it said before counts.
+        given = serving.trials(version)
+        ended = {
+            name: result
+            for name, result in results.items()
+            if result not in UNSETTLED and given.get(name) in UNSETTLED
+        }
+        results = {**dict.fromkeys(results), **given, **ended}
     return results

@@ -283,7 +283,7 @@ def record_errors() -> Iterator[None]:
     """Raise `UnreadableRecord` where the content of a stored record cannot be understood."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         # The text of the exception may contain values of the record.
         raise UnreadableRecord(reason=type(error).__name__) from error
 

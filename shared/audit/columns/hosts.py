@@ -16,6 +16,7 @@ from shared.audit.columns.selection import Selection
 from shared.audit.hosts.identity import host_id_of
 from shared.audit.hosts.manifests import (
     HOSTS_DOCUMENT,
+    DamagedDocument,
     DayManifest,
     FileCopy,
     day_document,
@@ -41,37 +42,50 @@ class HostColumns:
         self._own = host_id_of(folder)
         self._taken = set(own_files)
         self._repeated: set[str] = set()
-        self._own_days: dict[str, dict[str, FileCopy]] = {}
+        self._own_days: dict[str, DayManifest] = {}
         self.faults: list[str] = []
 
     def read(self, selection: Selection, names: Sequence[str]) -> Iterator[pa.Table]:
         """The columns of the records that are meant, as far as they are copied.
 
+        A damaged document of a host is a fault, and hides what it names only.
+
         Raises:
-            OSError: the store is unreachable, or a document is damaged.
+            OSError: the store is unreachable, or the list of hosts is damaged.
         """
         hosts = sorted(self._document(HOSTS_DOCUMENT).items())
         if any(host != self._own for host, _ in hosts):
             self._repeated = self._repeated_here(selection)
         for host, title in hosts:
             if host != self._own:
-                yield from self._read_host(host, title, selection, names)
+                yield from self._read_host(host, f"{title} ({host})", selection, names)
 
     def _repeated_here(self, selection: Selection) -> set[str]:
         """The records of this host that another one has, too: they are counted here."""
-        days = self._document(days_document(self._own))
+        days = self._days(self._own, self._own)
         meant = [day for day in days if selection.may_be_in_file(PREDICTIONS_PREFIX, day)]
-        return {mark for day in meant for mark in self._manifest(self._own, day).repeated_ids}
+        return {mark for day in meant for mark in self._own_manifest(day).repeated_ids}
 
-    def _manifest(self, host: str, day: str) -> DayManifest:
-        found = self._objects.read(day_document(host, day))
-        return DayManifest.decode(found.content) if found else DayManifest()
+    def _days(self, host: str, title: str) -> dict[str, str]:
+        try:
+            return self._document(days_document(host))
+        except DamagedDocument as error:
+            self.faults.append(f"{title}: {error}")
+            return {}
+
+    def _manifest(self, host: str, title: str, day: str) -> DayManifest:
+        try:
+            found = self._objects.read(day_document(host, day))
+            return DayManifest.decode(found.content) if found else DayManifest()
+        except DamagedDocument as error:
+            self.faults.append(f"{title}: {day}: {error}")
+            return DayManifest()
 
     def _read_host(
         self, host: str, title: str, selection: Selection, names: Sequence[str]
     ) -> Iterator[pa.Table]:
-        for day in sorted(self._document(days_document(host))):
-            manifest, own = self._manifest(host, day), self._own_copies(day)
+        for day in sorted(self._days(host, title)):
+            manifest, own = self._manifest(host, title, day), self._own_manifest(day).files
             repeated = pa.array(sorted(manifest.repeated_ids | self._repeated), pa.string())
             for copy in manifest.files.values():
                 known, start = own.get(copy.name), 0
@@ -83,17 +97,18 @@ class HostColumns:
                     continue
                 fault, tables = self._read_file(host, copy, start)
                 if fault:
-                    self.faults.append(f"{title} ({host}): {copy.name}: {fault}")
+                    self.faults.append(f"{title}: {copy.name}: {fault}")
                     continue
                 self._taken.add(copy.name)
                 # What another host had to record in place of this one is counted there.
                 once = (_without(table, repeated) for table in tables)
                 yield from selected(once, selection, names)
 
-    def _own_copies(self, day: str) -> dict[str, FileCopy]:
-        """The copies of the files of this host, which are read in its log."""
+    def _own_manifest(self, day: str) -> DayManifest:
+        """What this host has copied; its files are read in its log."""
         if day not in self._own_days:
-            self._own_days[day] = self._manifest(self._own, day).files if self._own else {}
+            own = self._own
+            self._own_days[day] = self._manifest(own, own, day) if own else DayManifest()
         return self._own_days[day]
 
     def _read_file(self, host: str, copy: FileCopy, start: int) -> tuple[str, list[pa.Table]]:

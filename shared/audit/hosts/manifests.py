@@ -53,9 +53,15 @@ class FileCopy:
     def continues(self, other: "FileCopy | None") -> bool:
         """Whether the other is the same file at an earlier time, as a host that restored it has it.
 
-        After a deletion of records it is not.
+        After a deletion of records from either it is not. A segment of a batch is written at once;
+        two hosts may have written it with different bytes.
         """
-        return other is not None and other.generation == 0 and other.size < self.size
+        return (
+            other is not None
+            and ".batch-" not in self.name
+            and self.generation == other.generation == 0
+            and other.size < self.size
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The inverse of `from_json`."""

@@ -8,6 +8,7 @@ from shared.audit.chain import ChainVerifier, last_hash
 from shared.audit.hosts.identity import host_id_of
 from shared.audit.hosts.manifests import (
     HOSTS_DOCUMENT,
+    DamagedDocument,
     DayManifest,
     FileCopy,
     day_document,
@@ -42,19 +43,28 @@ def verify_copies(objects: StateObjects, folder: Path) -> CopiesReport:
         objects: the state store.
         folder: the audit log of this host.
 
+    A damaged document of a host is a fault; the others are verified.
+
     Raises:
-        OSError: the store is unreachable, or a document is damaged.
+        OSError: the store is unreachable, or the list of hosts is damaged.
     """
     report = CopiesReport()
     own = host_id_of(folder)
     for host, name in sorted(_document(objects, HOSTS_DOCUMENT).items()):
         report.hosts += 1
-        check = _CopyCheck(objects, host, f"{name} ({host})", report)
-        for day in sorted(_document(objects, days_document(host))):
-            if host == own:
-                check.compare(day, folder)
-            else:
-                check.verify(day)
+        title = f"{name} ({host})"
+        check = _CopyCheck(objects, host, title, report)
+        try:
+            for day in sorted(_document(objects, days_document(host))):
+                try:
+                    if host == own:
+                        check.compare(day, folder)
+                    else:
+                        check.verify(day)
+                except DamagedDocument as error:
+                    report.faults.append(f"{title}: {day}: {error}")
+        except DamagedDocument as error:
+            report.faults.append(f"{title}: {error}")
     return report
 
 

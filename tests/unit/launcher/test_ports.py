@@ -9,6 +9,7 @@ import pytest
 
 from launcher.observe import command
 from launcher.ports import (
+    check_distinct,
     check_free,
     check_ports,
     collisions,
@@ -161,3 +162,18 @@ def test_the_last_port_leaves_none_for_the_second_exporter() -> None:
         CannotStartError, match="REDIS_EXPORTER_PORT=65535: expected a number from 1 to 65534"
     ):
         check_free(observing_ports(Settings(redis_exporter_port=65_535))[-1])
+
+
+def test_one_number_at_two_addresses_is_no_collision() -> None:
+    settings = Settings(host="192.0.2.5", port=9090)
+    ports = [*service_ports(settings), *observing_ports(settings)]
+    assert collisions(ports) == []
+    everywhere = Settings(host="0.0.0.0", port=9090)
+    (found,) = collisions([*service_ports(everywhere), *observing_ports(everywhere)])
+    assert found.text == "several settings choose the port 9090: PORT, PROMETHEUS_PORT"
+
+
+def test_observe_leaves_collisions_of_the_service_to_the_service() -> None:
+    settings = Settings(port=8000, flower_port=8000)
+    ports = observing_ports(settings)
+    check_distinct([*service_ports(settings), *ports], started=ports)

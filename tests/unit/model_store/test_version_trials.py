@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -208,3 +209,25 @@ def test_a_host_without_the_libraries_and_without_workers_says_what_it_lacks(
     without_libraries(tmp_path, monkeypatch)
     with pytest.raises(ModelRefused, match=r"code 1: .*No module named 'a_library_of_the_model'"):
         run_self_test(tmp_path, NEW)
+
+
+class Answers:
+    """Stands for the broker: what workers say, poll by poll."""
+
+    def __init__(self, *answers: Mapping[str, str | None]) -> None:
+        self._answers = list(answers)
+
+    def trials(self, _: str) -> Mapping[str, str | None]:
+        """The next answers; the last ones again and again."""
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+    def ask_for_trial(self, _: str) -> None:
+        """Nothing has to be asked."""
+
+
+def test_what_a_worker_said_counts_after_it_has_ended() -> None:
+    refusal = Answers({"a": "damaged", "b": None}, {"b": None}, {"a": None, "b": None})
+    with pytest.raises(ModelRefused, match="damaged"):
+        tried_by_workers(cast("ServingVersions", refusal), NEW, 0.5)
+    loaded = Answers({"a": LOADED, "b": TRYING}, {"b": TRYING})
+    assert tried_by_workers(cast("ServingVersions", loaded), NEW, 0.5, 0.5)

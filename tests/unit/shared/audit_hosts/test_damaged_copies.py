@@ -3,8 +3,11 @@
 import pytest
 
 from shared.audit.chain import day_of
+from shared.audit.columns.hosts import HostColumns
+from shared.audit.columns.selection import Selection
 from shared.audit.hosts.identity import HOSTS_FOLDER
 from shared.audit.hosts.manifests import day_document, days_document
+from shared.audit.hosts.verification import verify_copies
 from shared.domain.ids import new_id
 from tests.audit_hosts import Host
 from tests.unit.shared.audit_hosts.test_two_hosts import exchange, report_on
@@ -54,3 +57,25 @@ def test_damaged_copies_of_sale_reports_are_replaced_at_the_next_start(hosts, da
     exchange(*hosts)
     assert path.read_bytes() == intact
     assert second.sales.figures()[0].outcomes == 3
+
+
+@pytest.mark.parametrize("document", [day_document, lambda host, _: days_document(host)])
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_queries_and_verification_go_on_past_a_damaged_document(
+    hosts, car, tmp_path, document, damaged
+):
+    in_order = sorted(hosts, key=lambda host: host.exchange.host)
+    for host in in_order:
+        host.answer(car)
+        exchange(host)
+    objects, bad = in_order[0].objects, in_order[damaged]
+    name = document(bad.exchange.host, day_of(bad.clock()))
+    content = objects.read(name).content
+    objects.write(name, content[: len(content) // 2])
+    report = verify_copies(objects, tmp_path)
+    assert (report.hosts, report.records) == (2, 1)
+    assert [bad.exchange.host in fault for fault in report.faults] == [True]
+    columns = HostColumns(objects, tmp_path, ())
+    found = list(columns.read(Selection(), ["id"]))
+    assert sum(table.num_rows for table in found) == 1
+    assert [bad.exchange.host in fault for fault in columns.faults] == [True]

@@ -125,3 +125,26 @@ def test_records_after_the_backup_are_found_once(hosts, car, tmp_path, query):  
     found = rows(query())
     assert sorted(row["price_mad"] for row in found) == [100.0, 600.0]
     assert len({row["file"] for row in found}) == 2
+
+
+def test_a_deletion_on_the_old_host_after_the_restore_is_no_damage(
+    hosts,
+    car,
+    tmp_path,
+    query,  # noqa: F811
+):
+    first, old = hosts
+    old.answer(car, price=100.0, caller="gone")
+    old.answer(car, price=200.0)
+    old.copy()
+    backup = back_up(old, tmp_path)
+    for price in (300.0, 400.0, 500.0):
+        old.answer(car, price=price)
+    old.log.close()
+    assert erase_caller(old.folder, "gone", "9999-01-01", old.checkpoints) == 1
+    old.copy()
+    first.settings.home.rename(tmp_path / "aside")
+    new = restored(backup, first.settings.home, old)
+    exchange(new)
+    found = rows(query())
+    assert {row["price_mad"] for row in found} == {100.0, 200.0}
