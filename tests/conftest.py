@@ -145,9 +145,9 @@ SERVER_REPLY_TIMEOUT_S = 30.0
 """On a machine that is busy with other tests, a reply can take longer than the service waits."""
 
 
-@pytest.fixture(scope="session")
-def session_servers() -> Iterator[Servers]:
-    """A broker and a cache shared by all tests that need only servers."""
+@contextlib.contextmanager
+def running_servers() -> Iterator[Servers]:
+    """Run an embedded broker and cache."""
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(short_folder())
         settings = with_server_urls(Settings(home=home))
@@ -160,6 +160,13 @@ def session_servers() -> Iterator[Servers]:
         servers = Servers(settings, broker, cache)
         wait_until(lambda: answers(servers.broker), what="the broker")
         wait_until(lambda: answers(servers.cache), what="the cache")
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def session_servers() -> Iterator[Servers]:
+    """A broker and a cache shared by all tests that need only servers."""
+    with running_servers() as servers:
         yield servers
 
 
