@@ -184,7 +184,9 @@ def job_of(service: Service, number: int) -> str:
 
 @pytest.fixture
 def cluster(folder: Path) -> Iterator[RedisServer]:
-    with running_server(folder, "--cluster-enabled", "yes") as server:
+    # By default the port of the cluster bus is 10,000 higher, which may be no number of a port.
+    bus = str(reserve_port())
+    with running_server(folder, "--cluster-enabled", "yes", "--cluster-port", bus) as server:
         yield server
 
 
