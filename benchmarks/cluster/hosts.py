@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from benchmarks.cluster.network import Place
 from benchmarks.faults.load import Connection
@@ -131,8 +132,14 @@ class Host:
         with self._lock:
             for kind in kinds or tuple(self.processes):
                 process = self.processes.pop(kind)
+                running: list[psutil.Process] = []  # they have process groups of their own
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    running = psutil.Process(process.pid).children(recursive=True)
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+                for each in running:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        each.kill()
                 process.wait()
 
     def restart(self, kind: str) -> None:
