@@ -1,12 +1,13 @@
 """What the commands of each page need before they can be run: files, ids and a home."""
 
+import datetime as dt
 from dataclasses import dataclass, field
 
 STOCK = r"""printf 'Marque;Modèle;Année\nDacia;Logan;2018\nKia;Rio;1016\n' > stock.csv
 gzip --keep stock.csv"""
 CAR = """echo '{"company": "Dacia", "model": "Logan", "year": 2018}' > car.json"""
 KEY = """ID=$(carprice key list --json | jq_ '[0]["id"]'); KEY_ID=$ID"""
-TODAY = "$(date -u +%F)"
+TODAY = f"{dt.datetime.now(dt.UTC):%Y-%m-%d}"
 HEALTHY = "until carprice status >status.txt; do sleep 1; done"
 """A reply that a busy machine delays counts as a fault of the service."""
 PREDICT = "carprice predict --company Dacia --model Logan --year 2018 > priced.txt"
