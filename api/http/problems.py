@@ -5,6 +5,7 @@ answer by them.
 """
 
 import math
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -210,11 +211,14 @@ def _status_of_kind(kind: type[DomainError]) -> int:
 
 def statuses() -> dict[str, int]:
     """The HTTP status of every code of a problem."""
-    kinds = [DomainError]
-    for kind in kinds:
-        kinds += kind.__subclasses__()
     codes = {code: status for status, code in HTTP_CODES.items()}
-    return codes | {kind.code: _status_of_kind(kind) for kind in kinds[1:]}
+    return codes | {kind.code: _status_of_kind(kind) for kind in _kinds_of(DomainError)}
+
+
+def _kinds_of(base: type[DomainError]) -> Iterator[type[DomainError]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _kinds_of(kind)
 
 
 def is_retryable(error: DomainError) -> bool:

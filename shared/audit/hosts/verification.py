@@ -52,19 +52,15 @@ def verify_copies(objects: StateObjects, folder: Path) -> CopiesReport:
     own = host_id_of(folder)
     for host, name in sorted(_document(objects, HOSTS_DOCUMENT).items()):
         report.hosts += 1
-        title = f"{name} ({host})"
-        check = _CopyCheck(objects, host, title, report)
-        try:
-            for day in sorted(_document(objects, days_document(host))):
-                try:
-                    if host == own:
-                        check.compare(day, folder)
-                    else:
-                        check.verify(day)
-                except DamagedDocument as error:
-                    report.faults.append(f"{title}: {day}: {error}")
-        except DamagedDocument as error:
-            report.faults.append(f"{title}: {error}")
+        check = _CopyCheck(objects, host, f"{name} ({host})", report)
+        for day in check.days():
+            try:
+                if host == own:
+                    check.compare(day, folder)
+                else:
+                    check.verify(day)
+            except DamagedDocument as error:
+                check.note(f"{day}: {error}")
     return report
 
 
@@ -76,6 +72,18 @@ class _CopyCheck:
         self._host = host
         self._title = title
         self._report = report
+
+    def note(self, fault: str) -> None:
+        """Add a fault of this host to the report."""
+        self._report.faults.append(f"{self._title}: {fault}")
+
+    def days(self) -> list[str]:
+        """The days of which it has copies; none if their list is damaged, which is a fault."""
+        try:
+            return sorted(_document(self._objects, days_document(self._host)))
+        except DamagedDocument as error:
+            self.note(str(error))
+            return []
 
     def verify(self, day: str) -> None:
         """Verify the files of a day."""
