@@ -191,8 +191,9 @@ class OwnerRegistry:
         self._beat = client.register_script(_BEAT)
         self._remove = client.register_script(_REMOVE)
         self._remove_dead = client.register_script(_REMOVE_DEAD)
-        self._restores_from = time.monotonic() + 2 * DISCONNECTED_AFTER_S
-        """Others are not judged before: after an outage of the broker no heartbeat is recent."""
+        self._restores_from = 0.0
+        """Others are not judged before: after an outage of the broker no heartbeat is recent, and
+        a new primary may lack those that its predecessor still took."""
 
     def beat(self, finished: int = 0, *, restores: bool = True) -> tuple[bool, dict[str, int]]:
         """Write a heartbeat, and restore the messages of dead owners.
@@ -208,10 +209,10 @@ class OwnerRegistry:
         Raises:
             BrokerUnavailable: the broker does not answer; the heartbeat is missing.
         """
-        may_judge = restores and time.monotonic() >= self._restores_from
         try:
             with broker_errors():
                 self._keep_subscribed()
+                may_judge = restores and time.monotonic() >= self._restores_from
                 known, *found = self._beat(
                     args=[self.owner.name, finished, int(may_judge), self.owner.ended_work]
                 )
@@ -257,6 +258,7 @@ class OwnerRegistry:
                 return
             self._unsubscribe()
         self._changes = self._primary.changes
+        self._restores_from = max(self._restores_from, time.monotonic() + 2 * DISCONNECTED_AFTER_S)
         connection = self._client.connection_pool.make_connection()
         connection.connect()
         connection.send_command("SUBSCRIBE", keys.owner_channel(self.owner.name))

@@ -3,7 +3,8 @@
 A primary that is demoted keeps its connections and answers writes with READONLY. A connection that
 gets such an answer is closed, with all idle connections of the process to that server, so that the
 next use connects again: to the address that the sentinels name, or through the proxy or name of the
-URL.
+URL. For a moment these may still lead to the former primary: a new connection to a server that says
+in its handshake that it is a replica is refused, because its first write would be lost.
 """
 
 import weakref
@@ -79,13 +80,22 @@ def is_refusal(error: redis.ResponseError, words: tuple[str, ...] = REFUSALS) ->
 
 
 class _LeavesDemoted:
-    """Mixin of connections: closes itself after an answer of `REFUSALS`."""
+    """Mixin of connections: is made to a primary only, and closed after an answer of `REFUSALS`."""
 
     _primary: Primary
 
     def __init__(self, *, primary: Primary, **options: Any) -> None:
         self._primary = primary
         super().__init__(**options)
+
+    def on_connect_check_health(self, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
+        """As redis-py's; raises `NotPrimary` if the server says that it is a replica."""
+        super().on_connect_check_health(check_health)  # type: ignore[misc]
+        said = getattr(self, "handshake_metadata", None) or {}  # None in version 2 of the protocol
+        role = said.get(b"role") or said.get("role")
+        if role in {b"replica", "replica"}:
+            self._primary.lost()
+            raise NotPrimary("the server is a replica")
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         """As redis-py's; raises `NotPrimary` if the server refuses a write."""
@@ -117,6 +127,12 @@ class _SentinelConnection(SentinelManagedConnection):
         """Connect to the server that the sentinels name."""
         self._primary.found(address)
         super().connect_to(address)  # type: ignore[no-untyped-call]
+
+    def send_packed_command(self, *args: Any, **options: Any) -> None:
+        """Connect first if it is closed: redis-py would connect to the former address again."""
+        if self._sock is None:
+            self.connect()  # type: ignore[no-untyped-call]
+        super().send_packed_command(*args, **options)  # type: ignore[no-untyped-call]
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         return super(SentinelManagedConnection, self).read_response(*args, **options)

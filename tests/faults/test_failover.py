@@ -11,6 +11,8 @@ import httpx
 import psutil
 import pytest
 
+from shared.redis.connections import ConnectionCache, connect
+from shared.redis.pipelines import run_scripts
 from tests.conftest import REFERENCE_CAR, Service, running_service, short_folder, wait_until
 from tests.faults.failover_load import posting, unfinished
 from tests.redis_cluster import (
@@ -75,12 +77,26 @@ def test_no_accepted_job_is_lost_in_a_failover(
     with service.client() as client:
         wait_until(lambda: not unfinished(client, seen.accepted), 120.0, "every job has ended")
         answer = client.post("/predict", json=REFERENCE_CAR | {"km_driven": 123_321})
-        assert answer.status_code == 200
+        assert answer.status_code == 200, answer.text
     assert deployment.processes() == before
     wait_until(brokers.replicas_in_step, DEADLINE_S, "replicas in step")
     record_property("accepted", len(seen.accepted))
     record_property("refused", len(seen.refused_at))
     record_property("refusing_s", round(seen.refusing_s, 1))
+
+
+def test_a_connection_that_was_kept_leads_to_the_new_primary(deployment: Deployment) -> None:
+    """Without one failed command: `/predict` is not used for minutes, and is answered then."""
+    brokers = deployment.brokers
+    wait_until(brokers.replicas_in_step, DEADLINE_S, "replicas in step")
+    write = ("SET", "carprice:test:kept", 1)
+    with connect(brokers.url) as client:
+        connections = ConnectionCache(client)
+        assert run_scripts(connections, write) == [b"OK"]
+        ask_for_failover(brokers)
+        wait_until(brokers.replicas_in_step, DEADLINE_S, "replicas in step")
+        assert run_scripts(connections, write) == [b"OK"]
+        assert brokers.primary().client.delete("carprice:test:kept") == 1
 
 
 def test_beat_and_flower_follow_a_failover(deployment: Deployment) -> None:

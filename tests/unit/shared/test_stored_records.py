@@ -13,6 +13,7 @@ import pytest
 from api.jobs.listing import ListFilter
 from shared.blobs.parts import PartHead
 from shared.domain.batch import BatchOptions
+from shared.domain.clock import month_number
 from shared.domain.errors import (
     IdempotencyConflict,
     JobNotFound,
@@ -38,6 +39,8 @@ from worker.valuations.sweep import JobSweeper
 REPLY_TO = "reply-of-the-test"
 WITHOUT_MONTHS = "405ed78"
 """A release whose cached estimates name no month."""
+WRITTEN_IN = month_number("2026-11")
+"""The month in which the estimates of the other release were cached."""
 
 
 @pytest.fixture(params=RELEASES)
@@ -79,9 +82,10 @@ def test_replies_of_the_last_release_are_read(stored):
     assert [result for _, result in answered] == [estimate(full=True), estimate(full=False)]
 
 
-def test_cached_estimates_are_hits_if_they_hold_for_a_month(stored):
+def test_cached_estimates_are_hits_in_the_month_that_they_hold_for(stored, monkeypatch):
     """Those of the first release hold for no month, and are misses."""
     stored.now -= 10**8
+    monkeypatch.setattr("shared.redis.cache.current_month", lambda: WRITTEN_IN)
     car = load_car_request(CARS[0]).car
     for extras in ((), EXTRAS):
         found = stored.cache.get("v1", car, extras)

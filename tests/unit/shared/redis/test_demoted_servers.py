@@ -61,6 +61,16 @@ def test_a_script_that_writes_to_a_replica_ends_its_connection(
     assert run_scripts(connections, call, ("PING",)) == [b"OK", b"PONG"]
 
 
+def test_no_connection_is_made_to_a_replica(server: RedisServer, client: RedisClient) -> None:
+    server.client.replicaof("127.0.0.1", 1)
+    with pytest.raises(NotPrimary):
+        client.connection_pool.make_connection().connect()
+    with pytest.raises(BrokerUnavailable), broker_errors():
+        client.ping()
+    server.client.replicaof("NO", "ONE")
+    assert client.ping()
+
+
 def test_a_primary_without_replicas_is_an_outage(server: RedisServer, client: RedisClient) -> None:
     server.client.config_set("min-replicas-to-write", 1)
     with pytest.raises(BrokerUnavailable), broker_errors():

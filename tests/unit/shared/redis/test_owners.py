@@ -183,6 +183,21 @@ def test_after_an_outage_of_the_broker_nobody_is_judged_for_a_while(broker: Redi
     assert me.beat()[1] == {other.owner.name: 0}
 
 
+def test_after_a_change_of_the_primary_nobody_is_judged_for_a_while(
+    broker: RedisClient, me: OwnerRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new primary may lack the heartbeats that the former one still took."""
+    other = other_owner(broker)
+    take(broker, other, 1)
+    silence(broker, other, SILENT_AFTER_S + 1)
+    monkeypatch.setattr(owners, "DISCONNECTED_AFTER_S", 60.0)
+    broker.client_kill_filter(_type="pubsub")
+    assert me.beat() == (True, {})
+    monkeypatch.undo()
+    me._restores_from = 0.0
+    assert me.beat() == (True, {other.owner.name: 1})
+
+
 def test_an_owner_that_leaves_holds_nothing(broker: RedisClient, me: OwnerRegistry) -> None:
     leaving = other_owner(broker)
     take(broker, leaving, 1)
