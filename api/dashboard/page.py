@@ -54,7 +54,7 @@ def dashboard(
         done=DONE.get(request.args.get("done", "")),
         entries=work.entries,
         looked_at=MAX_READ if work.is_cut else 0,
-        lacks_newer=work.lacks_newer,
+        unreadable=work.unreadable,
         work_trouble=work_trouble,
         states=STATES,
         kinds=KINDS,

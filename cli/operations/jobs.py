@@ -76,9 +76,9 @@ def jobs(
     if found.is_cut:
         text = _("only the newest {number} were looked at: give --kind or --caller to look further")
         click.echo(f"carprice: {text.format(number=MAX_READ)}", err=True)
-    if found.lacks_newer:
-        text = _("some work is not listed: only a newer release can read its records")
-        click.echo(f"carprice: {text}", err=True)
+    if found.unreadable:
+        text = _("not listed, because a newer release wrote the record or it is damaged: {ids}")
+        click.echo(f"carprice: {text.format(ids=', '.join(found.unreadable))}", err=True)
     if as_json:
         echo_json(rows)
         return

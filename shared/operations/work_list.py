@@ -26,6 +26,9 @@ BLOCK = 100
 MAX_READ = 1000
 """Most entries that one list looks at."""
 
+MAX_NAMED = 20
+"""Most unreadable entries that a list names."""
+
 WITHOUT_KEYS = (CallerId("local"), CallerId("visitor"))
 """The callers that send no key: on loopback without keys, and the visitors of a demonstration."""
 
@@ -69,12 +72,13 @@ class FoundWork(NamedTuple):
     Attributes:
         entries: the newest first.
         is_cut: whether older ones may match as well, which were not looked at.
-        lacks_newer: whether there are some that only a newer release can read.
+        unreadable: ids of those left out because a newer release wrote their record, or because it
+            is damaged; at most `MAX_NAMED`.
     """
 
     entries: Sequence[WorkEntry]
     is_cut: bool
-    lacks_newer: bool = False
+    unreadable: Sequence[str] = ()
 
 
 class WorkList:
@@ -101,7 +105,7 @@ class WorkList:
         self._files = files
         self._ledger = ledger
         self._callers = callers
-        self._lacks_newer = False
+        self._unreadable: list[str] = []
 
     @classmethod
     def of(cls, settings: Settings, client: RedisClient, clock: Clock) -> "WorkList":
@@ -134,9 +138,9 @@ class WorkList:
             if wanted.matches(entry):
                 entries.append(entry)
             if len(entries) == limit:
-                return FoundWork(entries, is_cut=False, lacks_newer=self._lacks_newer)
+                return FoundWork(entries, is_cut=False, unreadable=self._unreadable[:MAX_NAMED])
         is_cut = next(found, None) is not None
-        return FoundWork(entries, is_cut=is_cut, lacks_newer=self._lacks_newer)
+        return FoundWork(entries, is_cut=is_cut, unreadable=self._unreadable[:MAX_NAMED])
 
     def _jobs(self, caller: CallerId, after: str) -> Iterator[WorkEntry]:
         before = "~"  # sorts after every id
@@ -166,7 +170,7 @@ class WorkList:
             try:
                 summary = read_summary(job_id, fields)
             except UnreadableRecord:
-                self._lacks_newer = True
+                self._unreadable.append(job_id)
                 continue
             if summary is not None:
                 found[job_id] = summary
@@ -188,7 +192,7 @@ class WorkList:
                 return None
             final = self._files.final(batch_id)
         except UnreadableRecord:
-            self._lacks_newer = True
+            self._unreadable.append(batch_id)
             return None
         progress = final or self._ledger.progress(batch_id) or BatchProgress()
         return WorkEntry(

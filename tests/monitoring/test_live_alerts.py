@@ -75,6 +75,7 @@ EVENTS = {
     "audit_checkpoint_failures_total": 1,
     'dead_letters_total{kind="job"}': 1,
     'webhooks_total{result="given-up"}': 1,
+    'webhooks_total{result="dropped"}': 1,
     "owners_lost_total": 4,
     'batch_chunks_total{outcome="dead"}': 1,
     "model_automatic_rollbacks_total": 1,
@@ -211,8 +212,8 @@ def test_events_before_the_first_scrape_raise_their_alerts(
     with scraping_prometheus(tmp_path, exporter) as prometheus:
         expected = {
             *("ModelReloadFailed", "AuditWriteFailures", "AuditCheckpointFailures", "DeadLetters"),
-            *("WebhooksGivenUp", "WorkersLost", "DeadChunks", "ModelRolledBack"),
-            *("ModelWorseOnSales", "RetrainingFails", "ModelWatchFails"),
+            *("WebhooksGivenUp", "WebhooksDropped", "WorkersLost", "DeadChunks"),
+            *("ModelRolledBack", "ModelWorseOnSales", "RetrainingFails", "ModelWatchFails"),
         }
         wait_until(
             lambda: firing(prometheus) - {"APIDown"} == expected, 60.0, "the alerts of the events"
