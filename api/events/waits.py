@@ -263,7 +263,7 @@ def _key_error(client: Client) -> DomainError | None:
 async def _watch_client(wait: Wait) -> None:
     """End a wait when its client leaves."""
     assert wait.client.receive is not None  # noqa: S101 - only such waits are watched
-    await _departure(wait.client.receive)
+    await departure(wait.client.receive)
     wait.end(ClientLeftError())
 
 
@@ -283,7 +283,7 @@ async def while_present(work: Callable[[], Coroutine[Any, Any, T]], receive: Rec
     try:
         await asyncio.wait([task], timeout=SWEEP_S)
         if not task.done():
-            leaving = asyncio.ensure_future(_departure(receive))
+            leaving = asyncio.ensure_future(departure(receive))
             await asyncio.wait([task, leaving], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
@@ -294,7 +294,7 @@ async def while_present(work: Callable[[], Coroutine[Any, Any, T]], receive: Rec
             leaving.cancel()
 
 
-async def _departure(receive: Receive) -> None:
+async def departure(receive: Receive) -> None:
     """Return when the client leaves; drop what it still sends."""
     while (await receive())["type"] != "http.disconnect":
         pass

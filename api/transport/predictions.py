@@ -7,7 +7,8 @@ from functools import lru_cache
 import orjson
 
 from api.container import ApiServices
-from api.http.problems import error_response
+from api.events.waits import ClientLeftError
+from api.http.problems import error_response, problem_response
 from api.http.requests import parse_json, resolve_wait_s
 from api.http.responses import ACCEPT_LANGUAGE, JSON, HttpResponse
 from api.jobs.schemas import accepted_response
@@ -82,6 +83,10 @@ class PredictionRoute:
                 await self._responder.send(await self._accepted(result, request), request, send)
                 return
             answer = self._serialize(result, request.language)
+        except ClientLeftError:  # counts as one whose body had broken off; nobody reads it
+            nobody = problem_response(400, "bad-request", {}, request.language, PATH)
+            await self._responder.send(nobody, request, send)
+            return
         except Exception as error:  # noqa: BLE001 - the client gets a problem document
             await self._requests.refund(request)
             await self._responder.send(error_response(error, request.language, PATH), request, send)
@@ -103,7 +108,9 @@ class PredictionRoute:
         wait_s = resolve_wait_s(request.header(b"prefer"), self._services.settings)
         self._active_peers.add(request.peer)
         try:
-            return await self._services.valuations.value(car_request, request.caller_id, wait_s)
+            return await self._services.valuations.value(
+                car_request, request.caller_id, wait_s, receive=request.receive
+            )
         finally:
             self._active_peers.discard(request.peer)
 

@@ -11,15 +11,15 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from api.events.waits import Receive, while_present
 from api.loops.event_loops import EventLoops, LoopStoppedError, PerLoop
-from api.loops.ticks import TickBatcher
 from api.valuations.lookups import CacheLookup, LookupDispatcher
-from api.valuations.micro_batches import EstimateFuture, MicroBatchDispatcher
+from api.valuations.loop_state import LoopState
+from api.valuations.micro_batches import MicroBatchDispatcher
 from api.valuations.queue_guard import QueueGuard
 from api.valuations.unanswered import UnansweredRequests, worker_valuation
 from model_store.registry.registry import ActiveVersionCache
@@ -37,64 +37,10 @@ from shared.tracing.current import current_members, current_traceparent
 SHORT_WAIT_S = 1.0
 """Every request may hold a thread this long; the semaphore `long_waits` limits longer holds."""
 
-MIN_WAIT_S = 0.5
-"""Time that the cache server gets to answer, even for callers who wait for no worker."""
-
 SYNC_THREADS = 2
 """Threads that flush audit records before their answers, with `AUDIT_FSYNC=always`."""
 
 log = get_logger("misses")
-
-
-class _LoopState:
-    """What the requests of one event loop share.
-
-    Args:
-        loop: the loop.
-        record: records the answers from the cache; called once per tick.
-        submit: takes the requests that this process has no estimate for; called once per tick.
-    """
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        record: Callable[[list[AuditRecord]], asyncio.Future[None] | None],
-        submit: Callable[[list[CacheLookup]], None],
-    ) -> None:
-        self.loop = loop
-        self.records: TickBatcher[AuditRecord] = TickBatcher(record)
-        self.prices: TickBatcher[float] = TickBatcher(observe_valuations)
-        self.lookups: TickBatcher[CacheLookup] = TickBatcher(submit)
-        self._waiting: dict[str, asyncio.Future[None]] = {}
-
-    async def ask(self, lookup: CacheLookup, wait_s: float) -> None:
-        """Ask cache server and workers; returns with an answer or when the wait is over."""
-        answered = self._waiting[lookup.id] = self.loop.create_future()
-        self.lookups.add(lookup)
-        timers = [self.loop.call_later(max(wait_s, MIN_WAIT_S), self._wake, [lookup.id])]
-        if 0 < wait_s < MIN_WAIT_S:
-            timers.append(self.loop.call_later(wait_s, self._wake_if_sent, lookup))
-        try:
-            await answered
-        finally:  # a server may cancel the task of a client that has left
-            for timer in timers:
-                timer.cancel()
-            self._waiting.pop(lookup.id, None)
-
-    def on_done(self, futures: Sequence[EstimateFuture]) -> None:
-        """Wake the requests of these futures by one call; for other threads."""
-        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits
-            self.loop.call_soon_threadsafe(self._wake, [each.id for each in futures])
-
-    def _wake_if_sent(self, lookup: CacheLookup) -> None:
-        if lookup.is_sent:
-            self._wake([lookup.id])
-
-    def _wake(self, ids: Sequence[str]) -> None:
-        for each in ids:
-            answered = self._waiting.pop(each, None)
-            if answered is not None and not answered.done():
-                answered.set_result(None)
 
 
 class Valuations:
@@ -147,10 +93,16 @@ class Valuations:
         self._lookups = LookupDispatcher(self._cache, self._queue_guard, self._dispatcher)
         # Two: while one flush runs, the next tick's waits for it and then covers all later ones.
         self._sync_threads = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="audit-sync")
-        self._states = PerLoop(lambda loop: _LoopState(loop, self._record, self._lookups.submit))
+        self._states = PerLoop(lambda loop: LoopState(loop, self._record, self._lookups.submit))
 
     async def value(
-        self, request: CarRequest, caller: CallerId, wait_s: float, *, holds_thread: bool = False
+        self,
+        request: CarRequest,
+        caller: CallerId,
+        wait_s: float,
+        *,
+        receive: Receive | None = None,
+        holds_thread: bool = False,
     ) -> Valuation | Job:
         """Return the valuation, or after `wait_s` the job under whose id it will be found.
 
@@ -158,16 +110,19 @@ class Valuations:
             request: the car and what is asked about it.
             caller: who asks.
             wait_s: how long the caller waits for a worker, seconds.
+            receive: `receive` of the request, whose body was read; None: nobody looks whether the
+                client leaves.
             holds_thread: whether a thread waits for the result: long waits are then limited.
 
         Raises:
+            ClientLeftError: the client has left; the request becomes no job.
             ModelNotLoaded: no version is active.
             BrokerUnavailable, QueueFull: a miss cannot be queued, or the job cannot be kept.
             AuditUnavailable: the answer cannot be recorded, so it is not given.
             ValuationFailed: the worker reported a failure.
         """
         try:
-            return await self._value(request, caller, wait_s, holds_thread=holds_thread)
+            return await self._value(request, caller, wait_s, receive, holds_thread=holds_thread)
         except DomainError:
             PREDICTIONS.labels(status="error").inc()
             raise
@@ -189,7 +144,13 @@ class Valuations:
             raise
 
     async def _value(
-        self, request: CarRequest, caller: CallerId, wait_s: float, *, holds_thread: bool
+        self,
+        request: CarRequest,
+        caller: CallerId,
+        wait_s: float,
+        receive: Receive | None,
+        *,
+        holds_thread: bool,
     ) -> Valuation | Job:
         started = time.perf_counter()
         version = self._active_model.version_id()
@@ -201,7 +162,7 @@ class Valuations:
         if hit is None:
             with self._limited_wait(wait_s, holds_thread=holds_thread) as allowed_s:
                 lookup = self._new_lookup(valuation_id, request, caller, version, allowed_s, state)
-                await state.ask(lookup, allowed_s)
+                await state.ask(lookup, allowed_s, receive)
                 if lookup.hit is None:
                     return await self._from_worker(lookup, state)
             hit = lookup.hit
@@ -222,7 +183,7 @@ class Valuations:
         caller: CallerId,
         version: ModelVersionId,
         wait_s: float,
-        state: _LoopState,
+        state: LoopState,
     ) -> CacheLookup:
         deadline = self._clock() + wait_s
         trace = current_traceparent()
@@ -239,7 +200,7 @@ class Valuations:
             trace=trace,
         )
 
-    async def _from_worker(self, lookup: CacheLookup, state: _LoopState) -> Valuation | Job:
+    async def _from_worker(self, lookup: CacheLookup, state: LoopState) -> Valuation | Job:
         """Return the worker's answer if there is one, else the job that the request becomes."""
         estimate = lookup.future.estimate()
         if estimate is None:

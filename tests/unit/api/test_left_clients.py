@@ -1,4 +1,4 @@
-"""Clients that leave while a thread of Flask waits for them: the thread is free at once."""
+"""Clients that leave while something waits for them: nothing waits any longer."""
 
 import asyncio
 import dataclasses
@@ -71,13 +71,18 @@ def test_clients_that_leave_hold_no_threads(servers, tmp_path, switch):
 
 
 @pytest.mark.parametrize(
-    ("path", "form"), [("/predict?coverage=0.9", False), ("/predict", False), ("/", True)]
+    ("path", "switch", "form"),
+    [
+        ("/predict", "on", False),
+        ("/predict", "off", False),
+        ("/predict?coverage=0.9", "on", False),
+        ("/", "on", True),
+    ],
 )
-def test_a_car_whose_client_leaves_becomes_no_job(servers, tmp_path, path, form):
+def test_a_car_whose_client_leaves_becomes_no_job(servers, tmp_path, path, switch, form):
     """Nobody waits for its worker any more; the request counts as one that broke off."""
     (tmp_path / "versions").mkdir()
     (tmp_path / "versions" / "ACTIVE").write_text(f"{VERSION}\n")
-    switch = "off" if path == "/predict" else "on"
     settings = dataclasses.replace(
         servers.settings, home=tmp_path, models_path=tmp_path / "versions", fast_path=switch,
         predict_wait_s=20,

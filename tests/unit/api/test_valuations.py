@@ -11,8 +11,9 @@ import pytest
 from api.http.problems import error_response
 from api.loops import event_loops
 from api.loops.event_loops import BROKER_THREADS, EventLoops
+from api.valuations.loop_state import MIN_WAIT_S
 from api.valuations.micro_batches import EstimateFuture
-from api.valuations.service import MIN_WAIT_S, SHORT_WAIT_S, Valuations
+from api.valuations.service import SHORT_WAIT_S, Valuations
 from api.valuations.unanswered import UnansweredRequests
 from shared.domain.errors import (
     AuditUnavailable,
