@@ -30,6 +30,9 @@ T = TypeVar("T")
 CACHE_CONTROL = ("Cache-Control", "private, no-cache")
 KEPT_MAX_BYTES = 32 * 1024 * 1024
 """Bodies of ended jobs that are kept: those of some 60 lists of 1,000 cars."""
+KEPT_MIN_BYTES = 16 * 1024
+"""Shorter ones are not kept: they are made in less time than their job is read in, and take more
+memory than their text."""
 
 POLL_HEADERS = [("Content-Type", JSON), CACHE_CONTROL]
 
@@ -65,7 +68,7 @@ class _Kept(NamedTuple):
 class JobContents:
     """Makes the bodies of job responses.
 
-    Those of ended jobs are kept. Large jobs are read and dumped on a thread of their own, one at a
+    The long ones of ended jobs are kept. Large jobs are read and dumped on a thread of their own, one at a
     time (`api.jobs.reading.LARGE_CARS`); polls of one that come meanwhile share a read.
 
     Args:
@@ -129,14 +132,14 @@ class JobContents:
         return kept.body
 
     def _dump(self, job: Job, position: QueuePosition | None, form: Representation) -> JobBody:
-        is_kept = job.state.is_terminal
+        has_ended = job.state.is_terminal
         # Before the body: a model that becomes known meanwhile has it made again.
-        models = {each: self._identity(each) for each in _versions(job)} if is_kept else {}
+        models = {each: self._identity(each) for each in _versions(job)} if has_ended else {}
         content = self._json(job, position, form)
         body = JobBody(
             job.state, job.done, job.attempts, job.cancel_requested, content, _etag(content)
         )
-        if is_kept:
+        if has_ended and len(content) >= KEPT_MIN_BYTES:
             key = _key(job.id, job.state, job.finished_at, form)
             self._kept.put(key, _Kept(body, models), len(content))
         return body
