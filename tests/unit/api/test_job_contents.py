@@ -98,6 +98,13 @@ def test_later_polls_of_an_ended_list_read_nothing():
     assert store.reads == 3
 
 
+def test_the_bodies_of_small_jobs_are_not_kept():
+    """Thousands of them would fill the memory of the process."""
+    store = Store(ended_list(2))
+    assert store.ask() == store.ask()
+    assert store.reads == 2
+
+
 def test_a_list_that_ended_again_is_read_again():
     """A failed job that is replayed ends at another time, perhaps in the same state."""
     store = Store(ended_list(state=JobState.FAILED, error="valuation-failed"))
@@ -122,7 +129,7 @@ def test_a_model_that_becomes_known_changes_the_body_and_its_etag():
 
 
 def test_a_model_that_becomes_known_while_the_body_is_made_changes_the_next():
-    store = Store(ended_list(1))
+    store = Store(ended_list())
     known = store.models["v1"]
     unknown = known | {"data_as_of": None}
 
@@ -133,9 +140,8 @@ def test_a_model_that_becomes_known_while_the_body_is_made_changes_the_next():
 
     asked: list[int] = []
     contents = JobContents(store, identity)
-    view = JobView.of(store.job)
-    assert contents.of_from_thread(view, ME, FORM).state is JobState.SUCCEEDED
-    assert b'"2026-06"' in contents.of_from_thread(view, ME, FORM).json
+    assert contents.of_from_thread(store.view, ME, FORM).state is JobState.SUCCEEDED
+    assert b'"2026-06"' in contents.of_from_thread(store.view, ME, FORM).json
 
 
 @pytest.mark.parametrize(
