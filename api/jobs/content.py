@@ -68,8 +68,8 @@ class _Kept(NamedTuple):
 class JobContents:
     """Makes the bodies of job responses.
 
-    The long ones of ended jobs are kept. Large jobs are read and dumped on a thread of their own, one at a
-    time (`api.jobs.reading.LARGE_CARS`); polls of one that come meanwhile share a read.
+    The long ones of ended jobs are kept. Large jobs are read and dumped on a thread of their own,
+    one at a time (`api.jobs.reading.LARGE_CARS`); polls of one that come meanwhile share a read.
 
     Args:
         jobs: reads large jobs.
