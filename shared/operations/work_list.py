@@ -191,10 +191,10 @@ class WorkList:
             if manifest is None or manifest.caller != caller:
                 return None
             final = self._files.final(batch_id)
+            progress = final or self._ledger.progress(batch_id) or BatchProgress()
         except UnreadableRecord:
             self._unreadable.append(batch_id)
             return None
-        progress = final or self._ledger.progress(batch_id) or BatchProgress()
         return WorkEntry(
             summary=JobSummary(
                 id=batch_id,

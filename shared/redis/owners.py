@@ -185,6 +185,7 @@ class OwnerRegistry:
     def __init__(self, client: RedisClient, owner: Owner) -> None:
         self.owner = owner
         self._client = client
+        self._connection: Any = None
         self._subscription: Any = None
         self._primary: Primary = client.connection_pool.connection_kwargs.get("primary", Primary())
         self._changes = 0
@@ -259,7 +260,10 @@ class OwnerRegistry:
             self._unsubscribe()
         self._changes = self._primary.changes
         self._restores_from = max(self._restores_from, time.monotonic() + 2 * DISCONNECTED_AFTER_S)
-        connection = self._client.connection_pool.make_connection()
+        if self._connection is None:  # each one that is made takes a place of the pool for good
+            self._connection = self._client.connection_pool.make_connection()
+        connection = self._connection
+        connection.disconnect()
         connection.connect()
         connection.send_command("SUBSCRIBE", keys.owner_channel(self.owner.name))
         connection.read_response(push_request=True)

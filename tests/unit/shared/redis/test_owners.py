@@ -198,6 +198,14 @@ def test_after_a_change_of_the_primary_nobody_is_judged_for_a_while(
     assert me.beat() == (True, {other.owner.name: 1})
 
 
+def test_a_long_outage_takes_no_places_of_the_pool() -> None:
+    client = connect("redis://127.0.0.1:1/0", max_connections=3)
+    registry = OwnerRegistry(client, Owner("interactive.1@here"))
+    for _ in range(5):
+        with pytest.raises(BrokerUnavailable, match="refused"):
+            registry.beat()
+
+
 def test_an_owner_that_leaves_holds_nothing(broker: RedisClient, me: OwnerRegistry) -> None:
     leaving = other_owner(broker)
     take(broker, leaving, 1)
