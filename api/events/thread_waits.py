@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from api.events.departures import ClientLeftError, Receive
 from api.events.streams import HEARTBEAT_S
-from api.events.waits import Client, ClientLeftError, Receive, Waits
+from api.events.waits import Client, Waits
 from api.loops.event_loops import EventLoops
 from shared.domain.errors import TooManyTransfers
 

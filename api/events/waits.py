@@ -7,10 +7,11 @@ leaves, by the revocation of its key, and by the end of the process.
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
-from typing import Any, Self, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Self, TypeVar
 
 from api.events.changes import Listener, StateChanges
+from api.events.departures import ClientLeftError, Departures, Receive
 from api.events.subscriptions import POLL_S
 from api.loops.event_loops import PerLoop
 from api.valuations.waiting import has_space
@@ -21,16 +22,10 @@ RECHECK_S = 15.0
 """A waiting request reads the state after this time anyway. While the subscription is interrupted,
 it does after `POLL_S`."""
 
-SWEEP_S, KEY_CHECK_S = 0.2, 1.0
-"""Intervals of the checks whether clients have left, and whether their keys are still valid. A
-shorter wait ends before anybody looks."""
+KEY_CHECK_S = 1.0
+"""Interval of the checks whether keys are still valid. A shorter wait ends before anybody looks."""
 
-Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 T = TypeVar("T")
-
-
-class ClientLeftError(Exception):
-    """The client has disconnected: nobody waits for the answer."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,7 +50,7 @@ class Wait:
         client: who waits.
     """
 
-    __slots__ = ("_listener", "_places", "client", "error", "is_draining", "watcher")
+    __slots__ = ("_listener", "_places", "client", "error", "is_draining")
 
     def __init__(self, listener: Listener, client: Client, places: "_LoopWaits") -> None:
         self._listener = listener
@@ -63,8 +58,6 @@ class Wait:
         self.client = client
         self.error: Exception | None = None
         """What ends the wait without an answer."""
-        self.watcher: asyncio.Task[None] | None = None
-        """Waits for the client to leave."""
 
     def __enter__(self) -> Self:
         return self
@@ -187,10 +180,9 @@ class _LoopWaits:
         self.loop = loop
         self._maximum = maximum
         self._waits: dict[Wait, None] = {}
-        self._unwatched: dict[Wait, None] = {}
         self._by_caller: Counter[str] = Counter()
-        self._is_sweep_scheduled = False
-        self._keys_checked_at = 0.0
+        self._departures = Departures(loop)
+        self._is_key_check_scheduled = False
 
     def take(self, wait: Wait) -> None:
         """Take a place, once."""
@@ -203,18 +195,16 @@ class _LoopWaits:
         self._waits[wait] = None
         self._by_caller[caller] += 1
         if wait.client.receive is not None:
-            self._unwatched[wait] = None
-        if not self._is_sweep_scheduled:
-            self._schedule_sweep()
+            self._departures.watch(wait, wait.client.receive, lambda: wait.end(ClientLeftError()))
+        if not self._is_key_check_scheduled:
+            self._schedule_key_check()
 
     def release(self, wait: Wait) -> None:
         """Return a place, if one was taken."""
         if wait not in self._waits:
             return
         del self._waits[wait]
-        self._unwatched.pop(wait, None)
-        if wait.watcher is not None:
-            wait.watcher.cancel()
+        self._departures.forget(wait)
         self._by_caller[wait.client.caller] -= 1
         if not self._by_caller[wait.client.caller]:
             del self._by_caller[wait.client.caller]
@@ -223,20 +213,9 @@ class _LoopWaits:
         for wait in list(self._waits):
             wait.wake()
 
-    def _schedule_sweep(self) -> None:
-        self._is_sweep_scheduled = True
-        self.loop.call_later(SWEEP_S, self._sweep)
-
-    def _sweep(self) -> None:
-        for wait in self._unwatched:
-            wait.watcher = self.loop.create_task(_watch_client(wait))
-        self._unwatched = {}
-        if self.loop.time() - self._keys_checked_at >= KEY_CHECK_S:
-            self._keys_checked_at = self.loop.time()
-            self._check_keys()
-        self._is_sweep_scheduled = False
-        if self._waits:
-            self._schedule_sweep()
+    def _schedule_key_check(self) -> None:
+        self._is_key_check_scheduled = True
+        self.loop.call_later(KEY_CHECK_S, self._check_keys)
 
     def _check_keys(self) -> None:
         """End the waits of clients whose keys are not valid any more."""
@@ -248,6 +227,9 @@ class _LoopWaits:
             error = errors[key]
             if error is not None:
                 wait.end(error)
+        self._is_key_check_scheduled = False
+        if self._waits:
+            self._schedule_key_check()
 
 
 def _key_error(client: Client) -> DomainError | None:
@@ -258,43 +240,3 @@ def _key_error(client: Client) -> DomainError | None:
     except DomainError as error:
         return error
     return None
-
-
-async def _watch_client(wait: Wait) -> None:
-    """End a wait when its client leaves."""
-    assert wait.client.receive is not None  # noqa: S101 - only such waits are watched
-    await departure(wait.client.receive)
-    wait.end(ClientLeftError())
-
-
-async def while_present(work: Callable[[], Coroutine[Any, Any, T]], receive: Receive | None) -> T:
-    """The result of what a client waits for; it is cancelled when the client leaves.
-
-    Args:
-        work: makes it.
-        receive: as in `Client`.
-
-    Raises:
-        ClientLeftError: the client has left.
-    """
-    if receive is None:
-        return await work()
-    task, leaving = asyncio.ensure_future(work()), None
-    try:
-        await asyncio.wait([task], timeout=SWEEP_S)
-        if not task.done():
-            leaving = asyncio.ensure_future(departure(receive))
-            await asyncio.wait([task, leaving], return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientLeftError
-    finally:
-        task.cancel()
-        if leaving is not None:
-            leaving.cancel()
-
-
-async def departure(receive: Receive) -> None:
-    """Return when the client leaves; drop what it still sends."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -12,8 +12,9 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from typing import NamedTuple
 
+from api.events.departures import ClientLeftError
 from api.events.thread_waits import ThreadWaits
-from api.events.waits import Client, ClientLeftError, Waits
+from api.events.waits import Client, Waits
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.reading import JobQuery, JobReader, JobView, Moved
 from api.loops.call_batches import CallBatcher

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from flask import Flask
 
 from api.container import ApiServices
-from api.events.waits import ClientLeftError
+from api.events.departures import ClientLeftError
 from api.http.problems import error_response
 from api.http.responses import HttpResponse
 from api.loops.ticks import TickBatcher
@@ -159,6 +159,8 @@ class FastPathMiddleware:
             await self._call_flask(scope, receive, send)
         except QueueFull:
             await self._refuse(scope, send)
+        except ClientLeftError:  # no worker has answered it
+            self._admission.leave(admitted, is_done=False)
         finally:
             self._admission.leave(admitted)
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 import orjson
 
 from api.container import ApiServices
-from api.events.waits import ClientLeftError
+from api.events.departures import ClientLeftError
 from api.http.problems import error_response, problem_response
 from api.http.requests import parse_json, resolve_wait_s
 from api.http.responses import ACCEPT_LANGUAGE, JSON, HttpResponse
@@ -75,7 +75,11 @@ class PredictionRoute:
         self._latencies: TickBatcher[float] = TickBatcher(_observe_answers)
 
     async def answer(self, request: LoopRequest, admitted: AdmittedRequest, send: Send) -> None:
-        """Answer a request; raises `QueueFull` as `BodyReader.read`."""
+        """Answer a request; raises `QueueFull` as `BodyReader.read`.
+
+        Raises:
+            ClientLeftError: the client has left meanwhile.
+        """
         try:
             body = await self._bodies.read(request.receive, request.length, admitted)
             result = await self._value(request, body)
@@ -84,9 +88,10 @@ class PredictionRoute:
                 return
             answer = self._serialize(result, request.language)
         except ClientLeftError:  # counts as one whose body had broken off; nobody reads it
+            await self._requests.refund(request)
             nobody = problem_response(400, "bad-request", {}, request.language, PATH)
             await self._responder.send(nobody, request, send)
-            return
+            raise
         except Exception as error:  # noqa: BLE001 - the client gets a problem document
             await self._requests.refund(request)
             await self._responder.send(error_response(error, request.language, PATH), request, send)

@@ -11,6 +11,7 @@ from flask import Flask
 from api.batches.schemas import BatchWaitQuery
 from api.batches.views import state_response
 from api.container import ApiServices
+from api.events.departures import ClientLeftError
 from api.events.snapshots import (
     EVENT_STREAM,
     STREAM_HEADERS,
@@ -21,7 +22,6 @@ from api.events.snapshots import (
     job_source,
 )
 from api.events.views import dump_batch_event
-from api.events.waits import ClientLeftError
 from api.http.requests import NoQuery, parse_query
 from api.http.responses import HttpResponse
 from api.middleware.authentication import Scope

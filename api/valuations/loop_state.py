@@ -4,10 +4,11 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 
-from api.events.waits import SWEEP_S, ClientLeftError, Receive, departure
+from api.events.departures import ClientLeftError, Departures, Receive
 from api.loops.ticks import TickBatcher
 from api.valuations.lookups import CacheLookup
 from api.valuations.micro_batches import EstimateFuture
+from shared.domain.errors import DomainError
 from shared.domain.valuation import AuditRecord
 from shared.metrics import observe_valuations
 
@@ -35,10 +36,7 @@ class LoopState:
         self.prices: TickBatcher[float] = TickBatcher(observe_valuations)
         self.lookups: TickBatcher[CacheLookup] = TickBatcher(submit)
         self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._unwatched: dict[str, Receive] = {}
-        """The requests that wait, and of whose client nobody looks yet whether it leaves."""
-        self._watchers: dict[str, asyncio.Task[None]] = {}
-        self._is_sweep_scheduled = False
+        self._departures = Departures(loop)
 
     async def ask(self, lookup: CacheLookup, wait_s: float, receive: Receive | None = None) -> None:
         """Ask cache server and workers; returns with an answer or when the wait is over.
@@ -52,17 +50,19 @@ class LoopState:
         if 0 < wait_s < MIN_WAIT_S:
             timers.append(self.loop.call_later(wait_s, self._wake_if_sent, lookup))
         if receive is not None:
-            self._unwatched[lookup.id] = receive
-            self._schedule_sweep()
+            self._departures.watch(lookup.id, receive, lambda: self._end_wait(lookup.id))
         try:
             await answered
-        finally:  # a server may cancel the task of a client that has left
+        except (ClientLeftError, asyncio.CancelledError):
+            # No worker shall value it, if it is not sent yet.
+            with contextlib.suppress(DomainError):
+                lookup.future.abandon()
+            raise
+        finally:
             for timer in timers:
                 timer.cancel()
             self._waiting.pop(lookup.id, None)
-            self._unwatched.pop(lookup.id, None)
-            if (watcher := self._watchers.pop(lookup.id, None)) is not None:
-                watcher.cancel()
+            self._departures.forget(lookup.id)
 
     def on_done(self, futures: Sequence[EstimateFuture]) -> None:
         """Wake the requests of these futures by one call; for other threads."""
@@ -79,21 +79,8 @@ class LoopState:
             if answered is not None and not answered.done():
                 answered.set_result(None)
 
-    def _schedule_sweep(self) -> None:
-        if not self._is_sweep_scheduled:
-            self._is_sweep_scheduled = True
-            self.loop.call_later(SWEEP_S, self._watch_clients)
-
-    def _watch_clients(self) -> None:
-        """Look from now on whether the clients leave: most requests are answered before."""
-        self._is_sweep_scheduled = False
-        while self._unwatched:
-            lookup_id, receive = self._unwatched.popitem()
-            self._watchers[lookup_id] = self.loop.create_task(self._end_wait(lookup_id, receive))
-
-    async def _end_wait(self, lookup_id: str, receive: Receive) -> None:
-        """End the wait of a request when its client leaves."""
-        await departure(receive)
+    def _end_wait(self, lookup_id: str) -> None:
+        """End the wait of a request whose client has left."""
         answered = self._waiting.pop(lookup_id, None)
         if answered is not None and not answered.done():
             answered.set_exception(ClientLeftError())

@@ -95,6 +95,11 @@ class EstimateFuture:
         """The error, if the result is one."""
         return self._result if isinstance(self._result, DomainError) else None
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self._abandoned
+
     def abandon(self) -> Estimate | None:
         """Stop waiting; return the estimate if it has just come."""
         with self._lock:
@@ -310,6 +315,8 @@ class MicroBatchDispatcher:
                 max_bytes=MICRO_BATCH_MAX_BYTES,
                 max_effort=MICRO_BATCH_MAX_EFFORT,
             )
+            if not taken:
+                return None
             micro_batch = MicroBatch(
                 id=new_id(),
                 futures={future.id: future for future in taken},

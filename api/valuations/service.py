@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from api.events.waits import Receive, while_present
+from api.events.departures import Receive, while_present
 from api.loops.event_loops import EventLoops, LoopStoppedError, PerLoop
 from api.valuations.lookups import CacheLookup, LookupDispatcher
 from api.valuations.loop_state import LoopState

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from flask import Response, request
 
-from api.events.waits import ClientLeftError
+from api.events.departures import ClientLeftError
 from api.http.context import caller_id, language, services, visitor_address
 from api.http.requests import PredictQuery, load_json, load_query, resolve_wait_s
 from api.http.responses import PREFER_HEADER, ApiBlueprint, json_response, query_parameters

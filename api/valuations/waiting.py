@@ -66,12 +66,20 @@ class WaitingRequests:
         return refused
 
     def take(self, *, max_requests: int, max_bytes: int, max_effort: int) -> list["EstimateFuture"]:
-        """Remove and return the next requests within the limits, but at least one if any waits."""
+        """Remove and return the next requests within the limits, but at least one if any waits.
+
+        Those that were abandoned are removed: the callers have left, or they have become jobs.
+        """
         taken: list[EstimateFuture] = []
         size = effort = 0
         while self._ready and len(taken) < max_requests:
             tag, caller = self._ready[0]
             requests = self._requests[caller]
+            if requests[0].is_abandoned:
+                requests.popleft()
+                self._total -= 1
+                self._charge(caller, tag)
+                continue
             size += len(requests[0].wire)
             effort += requests[0].effort
             if taken and (size > max_bytes or effort > max_effort):

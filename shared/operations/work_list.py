@@ -72,8 +72,9 @@ class FoundWork(NamedTuple):
     Attributes:
         entries: the newest first.
         is_cut: whether older ones may match as well, which were not looked at.
-        unreadable: ids of those left out because a newer release wrote their record, or because it
-            is damaged; at most `MAX_NAMED`.
+        unreadable: ids of jobs in Redis and of batches that are left out because a newer release
+            wrote their record, or because it is damaged; the newest `MAX_NAMED`. Segments of ended
+            jobs that cannot be read are logged (`JobArchive`).
     """
 
     entries: Sequence[WorkEntry]
@@ -138,9 +139,10 @@ class WorkList:
             if wanted.matches(entry):
                 entries.append(entry)
             if len(entries) == limit:
-                return FoundWork(entries, is_cut=False, unreadable=self._unreadable[:MAX_NAMED])
-        is_cut = next(found, None) is not None
-        return FoundWork(entries, is_cut=is_cut, unreadable=self._unreadable[:MAX_NAMED])
+                break
+        is_cut = len(entries) < limit and next(found, None) is not None
+        unreadable = sorted(self._unreadable, reverse=True)[:MAX_NAMED]
+        return FoundWork(entries, is_cut=is_cut, unreadable=unreadable)
 
     def _jobs(self, caller: CallerId, after: str) -> Iterator[WorkEntry]:
         before = "~"  # sorts after every id

@@ -258,13 +258,13 @@ class OwnerRegistry:
             if is_current and not has_unread_data(self._subscription):
                 return
             self._unsubscribe()
-        self._changes = self._primary.changes
         self._restores_from = max(self._restores_from, time.monotonic() + 2 * DISCONNECTED_AFTER_S)
         if self._connection is None:  # each one that is made takes a place of the pool for good
             self._connection = self._client.connection_pool.make_connection()
         connection = self._connection
         connection.disconnect()
         connection.connect()
+        self._changes = self._primary.changes  # after the sentinels have named another server
         connection.send_command("SUBSCRIBE", keys.owner_channel(self.owner.name))
         connection.read_response(push_request=True)
         self._subscription = connection

@@ -6,7 +6,7 @@ import orjson
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException, NotFound
 
-from api.events.waits import ClientLeftError
+from api.events.departures import ClientLeftError
 from api.http.context import caller_id, services
 from api.http.requests import load_query
 from api.middleware.authentication import (

@@ -93,3 +93,5 @@ def test_a_car_whose_client_leaves_becomes_no_job(servers, tmp_path, path, switc
     body = urlencode(QUIET) if form else json.dumps(QUIET)
     assert asyncio.run(left(app, path, headers, body.encode())) == 400
     assert servers.broker.zcard(keys.OPEN_JOBS) == 0
+    if (path, switch) == ("/predict", "on"):
+        assert app._admission._done == 0, "its effort does not count as the speed of workers"

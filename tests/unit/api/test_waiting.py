@@ -33,6 +33,16 @@ def test_a_caller_who_comes_later_shares_the_next_micro_batch() -> None:
     assert late in take(waiting, 2)
 
 
+def test_requests_that_nobody_waits_for_are_not_taken() -> None:
+    waiting = WaitingRequests(lambda: MANY)
+    patient, left, alone = future("patient"), future("patient"), future("alone")
+    waiting.add([left, patient, alone])
+    left.abandon()
+    alone.abandon()
+    assert take(waiting, 10) == [patient]
+    assert (len(waiting), take(waiting, 10)) == (0, [])
+
+
 def test_the_requests_of_a_caller_keep_their_order() -> None:
     waiting = WaitingRequests(lambda: MANY)
     mine = [future("me") for _ in range(5)]

@@ -12,8 +12,9 @@ import pytest
 
 from api.events import changes, kept_ends, subscriptions, waits
 from api.events.changes import StateChanges
+from api.events.departures import ClientLeftError
 from api.events.streams import StateSnapshot, follow
-from api.events.waits import Client, ClientLeftError, Waits
+from api.events.waits import Client, Waits
 from api.jobs.idempotency import RedisIdempotency
 from api.jobs.listing import SubmissionIndex
 from api.jobs.reading import JobReader

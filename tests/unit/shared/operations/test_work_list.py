@@ -14,9 +14,12 @@ from shared.keys.entries import Scope, new_key
 from shared.keys.store import FileKeyStore
 from shared.operations import work_list
 from shared.operations.work_list import WorkFilter, WorkList
+from shared.redis import keys
 from shared.redis.job_store.store import JobStore
 from shared.settings import Settings
+from tests.batch_parts import CALLER, BulkPath, cars_csv
 from tests.conftest import Servers
+from tests.job_archive import no_archive
 
 CAR = CarRequest(car=CarFeatures(company="Dacia", model="Logan", year=2018))
 
@@ -93,3 +96,16 @@ def test_callers_without_jobs_and_damaged_keys_do_not_matter(
 ) -> None:
     settings.keys_file.write_text("no keys")
     assert ids(settings, servers) == [jobs["local"]]
+
+
+def test_a_batch_that_cannot_be_read_is_named_and_hides_no_other(
+    servers: Servers, tmp_path: Path
+) -> None:
+    path = BulkPath(tmp_path, servers.broker)
+    unreadable, other = (path.accept(cars_csv(1)) for _ in range(2))
+    servers.broker.hset(keys.batch(unreadable), "state", "PONDERED")
+    archive = no_archive(servers.broker)
+    work = WorkList(servers.broker, archive, path.files, path.store, lambda: [CALLER])
+    found = work.newest(WorkFilter(), 10)
+    assert [each.id for each in found.entries] == [other]
+    assert found.unreadable == [unreadable]
