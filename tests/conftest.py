@@ -150,7 +150,7 @@ def running_servers() -> Iterator[Servers]:
     """Run an embedded broker and cache."""
     with contextlib.ExitStack() as stack:
         home = stack.enter_context(short_folder())
-        settings = with_server_urls(Settings(home=home))
+        settings = with_server_urls(Settings(home=home, models_path=home / "versions"))
         for name in ("broker", "cache"):
             stack.enter_context(running_server(home, name))
         broker, cache = (

@@ -19,7 +19,9 @@ PAGES = ("/docs", "/redoc", "/docs/problems")
 
 @pytest.fixture
 def client(tmp_path):
-    return create_app(with_server_urls(Settings(home=tmp_path))).test_client()
+    return create_app(
+        with_server_urls(Settings(home=tmp_path, models_path=tmp_path / "versions"))
+    ).test_client()
 
 
 def addresses(html: str) -> list[str]:

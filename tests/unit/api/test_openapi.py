@@ -34,7 +34,7 @@ def client(home):
 def keyed(tmp_path_factory):
     """A client of a service that has keys, and the headers of a key without scopes."""
     folder = tmp_path_factory.mktemp("keyed")
-    settings = with_server_urls(Settings(home=folder))
+    settings = with_server_urls(Settings(home=folder, models_path=folder / "versions"))
     secret, entry = new_key("nobody", frozenset())
     write_keys(settings.keys_file, [entry])
     return create_app(settings).test_client(), {"Authorization": f"Bearer {secret}"}
@@ -184,7 +184,7 @@ def test_other_methods_hosts_types_and_sizes_are_documented_to_be_refused(docume
 
 
 def test_lost_keys_are_documented_wherever_a_key_is_needed(tmp_path, document):
-    settings = with_server_urls(Settings(home=tmp_path))
+    settings = with_server_urls(Settings(home=tmp_path, models_path=tmp_path / "versions"))
     write_keys(settings.keys_file, [new_key("shop", frozenset())[1]])
     create_app(settings)  # records that there are keys
     settings.keys_file.unlink()

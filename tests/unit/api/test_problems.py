@@ -18,7 +18,9 @@ CAR = {
 @pytest.fixture
 def client(tmp_path):
     """A service without servers and without a model."""
-    return create_app(with_server_urls(Settings(home=tmp_path))).test_client()
+    return create_app(
+        with_server_urls(Settings(home=tmp_path, models_path=tmp_path / "versions"))
+    ).test_client()
 
 
 def refusal(client, car, language="en"):

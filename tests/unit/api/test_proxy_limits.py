@@ -37,7 +37,7 @@ def allowed_bytes(path: str) -> int:
 @pytest.fixture
 def read_bytes(tmp_path: Path) -> dict[str, int]:
     """What each route that takes a body reads at most, without servers and without a model."""
-    app = create_app(with_server_urls(Settings(home=tmp_path)))
+    app = create_app(with_server_urls(Settings(home=tmp_path, models_path=tmp_path / "versions")))
     found: dict[str, int] = {}
 
     @app.after_request

@@ -14,7 +14,9 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 @pytest.fixture
 def client(tmp_path):
     """A service without servers and without a model."""
-    return create_app(with_server_urls(Settings(home=tmp_path))).test_client()
+    return create_app(
+        with_server_urls(Settings(home=tmp_path, models_path=tmp_path / "versions"))
+    ).test_client()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ PAGES = ("/", "/fichiers", "/docs/problems")
 @pytest.fixture
 def client(tmp_path):
     """A service without servers and without a model."""
-    return create_app(with_server_urls(Settings(home=tmp_path))).test_client()
+    return create_app(
+        with_server_urls(Settings(home=tmp_path, models_path=tmp_path / "versions"))
+    ).test_client()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from shared.settings import Settings
 @pytest.fixture
 def client(tmp_path) -> FlaskClient:
     """A service without servers and without a model."""
-    return create_app(with_server_urls(Settings(home=tmp_path))).test_client()
+    return create_app(
+        with_server_urls(Settings(home=tmp_path, models_path=tmp_path / "versions"))
+    ).test_client()
 
 
 def suggested(client: FlaskClient, **query: str) -> list[str]:
